@@ -1,0 +1,1 @@
+//! Pure functions from a kernel specification to CUDA text.

@@ -1,0 +1,1 @@
+//! Runs CUDA kernel sources on the CPU.

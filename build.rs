@@ -13,7 +13,6 @@ use std::{env, fs, process::Command, thread};
 type Fallible<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 type Sources = BTreeMap<String, String>; // path below `kernels/` -> text
 type Built = (BTreeMap<String, PathBuf>, String); // stem -> fatbin, and what they were built for
-
 const TOOLKITS: &str = "CUDA_HOME CUDA_PATH CUDA_ROOT CUDA_TOOLKIT_ROOT_DIR";
 const SEARCHED: &str = "PELTON_NVCC NVCC PATH VIRTUAL_ENV";
 const CHOICES: &str = "PELTON_CUDA_ARCHS PELTON_REQUIRE_NVCC DOCS_RS";
@@ -134,7 +133,8 @@ fn compile_all(nvcc: &Path, folder: &Path, sources: &Sources, out: &Path) -> Fal
         let count = thread::available_parallelism().map_or(1, usize::from);
         (0..count).for_each(|_| drop(scope.spawn(compile_some)));
     });
-    let built_for = format!("sm_{},compute_{lowest} nvcc {release}", archs.replace(';', ",sm_"));
+    let names = archs.replace(';', ",sm_");
+    let built_for = format!("sm_{names},compute_{lowest} nvcc {release}");
     let built = (!failed.into_inner()).then_some((fatbins, built_for));
     built.ok_or("nvcc failed, see its messages".into())
 }

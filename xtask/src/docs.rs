@@ -54,7 +54,7 @@ fn escaped(text: &str) -> String {
     let mut escaped = String::new();
     for character in text.chars() {
         code ^= character == '`';
-        if !code && ['*', '_', '<', '[', ']'].contains(&character) {
+        if !code && ['*', '<', '[', ']'].contains(&character) {
             escaped.push('\\');
         }
         escaped.push(character);

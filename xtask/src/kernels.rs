@@ -123,10 +123,10 @@ fn compile_with_nvrtc(toolkit: &Toolkit, sources: &Sources) -> Outcome {
     let done = |path: &&String| cache.join(cache_name(path, sources)).exists();
     let missing = Vec::from_iter(paths.filter(|path| !done(path)));
     all_or_errors(in_parallel(&missing, |path| {
-        print!(
-            "{}",
-            capture(Command::new(&program).arg("kernels").arg(path))?
-        );
+        let mut command = Command::new(&program);
+        // NVRTC looks for its second library by name alone.
+        command.env("LD_LIBRARY_PATH", toolkit.lib());
+        print!("{}", capture(command.arg("kernels").arg(path))?);
         Ok(fs::write(cache.join(cache_name(path, sources)), "")?)
     }))?;
     Ok(())

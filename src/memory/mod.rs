@@ -7,6 +7,8 @@
 
 mod batch;
 mod reservation;
+mod stream;
 
 pub use batch::{Batch, BatchData, DeviceBatch, Morsel, Sequence};
 pub use reservation::{MemoryLimits, MemoryManager, Reservation, Tier};
+pub use stream::StreamHandle;

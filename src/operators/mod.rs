@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::memory::Batch;
+pub use crate::memory::StreamHandle;
 use crate::metrics::Metrics;
 
 /// One step of a pipeline, ready to be made by a backend.
@@ -49,10 +50,6 @@ impl OperatorSpec {
         }
     }
 }
-
-/// A stream of the backend, as the executor holds it. The CPU backend has but one, 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct StreamHandle(pub u64);
 
 /// What the executor lends an operator for one call.
 #[derive(Debug, Clone)]

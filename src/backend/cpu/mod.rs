@@ -15,6 +15,7 @@ mod compare;
 mod describe;
 mod evaluate;
 mod filter;
+mod finish;
 mod gather;
 mod group_by;
 mod project;

@@ -68,7 +68,7 @@ pub(crate) fn decimal_to_float(value: i128, scale: i8) -> f64 {
 pub(crate) fn float_to_integer(value: f64) -> Option<i128> {
     const BOUND: f64 = 170_141_183_460_469_231_731_687_303_715_884_105_728.0; // 2^127
     let whole = value.trunc();
-    (whole >= -BOUND && whole < BOUND).then_some(whole as i128)
+    (-BOUND..BOUND).contains(&whole).then_some(whole as i128)
 }
 
 /// A float as a decimal's digits: `round(value × 10^scale)`, half away from zero.

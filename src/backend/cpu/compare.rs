@@ -44,7 +44,8 @@ impl Operand {
 pub(super) fn compare(op: BinaryOp, left: &Operand, right: &Operand) -> Result<ArrayRef> {
     let (left, right) = (left.map(comparable), right.map(comparable));
     if *left.array.data_type() == DataType::Null {
-        let rows = left.array.len().max(right.array.len());
+        let all = if left.is_scalar { &right } else { &left };
+        let rows = all.array.len();
         return Ok(Arc::new(BooleanArray::new_null(rows)));
     }
     let (left, right) = (left.datum(), right.datum());

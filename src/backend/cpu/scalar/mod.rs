@@ -39,6 +39,7 @@
 //! | decimal | decimal | a lower scale rounds half away from zero; must fit the digits |
 //! | date, timestamp | date, timestamp | a coarser unit floors; a finer one must fit |
 //! | time of day, duration | the same in another unit | a coarser unit floors; a finer one must fit |
+//! | timestamp without zone | time of day | units since midnight; a coarser unit floors |
 //! | date, time, timestamp, duration | number | its count of units, as an integer |
 //! | number | date, time, timestamp, duration | as to an integer of its width |
 //! | timestamp with zone | timestamp, with or without | keeps the instant |

@@ -73,7 +73,7 @@ fn gives(
         let spec = spec_of(&batch.schema(), vec![typed], semantics);
         let got = check(&spec, &Table::single(batch.clone()));
         let expected = match column {
-            Some(column) => Outcome::Rows(rows_of(vec![column])),
+            Some(column) => Outcome::Rows(rows_of(&[column])),
             None => Outcome::Arithmetic,
         };
         let equal = |expected: &Rows, got: &Rows| ordered(expected, got, &[]);

@@ -215,6 +215,14 @@ fn branches_that_are_not_taken_raise_no_error() {
     let guarded = when(a().eq(lit(0))).then(lit(0)).otherwise(lit(10) / a());
     let values = Some(nullable(&[Some(0), Some(5), None, Some(0)]));
     gives(&guarded, &batch, values.clone(), values);
+    let divided = when(a().not_eq(lit(0))).then(lit(10) / a()).end();
+    let values = Some(nullable(&[None, Some(5), None, Some(0)]));
+    gives(&divided, &batch, values.clone(), values);
+    let narrowed = when(a().gt(lit(100)))
+        .then(lit(100))
+        .otherwise(a().cast(DataType::Int8));
+    let values = Some(nullable(&[Some(0), Some(2), None, Some(100)]));
+    gives(&narrowed, &batch, values.clone(), values);
     // A condition is only asked of rows that no branch before it took.
     let later = when(a().eq(lit(0)))
         .then(lit(1))
@@ -269,6 +277,10 @@ fn casts_truncate_round_and_fit_as_the_table_says() {
     let wide = one(Int64Array::from(vec![i64::MAX, 16_777_217, -2049]));
     let single = floats(&[9_223_372_036_854_775_808.0, 16_777_216.0, -2049.0]);
     both(col("a").cast(DataType::Float32), &wide, single);
+    // Rounded once: through Float64 it would tie to 2^60.
+    let above = one(Int64Array::from(vec![(1 << 60) + (1 << 36) + 1]));
+    let next = floats(&[1_152_921_642_045_800_448.0]);
+    both(col("a").cast(DataType::Float32), &above, next);
     let half = floats(&[f64::INFINITY, f64::INFINITY, -2048.0]);
     both(col("a").cast(DataType::Float16), &wide, half);
 

@@ -397,7 +397,9 @@ fn integer(random: &mut Random, min: i128, max: i128, domain: Domain) -> i128 {
         (Domain::Keys, 0) => *random.pick(&[min, max]),
         (Domain::Keys, _) => near_zero(random, 5),
         (_, 0) => *random.pick(&[min, max, min + 1, max - 1, 0, 1, -1]),
-        (_, 1..5) => near_zero(random, 10),
+        // Just above the middle between two `f32`: it rounds down if rounded twice.
+        (_, 1) => (1 << 60) + (1 << 36) + near_zero(random, 1),
+        (_, 2..5) => near_zero(random, 10),
         (_, 5..7) => near_zero(random, 1000),
         (_, 7) => near_zero(random, 1_000_000_000),
         _ => (random.bits128() as i128) >> random.below(128),

@@ -6,9 +6,9 @@
 //!
 //! # Arithmetic
 //!
-//! | operation | integers | decimals (128 bits) | floats |
+//! | operation | integers | decimals | floats |
 //! |---|---|---|---|
-//! | `+` `-` `*` | wrap, or overflow is an error | exact; more digits than the result type has: null, or an error | IEEE 754 |
+//! | `+` `-` `*` | wrap, or an error | exact; beyond the result's digits: null, or an error | IEEE 754 |
 //! | `/` | toward zero; MIN / −1 is MIN, or an error | (a float) | IEEE 754 |
 //! | `%` | sign of the dividend; MIN % −1 is 0 | as integers | `fmod` |
 //! | `/ 0` `% 0` | null, or an error | null, or an error | ±∞ or NaN |
@@ -27,7 +27,7 @@
 //! | integer | integer | must fit |
 //! | integer | Float64, Float32 | nearest, ties to even, in one step |
 //! | integer | Float16 | through Float32 |
-//! | integer | decimal | value × 10^scale must fit; a negative scale rounds half away from zero |
+//! | integer | decimal | value × 10^scale must fit; a negative scale rounds as below |
 //! | Float64 | Float32 | nearest, ties to even; too great is ∞ |
 //! | Float64 | Float16 | through Float32: rounded twice |
 //! | Float16, Float32 | a wider float | exact |

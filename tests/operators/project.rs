@@ -11,6 +11,7 @@ use pelton::backend::Backend;
 use pelton::backend::cpu::CpuBackend;
 use pelton::error::ErrorKind;
 use pelton::expr::{Expr, TypedExpr, coalesce, col, lit, resolve, when};
+use pelton::limits::EXPR_DEPTH_MAX;
 use pelton::operators::{OperatorSpec, ProjectSpec};
 use pelton::types::{DataType, Field, Literal, Schema, SchemaRef, Semantics, TimeUnit};
 
@@ -361,6 +362,29 @@ fn literals_alone_fill_every_row() {
         nulls.clone(),
         nulls,
     );
+}
+
+#[test]
+fn the_deepest_expressions_fit_the_stack_of_a_thread() {
+    const SMALL: usize = 2 << 20; // what Rust gives a thread, so what a worker has
+    let batch = one(Int64Array::from(vec![1]));
+    let sums = (1..EXPR_DEPTH_MAX).fold(col("a"), |expr, _| expr + lit(1));
+    let cases = (1..EXPR_DEPTH_MAX).fold(col("a"), |expr, _| when(lit(true)).then(expr).end());
+    for expr in [sums, cases] {
+        let schema = batch.schema();
+        let resolved = on_thread(16 << 20, move || resolve(&expr, &schema));
+        let typed = resolved.expect("an expression with types");
+        let spec = OperatorSpec::Project(spec_of(&batch.schema(), vec![typed], LENIENT));
+        let batch = batch.clone();
+        let run = move || run_transform(&CpuBackend::new(), &spec, None, &[batch]);
+        assert!(on_thread(SMALL, run).is_ok());
+    }
+}
+
+fn on_thread<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> T {
+    let thread = std::thread::Builder::new().stack_size(bytes).spawn(work);
+    let thread = thread.expect("a thread");
+    thread.join().expect("no panic")
 }
 
 #[test]

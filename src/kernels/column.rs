@@ -138,14 +138,20 @@ impl DeviceColumn {
             + self.validity.as_ref().map_or(0, |buffer| buffer.bytes())
     }
 
-    /// The same values read as another type of the same width.
-    ///
-    /// # Panics
-    /// The widths differ.
+    /// The bits of a scalar; none for a null, and for an array.
+    pub fn scalar_bits(&self) -> Option<u128> {
+        match self.values {
+            Values::Scalar(bits) => bits,
+            Values::Buffer(_) => None,
+        }
+    }
+
+    /// The column without its bitmap, where the caller knows that no row is null.
     #[must_use]
-    pub fn reinterpret(mut self, physical: PhysicalType) -> Self {
-        assert!(self.physical.bits() == physical.bits(), "a reinterpretation keeps the width");
-        self.physical = physical;
+    pub fn without_validity_if(mut self, never_null: bool) -> Self {
+        if never_null {
+            self.validity = None;
+        }
         self
     }
 

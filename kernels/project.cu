@@ -127,9 +127,15 @@ KERNEL_FN bool cast_to_integer(const ProjectCastParams &params, uint64_t row, in
     const double value = column_float(params.input, row);
     fits = double_to_int128(params.factor == 0 ? value : round(value * params.factor), result);
   } else {
-    fits = cast_rescale(params, column_integer(params.input, row), result);
+    int128_t value = column_integer(params.input, row);
+    if (params.flags & PROJECT_MODULO) {
+      value %= limit;
+      value += value < 0 ? limit : 0;
+    }
+    fits = cast_rescale(params, value, result);
   }
-  return fits && decimal_below(*result, limit) && integer_fits(params.output.type, *result);
+  const bool below = (params.flags & PROJECT_MODULO) || decimal_below(*result, limit);
+  return fits && below && integer_fits(params.output.type, *result);
 }
 
 /// The bits of the float that a row casts to.

@@ -44,6 +44,7 @@ enum {
   PROJECT_CAST_IS_STRICT = 4,             ///< flag: a value that does not fit fails instead of giving null
   PROJECT_ROUND_FLOOR = 8,                ///< flag: a cast's division rounds down, instead of half away from zero
   PROJECT_ROUND_TOWARD_ZERO = 16,         ///< flag: a cast's division rounds toward zero
+  PROJECT_MODULO = 32,                    ///< flag: an integer is first reduced modulo the limit, toward minus infinity
 };
 
 /// Launch parameters of `project_arithmetic_*`, `project_decimal`, `project_compare_*` and

@@ -766,6 +766,8 @@ pub const PROJECT_CAST_IS_STRICT: u32 = 4;
 pub const PROJECT_ROUND_FLOOR: u32 = 8;
 /// flag: a cast's division rounds toward zero
 pub const PROJECT_ROUND_TOWARD_ZERO: u32 = 16;
+/// flag: an integer is first reduced modulo the limit, toward minus infinity
+pub const PROJECT_MODULO: u32 = 32;
 
 /** Launch parameters of `project_arithmetic_*`, `project_decimal`, `project_compare_*` and
 `project_logic`.*/

@@ -150,7 +150,10 @@ impl Status {
             abi::STATUS_OVERFLOW => "a result does not fit its type".to_string(),
             abi::STATUS_DIVISION_BY_ZERO => "division by zero".to_string(),
             abi::STATUS_CAST => "a value does not fit the type it is cast to".to_string(),
-            abi::STATUS_INDEX_OUT_OF_RANGE => "an index is out of range".to_string(),
+            abi::STATUS_INDEX_OUT_OF_RANGE => {
+                let place = format!("{}, row {argument}", self.entry);
+                return Err(Error::invalid(place, "an index is not below the built rows", ""));
+            }
             abi::STATUS_TABLE_FULL => "a hash table is full".to_string(),
             abi::STATUS_SUM_OVERFLOW => "a sum does not fit its type".to_string(),
             other => format!("status {other}"),

@@ -1,27 +1,72 @@
 //! The backends under test, and how an operator is run on one from host batch to host batch.
 
-use std::sync::Arc;
+use std::cell::Cell;
+use std::sync::{Arc, LazyLock};
 
 use arrow::array::RecordBatch;
 use pelton::backend::Backend;
 use pelton::backend::cpu::CpuBackend;
+use pelton::backend::cuda::{CudaBackend, GroupTuning};
+use pelton::device::Device;
+use pelton::device::cuda::CudaDriver;
+use pelton::device::simt::SimtDriver;
 use pelton::error::{Error, ErrorKind, Result};
-use pelton::memory::Batch;
+use pelton::memory::{Batch, MemoryLimits, MemoryManager};
 use pelton::metrics::Metrics;
 use pelton::operators::{Context, Fold, Operator, OperatorSpec, Transform};
+
+use pelton_simt::SimtOptions;
 
 use super::random::Random;
 use super::values::{Rows, rows};
 
-/// Every backend under test; the first is the CPU's, which defines what is right.
+/// Every backend under test; the first is the CPU's, which defines what is right. The emulated
+/// device comes with a seed of its own each time, so that cases meet many schedules.
 pub fn backends() -> Vec<Arc<dyn Backend>> {
-    vec![Arc::new(CpuBackend::new())]
+    let mut backends: Vec<Arc<dyn Backend>> = vec![Arc::new(CpuBackend::new())];
+    backends.push(emulated(GroupTuning::default()));
+    backends.extend(cuda());
+    backends
+}
+
+thread_local! {
+    static SEED: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The CUDA backend over a fresh emulated device, every access checked.
+pub fn emulated(tuning: GroupTuning) -> Arc<dyn Backend> {
+    let seed = SEED.with(|seed| seed.replace(seed.get() + 1));
+    let options = SimtOptions { seed, ..SimtOptions::default() };
+    let memory = MemoryManager::new(MemoryLimits::UNLIMITED);
+    let device = Device::new(Arc::new(SimtDriver::new(options)), memory);
+    Arc::new(CudaBackend::with_tuning(device, tuning))
+}
+
+/// The CUDA backend on the first device, if there is one. `PELTON_REQUIRE_GPU=1` makes its absence
+/// a failure.
+fn cuda() -> Option<Arc<dyn Backend>> {
+    static BACKEND: LazyLock<Option<Arc<CudaBackend>>> = LazyLock::new(|| {
+        let required = std::env::var_os("PELTON_REQUIRE_GPU").is_some_and(|value| value == "1");
+        match CudaDriver::new(0, None) {
+            Ok(driver) => {
+                let memory = MemoryManager::new(MemoryLimits::UNLIMITED);
+                Some(Arc::new(CudaBackend::new(Device::new(Arc::new(driver), memory))))
+            }
+            Err(error) if required => panic!("PELTON_REQUIRE_GPU is set: {error}"),
+            Err(error) => {
+                eprintln!("skipped: no CUDA device ({error})");
+                None
+            }
+        }
+    });
+    BACKEND.clone().map(|backend| backend as Arc<dyn Backend>)
 }
 
 /// Why a backend other than the CPU's may answer `Unsupported` for a specification; none: it may
 /// not. Only specifications that mention strings may stand here.
-pub fn unsupported_allowed(_spec: &OperatorSpec) -> Option<&'static str> {
-    None
+pub fn unsupported_allowed(spec: &OperatorSpec) -> Option<&'static str> {
+    let text = format!("{spec:?}");
+    ["Utf8", "Binary"].iter().any(|t| text.contains(t)).then_some("strings are codes on the device")
 }
 
 /// Which state each batch is folded into, and in which order the states are merged.

@@ -35,6 +35,14 @@ pub(super) fn rescale(from: &DataType, to: &DataType) -> Option<(Rescale, u32)> 
         }
         (Kind::Instant(from_unit), Kind::Instant(to_unit))
         | (Kind::Span(from_unit), Kind::Span(to_unit)) => Some(rescale_unit(from_unit, to_unit)),
+        (Kind::Instant(from_unit), Kind::Span(to_unit))
+            if matches!(from, DataType::Timestamp(..))
+                && matches!(to, DataType::Time32(_) | DataType::Time64(_)) =>
+        {
+            // Units since midnight, then as a time in another unit; below one day in either.
+            let (rescale, flags) = rescale_unit(from_unit, to_unit);
+            Some((Rescale { limit: from_unit, ..rescale }, flags | abi::PROJECT_MODULO))
+        }
         (Kind::Instant(_) | Kind::Span(_), Kind::Number | Kind::Float)
         | (Kind::Number | Kind::Float, Kind::Instant(_) | Kind::Span(_))
         | (Kind::Number | Kind::Float, Kind::Number | Kind::Float) => Some((Rescale::NONE, 0)),

@@ -50,7 +50,26 @@ impl Default for GroupTuning {
 #[derive(Debug, Clone)]
 pub struct GroupLayout {
     abi: GroupByLayout,
-    keys: Vec<(GroupKey, GroupByKey)>,
+    keys: Vec<(GroupKey, Place)>,
+}
+
+/// Where a key's bits lie in the packed words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    word: u32,
+    shift: u32,
+    null_word: u32,
+    null_shift: u32,
+}
+
+impl Place {
+    /// Not placed yet; no null bit.
+    const NONE: Place = Place { word: 0, shift: 0, null_word: 0, null_shift: 64 };
+
+    fn with(self, column: abi::ColumnView) -> GroupByKey {
+        let Place { word, shift, null_word, null_shift } = self;
+        GroupByKey { column, word, shift, null_word, null_shift }
+    }
 }
 
 fn no_column(physical: PhysicalType) -> abi::ColumnView {
@@ -132,7 +151,7 @@ impl GroupLayout {
 
     pub(super) fn key(&self, index: usize) -> (GroupByKey, PhysicalType) {
         let (key, place) = &self.keys[index];
-        (*place, key.physical)
+        (place.with(no_column(key.physical)), key.physical)
     }
 
     pub(super) fn no_input(&self) -> GroupByInput {
@@ -145,13 +164,7 @@ impl GroupLayout {
         launch: &Launch,
         columns: &[&DeviceColumn],
     ) -> Result<[GroupByKey; 16]> {
-        let mut places = [GroupByKey {
-            column: no_column(PhysicalType::Boolean),
-            word: 0,
-            shift: 0,
-            null_word: 0,
-            null_shift: 64,
-        }; 16];
+        let mut places = [Place::NONE.with(no_column(PhysicalType::Boolean)); 16];
         if columns.len() != self.keys.len() {
             let cause = format!("{} key columns for {} keys", columns.len(), self.keys.len());
             return Err(Error::invalid("group_by", cause, ""));
@@ -162,24 +175,15 @@ impl GroupLayout {
                 let cause = format!("key {index} is not what the table was made for");
                 return Err(Error::invalid("group_by", cause, ""));
             }
-            places[index] = GroupByKey { column: column.view(launch)?, ..*place };
+            places[index] = place.with(column.view(launch)?);
         }
         Ok(places)
     }
 }
 
 /// Gives every key its bits. Wide keys go first, so that narrow ones fill what they leave.
-fn pack(keys: &[GroupKey], abi: &mut GroupByLayout) -> Vec<GroupByKey> {
-    let mut places: Vec<GroupByKey> = keys
-        .iter()
-        .map(|key| GroupByKey {
-            column: no_column(key.physical),
-            word: 0,
-            shift: 0,
-            null_word: 0,
-            null_shift: 64,
-        })
-        .collect();
+fn pack(keys: &[GroupKey], abi: &mut GroupByLayout) -> Vec<Place> {
+    let mut places = vec![Place::NONE; keys.len()];
     let alone = keys.len() == 1 && keys[0].bits <= 64;
     let mut used: Vec<u32> = Vec::new(); // bits taken of each word
     let mut take = |bits: u32| -> (u32, u32) {
@@ -229,9 +233,10 @@ mod tests {
             GroupLayout::new(&[code, code], &[abi::ACCUMULATE_COUNT], &GroupTuning::default())?;
         assert_eq!(layout.abi.key_words, 1);
         assert_eq!(layout.abi.entry_words, 2);
-        let places: Vec<_> =
-            layout.keys.iter().map(|(_, p)| (p.word, p.shift, p.null_word, p.null_shift)).collect();
-        assert_eq!(places, [(0, 0, 0, 62), (0, 31, 0, 63)]);
+        let places: Vec<Place> = layout.keys.iter().map(|(_, place)| *place).collect();
+        let expected =
+            [(0, 62), (31, 63)].map(|(shift, null_shift)| Place { shift, null_shift, ..Place::NONE });
+        assert_eq!(places, expected);
         Ok(())
     }
 

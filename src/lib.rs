@@ -42,6 +42,8 @@ pub mod operators;
 
 pub mod backend;
 
+pub mod storage;
+
 pub mod network;
 
 pub mod comm;

@@ -1,0 +1,216 @@
+//! `kernels check`: everything about the CUDA sources that can be checked without a GPU.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::cuda::{self, Toolkit};
+use crate::repository::{Outcome, capture, in_parallel, kernel_files, root, run, scratch};
+use crate::{bindings, docs, format, generate, resources};
+
+const NVCC_FLAGS: [&str; 8] = [
+    "-cubin",
+    "-arch=sm_90",
+    "-O3",
+    "-std=c++17",
+    "--expt-relaxed-constexpr",
+    "-Werror",
+    "all-warnings",
+    "--resource-usage",
+];
+/// Entries of the caches that nobody made for this long are removed.
+const CACHE_AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+
+type Sources = BTreeMap<String, String>;
+
+/// Compiles all kernels with nvcc and NVRTC and the headers as C11; checks what is committed.
+/// Every check runs, and the error counts those that failed.
+pub fn check(update: bool) -> Outcome {
+    let toolkit = cuda::install()?;
+    let sources = kernel_files()?;
+    prune_caches()?;
+    let checks: [(&str, &dyn Fn() -> Outcome); 7] = [
+        ("headers are C11", &|| headers_are_c11(&sources)),
+        ("nvcc, and resources per entry", &|| {
+            resources::check(&compile_with_nvcc(&toolkit, &sources)?, update)
+        }),
+        ("NVRTC", &|| compile_with_nvrtc(&toolkit, &sources)),
+        ("bindings", &|| bindings::run(!update)),
+        ("generated kernels", &|| generate::run(!update)),
+        ("docs/kernels.md", &|| docs::run(!update)),
+        ("format", &|| format::run(!update)),
+    ];
+    let mut failed = Vec::new();
+    for (name, check) in checks {
+        let start = Instant::now();
+        let verdict = match check() {
+            Ok(()) => "ok",
+            Err(error) => {
+                eprintln!("{error}");
+                failed.push(name);
+                "FAILED"
+            }
+        };
+        println!(
+            "kernels check: {name}: {verdict} ({:.1} s)",
+            start.elapsed().as_secs_f64()
+        );
+    }
+    match failed.is_empty() {
+        true => Ok(()),
+        false => Err(format!("kernels check failed: {}", failed.join(", ")).into()),
+    }
+}
+
+/// Each header of the ABI must be readable by any C compiler, alone.
+fn headers_are_c11(sources: &Sources) -> Outcome {
+    let folder = scratch("headers")?;
+    let headers = sources
+        .keys()
+        .filter(|path| path.starts_with("abi/") && path.ends_with(".h"));
+    for header in headers {
+        let wrapper = folder.join(header.replace('/', "_")).with_extension("c");
+        // A C file must declare something.
+        fs::write(
+            &wrapper,
+            format!("#include \"{header}\"\ntypedef int declared;\n"),
+        )?;
+        let mut gcc = Command::new("gcc");
+        gcc.args([
+            "-std=c11",
+            "-pedantic",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-fsyntax-only",
+            "-I",
+            "kernels",
+        ]);
+        run(gcc.arg(&wrapper))?;
+    }
+    Ok(())
+}
+
+/// Compiles every `.cu` file for sm_90 without a warning; answers the file's path and what ptxas
+/// said about it.
+fn compile_with_nvcc(toolkit: &Toolkit, sources: &Sources) -> Outcome<Vec<(String, String)>> {
+    let cache = scratch("nvcc")?;
+    let paths = Vec::from_iter(sources.keys().filter(|path| path.ends_with(".cu")).cloned());
+    let logs = in_parallel(&paths, |path| {
+        let log = cache.join(cache_name(path, sources)).with_extension("log");
+        if let Ok(text) = fs::read_to_string(&log) {
+            return Ok((path.clone(), text));
+        }
+        let mut nvcc = Command::new(toolkit.nvcc());
+        nvcc.args(NVCC_FLAGS)
+            .args(["-I", "kernels", "-o"])
+            .arg(log.with_extension("cubin"));
+        let text = capture(nvcc.arg(format!("kernels/{path}")))?;
+        fs::write(&log, &text)?;
+        fs::remove_file(log.with_extension("cubin"))?;
+        Ok((path.clone(), text))
+    });
+    all_or_errors(logs)
+}
+
+fn compile_with_nvrtc(toolkit: &Toolkit, sources: &Sources) -> Outcome {
+    let program = build_nvrtc_check(toolkit)?;
+    let cache = scratch("nvrtc")?;
+    let paths = sources.keys().filter(|path| path.ends_with(".cu"));
+    let done = |path: &&String| cache.join(cache_name(path, sources)).exists();
+    let missing = Vec::from_iter(paths.filter(|path| !done(path)));
+    all_or_errors(in_parallel(&missing, |path| {
+        let mut command = Command::new(&program);
+        // NVRTC looks for its second library by name alone.
+        command.env("LD_LIBRARY_PATH", toolkit.lib());
+        print!("{}", capture(command.arg("kernels").arg(path))?);
+        Ok(fs::write(cache.join(cache_name(path, sources)), "")?)
+    }))?;
+    Ok(())
+}
+
+/// The program runs NVRTC in a process of its own, so that this one needs no unsafe code.
+fn build_nvrtc_check(toolkit: &Toolkit) -> Outcome<PathBuf> {
+    let program = scratch("")?.join("nvrtc_check");
+    let source = root().join("xtask/src/nvrtc_check.cpp");
+    let modified = |path: &Path| fs::metadata(path).and_then(|data| data.modified()).ok();
+    if modified(&program) < modified(&source) {
+        let mut compiler = Command::new("g++");
+        compiler
+            .args(["-std=c++17", "-O1", "-Wall", "-Werror", "-I"])
+            .arg(toolkit.include());
+        compiler
+            .arg(&source)
+            .arg("-o")
+            .arg(&program)
+            .arg("-L")
+            .arg(toolkit.lib());
+        run(compiler
+            .arg("-l:libnvrtc.so.13")
+            .arg(format!("-Wl,-rpath,{}", toolkit.lib().display())))?;
+    }
+    Ok(program)
+}
+
+/// A name for what depends on a file and on all that it includes.
+fn cache_name(path: &str, sources: &Sources) -> String {
+    let mut digest = DefaultHasher::new();
+    let mut inputs = BTreeMap::new();
+    collect_inputs(path, sources, &mut inputs);
+    (NVCC_FLAGS, inputs).hash(&mut digest);
+    let stem = path
+        .rsplit('/')
+        .next()
+        .unwrap_or(path)
+        .trim_end_matches(".cu");
+    format!("{stem}-{:016x}", digest.finish())
+}
+
+fn collect_inputs<'a>(path: &'a str, all: &'a Sources, inputs: &mut BTreeMap<&'a str, &'a str>) {
+    if let Some(text) = all.get(path).filter(|_| !inputs.contains_key(path)) {
+        inputs.insert(path, text);
+        let lines = text.lines().filter(|line| line.starts_with("#include"));
+        let headers = lines.filter_map(|line| line.split('"').nth(1));
+        headers.for_each(|header| collect_inputs(header, all, inputs));
+    }
+}
+
+fn all_or_errors<T>(results: Vec<Outcome<T>>) -> Outcome<Vec<T>> {
+    let (mut values, mut errors) = (Vec::new(), String::new());
+    for result in results {
+        match result {
+            Ok(value) => values.push(value),
+            Err(error) => errors += &format!("{error}\n"),
+        }
+    }
+    match errors.is_empty() {
+        true => Ok(values),
+        false => Err(errors.into()),
+    }
+}
+
+fn prune_caches() -> Outcome {
+    // build.rs keeps its fatbins in the first, and copies what it embeds.
+    let target = scratch("")?
+        .ancestors()
+        .nth(2)
+        .map(Path::to_path_buf)
+        .unwrap_or_default();
+    for folder in [
+        target.join("kernel-cache"),
+        scratch("nvcc")?,
+        scratch("nvrtc")?,
+    ] {
+        for entry in fs::read_dir(folder).into_iter().flatten() {
+            let entry = entry?;
+            let age = entry.metadata()?.modified()?.elapsed().unwrap_or_default();
+            if age > CACHE_AGE_MAX {
+                fs::remove_file(entry.path())?;
+            }
+        }
+    }
+    Ok(())
+}

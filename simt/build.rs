@@ -39,7 +39,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             if variant == "plain" {
                 table.add(source, &entries)?;
             }
-            let stem = source.file_stem().and_then(|stem| stem.to_str()).unwrap_or("kernel");
+            let stem = source
+                .file_stem()
+                .and_then(|stem| stem.to_str())
+                .unwrap_or("kernel");
             let wrapper = out_dir.join(format!("{variant}_{index}_{stem}.cpp"));
             fs::write(&wrapper, wrapper_text(source, variant, index, &entries))?;
             wrappers.push(wrapper);
@@ -75,7 +78,9 @@ fn scan_entries(source: &str) -> Result<Vec<Entry>, String> {
     let mut rest = text.as_str();
     while let Some(at) = rest.find("extern \"C\"") {
         rest = rest[at + "extern \"C\"".len()..].trim_start();
-        let Some(mut head) = rest.strip_prefix("__global__") else { continue };
+        let Some(mut head) = rest.strip_prefix("__global__") else {
+            continue;
+        };
         let mut threads_max = None;
         let name = loop {
             let open = head.find('(').ok_or("an entry without parameters")?;
@@ -153,7 +158,11 @@ fn wrapper_text(source: &Path, variant: &str, index: usize, entries: &[Entry]) -
         let _ = writeln!(text, "#define {name} {name}__{variant}");
     }
     let namespace = format!("simt_{variant}_{index}");
-    let _ = writeln!(text, "namespace {namespace} {{\n#include \"{}\"\n}}", source.display());
+    let _ = writeln!(
+        text,
+        "namespace {namespace} {{\n#include \"{}\"\n}}",
+        source.display()
+    );
     for Entry { name, threads_max } in entries {
         let _ = writeln!(
             text,
@@ -204,7 +213,9 @@ impl Table {
                  safe fn simt_threads_max_{name}() -> u32;"
             );
         }
-        text.push_str("}\n/// Every entry, sorted by name.\npub(crate) static ENTRIES: &[Entry] = &[\n");
+        text.push_str(
+            "}\n/// Every entry, sorted by name.\npub(crate) static ENTRIES: &[Entry] = &[\n",
+        );
         for name in &self.names {
             let _ = writeln!(
                 text,

@@ -129,15 +129,42 @@ unsafe impl Send for HostPointer {}
 
 #[derive(Debug)]
 enum Work {
-    Allocate { index: u32 },
-    Free { index: u32 },
-    CopyIn { target: DevicePointer, source: HostPointer, bytes: u64, number: u64 },
-    CopyOut { target: HostPointer, source: DevicePointer, bytes: u64, number: u64 },
-    CopyDevice { target: DevicePointer, source: DevicePointer, bytes: u64, number: u64 },
-    Fill { target: DevicePointer, value: u8, bytes: u64 },
+    Allocate {
+        index: u32,
+    },
+    Free {
+        index: u32,
+    },
+    CopyIn {
+        target: DevicePointer,
+        source: HostPointer,
+        bytes: u64,
+        number: u64,
+    },
+    CopyOut {
+        target: HostPointer,
+        source: DevicePointer,
+        bytes: u64,
+        number: u64,
+    },
+    CopyDevice {
+        target: DevicePointer,
+        source: DevicePointer,
+        bytes: u64,
+        number: u64,
+    },
+    Fill {
+        target: DevicePointer,
+        value: u8,
+        bytes: u64,
+    },
     Launch(Box<Launch>),
-    Record { record: u64 },
-    Wait { record: u64 },
+    Record {
+        record: u64,
+    },
+    Wait {
+        record: u64,
+    },
 }
 
 /// A queued operation; `sequence` counts all operations of the device.
@@ -193,7 +220,10 @@ impl Device {
     pub fn new(options: SimtOptions) -> Device {
         let memory = DeviceMemory::new(options.memory_bytes, options.checked);
         let memory = memory.unwrap_or_else(|error| {
-            #[expect(clippy::panic, reason = "no address space: nothing can be tested at all")]
+            #[expect(
+                clippy::panic,
+                reason = "no address space: nothing can be tested at all"
+            )]
             {
                 panic!("cannot reserve addresses for an emulated device: {error}")
             }
@@ -330,7 +360,9 @@ impl Device {
     /// [`Device::event_synchronize`] reports. Each call runs some of what is queued, so polling ends.
     pub fn event_query(&self, event: EventId) -> bool {
         let mut inner = self.lock();
-        let Ok(Some(record)) = inner.event(event) else { return true };
+        let Ok(Some(record)) = inner.event(event) else {
+            return true;
+        };
         for _ in 0..1 + inner.random.below(3) {
             if !inner.records_pending.contains(&record) || !inner.run_one() {
                 break;
@@ -346,7 +378,9 @@ impl Device {
     /// The failure that the record stands behind.
     pub fn event_synchronize(&self, event: EventId) -> Result<(), SimtError> {
         let mut inner = self.lock();
-        let Some(record) = inner.event(event)? else { return Ok(()) };
+        let Some(record) = inner.event(event)? else {
+            return Ok(());
+        };
         while inner.records_pending.contains(&record) && inner.run_one() {}
         match inner.records_failed.get(&record).copied() {
             Some(failure) => Err(inner.report(failure)),
@@ -363,8 +397,17 @@ impl Device {
     pub fn stream_synchronize(&self, stream: StreamId) -> Result<(), SimtError> {
         let mut inner = self.lock();
         inner.stream(stream)?;
-        while inner.streams.get(&stream.0).is_some_and(|s| !s.queue.is_empty()) && inner.run_one() {}
-        match inner.streams.get_mut(&stream.0).and_then(|stream| stream.failed.take()) {
+        while inner
+            .streams
+            .get(&stream.0)
+            .is_some_and(|s| !s.queue.is_empty())
+            && inner.run_one()
+        {}
+        match inner
+            .streams
+            .get_mut(&stream.0)
+            .and_then(|stream| stream.failed.take())
+        {
             Some(failure) => Err(inner.report(failure)),
             None => Ok(()),
         }
@@ -383,7 +426,10 @@ impl Device {
         }
         inner.records_failed.clear();
         let failures = std::mem::take(&mut inner.failures);
-        match failures.into_iter().find(|failure| failure.reported_at.is_none()) {
+        match failures
+            .into_iter()
+            .find(|failure| failure.reported_at.is_none())
+        {
             Some(failure) => Err(failure.error),
             None => Ok(()),
         }
@@ -412,7 +458,9 @@ impl Device {
             return Err(SimtError::new(SimtErrorKind::OutOfMemory, message));
         }
         while !inner.machine.memory.fits(bytes) && inner.run_one() {}
-        let Inner { machine, random, .. } = &mut *inner;
+        let Inner {
+            machine, random, ..
+        } = &mut *inner;
         let (index, pointer) = machine.memory.allocate(bytes, name, random)?;
         inner.enqueue(stream, Work::Allocate { index })?;
         Ok(pointer)
@@ -451,7 +499,15 @@ impl Device {
         inner.check_range(target, bytes)?;
         let number = inner.next_copy();
         let source = HostPointer(source.cast_mut());
-        inner.enqueue(stream, Work::CopyIn { target, source, bytes, number })
+        inner.enqueue(
+            stream,
+            Work::CopyIn {
+                target,
+                source,
+                bytes,
+                number,
+            },
+        )
     }
 
     /// Copies from device to host, in stream order. Unwritten bytes may be copied: padding is.
@@ -474,7 +530,15 @@ impl Device {
         inner.check_range(source, bytes)?;
         let number = inner.next_copy();
         let target = HostPointer(target);
-        inner.enqueue(stream, Work::CopyOut { target, source, bytes, number })
+        inner.enqueue(
+            stream,
+            Work::CopyOut {
+                target,
+                source,
+                bytes,
+                number,
+            },
+        )
     }
 
     /// Copies on the device, in stream order. The ranges may overlap.
@@ -493,7 +557,15 @@ impl Device {
         inner.check_range(target, bytes)?;
         inner.check_range(source, bytes)?;
         let number = inner.next_copy();
-        inner.enqueue(stream, Work::CopyDevice { target, source, bytes, number })
+        inner.enqueue(
+            stream,
+            Work::CopyDevice {
+                target,
+                source,
+                bytes,
+                number,
+            },
+        )
     }
 
     /// Sets bytes, in stream order.
@@ -510,7 +582,14 @@ impl Device {
     ) -> Result<(), SimtError> {
         let mut inner = self.lock();
         inner.check_range(target, bytes)?;
-        inner.enqueue(stream, Work::Fill { target, value, bytes })
+        inner.enqueue(
+            stream,
+            Work::Fill {
+                target,
+                value,
+                bytes,
+            },
+        )
     }
 
     // ---- launches ------------------------------------------------------------------------------
@@ -543,7 +622,13 @@ impl Device {
             u128::from_ne_bytes(word)
         });
         let params = words.collect();
-        let launch = Launch { entry, grid, block, shared_bytes, params };
+        let launch = Launch {
+            entry,
+            grid,
+            block,
+            shared_bytes,
+            params,
+        };
         self.lock().enqueue(stream, Work::Launch(Box::new(launch)))
     }
 }
@@ -557,7 +642,11 @@ fn check_shape(
     params_bytes: usize,
 ) -> Result<(), SimtError> {
     let error = |kind, message| {
-        Err(SimtError { kind, message, entry: Some(entry.name.to_owned()) })
+        Err(SimtError {
+            kind,
+            message,
+            entry: Some(entry.name.to_owned()),
+        })
     };
     let expected = (entry.params_bytes)();
     if params_bytes as u64 != expected {
@@ -565,7 +654,9 @@ fn check_shape(
         return error(SimtErrorKind::ParamsSize, message);
     }
     let threads = block.iter().map(|&n| u64::from(n)).product::<u64>();
-    let blocks = grid.iter().fold(1u64, |product, &n| product.saturating_mul(u64::from(n)));
+    let blocks = grid
+        .iter()
+        .fold(1u64, |product, &n| product.saturating_mul(u64::from(n)));
     let threads_max = u64::from((entry.threads_max)()).min(1024);
     if threads == 0 || threads > threads_max || block[2] > 64 {
         let message = format!("block {block:?}: the entry allows 1 to {threads_max} threads");
@@ -636,7 +727,9 @@ impl Inner {
 
     /// Whether a failure still stands for an operation.
     fn stands(&self, failure: usize, sequence: u64) -> bool {
-        self.failures[failure].reported_at.is_none_or(|reported_at| sequence < reported_at)
+        self.failures[failure]
+            .reported_at
+            .is_none_or(|reported_at| sequence < reported_at)
     }
 
     /// Runs the first operation of a random stream that can go on; false if there is none.
@@ -646,14 +739,22 @@ impl Inner {
             Some(Work::Wait { record }) => !self.records_pending.contains(record),
             Some(_) => true,
         };
-        let ready: Vec<u64> =
-            self.streams.iter().filter(|(_, stream)| can_run(stream)).map(|(&id, _)| id).collect();
+        let ready: Vec<u64> = self
+            .streams
+            .iter()
+            .filter(|(_, stream)| can_run(stream))
+            .map(|(&id, _)| id)
+            .collect();
         if ready.is_empty() {
             return false;
         }
         let id = ready[self.random.index(ready.len())];
-        let Some(stream) = self.streams.get_mut(&id) else { return false };
-        let Some(Operation { sequence, work }) = stream.queue.pop_front() else { return false };
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return false;
+        };
+        let Some(Operation { sequence, work }) = stream.queue.pop_front() else {
+            return false;
+        };
         let mut failed = stream.failed;
         self.queued -= 1;
         if failed.is_some_and(|failure| !self.stands(failure, sequence)) {
@@ -687,7 +788,10 @@ impl Inner {
             _ if failed.is_some() => {}
             work => {
                 if let Err(error) = self.run_data(work) {
-                    self.failures.push(Failure { error, reported_at: None });
+                    self.failures.push(Failure {
+                        error,
+                        reported_at: None,
+                    });
                     return Some(self.failures.len() - 1);
                 }
             }
@@ -698,24 +802,43 @@ impl Inner {
     /// Runs an operation that touches data.
     fn run_data(&mut self, work: Work) -> Result<(), SimtError> {
         match work {
-            Work::CopyIn { target, source, bytes, number } => {
+            Work::CopyIn {
+                target,
+                source,
+                bytes,
+                number,
+            } => {
                 self.check_copy(number)?;
                 // SAFETY: the caller of `copy_to_device` vouched for the source until now.
                 unsafe { self.machine.memory.copy_in(target, source.0, bytes) }
             }
-            Work::CopyOut { target, source, bytes, number } => {
+            Work::CopyOut {
+                target,
+                source,
+                bytes,
+                number,
+            } => {
                 self.check_copy(number)?;
                 // SAFETY: the caller of `copy_to_host` vouched for the target until now.
                 unsafe { self.machine.memory.copy_out(target.0, source, bytes) }
             }
-            Work::CopyDevice { target, source, bytes, number } => {
+            Work::CopyDevice {
+                target,
+                source,
+                bytes,
+                number,
+            } => {
                 self.check_copy(number)?;
                 self.machine.memory.copy_within(target, source, bytes)
             }
-            Work::Fill { target, value, bytes } => self.machine.memory.fill(target, value, bytes),
+            Work::Fill {
+                target,
+                value,
+                bytes,
+            } => self.machine.memory.fill(target, value, bytes),
             Work::Launch(launch) => {
                 self.launches += 1;
-                schedule::run(&mut self.machine, *launch, self.options.seed, self.launches)
+                schedule::run(&mut self.machine, &launch, self.options.seed, self.launches)
             }
             Work::Allocate { .. } | Work::Free { .. } | Work::Record { .. } | Work::Wait { .. } => {
                 Ok(())

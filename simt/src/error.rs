@@ -75,7 +75,11 @@ pub struct SimtError {
 
 impl SimtError {
     pub(crate) fn new(kind: SimtErrorKind, message: impl Into<String>) -> SimtError {
-        SimtError { kind, message: message.into(), entry: None }
+        SimtError {
+            kind,
+            message: message.into(),
+            entry: None,
+        }
     }
 }
 

@@ -48,7 +48,11 @@ impl Fiber {
                 suspend();
             }
         });
-        Fiber { coroutine, stack_low, stack_bytes }
+        Fiber {
+            coroutine,
+            stack_low,
+            stack_bytes,
+        }
     }
 
     /// Gives up what the fiber was doing and takes its stack.
@@ -69,7 +73,10 @@ pub(crate) struct Fibers {
 impl Fibers {
     /// Each fiber runs `body` once per resumption that finds it idle.
     pub(crate) fn new(body: fn()) -> Fibers {
-        Fibers { fibers: Vec::new(), body }
+        Fibers {
+            fibers: Vec::new(),
+            body,
+        }
     }
 
     /// Makes sure that fibers `0..count` exist.
@@ -83,7 +90,9 @@ impl Fibers {
 
     /// Lowest address and size of a fiber's stack.
     pub(crate) fn stack(&self, index: usize) -> (usize, usize) {
-        self.fibers[index].as_ref().map_or((0, 0), |fiber| (fiber.stack_low, fiber.stack_bytes))
+        self.fibers[index]
+            .as_ref()
+            .map_or((0, 0), |fiber| (fiber.stack_low, fiber.stack_bytes))
     }
 
     pub(crate) fn resume(&mut self, index: usize) {

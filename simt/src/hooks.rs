@@ -7,7 +7,7 @@ use std::ffi::{c_char, c_void};
 
 use crate::error::SimtErrorKind;
 use crate::fiber::suspend;
-use crate::machine::{Site, Step, with};
+use crate::machine::{Machine, Site, Step, with};
 use crate::schedule::yield_now;
 use crate::sync::Arrival;
 
@@ -33,7 +33,7 @@ macro_rules! coordinates {
     ($($name:ident = $value:expr;)*) => {$(
         #[unsafe(no_mangle)]
         extern "C" fn $name() -> u32 {
-            let value: fn(&mut crate::machine::Machine) -> u32 = $value;
+            let value: fn(&mut Machine) -> u32 = $value;
             with(value)
         }
     )*};
@@ -73,7 +73,7 @@ extern "C" fn simt_shared(
 
 #[unsafe(no_mangle)]
 extern "C" fn simt_dynamic_shared(_name: *const c_char) -> *mut c_void {
-    match with(|m| m.dynamic_shared()) {
+    match with(Machine::dynamic_shared) {
         Some(address) => address as *mut c_void,
         None => abandon(),
     }
@@ -83,8 +83,13 @@ extern "C" fn simt_dynamic_shared(_name: *const c_char) -> *mut c_void {
 
 fn wait(arrival: Arrival) -> u64 {
     match arrival {
-        Arrival::Complete { let_others_first: false } => {}
-        Arrival::Complete { let_others_first: true } | Arrival::Wait => suspend(),
+        Arrival::Complete {
+            let_others_first: false,
+        } => {}
+        Arrival::Complete {
+            let_others_first: true,
+        }
+        | Arrival::Wait => suspend(),
         Arrival::Failed => abandon(),
     }
     with(|m| m.got())
@@ -92,7 +97,9 @@ fn wait(arrival: Arrival) -> u64 {
 
 #[unsafe(no_mangle)]
 extern "C" fn simt_barrier(op: u32, value: u32, file: *const c_char, line: i32) -> u32 {
-    wait(with(|m| m.arrive_at_barrier(op, value, Site { file, line }))) as u32
+    wait(with(|m| {
+        m.arrive_at_barrier(op, value, Site { file, line })
+    })) as u32
 }
 
 #[unsafe(no_mangle)]
@@ -104,7 +111,9 @@ extern "C" fn simt_warp(
     file: *const c_char,
     line: i32,
 ) -> u64 {
-    wait(with(|m| m.arrive_at_warp(op, mask, value, source, Site { file, line })))
+    wait(with(|m| {
+        m.arrive_at_warp(op, mask, value, source, Site { file, line })
+    }))
 }
 
 #[unsafe(no_mangle)]
@@ -121,7 +130,12 @@ extern "C" fn simt_fence(device_wide: u32) {
 extern "C" fn simt_portability(what: *const c_char, file: *const c_char, line: i32) {
     go_on(with(|m| {
         let site = Site { file, line };
-        let message = format!("{} ({}, {})", crate::machine::text_of(what), site.text(), m.who());
+        let message = format!(
+            "{} ({}, {})",
+            crate::machine::text_of(what),
+            site.text(),
+            m.who()
+        );
         m.fail(SimtErrorKind::Portability, message)
     }));
 }
@@ -161,7 +175,11 @@ extern "C" fn simt_atomic(address: usize, bytes: u64, kind: u32) {
             kind::SWAP => 0,
             _ => YIELD_AT_ATOMIC,
         };
-        if m.random.chance(per_1024) { Step::Yield } else { Step::Go }
+        if m.random.chance(per_1024) {
+            Step::Yield
+        } else {
+            Step::Go
+        }
     });
     go_on(before);
     if kind == kind::DONE {
@@ -172,8 +190,14 @@ extern "C" fn simt_atomic(address: usize, bytes: u64, kind: u32) {
             return Step::Go;
         }
         let bytes = bytes as usize;
-        let reads = matches!(kind, kind::LOAD | kind::LOAD_ACQUIRE | kind::UPDATE | kind::COMPARE);
-        let writes = matches!(kind, kind::STORE | kind::STORE_RELEASE | kind::UPDATE | kind::SWAP);
+        let reads = matches!(
+            kind,
+            kind::LOAD | kind::LOAD_ACQUIRE | kind::UPDATE | kind::COMPARE
+        );
+        let writes = matches!(
+            kind,
+            kind::STORE | kind::STORE_RELEASE | kind::UPDATE | kind::SWAP
+        );
         if reads {
             let step = m.access::<false, true, true>(address, bytes);
             if step != Step::Go {
@@ -199,7 +223,11 @@ extern "C" fn simt_atomic(address: usize, bytes: u64, kind: u32) {
 #[inline]
 fn access<const WRITE: bool, const ALIGNED: bool>(address: usize, bytes: usize) {
     let step = with(|m| {
-        if m.tick() { Step::Yield } else { m.access::<WRITE, false, ALIGNED>(address, bytes) }
+        if m.tick() {
+            Step::Yield
+        } else {
+            m.access::<WRITE, false, ALIGNED>(address, bytes)
+        }
     });
     if step == Step::Go {
         return;

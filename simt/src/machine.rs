@@ -17,9 +17,7 @@ use crate::Entry;
 use crate::error::{SimtError, SimtErrorKind};
 use crate::memory::{DeviceMemory, Life, PAGE, Written};
 use crate::random::Random;
-use crate::shadow::{
-    Clocks, Knowledge, Observer, Race, RacePool, RaceTable, Record, merge_shared,
-};
+use crate::shadow::{Clocks, Knowledge, Observer, Race, RacePool, RaceTable, Record, merge_shared};
 
 /// Shared memory of a block on the smallest GPU we build for that allows more than 48 KiB.
 pub(crate) const SHARED_BYTES_MAX: usize = 227 << 10;
@@ -57,7 +55,10 @@ pub(crate) struct Lent<'a> {
 
 impl<'a> Lent<'a> {
     pub(crate) fn new(machine: &'a mut Machine) -> Lent<'a> {
-        Lent { outer: CURRENT.replace(machine), machine: std::marker::PhantomData }
+        Lent {
+            outer: CURRENT.replace(machine),
+            machine: std::marker::PhantomData,
+        }
     }
 }
 
@@ -85,7 +86,10 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    pub(crate) const NOWHERE: Site = Site { file: ptr::null(), line: 0 };
+    pub(crate) const NOWHERE: Site = Site {
+        file: ptr::null(),
+        line: 0,
+    };
 
     pub(crate) fn text(self) -> String {
         format!("{}:{}", text_of(self.file), self.line)
@@ -224,7 +228,12 @@ impl Arena {
             return None;
         }
         self.owners[start / SHARED_UNIT..end.div_ceil(SHARED_UNIT)].fill(owner);
-        self.arrays.push(SharedArray { tag, name, start, bytes });
+        self.arrays.push(SharedArray {
+            tag,
+            name,
+            start,
+            bytes,
+        });
         self.used = end;
         self.bytes += bytes;
         let noise = random.next() as u8;
@@ -364,7 +373,9 @@ impl Machine {
     /// Ends the launch and says how it went.
     pub(crate) fn finish(&mut self) -> Result<(), SimtError> {
         let launch = self.launch.take();
-        let Some(failure) = self.failure.take() else { return Ok(()) };
+        let Some(failure) = self.failure.take() else {
+            return Ok(());
+        };
         let place = failure.place.as_ref().and_then(kernel_line);
         let place = place.map_or(String::new(), |place| format!(" at {place}"));
         Err(SimtError {
@@ -438,15 +449,22 @@ impl Machine {
             });
         }
         block.warps.clear();
-        block.warps.extend((0..threads.div_ceil(32)).map(|warp| {
-            crate::sync::Warp::new((threads - warp * 32).min(32))
-        }));
+        block.warps.extend(
+            (0..threads.div_ceil(32))
+                .map(|warp| crate::sync::Warp::new((threads - warp * 32).min(32))),
+        );
         block.ready.clear();
         block.ready.extend(0..threads);
         block.arena.clear(generation);
         if shared_bytes > 0 {
             // The launch was checked to fit, and comes first.
-            block.arena.add(0, shared_bytes, ARENA_ALIGNMENT, "dynamic shared memory", &mut self.random);
+            block.arena.add(
+                0,
+                shared_bytes,
+                ARENA_ALIGNMENT,
+                "dynamic shared memory",
+                &mut self.random,
+            );
         }
     }
 
@@ -469,14 +487,21 @@ impl Machine {
     // ---- failures ------------------------------------------------------------------------------
 
     pub(crate) fn who(&self) -> String {
-        format!("block {} thread {}", self.blocks[self.here.slot].id, self.here.thread)
+        format!(
+            "block {} thread {}",
+            self.blocks[self.here.slot].id, self.here.thread
+        )
     }
 
     /// Notes the first failure; the launch is then abandoned.
     #[cold]
     pub(crate) fn fail(&mut self, kind: SimtErrorKind, message: String) -> Step {
         if self.failure.is_none() {
-            self.failure = Some(Failure { kind, message, place: None });
+            self.failure = Some(Failure {
+                kind,
+                message,
+                place: None,
+            });
         }
         Step::Abandon
     }
@@ -486,7 +511,11 @@ impl Machine {
     fn fail_access(&mut self, kind: SimtErrorKind, message: String) -> Step {
         if self.failure.is_none() {
             let place = Some(Backtrace::force_capture());
-            self.failure = Some(Failure { kind, message, place });
+            self.failure = Some(Failure {
+                kind,
+                message,
+                place,
+            });
         }
         Step::Abandon
     }
@@ -494,11 +523,10 @@ impl Machine {
     // ---- accesses ------------------------------------------------------------------------------
 
     fn draw_budget(&mut self) {
-        let yields = self.options.yield_per_1024.min(1024);
-        self.budget = if yields == 0 {
-            ACCESSES_IN_A_ROW_MAX
-        } else {
-            1 + self.random.below(u64::from(2048 / yields)) as u32
+        let mean_doubled = 2048u32.checked_div(self.options.yield_per_1024.min(1024));
+        self.budget = match mean_doubled {
+            Some(bound) => 1 + self.random.below(u64::from(bound)) as u32,
+            None => ACCESSES_IN_A_ROW_MAX,
         };
     }
 
@@ -522,7 +550,11 @@ impl Machine {
     ) -> Step {
         self.accesses += 1;
         if address.wrapping_sub(self.params_base) < self.params_bytes {
-            return if WRITE { self.fail_params(address) } else { Step::Go };
+            return if WRITE {
+                self.fail_params(address)
+            } else {
+                Step::Go
+            };
         }
         let offset = address.wrapping_sub(self.memory.base);
         if offset < self.memory.bytes {
@@ -557,15 +589,13 @@ impl Machine {
         {
             return self.fail_outside::<WRITE>(index, offset, bytes);
         }
-        if ALIGNED && offset % bytes != 0 {
+        if ALIGNED && !offset.is_multiple_of(bytes) {
             let name = allocation.name;
             return self.fail_misaligned(name, offset, bytes);
         }
-        if !WRITE {
-            if let Some(byte) = allocation.written.unwritten(offset, bytes) {
-                let name = allocation.name;
-                return self.fail_unwritten(name, byte);
-            }
+        if !WRITE && let Some(byte) = allocation.written.unwritten(offset, bytes) {
+            let name = allocation.name;
+            return self.fail_unwritten(name, byte);
         }
         let block = &self.blocks[self.here.slot];
         if let Some(observer) = observer(block, self.here.thread) {
@@ -603,13 +633,11 @@ impl Machine {
         if offset + bytes > start + array.bytes {
             return self.fail_outside_shared::<WRITE>(offset);
         }
-        if ALIGNED && offset % bytes != 0 {
+        if ALIGNED && !offset.is_multiple_of(bytes) {
             return self.fail_misaligned(name, offset - start, bytes);
         }
-        if !WRITE {
-            if let Some(byte) = block.arena.written.unwritten(offset, bytes) {
-                return self.fail_unwritten(name, byte - start);
-            }
+        if !WRITE && let Some(byte) = block.arena.written.unwritten(offset, bytes) {
+            return self.fail_unwritten(name, byte - start);
         }
         let mut table = std::mem::take(&mut block.arena.races);
         let generation = block.arena.generation;
@@ -645,7 +673,11 @@ impl Machine {
 
     #[cold]
     fn fail_wild<const WRITE: bool>(&mut self, address: usize, bytes: usize) -> Step {
-        let what = if address < PAGE { "null pointer" } else { "address outside device memory" };
+        let what = if address < PAGE {
+            "null pointer"
+        } else {
+            "address outside device memory"
+        };
         let message = format!(
             "{what}: {} of {bytes} bytes at {address:#x} by {}",
             verb::<WRITE>(),
@@ -655,7 +687,12 @@ impl Machine {
     }
 
     #[cold]
-    fn fail_outside<const WRITE: bool>(&mut self, index: usize, offset: usize, bytes: usize) -> Step {
+    fn fail_outside<const WRITE: bool>(
+        &mut self,
+        index: usize,
+        offset: usize,
+        bytes: usize,
+    ) -> Step {
         let allocation = &self.memory.allocations[index];
         let (name, size, offset) = (allocation.name, allocation.bytes, offset as isize);
         let how = match allocation.life {
@@ -674,7 +711,11 @@ impl Machine {
     #[cold]
     fn fail_outside_shared<const WRITE: bool>(&mut self, offset: usize) -> Step {
         let arrays = &self.blocks[self.here.slot].arena.arrays;
-        let near = arrays.iter().rev().find(|array| array.start <= offset).or(arrays.first());
+        let near = arrays
+            .iter()
+            .rev()
+            .find(|array| array.start <= offset)
+            .or(arrays.first());
         let what = near.map_or("no shared array".to_owned(), |array| {
             let byte = offset as isize - array.start as isize;
             format!("shared {} (byte {byte} of {})", array.name, array.bytes)
@@ -685,8 +726,10 @@ impl Machine {
 
     #[cold]
     fn fail_misaligned(&mut self, name: &'static str, offset: usize, bytes: usize) -> Step {
-        let message =
-            format!("misaligned access of {bytes} bytes at byte {offset} of {name} by {}", self.who());
+        let message = format!(
+            "misaligned access of {bytes} bytes at byte {offset} of {name} by {}",
+            self.who()
+        );
         self.fail_access(SimtErrorKind::Memcheck, message)
     }
 
@@ -730,8 +773,12 @@ impl Machine {
         if let Some(array) = arena.arrays.iter().find(|array| array.tag == tag) {
             return Some(arena.base + array.start);
         }
-        let fixed: usize =
-            arena.arrays.iter().filter(|array| array.tag != 0).map(|array| array.bytes).sum();
+        let fixed: usize = arena
+            .arrays
+            .iter()
+            .filter(|array| array.tag != 0)
+            .map(|array| array.bytes)
+            .sum();
         if fixed + bytes > STATIC_SHARED_BYTES_MAX {
             let message = format!(
                 "shared arrays of fixed size take {} bytes, CUDA allows {STATIC_SHARED_BYTES_MAX}",
@@ -751,8 +798,11 @@ impl Machine {
     /// The address of the dynamic shared memory; `None` after a failure.
     pub(crate) fn dynamic_shared(&mut self) -> Option<usize> {
         let arena = &self.blocks[self.here.slot].arena;
-        let address =
-            arena.arrays.iter().find(|array| array.tag == 0).map(|array| arena.base + array.start);
+        let address = arena
+            .arrays
+            .iter()
+            .find(|array| array.tag == 0)
+            .map(|array| arena.base + array.start);
         if address.is_none() {
             let message = "dynamic shared memory is used, but the launch gave none".to_owned();
             self.fail(SimtErrorKind::LaunchShape, message);
@@ -797,11 +847,15 @@ impl Machine {
 
     /// An atomic load has read what `address` holds.
     pub(crate) fn observe(&mut self, address: usize, acquire: bool) {
-        let Some(released) = self.released.get(&address) else { return };
+        let Some(released) = self.released.get(&address) else {
+            return;
+        };
         let block = &mut self.blocks[self.here.slot];
         let of_block = released.block.as_ref().filter(|(id, _)| *id == block.id);
-        let seen =
-            merge_shared(released.device.clone(), of_block.map(|(_, knowledge)| knowledge.clone()));
+        let seen = merge_shared(
+            released.device.clone(),
+            of_block.map(|(_, knowledge)| knowledge.clone()),
+        );
         if seen.is_none() {
             return;
         }
@@ -818,13 +872,22 @@ impl Machine {
     pub(crate) fn publish(&mut self, address: usize, release: bool, update: bool) {
         if release {
             let device = Some(self.snapshot());
-            self.released.insert(address, Released { device, block: None });
+            self.released.insert(
+                address,
+                Released {
+                    device,
+                    block: None,
+                },
+            );
             return;
         }
         let block = &self.blocks[self.here.slot];
         let thread = &block.threads[self.here.thread as usize];
         let device = thread.fence.clone();
-        let of_block = thread.fence_block.clone().map(|knowledge| (block.id, knowledge));
+        let of_block = thread
+            .fence_block
+            .clone()
+            .map(|knowledge| (block.id, knowledge));
         if device.is_none() && of_block.is_none() {
             // A relaxed update continues a release sequence, a relaxed store ends it.
             if !update {
@@ -867,14 +930,19 @@ fn verb<const WRITE: bool>() -> &'static str {
 /// The innermost frame that lies in a kernel source, as `file:line`.
 fn kernel_line(backtrace: &Backtrace) -> Option<String> {
     let text = backtrace.to_string();
-    let lines = text.lines().filter_map(|line| line.trim_start().strip_prefix("at "));
-    lines.map(str::trim).find(|line| line.contains(".cu")).map(|line| {
-        let line = line.trim_start_matches("./");
-        // Without the column.
-        let mut parts = line.splitn(3, ':');
-        let (file, number) = (parts.next().unwrap_or(line), parts.next().unwrap_or("?"));
-        format!("{file}:{number}")
-    })
+    let places = text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("at "));
+    places
+        .filter(|place| place.contains(".cu"))
+        .map(|place| {
+            // From `kernels/` on, without the column.
+            let place = place.rfind("kernels/").map_or(place, |at| &place[at..]);
+            let mut parts = place.splitn(3, ':');
+            let (file, number) = (parts.next().unwrap_or(place), parts.next().unwrap_or("?"));
+            format!("{file}:{number}")
+        })
+        .next()
 }
 
 /// Where the object that holds the kernels, with its constants, lies: start and size.
@@ -898,9 +966,20 @@ fn find_image() -> Option<(usize, usize)> {
         })
         .collect();
     let inside = find_image as fn() -> Option<(usize, usize)> as usize;
-    let path = parsed.iter().find(|(low, high, _)| (*low..*high).contains(&inside))?.2;
-    let low = parsed.iter().filter(|map| map.2 == path).map(|map| map.0).min()?;
-    let mut high = parsed.iter().filter(|map| map.2 == path).map(|map| map.1).max()?;
+    let path = parsed
+        .iter()
+        .find(|(low, high, _)| (*low..*high).contains(&inside))?
+        .2;
+    let low = parsed
+        .iter()
+        .filter(|map| map.2 == path)
+        .map(|map| map.0)
+        .min()?;
+    let mut high = parsed
+        .iter()
+        .filter(|map| map.2 == path)
+        .map(|map| map.1)
+        .max()?;
     // Zeroed globals follow without a name.
     if let Some(zeroed) = parsed.iter().find(|map| map.0 == high && map.2.is_empty()) {
         high = zeroed.1;

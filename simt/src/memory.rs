@@ -17,7 +17,7 @@ pub(crate) const PAGE: usize = 4096;
 const ALIGNMENT: usize = 256;
 /// Fresh memory is filled with noise up to here, and at the end: more only costs time, as a read of
 /// unwritten bytes is reported anyway.
-const POISON_MAX: usize = 4 << 20;
+const POISON_MAX: usize = 1 << 20;
 /// The least that is reserved, so that small devices reuse addresses late, too.
 const REGION_MIN: usize = 16 << 30;
 
@@ -56,18 +56,32 @@ pub(crate) struct Written {
 
 impl Written {
     pub(crate) fn none(bytes: usize) -> Written {
-        Written { bits: vec![0; bytes.div_ceil(64)], all: false }
+        Written {
+            bits: vec![0; bytes.div_ceil(64)],
+            all: false,
+        }
     }
 
     pub(crate) fn all() -> Written {
-        Written { bits: Vec::new(), all: true }
+        Written {
+            bits: Vec::new(),
+            all: true,
+        }
     }
 
     /// Bits of at most 16 bytes; the second word is that of the bytes past a multiple of 64.
     fn masks(offset: usize, bytes: usize) -> (usize, u64, u64) {
         let shift = offset % 64;
         let low = (1u64 << bytes) - 1;
-        (offset / 64, low << shift, if shift + bytes > 64 { low >> (64 - shift) } else { 0 })
+        (
+            offset / 64,
+            low << shift,
+            if shift + bytes > 64 {
+                low >> (64 - shift)
+            } else {
+                0
+            },
+        )
     }
 
     /// The first unwritten byte of at most 16.
@@ -145,7 +159,10 @@ impl Written {
     /// Forgets that everything was written, keeping the fact in the bits.
     fn spell_out(&mut self, total: usize) {
         if self.all {
-            *self = Written { bits: vec![u64::MAX; total.div_ceil(64)], all: false };
+            *self = Written {
+                bits: vec![u64::MAX; total.div_ceil(64)],
+                all: false,
+            };
         }
     }
 
@@ -155,7 +172,11 @@ impl Written {
 }
 
 fn word_mask(bits: usize) -> u64 {
-    if bits >= 64 { u64::MAX } else { (1 << bits) - 1 }
+    if bits >= 64 {
+        u64::MAX
+    } else {
+        (1 << bits) - 1
+    }
 }
 
 /// All memory of one device.
@@ -178,7 +199,9 @@ pub(crate) struct DeviceMemory {
 
 impl DeviceMemory {
     pub(crate) fn new(capacity: u64, checked: bool) -> io::Result<DeviceMemory> {
-        let wanted = usize::try_from(capacity).unwrap_or(usize::MAX).saturating_mul(4);
+        let wanted = usize::try_from(capacity)
+            .unwrap_or(usize::MAX)
+            .saturating_mul(4);
         let bytes = wanted.clamp(REGION_MIN, 1 << 42).next_multiple_of(PAGE);
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
         // SAFETY: a fresh private mapping at an address of the kernel's choice touches no memory in use.
@@ -214,7 +237,9 @@ impl DeviceMemory {
     }
 
     pub(crate) fn fits(&self, bytes: u64) -> bool {
-        self.used.checked_add(bytes).is_some_and(|used| used <= self.capacity)
+        self.used
+            .checked_add(bytes)
+            .is_some_and(|used| used <= self.capacity)
     }
 
     /// Maps a fresh `Pending` allocation and returns its index and address.
@@ -236,8 +261,9 @@ impl DeviceMemory {
         let bytes = bytes as usize;
         let data_pages = bytes.next_multiple_of(ALIGNMENT).div_ceil(PAGE);
         let pages = data_pages + 1;
-        let first_page =
-            self.take_pages(pages).ok_or_else(|| out_of_memory(self.used, self.capacity))?;
+        let first_page = self
+            .take_pages(pages)
+            .ok_or_else(|| out_of_memory(self.used, self.capacity))?;
         if data_pages > 0 {
             self.protect(first_page, data_pages, libc::PROT_READ | libc::PROT_WRITE)
                 .map_err(|_| out_of_memory(self.used, self.capacity))?;
@@ -246,7 +272,11 @@ impl DeviceMemory {
         let start = (first_page + data_pages) * PAGE - bytes.next_multiple_of(ALIGNMENT);
         let index = u32::try_from(self.allocations.len()).unwrap_or(u32::MAX);
         self.owners[first_page..first_page + pages].fill(index);
-        let written = if self.checked { Written::none(bytes) } else { Written::all() };
+        let written = if self.checked {
+            Written::none(bytes)
+        } else {
+            Written::all()
+        };
         self.allocations.push(Allocation {
             name,
             start,
@@ -294,12 +324,12 @@ impl DeviceMemory {
                 pages += after;
             }
         }
-        if let Some((&before, &before_pages)) = self.free.range(..first).next_back() {
-            if before + before_pages == first {
-                self.free.remove(&before);
-                first = before;
-                pages += before_pages;
-            }
+        if let Some((&before, &before_pages)) = self.free.range(..first).next_back()
+            && before + before_pages == first
+        {
+            self.free.remove(&before);
+            first = before;
+            pages += before_pages;
         }
         self.free.insert(first, pages);
     }
@@ -308,7 +338,11 @@ impl DeviceMemory {
         let address = (self.base + first_page * PAGE) as *mut libc::c_void;
         // SAFETY: the pages lie in the region that `new` mapped and belong to one allocation alone.
         let result = unsafe { libc::mprotect(address, pages * PAGE, protection) };
-        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+        if result == 0 {
+            Ok(())
+        } else {
+            Err(io::Error::last_os_error())
+        }
     }
 
     fn poison(&mut self, start: usize, bytes: usize, random: &mut Random) {
@@ -317,7 +351,8 @@ impl DeviceMemory {
         }
         let noise = random.next();
         // SAFETY: the range lies in the mapped pages of an allocation, which nobody else knows yet.
-        let target = unsafe { std::slice::from_raw_parts_mut((self.base + start) as *mut u8, bytes) };
+        let target =
+            unsafe { std::slice::from_raw_parts_mut((self.base + start) as *mut u8, bytes) };
         for (index, word) in target.chunks_mut(8).enumerate() {
             let value = noise.wrapping_add((index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
             word.copy_from_slice(&value.to_le_bytes()[..word.len()]);
@@ -335,7 +370,11 @@ impl DeviceMemory {
         let base = self.base;
         let allocation = &mut self.allocations[index as usize];
         if index == 0 || (base + allocation.start) as u64 != pointer || allocation.free_queued {
-            let why = if allocation.free_queued { "freed already" } else { "not an allocation" };
+            let why = if allocation.free_queued {
+                "freed already"
+            } else {
+                "not an allocation"
+            };
             return Err(SimtError::new(
                 SimtErrorKind::InvalidPointer,
                 format!("free of {pointer:#x}: {why}"),
@@ -366,7 +405,11 @@ impl DeviceMemory {
 
     fn owner(&self, pointer: u64) -> u32 {
         let offset = (pointer as usize).wrapping_sub(self.base);
-        if offset < self.bytes { self.owners[offset / PAGE] } else { 0 }
+        if offset < self.bytes {
+            self.owners[offset / PAGE]
+        } else {
+            0
+        }
     }
 
     /// The allocation that the page at `offset` of the region belongs to, alive or dead.
@@ -424,7 +467,9 @@ impl DeviceMemory {
         // SAFETY: the caller vouches for the source; `live_range` for the target, which is mapped.
         unsafe { ptr::copy_nonoverlapping(source, target as *mut u8, bytes as usize) };
         let allocation = &mut self.allocations[index as usize];
-        allocation.written.mark_range(offset, bytes as usize, allocation.bytes);
+        allocation
+            .written
+            .mark_range(offset, bytes as usize, allocation.bytes);
         Ok(())
     }
 
@@ -465,7 +510,9 @@ impl DeviceMemory {
                 .collect();
             let allocation = &mut self.allocations[target_index as usize];
             if words.iter().all(|&bits| bits == u64::MAX) {
-                allocation.written.mark_range(target_offset, bytes, allocation.bytes);
+                allocation
+                    .written
+                    .mark_range(target_offset, bytes, allocation.bytes);
             } else {
                 allocation.written.spell_out(allocation.bytes);
                 allocation.written.copy_range(target_offset, &words, bytes);
@@ -479,7 +526,9 @@ impl DeviceMemory {
         // SAFETY: `live_range` vouches for the target, which is mapped.
         unsafe { ptr::write_bytes(target as *mut u8, value, bytes as usize) };
         let allocation = &mut self.allocations[index as usize];
-        allocation.written.mark_range(offset, bytes as usize, allocation.bytes);
+        allocation
+            .written
+            .mark_range(offset, bytes as usize, allocation.bytes);
         Ok(())
     }
 }

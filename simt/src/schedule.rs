@@ -48,8 +48,16 @@ impl Machine {
             .min(usize::try_from(blocks).unwrap_or(usize::MAX))
             .min((FIBERS_MAX / threads).max(1));
         let eager = random.chance(512);
-        self.schedule =
-            Schedule { blocks, next: 0, first, stride, eager, resident, live: 0, done: false };
+        self.schedule = Schedule {
+            blocks,
+            next: 0,
+            first,
+            stride,
+            eager,
+            resident,
+            live: 0,
+            done: false,
+        };
         for block in &mut self.blocks {
             block.live = false;
         }
@@ -100,7 +108,7 @@ impl Machine {
         let chosen_warp = self.random.index(block_threads.div_ceil(32)) as u32;
         for slot in 0..slots {
             let block = &mut self.blocks[slot];
-            if !block.live || (matches!(roll, 0 | 1 | 2) && slot != chosen) {
+            if !block.live || (roll < 3 && slot != chosen) {
                 continue;
             }
             let only_warp = roll == 0;
@@ -175,7 +183,11 @@ impl Machine {
 }
 
 fn greatest_common_divisor(a: u64, b: u64) -> u64 {
-    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
+    if b == 0 {
+        a
+    } else {
+        greatest_common_divisor(b, a % b)
+    }
 }
 
 thread_local! {
@@ -187,9 +199,16 @@ fn run_thread() {
     let (run, params) = with(|machine| {
         let launch = machine.launch.as_ref();
         let entry = launch.map(|launch| {
-            if machine.options.checked { launch.entry.checked } else { launch.entry.plain }
+            if machine.options.checked {
+                launch.entry.checked
+            } else {
+                launch.entry.plain
+            }
         });
-        (entry, launch.map_or(0, |launch| launch.params.as_ptr() as usize))
+        (
+            entry,
+            launch.map_or(0, |launch| launch.params.as_ptr() as usize),
+        )
     });
     if let Some(run) = run {
         // SAFETY: the launch holds a struct of the size that this entry takes, until all threads are done.
@@ -201,12 +220,12 @@ fn run_thread() {
 /// Runs a launch to its end, on this OS thread.
 pub(crate) fn run(
     machine: &mut Machine,
-    launch: Launch,
+    launch: &Launch,
     seed: u64,
     number: u64,
 ) -> Result<(), SimtError> {
     machine.begin(launch.clone(), seed, number);
-    machine.begin_schedule(&launch);
+    machine.begin_schedule(launch);
     let threads = machine.threads_per_block as usize;
     let in_use = machine.schedule.resident * threads;
     let lent = Lent::new(machine);
@@ -221,7 +240,10 @@ pub(crate) fn run(
     });
     drop(lent);
     ran.map_err(|error| {
-        SimtError::new(SimtErrorKind::OutOfMemory, format!("stacks for {in_use} threads: {error}"))
+        SimtError::new(
+            SimtErrorKind::OutOfMemory,
+            format!("stacks for {in_use} threads: {error}"),
+        )
     })?;
     machine.finish()
 }

@@ -103,16 +103,32 @@ pub(crate) struct Knowledge {
 impl Knowledge {
     /// What `clocks`, of a thread of `block`, proves by itself.
     pub(crate) fn of_thread(block: u32, epoch: u32, warp: u32, clocks: &Clocks) -> Knowledge {
-        let warps = Arc::new(vec![WarpClock { warp, clocks: *clocks }]);
-        Knowledge { everything: false, blocks: vec![BlockClock { block, epoch, warps }] }
+        let warps = Arc::new(vec![WarpClock {
+            warp,
+            clocks: *clocks,
+        }]);
+        Knowledge {
+            everything: false,
+            blocks: vec![BlockClock {
+                block,
+                epoch,
+                warps,
+            }],
+        }
     }
 
     pub(crate) fn merge(&self, other: &Knowledge) -> Knowledge {
         if self.everything || other.everything {
-            return Knowledge { everything: true, blocks: Vec::new() };
+            return Knowledge {
+                everything: true,
+                blocks: Vec::new(),
+            };
         }
         let mut blocks = Vec::with_capacity(self.blocks.len() + other.blocks.len());
-        let (mut left, mut right) = (self.blocks.iter().peekable(), other.blocks.iter().peekable());
+        let (mut left, mut right) = (
+            self.blocks.iter().peekable(),
+            other.blocks.iter().peekable(),
+        );
         loop {
             let next = match (left.peek(), right.peek()) {
                 (None, None) => break,
@@ -130,9 +146,15 @@ impl Knowledge {
             blocks.extend(next.cloned());
         }
         if blocks.len() > KNOWN_BLOCKS_MAX {
-            return Knowledge { everything: true, blocks: Vec::new() };
+            return Knowledge {
+                everything: true,
+                blocks: Vec::new(),
+            };
         }
-        Knowledge { everything: false, blocks }
+        Knowledge {
+            everything: false,
+            blocks,
+        }
     }
 
     fn covers(&self, record: Record) -> bool {
@@ -140,7 +162,10 @@ impl Knowledge {
             return true;
         }
         let block = record.block();
-        let Ok(at) = self.blocks.binary_search_by_key(&block, |known| known.block) else {
+        let Ok(at) = self
+            .blocks
+            .binary_search_by_key(&block, |known| known.block)
+        else {
             return false;
         };
         let known = &self.blocks[at];
@@ -156,7 +181,11 @@ impl Knowledge {
 
 fn merge_block(a: &BlockClock, b: &BlockClock) -> BlockClock {
     if a.epoch != b.epoch || Arc::ptr_eq(&a.warps, &b.warps) {
-        return if a.epoch >= b.epoch { a.clone() } else { b.clone() };
+        return if a.epoch >= b.epoch {
+            a.clone()
+        } else {
+            b.clone()
+        };
     }
     let mut warps = (*a.warps).clone();
     for theirs in b.warps.iter() {
@@ -165,7 +194,11 @@ fn merge_block(a: &BlockClock, b: &BlockClock) -> BlockClock {
             None => warps.push(theirs.clone()),
         }
     }
-    BlockClock { block: a.block, epoch: a.epoch, warps: Arc::new(warps) }
+    BlockClock {
+        block: a.block,
+        epoch: a.epoch,
+        warps: Arc::new(warps),
+    }
 }
 
 pub(crate) fn join_clocks(ours: &mut Clocks, theirs: &Clocks) {
@@ -208,13 +241,13 @@ impl Observer<'_> {
                 return true;
             }
             let thread = record.thread();
-            if thread / 32 == self.thread / 32
-                && record.clock() < self.clocks[thread as usize % 32]
+            if thread / 32 == self.thread / 32 && record.clock() < self.clocks[thread as usize % 32]
             {
                 return true;
             }
         }
-        self.knowledge.is_some_and(|knowledge| knowledge.covers(record))
+        self.knowledge
+            .is_some_and(|knowledge| knowledge.covers(record))
     }
 }
 
@@ -285,7 +318,6 @@ impl RacePool {
 
     /// Checks and records an access of at most 16 bytes at `offset` of a buffer of `total`.
     #[inline]
-    #[expect(clippy::too_many_arguments, reason = "the hot path: everything in registers")]
     pub(crate) fn access<const WRITE: bool, const ATOMIC: bool>(
         &mut self,
         table: &mut RaceTable,
@@ -317,11 +349,16 @@ impl RacePool {
         let shift = page.shift;
         for (step, cell) in page.cells[first..=last].iter_mut().enumerate() {
             let conflicts = |other: Record| {
-                !other.is_none() && !(ATOMIC && other.is_atomic()) && !observer.ordered(other)
+                let both_atomic = ATOMIC && other.is_atomic();
+                !(other.is_none() || both_atomic || observer.ordered(other))
             };
             let race = |other: Record, other_wrote: bool| {
                 let offset = offset - within + ((first + step) << shift);
-                Some(Race { other, other_wrote, offset })
+                Some(Race {
+                    other,
+                    other_wrote,
+                    offset,
+                })
             };
             if conflicts(cell.write) {
                 return race(cell.write, true);
@@ -333,7 +370,10 @@ impl RacePool {
                 if conflicts(cell.read_before) {
                     return race(cell.read_before, false);
                 }
-                *cell = Cell { write: record, ..Cell::default() };
+                *cell = Cell {
+                    write: record,
+                    ..Cell::default()
+                };
             } else if cell.read != record {
                 if !cell.read.is_none() && !cell.read.same_thread(record) {
                     cell.read_before = cell.read;
@@ -349,6 +389,10 @@ impl RacePool {
 #[cold]
 fn refine(page: &mut CellPage, shift: u32) {
     let copies = 1usize << (page.shift - shift);
-    page.cells = page.cells.iter().flat_map(|&cell| std::iter::repeat_n(cell, copies)).collect();
+    page.cells = page
+        .cells
+        .iter()
+        .flat_map(|&cell| std::iter::repeat_n(cell, copies))
+        .collect();
     page.shift = shift;
 }

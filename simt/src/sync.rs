@@ -54,7 +54,10 @@ pub(crate) struct Warp {
 impl Warp {
     pub(crate) fn new(lanes: u32) -> Warp {
         let gone = if lanes == 32 { 0 } else { u32::MAX << lanes };
-        Warp { gathers: Vec::new(), gone }
+        Warp {
+            gathers: Vec::new(),
+            gone,
+        }
     }
 }
 
@@ -83,7 +86,9 @@ impl Machine {
     }
 
     fn let_others_first(&mut self) -> Arrival {
-        Arrival::Complete { let_others_first: self.random.chance(YIELD_AFTER_BARRIER) }
+        Arrival::Complete {
+            let_others_first: self.random.chance(YIELD_AFTER_BARRIER),
+        }
     }
 
     fn failed(&mut self, kind: SimtErrorKind, message: String) -> Arrival {
@@ -107,8 +112,10 @@ impl Machine {
         if block.left < self.threads_per_block {
             return self.fail_exited_before_barrier(site);
         }
-        let elsewhere =
-            block.threads.iter().position(|other| other.site != site || other.op != op);
+        let elsewhere = block
+            .threads
+            .iter()
+            .position(|other| other.site != site || other.op != op);
         if let Some(other) = elsewhere {
             let other_site = block.threads[other].site.text();
             let message = format!(
@@ -118,7 +125,11 @@ impl Machine {
             );
             return self.failed(SimtErrorKind::Synccheck, message);
         }
-        let count = block.threads.iter().filter(|thread| thread.value != 0).count() as u64;
+        let count = block
+            .threads
+            .iter()
+            .filter(|thread| thread.value != 0)
+            .count() as u64;
         let result = match op {
             barrier_op::COUNT => count,
             barrier_op::AND => u64::from(count == block.threads.len() as u64),
@@ -140,7 +151,10 @@ impl Machine {
 
     fn fail_exited_before_barrier(&mut self, site: Site) -> Arrival {
         let threads = &self.blocks[self.here.slot].threads;
-        let gone = threads.iter().position(|thread| thread.state == State::Done).unwrap_or(0);
+        let gone = threads
+            .iter()
+            .position(|thread| thread.state == State::Done)
+            .unwrap_or(0);
         let message = format!(
             "__syncthreads at {} is divergent: thread {gone} of block {} has exited",
             site.text(),
@@ -160,13 +174,19 @@ impl Machine {
         warp.gone |= bit;
         let waiting = warp.gathers.iter().find(|gather| gather.mask & bit != 0);
         if let Some(site) = waiting.map(|gather| gather.site) {
-            let message =
-                format!("{} exited while lanes of its warp wait for it at {}", self.who(), site.text());
+            let message = format!(
+                "{} exited while lanes of its warp wait for it at {}",
+                self.who(),
+                site.text()
+            );
             self.fail(SimtErrorKind::Synccheck, message);
             return;
         }
         if block.left > 0 && block.at_barrier == block.left {
-            let waiting = block.threads.iter().find(|thread| thread.state == State::AtBarrier);
+            let waiting = block
+                .threads
+                .iter()
+                .find(|thread| thread.state == State::AtBarrier);
             let site = waiting.map_or(Site::NOWHERE, |thread| thread.site);
             self.fail_exited_before_barrier(site);
         }
@@ -219,7 +239,12 @@ impl Machine {
                     );
                     return self.failed(SimtErrorKind::Synccheck, message);
                 }
-                warp.gathers.push(Gather { mask, op, site, arrived: 0 });
+                warp.gathers.push(Gather {
+                    mask,
+                    op,
+                    site,
+                    arrived: 0,
+                });
                 warp.gathers.len() - 1
             }
         };
@@ -229,7 +254,14 @@ impl Machine {
         }
         warp.gathers.swap_remove(at);
         let first = index - lane;
-        exchange(block, first, op, mask, &mut self.random, self.options.checked);
+        exchange(
+            block,
+            first,
+            op,
+            mask,
+            &mut self.random,
+            self.options.checked,
+        );
         for lane in lanes(mask) {
             let thread = first + lane;
             if thread == index {
@@ -290,7 +322,11 @@ fn exchange(
                 let source = warp[lane].source as usize & 31;
                 // A lane outside the mask has no defined value.
                 let defined = mask >> source & 1 != 0;
-                warp[lane].got = if defined { values[source] } else { random.next() };
+                warp[lane].got = if defined {
+                    values[source]
+                } else {
+                    random.next()
+                };
             }
         }
         warp_op::MATCH => {

@@ -42,19 +42,34 @@ macro_rules! report {
 }
 
 fn expect(right: bool, what: impl FnOnce() -> String) -> Outcome {
-    if right { Outcome::Right } else { Outcome::Wrong(what()) }
+    if right {
+        Outcome::Right
+    } else {
+        Outcome::Wrong(what())
+    }
 }
 
 fn reduce(bug: u64, seed: u64, checked: bool) -> Outcome {
     let (mut dice, bench) = (Dice::new(seed), bench(seed, checked));
-    let count = if dice.below(3) > 0 { dice.below(700) } else { 0 };
+    let count = if dice.below(3) > 0 {
+        dice.below(700)
+    } else {
+        0
+    };
     let values: Vec<u64> = (0..count).map(|_| dice.next()).collect();
     let input = bench.upload("values", &values);
     let sum = bench.upload("sum", &[0u64]);
     let params = Params::new().u64(input).u64(sum).u64(count).u64(bug);
-    bench.launch("demo_reduce", 1 + dice.below(5) as u32, dice.pick(&BLOCKS), &params);
+    bench.launch(
+        "demo_reduce",
+        1 + dice.below(5) as u32,
+        dice.pick(&BLOCKS),
+        &params,
+    );
     let got = report!(bench.download::<u64>(sum, 1))[0];
-    let want = values.iter().fold(0u64, |sum, &value| sum.wrapping_add(value));
+    let want = values
+        .iter()
+        .fold(0u64, |sum, &value| sum.wrapping_add(value));
     expect(got == want, || format!("sum {got} instead of {want}"))
 }
 
@@ -66,7 +81,10 @@ fn reduce_unwritten(bug: u64, seed: u64, checked: bool) -> Outcome {
     let (mut dice, bench) = (Dice::new(seed), bench(seed, checked));
     let count = 1 + dice.below(700);
     let input = bench.unwritten::<u64>("values", count as usize);
-    bench.device.fill(bench.stream, input, 1, (count - 1) * 8).unwrap();
+    bench
+        .device
+        .fill(bench.stream, input, 1, (count - 1) * 8)
+        .unwrap();
     let sum = bench.upload("sum", &[0u64]);
     let params = Params::new().u64(input).u64(sum).u64(count).u64(0);
     bench.launch("demo_reduce", 2, 64, &params);
@@ -92,8 +110,14 @@ fn build(bug: u64, seed: u64, checked: bool) -> Outcome {
     let (mut dice, bench) = (Dice::new(seed), bench(seed, checked));
     let count = dice.below(300);
     let distinct = 1 + dice.below(count + 1);
-    let keys: Vec<u64> = (0..count).map(|_| dice.below(distinct) * 2_654_435_761).collect();
-    let slot_count = if bug == 6 { (distinct / 2).max(1) } else { distinct + dice.below(8) };
+    let keys: Vec<u64> = (0..count)
+        .map(|_| dice.below(distinct) * 2_654_435_761)
+        .collect();
+    let slot_count = if bug == 6 {
+        (distinct / 2).max(1)
+    } else {
+        distinct + dice.below(8)
+    };
     let mut want = BTreeMap::new();
     for &key in &keys {
         *want.entry(key).or_insert(0u32) += 1;
@@ -101,10 +125,20 @@ fn build(bug: u64, seed: u64, checked: bool) -> Outcome {
     let input = bench.upload("keys", &keys);
     let slots = bench.upload("slots", &vec![u64::MAX; slot_count as usize]);
     let counts = bench.upload("counts", &vec![0u32; slot_count as usize]);
-    let params =
-        Params::new().u64(input).u64(slots).u64(counts).u64(count).u64(slot_count).u64(bug);
+    let params = Params::new()
+        .u64(input)
+        .u64(slots)
+        .u64(counts)
+        .u64(count)
+        .u64(slot_count)
+        .u64(bug);
     let block = dice.pick(&BLOCKS);
-    bench.launch("demo_build", count.div_ceil(u64::from(block)) as u32 + 1, block, &params);
+    bench.launch(
+        "demo_build",
+        count.div_ceil(u64::from(block)) as u32 + 1,
+        block,
+        &params,
+    );
     let slots = report!(bench.download::<u64>(slots, slot_count as usize));
     let counts = report!(bench.download::<u32>(counts, slot_count as usize));
     let mut got = BTreeMap::new();
@@ -119,7 +153,11 @@ fn build(bug: u64, seed: u64, checked: bool) -> Outcome {
 /// A hybrid-encoded page and its values.
 fn encode_hybrid(dice: &mut Dice, bit_width: u32, count: usize) -> (Vec<u8>, Vec<u32>) {
     let (mut page, mut values) = (Vec::new(), Vec::new());
-    let mask = if bit_width == 32 { u32::MAX } else { (1 << bit_width) - 1 };
+    let mask = if bit_width == 32 {
+        u32::MAX
+    } else {
+        (1 << bit_width) - 1
+    };
     let varint = |page: &mut Vec<u8>, mut header: u32| {
         while header > 127 {
             page.push((header & 127) as u8 | 128);
@@ -173,12 +211,18 @@ fn hybrid(bug: u64, seed: u64, checked: bool) -> Outcome {
     let input = bench.upload("page", &page);
     let values = bench.unwritten::<u32>("values", count);
     let error = bench.upload("error", &[0u32]);
-    let params = Params::new().u64(input).u64(values).u64(error).u64(page.len() as u64);
+    let params = Params::new()
+        .u64(input)
+        .u64(values)
+        .u64(error)
+        .u64(page.len() as u64);
     let params = params.u32(bit_width).u32(count as u32).u64(bug);
     bench.launch("demo_hybrid", 1, dice.pick(&BLOCKS), &params);
     let error = report!(bench.download::<u32>(error, 1))[0];
     let got = report!(bench.download::<u32>(values, count));
-    expect(malformed || (error == 0 && got == want), || format!("error {error}, wrong values"))
+    expect(malformed || (error == 0 && got == want), || {
+        format!("error {error}, wrong values")
+    })
 }
 
 fn compact(bug: u64, seed: u64, checked: bool) -> Outcome {
@@ -188,9 +232,19 @@ fn compact(bug: u64, seed: u64, checked: bool) -> Outcome {
     let input = bench.upload("values", &values);
     let kept = bench.unwritten::<i32>("kept", count as usize + 1);
     let kept_count = bench.upload("kept_count", &[0u32]);
-    let params = Params::new().u64(input).u64(kept).u64(kept_count).u64(count).u64(bug);
+    let params = Params::new()
+        .u64(input)
+        .u64(kept)
+        .u64(kept_count)
+        .u64(count)
+        .u64(bug);
     let block = dice.pick(&BLOCKS);
-    bench.launch("demo_compact", count.div_ceil(u64::from(block)) as u32 + 1, block, &params);
+    bench.launch(
+        "demo_compact",
+        count.div_ceil(u64::from(block)) as u32 + 1,
+        block,
+        &params,
+    );
     let mut want: Vec<i32> = values.into_iter().filter(|&value| value > 0).collect();
     let got_count = report!(bench.download::<u32>(kept_count, 1))[0] as usize;
     if got_count != want.len() {
@@ -213,12 +267,26 @@ fn scan(bug: u64, seed: u64, checked: bool) -> Outcome {
     let tile_totals = bench.unwritten::<u64>("tile_totals", tiles);
     let tile_states = bench.upload("tile_states", &vec![0u32; tiles]);
     let next_tile = bench.upload("next_tile", &[0u32]);
-    let params = Params::new().u64(input).u64(sums).u64(tile_sums).u64(tile_totals);
-    let params = params.u64(tile_states).u64(next_tile).u64(count as u64).u64(bug);
+    let params = Params::new()
+        .u64(input)
+        .u64(sums)
+        .u64(tile_sums)
+        .u64(tile_totals);
+    let params = params
+        .u64(tile_states)
+        .u64(next_tile)
+        .u64(count as u64)
+        .u64(bug);
     bench.launch("demo_scan", tiles as u32, 64, &params);
     let got = report!(bench.download::<u64>(sums, count));
     let mut sum = 0;
-    let want: Vec<u64> = values.iter().map(|&value| { sum += u64::from(value); sum }).collect();
+    let want: Vec<u64> = values
+        .iter()
+        .map(|&value| {
+            sum += u64::from(value);
+            sum
+        })
+        .collect();
     expect(got == want, || "wrong sums".to_owned())
 }
 
@@ -235,12 +303,23 @@ fn last_block(bug: u64, seed: u64, checked: bool) -> Outcome {
     let partials = bench.unwritten::<u64>("partials", grid as usize);
     let finished = bench.upload("finished", &[0u32]);
     let total = bench.unwritten::<u64>("total", 1);
-    let params = Params::new().u64(input).u64(partials).u64(finished).u64(total);
+    let params = Params::new()
+        .u64(input)
+        .u64(partials)
+        .u64(finished)
+        .u64(total);
     let params = params.u64(count as u64).u64(bug);
     let (grid, shape) = ([grid, 1, 1], [block, 1, 1]);
     bench
         .device
-        .launch(bench.stream, "demo_last_block", grid, shape, block * 8, &params.0)
+        .launch(
+            bench.stream,
+            "demo_last_block",
+            grid,
+            shape,
+            block * 8,
+            &params.0,
+        )
         .unwrap();
     let got = report!(bench.download::<u64>(total, 1))[0];
     let want = values.iter().map(|&value| u64::from(value)).sum::<u64>();
@@ -263,7 +342,9 @@ fn two_streams(bug: u64, seed: u64, checked: bool) -> Outcome {
         device.stream_wait_event(second, event).unwrap();
     }
     let launch = params(middle, target);
-    device.launch(second, "demo_copy", [4, 1, 1], [64, 1, 1], 0, &launch.0).unwrap();
+    device
+        .launch(second, "demo_copy", [4, 1, 1], [64, 1, 1], 0, &launch.0)
+        .unwrap();
     report!(device.stream_synchronize(second));
     let got = report!(bench.download::<u32>(target, 200));
     expect(got == [7; 200], || format!("{} instead of 7", got[0]))
@@ -338,7 +419,11 @@ fn clean(name: &str, case: Case, cases: u64) {
     for seed in 1..=cases {
         for checked in [true, false] {
             let outcome = case(0, seed, checked);
-            assert_eq!(outcome, Outcome::Right, "{name}, seed {seed}, checked {checked}");
+            assert_eq!(
+                outcome,
+                Outcome::Right,
+                "{name}, seed {seed}, checked {checked}"
+            );
         }
     }
 }

@@ -26,15 +26,20 @@ impl Bench {
 
     /// A buffer with unwritten values.
     pub fn unwritten<T: Number>(&self, name: &'static str, count: usize) -> DevicePointer {
-        self.device.alloc(self.stream, (count * size_of::<T>()) as u64, name).unwrap()
+        self.device
+            .alloc(self.stream, (count * size_of::<T>()) as u64, name)
+            .unwrap()
     }
 
     pub fn upload<T: Number>(&self, name: &'static str, values: &[T]) -> DevicePointer {
         let pointer = self.unwritten::<T>(name, values.len());
         let bytes = size_of_val(values) as u64;
         // SAFETY: `values` outlives the synchronise below.
-        unsafe { self.device.copy_to_device(self.stream, pointer, values.as_ptr().cast(), bytes) }
-            .unwrap();
+        unsafe {
+            self.device
+                .copy_to_device(self.stream, pointer, values.as_ptr().cast(), bytes)
+        }
+        .unwrap();
         self.device.stream_synchronize(self.stream).unwrap();
         pointer
     }
@@ -48,14 +53,24 @@ impl Bench {
         let bytes = (count * size_of::<T>()) as u64;
         // SAFETY: `values` outlives the synchronise below, and any bytes are a `Number`.
         unsafe {
-            self.device.copy_to_host(self.stream, values.as_mut_ptr().cast(), pointer, bytes)?;
+            self.device
+                .copy_to_host(self.stream, values.as_mut_ptr().cast(), pointer, bytes)?;
         }
         self.device.stream_synchronize(self.stream)?;
         Ok(values)
     }
 
     pub fn launch(&self, entry: &str, grid: u32, block: u32, params: &Params) {
-        self.device.launch(self.stream, entry, [grid, 1, 1], [block, 1, 1], 0, &params.0).unwrap();
+        self.device
+            .launch(
+                self.stream,
+                entry,
+                [grid, 1, 1],
+                [block, 1, 1],
+                0,
+                &params.0,
+            )
+            .unwrap();
     }
 }
 

@@ -1,1 +1,44 @@
-//! Pelton.
+//! Pelton streams Parquet row groups through hand-written and generated CUDA kernels, on one GPU
+//! or on many, with every kernel checked against a CPU reference.
+//!
+//! The rooms, and which of them may name which, are drawn in ARCHITECTURE.md. Start reading at
+//! [`plan`] (what a query is), [`operators`] (what each step promises) and [`engine`] (how a
+//! query runs). A machine without a GPU runs the same API on the CPU backend.
+//!
+//! # Example
+//!
+//! ```
+//! use pelton::prelude::*;
+//! # fn main() -> pelton::Result<()> {
+//! # let folder = tempfile::tempdir().map_err(pelton::Error::from)?;
+//! # pelton::doc_support::write_orders(folder.path())?;
+//! # let pattern = folder.path().join("*.parquet");
+//! let engine = Engine::new(EngineOptions::default())?;
+//! let out = scan_parquet(&pattern)?
+//!     .filter(col("amount").gt(lit(100)))
+//!     .group_by([col("customer_id")])
+//!     .agg([col("amount").sum().alias("total")])
+//!     .collect(&engine)?;
+//! assert_eq!(out.rows(), 2);
+//! # Ok(())
+//! # }
+//! ```
+#![deny(rustdoc::broken_intra_doc_links)]
+
+pub mod error;
+pub mod limits;
+pub mod metrics;
+
+pub mod types;
+
+pub mod expr;
+
+pub mod plan;
+
+pub mod memory;
+
+pub mod operators;
+
+pub mod backend;
+
+pub use error::{Error, ErrorKind, Result};

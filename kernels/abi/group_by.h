@@ -1,0 +1,175 @@
+// Launch structs of group_by: a hash table of groups in device memory, and what is done with it.
+#ifndef PELTON_ABI_GROUP_BY_H
+#define PELTON_ABI_GROUP_BY_H
+
+#include "abi/column.h"
+#include "abi/status.h"
+
+enum {
+  GROUP_BY_THREADS = 512,          ///< threads per block of `group_by_update`
+  GROUP_BY_ITEMS = 8,              ///< rows per thread and tile of `group_by_update`
+  GROUP_BY_TABLE_THREADS = 256,    ///< threads per block of the kernels over table entries
+  GROUP_BY_KEYS_MAX = 16,          ///< key columns
+  GROUP_BY_KEY_WORDS_MAX = 40,     ///< 64-bit words of a packed key
+  GROUP_BY_ACCUMULATORS_MAX = 24,  ///< accumulators of one launch
+  GROUP_BY_SKETCH_REGISTERS = 4096, ///< registers of the distinct-count sketch
+  GROUP_BY_SPECIAL_SLOTS = 2,      ///< slots behind the table: the null key, the key equal to the empty mark
+};
+
+/// Marks an empty slot in the first word of an entry of a table of one-word keys.
+#define GROUP_BY_EMPTY 0x9E3779B97F4A7C15ull
+
+enum {
+  ACCUMULATE_ADD = 0,        ///< one word: sum modulo 2^64 (integers, counts)
+  ACCUMULATE_ADD_INT128 = 1, ///< two words, low first: sum modulo 2^128
+  ACCUMULATE_ADD_FLOAT = 2,  ///< one word: sum as binary64
+  ACCUMULATE_MIN = 3,        ///< one word: smallest value, in an order-preserving unsigned code
+  ACCUMULATE_MAX = 4,        ///< one word: greatest value, likewise
+  ACCUMULATE_MIN_INT128 = 5, ///< three words: low, high of the code, lock
+  ACCUMULATE_MAX_INT128 = 6, ///< three words: low, high of the code, lock
+  ACCUMULATE_ANY = 7,        ///< one word: 1 once there was a value that is not null
+  ACCUMULATE_COUNT = 8,      ///< one word: number of values that are not null; of rows, without input
+};
+
+/// How the key columns pack into words, and where entries have their words.
+/// An entry of a one-word key: key, accumulators. Of a wider key: tag (0 empty, 1 being written),
+/// key words, accumulators.
+typedef struct GroupByLayout {
+  uint32_t key_words;          ///< words of a packed key
+  uint32_t entry_words;        ///< words of an entry, padding included
+  uint32_t accumulator_start;  ///< first word of the accumulators in an entry
+  uint32_t accumulator_words;  ///< words of all accumulators
+  uint32_t accumulator_count;  ///< accumulators of the entry
+  uint32_t key_count;          ///< key columns
+  uint32_t null_is_special;    ///< 1: one key column, whose null goes to the first special slot
+  uint32_t hash_mask_bits;     ///< hash bits in use, 64 but for tests of collisions
+  uint8_t kinds[64];           ///< kind of each accumulator
+  uint8_t starts[64];          ///< word of each accumulator, counted from `accumulator_start`
+} GroupByLayout;
+ABI_ASSERT(sizeof(GroupByLayout) == 160, "GroupByLayout crosses the ABI");
+
+/// A key column and its place in the packed key.
+typedef struct GroupByKey {
+  ColumnView column;   ///< the values
+  uint32_t word;       ///< word of the (low) value bits
+  uint32_t shift;      ///< first bit within the word
+  uint32_t null_word;  ///< word of the null bit
+  uint32_t null_shift; ///< bit of the null bit; 64: none
+} GroupByKey;
+ABI_ASSERT(sizeof(GroupByKey) == 64, "GroupByKey crosses the ABI");
+
+/// An input and the accumulator that takes it.
+typedef struct GroupByInput {
+  ColumnView column;    ///< the values; `COLUMN_SCALAR` for a count of rows
+  uint32_t accumulator; ///< index into the layout's accumulators
+  uint32_t reserved;    ///< zero
+} GroupByInput;
+ABI_ASSERT(sizeof(GroupByInput) == 56, "GroupByInput crosses the ABI");
+
+/// A table in device memory: `capacity` (a power of two) entries, then the special slots.
+typedef struct GroupByTable {
+  uint64_t *entries;   ///< [(capacity + GROUP_BY_SPECIAL_SLOTS) * entry_words], device
+  uint64_t capacity;   ///< slots
+} GroupByTable;
+ABI_ASSERT(sizeof(GroupByTable) == 16, "GroupByTable crosses the ABI");
+
+/// Launch parameters of `group_by_init`.
+typedef struct GroupByInitParams {
+  GroupByTable table;    ///< written: every entry empty, accumulators at their start
+  GroupByLayout layout;  ///< of the table
+} GroupByInitParams;
+ABI_ASSERT(sizeof(GroupByInitParams) == 176, "GroupByInitParams crosses the ABI");
+
+/// Launch parameters of `group_by_sketch`.
+typedef struct GroupBySketchParams {
+  GroupByLayout layout;              ///< of the keys
+  GroupByKey keys[GROUP_BY_KEYS_MAX]; ///< key columns
+  uint32_t *registers;               ///< [GROUP_BY_SKETCH_REGISTERS], device, raised; HyperLogLog ranks
+  const uint64_t *row_count_device;  ///< [1], device, read: rows, if it is not null
+  uint64_t row_count;                ///< rows, or their upper bound
+} GroupBySketchParams;
+ABI_ASSERT(sizeof(GroupBySketchParams) == 160 + 1024 + 24, "GroupBySketchParams crosses the ABI");
+
+/// Launch parameters of `group_by_update`.
+typedef struct GroupByUpdateParams {
+  GroupByLayout layout;                            ///< of the table
+  GroupByKey keys[GROUP_BY_KEYS_MAX];              ///< key columns
+  GroupByInput inputs[GROUP_BY_ACCUMULATORS_MAX];  ///< accumulators fed by this launch
+  GroupByTable table;                              ///< read and written
+  const uint32_t *pending_in;                      ///< [ceil(rows / 32)], device, read: rows to do; absent: all
+  uint32_t *pending_out;                           ///< [ceil(rows / 32)], device, written: rows that found no slot
+  uint64_t *pending_count;                         ///< [1], device, raised by those rows; the caller zeroes it
+  uint64_t *group_count;                           ///< [1], device, raised by groups inserted
+  uint64_t *spilled_entries;                       ///< [spilled_max * entry_words], device, written: groups of a block's own table that found no slot
+  uint64_t *spilled_count;                         ///< [1], device, raised; the caller zeroes it
+  const uint64_t *row_count_device;                ///< [1], device, read: rows, if it is not null
+  uint64_t row_count;                              ///< rows, or their upper bound
+  uint64_t probe_max;                              ///< slots looked at before a row is left pending
+  uint32_t input_count;                            ///< accumulators in use
+  uint32_t shared_slots;                           ///< slots of a block's own table, a power of two; 0: none
+  uint32_t shared_replicas;                        ///< copies of each accumulator there, a power of two up to 32
+  uint32_t reserved;                               ///< zero
+} GroupByUpdateParams;
+ABI_ASSERT(sizeof(GroupByUpdateParams) == 160 + 1024 + 1344 + 16 + 88, "GroupByUpdateParams crosses the ABI");
+
+/// Launch parameters of `group_by_merge`.
+typedef struct GroupByMergeParams {
+  GroupByLayout layout;       ///< of both tables
+  GroupByTable table;         ///< read and written
+  const uint64_t *entries;    ///< [entry_count * entry_words], device, read: what is merged in
+  KernelStatus *status;       ///< [1], device, first error wins; the caller zeroes it
+  uint64_t *group_count;      ///< [1], device, raised by groups inserted
+  uint64_t entry_count;       ///< entries to merge, empty ones included
+  uint64_t special_start;     ///< entries from here on are special slots of another table
+} GroupByMergeParams;
+ABI_ASSERT(sizeof(GroupByMergeParams) == 216, "GroupByMergeParams crosses the ABI");
+
+/// Launch parameters of `group_by_list`.
+typedef struct GroupByListParams {
+  GroupByTable table;      ///< read
+  uint32_t *slots;         ///< [group count], device, written: slots in use
+  uint64_t *slot_count;    ///< [1], device, raised; the caller zeroes it
+  GroupByLayout layout;    ///< of the table
+} GroupByListParams;
+ABI_ASSERT(sizeof(GroupByListParams) == 192, "GroupByListParams crosses the ABI");
+
+/// Launch parameters of `group_by_emit_key`.
+typedef struct GroupByEmitKeyParams {
+  GroupByLayout layout;     ///< of the table
+  GroupByTable table;       ///< read
+  GroupByKey key;           ///< place of the key; its column gives the type alone
+  ColumnOut output;         ///< [group count]
+  const uint32_t *slots;    ///< [group count], device, read
+  uint64_t group_count;     ///< rows of the output
+} GroupByEmitKeyParams;
+ABI_ASSERT(sizeof(GroupByEmitKeyParams) == 160 + 16 + 64 + 24 + 16, "GroupByEmitKeyParams crosses the ABI");
+
+enum {
+  EMIT_COUNT = 0,        ///< the word of a count
+  EMIT_SUM = 1,          ///< a sum of one or two words
+  EMIT_SUM_FLOAT = 2,    ///< a binary64 sum
+  EMIT_EXTREME = 3,      ///< a minimum or maximum
+  EMIT_MEAN = 4,         ///< sum / factor / count
+};
+
+/// Launch parameters of `group_by_emit_aggregate`.
+typedef struct GroupByEmitAggregateParams {
+  GroupByLayout layout;      ///< of the table
+  GroupByTable table;        ///< read
+  ColumnOut output;          ///< [group count]
+  const uint32_t *slots;     ///< [group count], device, read
+  KernelStatus *status;      ///< [1], device, first error wins; the caller zeroes it
+  uint64_t group_count;      ///< rows of the output
+  uint64_t limit_low;        ///< absolute sums must be below this, low bits; 0: the output's type decides
+  uint64_t limit_high;       ///< high bits of the limit
+  double factor;             ///< mean: 10^scale of a decimal operand, else 1
+  uint32_t emit;             ///< one of `EMIT_*`
+  uint32_t accumulator;      ///< the accumulator
+  uint32_t count_accumulator; ///< the accumulator that tells the number (or presence) of values
+  uint32_t empty_is_zero;    ///< 1: a sum of no values is zero, not null
+  uint32_t overflow_is_error; ///< 1: a sum beyond its limit fails the launch, instead of being null
+  uint32_t reserved;         ///< zero
+} GroupByEmitAggregateParams;
+ABI_ASSERT(sizeof(GroupByEmitAggregateParams) == 160 + 16 + 24 + 48 + 24, "GroupByEmitAggregateParams crosses the ABI");
+
+#endif

@@ -1,0 +1,48 @@
+// Scope   thread
+// Atomics on 64-bit words, spelled once: CUDA's overloads take `unsigned long long`, which is not
+// `uint64_t` everywhere. Relaxed and acquire loads and release stores are the emulator's own there.
+#pragma once
+#include "primitives/prelude.cuh"
+
+#if defined(__CUDACC__)
+KERNEL_FN uint64_t ld_relaxed(const uint64_t *address) {
+  return *(const volatile uint64_t *)address;
+}
+KERNEL_FN uint64_t ld_acquire(const uint64_t *address) {
+  uint64_t value = *(const volatile uint64_t *)address;
+  __threadfence();
+  return value;
+}
+KERNEL_FN void st_relaxed(uint64_t *address, uint64_t value) {
+  *(volatile uint64_t *)address = value;
+}
+KERNEL_FN void st_release(uint64_t *address, uint64_t value) {
+  __threadfence();
+  *(volatile uint64_t *)address = value;
+}
+#endif
+
+KERNEL_FN uint64_t atomic_add_u64(uint64_t *address, uint64_t value) {
+  return atomicAdd((unsigned long long *)address, (unsigned long long)value);
+}
+
+KERNEL_FN uint64_t atomic_cas_u64(uint64_t *address, uint64_t expected, uint64_t value) {
+  return atomicCAS((unsigned long long *)address, (unsigned long long)expected,
+                   (unsigned long long)value);
+}
+
+KERNEL_FN uint64_t atomic_exchange_u64(uint64_t *address, uint64_t value) {
+  return atomicExch((unsigned long long *)address, (unsigned long long)value);
+}
+
+KERNEL_FN void atomic_min_u64(uint64_t *address, uint64_t value) {
+  atomicMin((unsigned long long *)address, (unsigned long long)value);
+}
+
+KERNEL_FN void atomic_max_u64(uint64_t *address, uint64_t value) {
+  atomicMax((unsigned long long *)address, (unsigned long long)value);
+}
+
+KERNEL_FN void atomic_add_f64(uint64_t *address, double value) {
+  atomicAdd((double *)address, value);
+}

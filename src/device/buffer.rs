@@ -1,0 +1,118 @@
+//! Device memory that knows its stream.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::Device;
+use crate::error::Result;
+use crate::memory::{Reservation, StreamHandle};
+
+/// Which streams must be waited for.
+#[derive(Debug)]
+struct Order {
+    /// The stream of the last write, where the memory is valid without waiting.
+    home: StreamHandle,
+    /// Streams that have read since.
+    readers: Vec<StreamHandle>,
+}
+
+/// An allocation in device memory. Whoever uses it on a stream says so first
+/// ([`DeviceBuffer::order_read`], [`DeviceBuffer::order_write`]); the stream then waits for the
+/// writes, and for the reads, that came before on other streams. Dropping it frees the memory
+/// after all of them.
+#[derive(Debug)]
+pub struct DeviceBuffer {
+    device: Arc<Device>,
+    address: u64,
+    bytes: u64,
+    order: Mutex<Order>,
+    _reservation: Reservation,
+}
+
+impl DeviceBuffer {
+    pub(super) fn new(
+        device: Arc<Device>,
+        address: u64,
+        bytes: u64,
+        stream: StreamHandle,
+        reservation: Reservation,
+    ) -> Self {
+        let order = Mutex::new(Order { home: stream, readers: Vec::new() });
+        DeviceBuffer { device, address, bytes, order, _reservation: reservation }
+    }
+
+    /// The device.
+    pub fn device(&self) -> &Arc<Device> {
+        &self.device
+    }
+
+    /// Where it starts, as the device counts.
+    pub fn address(&self) -> u64 {
+        self.address
+    }
+
+    /// How long it is; a multiple of 64.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn order(&self) -> MutexGuard<'_, Order> {
+        self.order.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says that what follows on `stream` reads the buffer.
+    ///
+    /// # Errors
+    /// The driver refuses an event.
+    pub fn order_read(&self, stream: StreamHandle) -> Result<()> {
+        let mut order = self.order();
+        if order.home != stream && !order.readers.contains(&stream) {
+            self.wait(stream, order.home)?;
+            order.readers.push(stream);
+        }
+        Ok(())
+    }
+
+    /// Says that what follows on `stream` writes the buffer.
+    ///
+    /// # Errors
+    /// The driver refuses an event.
+    pub fn order_write(&self, stream: StreamHandle) -> Result<()> {
+        let mut order = self.order();
+        if order.home != stream {
+            self.wait(stream, order.home)?;
+            order.home = stream;
+        }
+        for reader in std::mem::take(&mut order.readers) {
+            if reader != stream {
+                self.wait(stream, reader)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets `stream` wait for everything that is on `before` now.
+    fn wait(&self, stream: StreamHandle, before: StreamHandle) -> Result<()> {
+        let driver = self.device.driver();
+        let event = driver.event_create()?;
+        let waited =
+            driver.event_record(event, before).and_then(|()| driver.stream_wait(stream, event));
+        driver.event_destroy(event);
+        waited
+    }
+}
+
+impl Drop for DeviceBuffer {
+    fn drop(&mut self) {
+        let (home, readers) = {
+            let mut order = self.order();
+            (order.home, std::mem::take(&mut order.readers))
+        };
+        for reader in readers {
+            if reader != home && self.wait(home, reader).is_err() {
+                // The device is lost; waiting for the reader on the host is all that is left.
+                let _lost = self.device.driver().stream_synchronize(reader);
+            }
+        }
+        self.device.driver().free(home, self.address);
+    }
+}

@@ -1,0 +1,208 @@
+//! Devices: contexts, streams, events, memory and modules, over the NVIDIA driver or the emulator.
+//!
+//! [`Driver`] is the seam: [`cuda`] and [`simt`] implement it, everything above goes through
+//! [`Device`], which reserves before it allocates and keeps the stream order of buffers. Nothing
+//! here knows what a column is; `cudarc` and `pelton-simt` are named here only.
+
+mod buffer;
+mod driver;
+mod pinned;
+
+#[cfg(feature = "cuda")]
+pub mod cuda;
+#[cfg(feature = "cuda")]
+mod embedded;
+#[cfg(feature = "cuda")]
+mod nvrtc;
+#[cfg(feature = "simt")]
+pub mod simt;
+
+pub use buffer::DeviceBuffer;
+pub use driver::{DeviceProperties, Driver, EventHandle, KernelHandle, LaunchShape};
+pub use pinned::{PinnedPool, PinnedSlab};
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::memory::{MemoryManager, StreamHandle, Tier};
+
+/// One device and what is shared by all who use it: the driver, the memory accounts, the pinned
+/// slabs and the kernels that were looked up.
+#[derive(Debug)]
+pub struct Device {
+    driver: Arc<dyn Driver>,
+    memory: Arc<MemoryManager>,
+    pinned: PinnedPool,
+    kernels: Mutex<HashMap<&'static str, KernelHandle>>,
+}
+
+impl Device {
+    /// A device over a driver, its allocations counted by `memory`.
+    pub fn new(driver: Arc<dyn Driver>, memory: Arc<MemoryManager>) -> Arc<Self> {
+        let pinned = PinnedPool::new(Arc::clone(&driver), Arc::clone(&memory));
+        Arc::new(Device { driver, memory, pinned, kernels: Mutex::default() })
+    }
+
+    /// The driver.
+    pub fn driver(&self) -> &Arc<dyn Driver> {
+        &self.driver
+    }
+
+    /// The accounts.
+    pub fn memory(&self) -> &Arc<MemoryManager> {
+        &self.memory
+    }
+
+    /// Host memory that copies at full speed.
+    pub fn pinned(&self) -> &PinnedPool {
+        &self.pinned
+    }
+
+    /// What the device is.
+    pub fn properties(&self) -> &DeviceProperties {
+        self.driver.properties()
+    }
+
+    /// Allocates device memory, valid once `stream` reaches this point. The contents are
+    /// undefined.
+    ///
+    /// # Errors
+    /// `Reservation` if the limit would be passed, `Device` if the driver has no memory left.
+    pub fn alloc(self: &Arc<Self>, stream: StreamHandle, bytes: u64) -> Result<DeviceBuffer> {
+        // Kernels write bitmaps in words and may read whole words: round up, in the account too.
+        let bytes = bytes.max(1).next_multiple_of(64);
+        let reservation = self.memory.reserve(Tier::Device, bytes)?;
+        let address = match self.driver.alloc(stream, bytes) {
+            Ok(address) => address,
+            Err(_) => {
+                // Memory freed on other streams returns to the pool when they get there.
+                self.driver.synchronize()?;
+                self.driver.alloc(stream, bytes)?
+            }
+        };
+        Ok(DeviceBuffer::new(Arc::clone(self), address, bytes, stream, reservation))
+    }
+
+    /// Allocates device memory full of zeros.
+    ///
+    /// # Errors
+    /// As [`Device::alloc`].
+    pub fn alloc_zeroed(
+        self: &Arc<Self>,
+        stream: StreamHandle,
+        bytes: u64,
+    ) -> Result<DeviceBuffer> {
+        let buffer = self.alloc(stream, bytes)?;
+        self.driver.fill(stream, buffer.address(), 0, buffer.bytes())?;
+        Ok(buffer)
+    }
+
+    /// Copies host bytes to a new buffer, through pinned memory.
+    ///
+    /// # Errors
+    /// As [`Device::alloc`], and what the copy reports.
+    pub fn upload(self: &Arc<Self>, stream: StreamHandle, bytes: &[u8]) -> Result<DeviceBuffer> {
+        let buffer = self.alloc(stream, bytes.len() as u64)?;
+        self.write(stream, &buffer, bytes)?;
+        Ok(buffer)
+    }
+
+    /// Copies host bytes to the start of a buffer, through pinned memory.
+    ///
+    /// # Errors
+    /// What the copy reports.
+    ///
+    /// # Panics
+    /// The buffer is smaller than the bytes.
+    pub fn write(
+        self: &Arc<Self>,
+        stream: StreamHandle,
+        buffer: &DeviceBuffer,
+        bytes: &[u8],
+    ) -> Result<()> {
+        assert!(bytes.len() as u64 <= buffer.bytes(), "a copy stays within its buffer");
+        buffer.order_write(stream)?;
+        let mut offset = 0;
+        while offset < bytes.len() {
+            let mut slab = self.pinned.take()?;
+            let part = (bytes.len() - offset).min(slab.capacity());
+            slab.as_mut_slice()[..part].copy_from_slice(&bytes[offset..offset + part]);
+            // SAFETY: `PinnedPool` keeps a slab until the event recorded by `give_back` has passed,
+            // and the range was checked against `DeviceBuffer::bytes` above.
+            unsafe {
+                self.driver.copy_to_device(
+                    stream,
+                    buffer.address() + offset as u64,
+                    slab.as_ptr(),
+                    part as u64,
+                )
+            }?;
+            self.pinned.give_back(slab, stream)?;
+            offset += part;
+        }
+        Ok(())
+    }
+
+    /// Copies the first bytes of a buffer to the host and waits for them.
+    ///
+    /// # Errors
+    /// What failed on the stream before, or the copy.
+    ///
+    /// # Panics
+    /// The buffer is smaller than the bytes.
+    pub fn read(
+        self: &Arc<Self>,
+        stream: StreamHandle,
+        buffer: &DeviceBuffer,
+        bytes: &mut [u8],
+    ) -> Result<()> {
+        assert!(bytes.len() as u64 <= buffer.bytes(), "a copy stays within its buffer");
+        buffer.order_read(stream)?;
+        let mut offset = 0;
+        while offset < bytes.len() {
+            let mut slab = self.pinned.take()?;
+            let part = (bytes.len() - offset).min(slab.capacity());
+            // SAFETY: the slab outlives the synchronisation below, and the range was checked
+            // against `DeviceBuffer::bytes` above.
+            unsafe {
+                self.driver.copy_to_host(
+                    stream,
+                    slab.as_mut_ptr(),
+                    buffer.address() + offset as u64,
+                    part as u64,
+                )
+            }?;
+            self.driver.stream_synchronize(stream)?;
+            bytes[offset..offset + part].copy_from_slice(&slab.as_slice()[..part]);
+            self.pinned.give_back(slab, stream)?;
+            offset += part;
+        }
+        Ok(())
+    }
+
+    /// Looks a kernel up, once per entry, and checks the size of its launch struct against what
+    /// was compiled.
+    ///
+    /// # Errors
+    /// `KernelsNotBuilt` or `Device` if the module cannot be loaded or has no such entry.
+    pub fn kernel(
+        &self,
+        module: &'static str,
+        entry: &'static str,
+        params_bytes: usize,
+    ) -> Result<KernelHandle> {
+        let mut kernels = self.kernels.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(handle) = kernels.get(entry) {
+            return Ok(*handle);
+        }
+        let handle = self.driver.kernel(module, entry, params_bytes)?;
+        kernels.insert(entry, handle);
+        Ok(handle)
+    }
+}
+
+/// An error of a driver call.
+fn device_error(operation: impl Into<String>, cause: impl ToString) -> Error {
+    Error::new(ErrorKind::Device { operation: operation.into(), cause: cause.to_string() })
+}

@@ -1,0 +1,172 @@
+//! Host memory that copies at full speed, in slabs that go round.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{Driver, EventHandle};
+use crate::error::Result;
+use crate::memory::{MemoryManager, Reservation, StreamHandle, Tier};
+
+/// Bytes of one slab: 4 MiB slices keep the host link full (measured in docs/benchmarks.md).
+const SLAB_BYTES: usize = 4 << 20;
+
+/// Slabs kept for reuse; more may be in flight, but are freed when they come back.
+const SLABS_KEPT: usize = 64;
+
+/// A piece of pinned memory, its holder's alone.
+#[derive(Debug)]
+pub struct PinnedSlab {
+    driver: Arc<dyn Driver>,
+    pointer: *mut u8,
+    bytes: usize,
+    _reservation: Reservation,
+}
+
+// SAFETY: the slab owns its memory, as `PinnedPool::take` hands each pointer out once.
+unsafe impl Send for PinnedSlab {}
+
+impl PinnedSlab {
+    /// Its size in bytes.
+    pub fn capacity(&self) -> usize {
+        self.bytes
+    }
+
+    /// Where it starts.
+    pub fn as_ptr(&self) -> *const u8 {
+        self.pointer
+    }
+
+    /// Where it starts, to write.
+    pub fn as_mut_ptr(&mut self) -> *mut u8 {
+        self.pointer
+    }
+
+    /// Its bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        // SAFETY: `pointer` is valid and initialised for `bytes` (`PinnedPool::allocate`).
+        unsafe { std::slice::from_raw_parts(self.pointer, self.bytes) }
+    }
+
+    /// Its bytes, to write.
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        // SAFETY: `pointer` is valid and initialised for `bytes` (`PinnedPool::allocate`), and
+        // `&mut self` is the only holder.
+        unsafe { std::slice::from_raw_parts_mut(self.pointer, self.bytes) }
+    }
+}
+
+impl Drop for PinnedSlab {
+    fn drop(&mut self) {
+        // SAFETY: `pointer` came from `pinned_alloc` of the same size, and `PinnedPool` drops a
+        // slab only after the event behind its last copy.
+        unsafe { self.driver.pinned_free(self.pointer, self.bytes) };
+    }
+}
+
+/// Slabs that wait for the copy that uses them.
+#[derive(Debug, Default)]
+struct Slabs {
+    in_flight: VecDeque<(EventHandle, PinnedSlab)>,
+}
+
+/// A ring of slabs: taken, filled, copied, and taken again once the copy has passed.
+#[derive(Debug)]
+pub struct PinnedPool {
+    driver: Arc<dyn Driver>,
+    memory: Arc<MemoryManager>,
+    slabs: Mutex<Slabs>,
+}
+
+impl PinnedPool {
+    pub(super) fn new(driver: Arc<dyn Driver>, memory: Arc<MemoryManager>) -> Self {
+        PinnedPool { driver, memory, slabs: Mutex::default() }
+    }
+
+    /// A slab that no copy uses. Waits for one in flight when the limit of pinned memory, or the
+    /// number of slabs kept, is reached.
+    ///
+    /// # Errors
+    /// `Reservation` if not one slab fits the limit, or a failure before the slab's last copy.
+    pub fn take(&self) -> Result<PinnedSlab> {
+        let oldest = {
+            let mut slabs = self.slabs.lock().unwrap_or_else(PoisonError::into_inner);
+            let passed = match slabs.in_flight.front() {
+                Some((event, _)) => self.driver.event_query(*event)?,
+                None => false,
+            };
+            let full = slabs.in_flight.len() >= SLABS_KEPT;
+            if passed || full { slabs.in_flight.pop_front() } else { None }
+        };
+        if let Some((event, slab)) = oldest {
+            return self.wait_for(event, slab);
+        }
+        match self.allocate() {
+            Ok(slab) => Ok(slab),
+            Err(error) => {
+                let oldest = self
+                    .slabs
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .in_flight
+                    .pop_front();
+                match oldest {
+                    Some((event, slab)) => self.wait_for(event, slab),
+                    None => Err(error),
+                }
+            }
+        }
+    }
+
+    fn wait_for(&self, event: EventHandle, slab: PinnedSlab) -> Result<PinnedSlab> {
+        let waited = self.driver.event_synchronize(event);
+        self.driver.event_destroy(event);
+        waited.map(|()| slab)
+    }
+
+    fn allocate(&self) -> Result<PinnedSlab> {
+        let reservation = self.memory.reserve(Tier::Pinned, SLAB_BYTES as u64)?;
+        let pointer = self.driver.pinned_alloc(SLAB_BYTES)?;
+        // SAFETY: `pinned_alloc` returned `SLAB_BYTES` writable bytes. Touching them now maps the
+        // pages here instead of in the first copy, and makes them initialised.
+        unsafe { std::ptr::write_bytes(pointer, 0, SLAB_BYTES) };
+        Ok(PinnedSlab {
+            driver: Arc::clone(&self.driver),
+            pointer,
+            bytes: SLAB_BYTES,
+            _reservation: reservation,
+        })
+    }
+
+    /// Returns a slab whose last copy is on `stream`.
+    ///
+    /// # Errors
+    /// The driver refuses an event; the slab is then given up after waiting for the stream.
+    pub fn give_back(&self, slab: PinnedSlab, stream: StreamHandle) -> Result<()> {
+        let event = match self.driver.event_create() {
+            Ok(event) => event,
+            Err(error) => {
+                self.driver.stream_synchronize(stream)?;
+                return Err(error);
+            }
+        };
+        if let Err(error) = self.driver.event_record(event, stream) {
+            let _also_lost = self.driver.stream_synchronize(stream);
+            self.driver.event_destroy(event);
+            return Err(error);
+        }
+        let mut slabs = self.slabs.lock().unwrap_or_else(PoisonError::into_inner);
+        slabs.in_flight.push_back((event, slab));
+        Ok(())
+    }
+}
+
+impl Drop for PinnedPool {
+    fn drop(&mut self) {
+        let slabs = self.slabs.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for (event, slab) in slabs.in_flight.drain(..) {
+            let _lost = self.driver.event_synchronize(event);
+            self.driver.event_destroy(event);
+            drop(slab);
+        }
+    }
+}

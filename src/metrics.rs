@@ -1,0 +1,98 @@
+//! Counters of one query: what was read, moved and computed, and how long it took.
+//!
+//! Counters only ever grow and may be added to from any thread; a [`Snapshot`] is what users see
+//! under `--stats`. Nothing here decides anything.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// The counters of one running query.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    counters: Mutex<BTreeMap<&'static str, std::sync::Arc<AtomicU64>>>,
+}
+
+/// Counter names; the unit is the last word.
+pub mod names {
+    /// Row groups the scan considered.
+    pub const ROW_GROUPS_TOTAL: &str = "scan_row_groups_total";
+    /// Row groups that statistics excluded.
+    pub const ROW_GROUPS_PRUNED: &str = "scan_row_groups_pruned";
+    /// Compressed bytes of the column chunks read.
+    pub const SCAN_BYTES: &str = "scan_bytes";
+    /// Rows decoded from files.
+    pub const SCAN_ROWS: &str = "scan_rows";
+    /// Bytes copied host to device.
+    pub const UPLOAD_BYTES: &str = "upload_bytes";
+    /// Bytes copied device to host.
+    pub const DOWNLOAD_BYTES: &str = "download_bytes";
+    /// Kernels launched.
+    pub const KERNEL_LAUNCHES: &str = "kernel_launches";
+    /// Partitions run.
+    pub const PARTITIONS: &str = "partitions";
+    /// Rows in the result.
+    pub const RESULT_ROWS: &str = "result_rows";
+    /// Wall-clock nanoseconds of the whole query.
+    pub const QUERY_NANOSECONDS: &str = "query_nanoseconds";
+    /// Nanoseconds spent decoding Parquet, summed over workers.
+    pub const DECODE_NANOSECONDS: &str = "decode_nanoseconds";
+    /// Nanoseconds spent in operators and copies as the host sees them, summed over workers.
+    pub const OPERATOR_NANOSECONDS: &str = "operator_nanoseconds";
+    /// Peak of device bytes reserved.
+    pub const DEVICE_BYTES_PEAK: &str = "device_bytes_peak";
+}
+
+impl Metrics {
+    /// Adds to a counter.
+    pub fn add(&self, name: &'static str, amount: u64) {
+        self.counter(name).fetch_add(amount, Ordering::Relaxed);
+    }
+
+    /// Adds a duration, in nanoseconds.
+    pub fn add_duration(&self, name: &'static str, duration: Duration) {
+        self.add(name, u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    /// Raises a counter to at least `value`: for peaks.
+    pub fn raise(&self, name: &'static str, value: u64) {
+        self.counter(name).fetch_max(value, Ordering::Relaxed);
+    }
+
+    fn counter(&self, name: &'static str) -> std::sync::Arc<AtomicU64> {
+        let mut counters = self
+            .counters
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        std::sync::Arc::clone(counters.entry(name).or_default())
+    }
+
+    /// The values now.
+    pub fn snapshot(&self) -> Snapshot {
+        let counters = self
+            .counters
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        Snapshot {
+            counters: counters
+                .iter()
+                .map(|(name, value)| ((*name).to_string(), value.load(Ordering::Relaxed)))
+                .collect(),
+        }
+    }
+}
+
+/// The counters of a query at one moment, by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Snapshot {
+    /// Value by counter name.
+    pub counters: BTreeMap<String, u64>,
+}
+
+impl Snapshot {
+    /// A counter's value, 0 if it was never touched.
+    pub fn get(&self, name: &str) -> u64 {
+        self.counters.get(name).copied().unwrap_or(0)
+    }
+}

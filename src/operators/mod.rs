@@ -1,0 +1,120 @@
+//! What each operator promises: specifications and contracts, no implementation.
+//!
+//! A [`OperatorSpec`] says what to do; a backend turns it into an [`Operator`]. Operators own no
+//! state and are pure in their inputs: the executor owns state, streams and reservations. Each
+//! operator's contract (shapes, nulls, order, errors) stands in the file of its name, and the CPU
+//! backend is its definition. Adding a variant is a compile error in every backend until it is
+//! handled there or answered with `Unsupported`.
+
+#![forbid(unsafe_code)]
+
+mod filter;
+mod gather;
+mod group_by;
+mod project;
+
+pub use filter::FilterSpec;
+pub use gather::GatherSpec;
+pub use group_by::{AggregateSpec, GroupBySpec};
+pub use project::ProjectSpec;
+
+use std::any::Any;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::memory::Batch;
+pub use crate::memory::StreamHandle;
+use crate::metrics::Metrics;
+
+/// One step of a pipeline, ready to be made by a backend.
+#[derive(Debug, Clone, PartialEq)]
+pub enum OperatorSpec {
+    /// Keeps the rows for which a predicate is true.
+    Filter(FilterSpec),
+    /// Computes columns from columns.
+    Project(ProjectSpec),
+    /// Picks rows of a built batch by index.
+    Gather(GatherSpec),
+    /// Groups rows by keys and aggregates each group.
+    GroupBy(GroupBySpec),
+}
+
+impl OperatorSpec {
+    /// The operator's file stem, the same in every room.
+    pub fn name(&self) -> &'static str {
+        match self {
+            OperatorSpec::Filter(_) => "filter",
+            OperatorSpec::Project(_) => "project",
+            OperatorSpec::Gather(_) => "gather",
+            OperatorSpec::GroupBy(_) => "group_by",
+        }
+    }
+}
+
+/// What the executor lends an operator for one call.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The stream on which the operator puts its work.
+    pub stream: StreamHandle,
+    /// The query's counters.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Context {
+    /// A context on stream 0 with counters of its own: for tests and single calls.
+    pub fn detached() -> Self {
+        Context {
+            stream: StreamHandle::default(),
+            metrics: Arc::default(),
+        }
+    }
+}
+
+/// State of a fold between calls, known only to the operator that made it.
+pub type FoldState = Box<dyn Any + Send>;
+
+/// One batch in, at most one batch out.
+pub trait Transform: Send + Sync {
+    /// Transforms a batch. `built` is the batch that an earlier pipeline built for this operator
+    /// (the rows that `gather` picks from), if the operator has one.
+    ///
+    /// # Errors
+    /// As the operator's contract says; the batch is then lost, the operator stays usable.
+    fn next(&self, context: &Context, built: Option<&Batch>, batch: Batch)
+    -> Result<Option<Batch>>;
+}
+
+/// Many batches in, the result at the end: a pipeline breaker.
+pub trait Fold: Send + Sync {
+    /// The state before any batch.
+    ///
+    /// # Errors
+    /// The state cannot be allocated.
+    fn init(&self, context: &Context) -> Result<FoldState>;
+
+    /// Folds one batch into a state.
+    ///
+    /// # Errors
+    /// As the operator's contract says. The state is then of no further use.
+    fn next(&self, context: &Context, state: &mut FoldState, batch: Batch) -> Result<()>;
+
+    /// Folds another state, of the same fold, into this one.
+    ///
+    /// # Errors
+    /// As `next`.
+    fn merge(&self, context: &Context, state: &mut FoldState, other: FoldState) -> Result<()>;
+
+    /// The result of all batches.
+    ///
+    /// # Errors
+    /// As the operator's contract says.
+    fn finish(&self, context: &Context, state: FoldState) -> Result<Vec<Batch>>;
+}
+
+/// An operator that a backend made from an [`OperatorSpec`].
+pub enum Operator {
+    /// One batch in, at most one out.
+    Transform(Box<dyn Transform>),
+    /// Many batches in, the result at the end.
+    Fold(Box<dyn Fold>),
+}

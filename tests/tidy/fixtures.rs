@@ -251,6 +251,7 @@ fn kernels_say_what_they_do() {
     let bad = tree(&[
         ("kernels/parquet/filter.cu", &text),
         ("kernels/filter.cu", KERNEL),
+        ("tests/operators/sort.rs", ""),
     ]);
     let labels = shown(&kernels::labels(&bad));
     let expected = [

@@ -12,7 +12,10 @@ const OPTIONAL_LABEL: &str = "Order";
 /// The block that opens a file and the comment above an entry carry their labels.
 pub fn labels(tree: &Tree) -> Vec<Finding> {
     let mut findings = Findings::new("kernel labels");
-    for (path, file) in tree.written(&[".cu"]) {
+    let kernels = tree
+        .written(&[".cu"])
+        .filter(|(path, _)| path.starts_with("kernels/"));
+    for (path, file) in kernels {
         let header = header_labels(&file.text);
         for label in HEADER_LABELS {
             if !header
@@ -75,7 +78,11 @@ pub fn labels(tree: &Tree) -> Vec<Finding> {
                 let paths = tests
                     .split([' ', ',', ';'])
                     .filter(|word| word.starts_with("tests/"));
-                for missing in paths.filter(|test| !tree.exists(test)) {
+                let folder = |test: &str| {
+                    test.rsplit_once('/')
+                        .is_some_and(|(folder, _)| tree.exists(folder))
+                };
+                for missing in paths.filter(|test| folder(test) && !tree.exists(test)) {
                     let what = format!("{} names {missing}, which does not exist", entry.name);
                     findings.add(path, entry.line, what, "name the file that tests it");
                 }

@@ -55,7 +55,7 @@ fn is_root_item(names: &[&str]) -> bool {
 pub fn crates(tree: &Tree, tables: &Tables) -> Vec<Finding> {
     let mut findings = Findings::new("crates");
     let scanned = |path: &str| {
-        ["src/", "codegen/", "simt/", "cli/", "adapters/"]
+        ["src/", "codegen/src/", "simt/src/", "cli/src/", "adapters/"]
             .iter()
             .any(|root| path.starts_with(root))
     };
@@ -96,7 +96,7 @@ pub fn environment(tree: &Tree) -> Vec<Finding> {
         path == "src/options.rs" || path.starts_with("src/options/") || path.ends_with("build.rs")
     };
     let scanned = |path: &str| {
-        ["src/", "codegen/", "simt/src/", "adapters/"]
+        ["src/", "codegen/src/", "simt/src/", "adapters/"]
             .iter()
             .any(|root| path.starts_with(root))
     };

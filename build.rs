@@ -16,7 +16,7 @@ type Built = (BTreeMap<String, PathBuf>, String); // stem -> fatbin, and what th
 const TOOLKITS: &str = "CUDA_HOME CUDA_PATH CUDA_ROOT CUDA_TOOLKIT_ROOT_DIR";
 const SEARCHED: &str = "PELTON_NVCC NVCC PATH VIRTUAL_ENV";
 const CHOICES: &str = "PELTON_CUDA_ARCHS PELTON_REQUIRE_NVCC DOCS_RS";
-const FLAGS: &str = "-fatbin -O3 -std=c++17 --expt-relaxed-constexpr";
+const FLAGS: &str = "-fatbin -O3 -std=c++17 --fmad=false --expt-relaxed-constexpr";
 
 fn main() -> Fallible<()> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);

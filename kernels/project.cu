@@ -111,7 +111,7 @@ KERNEL_FN bool cast_rescale(const ProjectCastParams &params, int128_t value, int
   }
   if (params.flags & PROJECT_ROUND_FLOOR) {
     quotient -= rest < 0;
-  } else {
+  } else if (!(params.flags & PROJECT_ROUND_TOWARD_ZERO)) {
     const int128_t distance = rest < 0 ? -rest : rest;
     if (distance >= divisor - distance) quotient += dividend < 0 ? -1 : 1;
   }

@@ -37,6 +37,12 @@ pub mod plan;
 
 pub mod memory;
 
+#[cfg(any(feature = "cuda", feature = "simt"))]
+pub mod device;
+
+#[cfg(any(feature = "cuda", feature = "simt"))]
+pub mod kernels;
+
 pub mod operators;
 
 pub mod backend;

@@ -43,6 +43,7 @@ enum {
   PROJECT_DIVISION_BY_ZERO_IS_ERROR = 2,  ///< flag: division by zero fails instead of giving null
   PROJECT_CAST_IS_STRICT = 4,             ///< flag: a value that does not fit fails instead of giving null
   PROJECT_ROUND_FLOOR = 8,                ///< flag: a cast's division rounds down, instead of half away from zero
+  PROJECT_ROUND_TOWARD_ZERO = 16,         ///< flag: a cast's division rounds toward zero
 };
 
 /// Launch parameters of `project_arithmetic_*`, `project_decimal`, `project_compare_*` and

@@ -8,6 +8,8 @@
 #![forbid(unsafe_code)]
 
 pub mod cpu;
+#[cfg(any(feature = "cuda", feature = "simt"))]
+pub mod cuda;
 
 use arrow::array::RecordBatch;
 

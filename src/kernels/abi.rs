@@ -764,6 +764,8 @@ pub const PROJECT_DIVISION_BY_ZERO_IS_ERROR: u32 = 2;
 pub const PROJECT_CAST_IS_STRICT: u32 = 4;
 /// flag: a cast's division rounds down, instead of half away from zero
 pub const PROJECT_ROUND_FLOOR: u32 = 8;
+/// flag: a cast's division rounds toward zero
+pub const PROJECT_ROUND_TOWARD_ZERO: u32 = 16;
 
 /** Launch parameters of `project_arithmetic_*`, `project_decimal`, `project_compare_*` and
 `project_logic`.*/

@@ -1,0 +1,51 @@
+//! Batches in device memory.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use super::dictionary::Dictionary;
+use crate::error::{Error, Result};
+use crate::kernels::{DeviceColumn, DeviceRows};
+use crate::memory::{Batch, BatchData, DeviceBatch};
+use crate::types::SchemaRef;
+
+/// Columns in device memory and their number of rows.
+#[derive(Debug, Clone)]
+pub(super) struct CudaBatch {
+    pub columns: Vec<DeviceColumn>,
+    pub rows: DeviceRows,
+    /// What string columns' codes mean; kept alive by every batch that has some.
+    pub dictionary: Arc<Dictionary>,
+}
+
+impl DeviceBatch for CudaBatch {
+    fn rows_max(&self) -> u64 {
+        self.rows.max()
+    }
+
+    fn bytes(&self) -> u64 {
+        self.columns.iter().map(DeviceColumn::bytes).sum()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl CudaBatch {
+    /// The batch, as it flows through pipelines.
+    pub(super) fn into_batch(self, schema: SchemaRef) -> Batch {
+        Batch::device(schema, Arc::new(self))
+    }
+
+    /// The device columns of a batch.
+    pub(super) fn of(batch: &Batch) -> Result<&CudaBatch> {
+        match batch.data() {
+            BatchData::Device(columns) => columns.as_any().downcast_ref::<CudaBatch>(),
+            BatchData::Host(_) => None,
+        }
+        .ok_or_else(|| {
+            Error::invalid("batch", "is not in this device's memory", "upload it first")
+        })
+    }
+}

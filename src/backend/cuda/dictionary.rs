@@ -1,0 +1,104 @@
+//! Strings on the device are codes of one dictionary, which lives on the host.
+//!
+//! All columns of all batches that are alive at one time share it, so that equal strings have
+//! equal codes wherever they came from. It goes when the last batch goes.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+
+use arrow::array::{StringBuilder, UInt32Array};
+
+use crate::error::{Error, Result};
+
+/// Most entries: codes take 31 bits in a packed key.
+const ENTRIES_MAX: usize = 1 << 31;
+
+/// Bits of a code.
+pub(super) const CODE_BITS: u32 = 31;
+
+#[derive(Debug, Default)]
+struct Entries {
+    codes: HashMap<Arc<str>, u32>,
+    values: Vec<Arc<str>>,
+}
+
+/// Distinct strings and their codes. Entries are only ever added.
+#[derive(Debug, Default)]
+pub(super) struct Dictionary {
+    entries: RwLock<Entries>,
+}
+
+impl Dictionary {
+    /// The codes of strings; a null gets code 0.
+    pub(super) fn encode<'a>(
+        &self,
+        strings: impl Iterator<Item = Option<&'a str>>,
+    ) -> Result<Vec<u32>> {
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        let mut codes = Vec::with_capacity(strings.size_hint().0);
+        let mut last: Option<(&str, u32)> = None; // neighbours are often equal
+        for string in strings {
+            let code = match (string, last) {
+                (None, _) => 0,
+                (Some(string), Some((before, code))) if string == before => code,
+                (Some(string), _) => {
+                    let code = entries.code(string)?;
+                    last = Some((string, code));
+                    code
+                }
+            };
+            codes.push(code);
+        }
+        Ok(codes)
+    }
+
+    /// Appends the strings of codes.
+    pub(super) fn decode(&self, codes: &UInt32Array, strings: &mut StringBuilder) -> Result<()> {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        for code in codes {
+            match code.map(|code| entries.values.get(code as usize)) {
+                None => strings.append_null(),
+                Some(Some(value)) => strings.append_value(value),
+                Some(None) => {
+                    return Err(Error::invalid("dictionary", "a code has no entry", ""));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Entries {
+    fn code(&mut self, string: &str) -> Result<u32> {
+        if let Some(code) = self.codes.get(string) {
+            return Ok(*code);
+        }
+        if self.values.len() >= ENTRIES_MAX {
+            let reason = "more than 2^31 different strings at one time";
+            return Err(Error::unsupported("cuda", "strings", reason));
+        }
+        let code = self.values.len() as u32;
+        let shared: Arc<str> = Arc::from(string);
+        self.codes.insert(Arc::clone(&shared), code);
+        self.values.push(shared);
+        Ok(code)
+    }
+}
+
+/// Where the dictionary of the moment is found.
+#[derive(Debug, Default)]
+pub(super) struct DictionaryPlace {
+    current: Mutex<Weak<Dictionary>>,
+}
+
+impl DictionaryPlace {
+    /// The dictionary of the batches that are alive, or a new one if there are none.
+    pub(super) fn get(&self) -> Arc<Dictionary> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        current.upgrade().unwrap_or_else(|| {
+            let dictionary = Arc::default();
+            *current = Arc::downgrade(&dictionary);
+            dictionary
+        })
+    }
+}

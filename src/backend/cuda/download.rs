@@ -1,0 +1,153 @@
+//! Device batches to the host: Arrow arrays of the schema's types.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayData, ArrayRef, BooleanArray, Decimal128Array, RecordBatch, RecordBatchOptions,
+    StringBuilder, UInt32Array, make_array, new_null_array,
+};
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, ScalarBuffer};
+use arrow::compute::cast;
+
+use super::Shared;
+use super::batch::CudaBatch;
+use super::dictionary::Dictionary;
+use crate::error::{Error, Result};
+use crate::kernels::{DeviceColumn, Launch};
+use crate::memory::Batch;
+use crate::metrics::names;
+use crate::operators::Context;
+use crate::types::{DataType, PhysicalType, decimal_parts, is_string};
+
+pub(super) fn download(shared: &Shared, context: &Context, batch: &Batch) -> Result<RecordBatch> {
+    let launch = shared.launch(context);
+    shared.settle(&launch)?;
+    let columns = CudaBatch::of(batch)?;
+    let rows = columns.rows.resolve(&launch)?;
+    let mut arrays = Vec::with_capacity(columns.columns.len());
+    for (column, field) in columns.columns.iter().zip(batch.schema().fields()) {
+        let host = HostColumn::read(&launch, column, rows)?;
+        context.metrics.add(names::DOWNLOAD_BYTES, host.values.len() as u64);
+        arrays.push(host.into_array(column.physical(), field.data_type(), &columns.dictionary)?);
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(rows as usize));
+    RecordBatch::try_new_with_options(Arc::clone(batch.schema()), arrays, &options)
+        .map_err(|cause| arrow_error(&cause))
+}
+
+fn arrow_error(cause: &arrow::error::ArrowError) -> Error {
+    Error::invalid("result", cause.to_string(), "")
+}
+
+/// A column's bytes on the host; the values start at row 0, bit `offset`.
+struct HostColumn {
+    rows: usize,
+    values: Vec<u8>,
+    /// Bits to skip in a Boolean column's values.
+    offset: usize,
+    nulls: Option<NullBuffer>,
+}
+
+/// The bytes that hold `rows` bits from bit `offset` on, and the bit they start at.
+fn bit_range(offset: u64, rows: u64) -> (u64, u64, usize) {
+    let first = offset / 8;
+    (first, (offset + rows).div_ceil(8) - first, (offset % 8) as usize)
+}
+
+impl HostColumn {
+    fn read(launch: &Launch, column: &DeviceColumn, rows: u64) -> Result<HostColumn> {
+        let (device, stream) = (launch.device(), launch.stream());
+        let read = |buffer, start: u64, bytes: u64| {
+            let mut all = vec![0; (start + bytes) as usize];
+            device.read(stream, buffer, &mut all)?;
+            Ok::<_, Error>(all.split_off(start as usize))
+        };
+        let nulls = match column.validity() {
+            None => None,
+            Some(validity) => {
+                let (first, bytes, bit) = bit_range(column.offset(), rows);
+                let bits = Buffer::from_vec(read(validity, first, bytes)?);
+                Some(NullBuffer::new(BooleanBuffer::new(bits, bit, rows as usize)))
+            }
+        };
+        let physical = column.physical();
+        let (values, offset) = match column.values() {
+            None => return Ok(HostColumn::of_scalar(column, rows as usize)),
+            Some(buffer) if physical == PhysicalType::Boolean => {
+                let (first, bytes, bit) = bit_range(column.offset(), rows);
+                (read(buffer, first, bytes)?, bit)
+            }
+            Some(buffer) => {
+                let start = physical.bytes(column.offset());
+                (read(buffer, start, physical.bytes(rows))?, 0)
+            }
+        };
+        Ok(HostColumn { rows: rows as usize, values, offset, nulls })
+    }
+
+    fn of_scalar(column: &DeviceColumn, rows: usize) -> HostColumn {
+        let bits = column.scalar_bits();
+        let nulls = bits.is_none().then(|| NullBuffer::new_null(rows));
+        let bytes = bits.unwrap_or(0).to_le_bytes();
+        let values = match column.physical() {
+            PhysicalType::Boolean => {
+                vec![if bytes[0] & 1 == 1 { 0xff } else { 0 }; rows.div_ceil(8)]
+            }
+            other => bytes[..(other.bits() / 8) as usize].repeat(rows),
+        };
+        HostColumn { rows, values, offset: 0, nulls }
+    }
+
+    fn into_array(
+        self,
+        physical: PhysicalType,
+        data_type: &DataType,
+        dictionary: &Dictionary,
+    ) -> Result<ArrayRef> {
+        let HostColumn { rows, values, offset, nulls } = self;
+        if *data_type == DataType::Null {
+            return Ok(new_null_array(data_type, rows));
+        }
+        if physical == PhysicalType::Boolean {
+            let bits = BooleanBuffer::new(Buffer::from_vec(values), offset, rows);
+            return Ok(Arc::new(BooleanArray::new(bits, nulls)));
+        }
+        if is_string(data_type) {
+            let codes = ScalarBuffer::new(Buffer::from(values), 0, rows);
+            let mut strings = StringBuilder::new();
+            dictionary.decode(&UInt32Array::new(codes, nulls), &mut strings)?;
+            let strings: ArrayRef = Arc::new(strings.finish());
+            return cast(&strings, data_type).map_err(|cause| arrow_error(&cause));
+        }
+        if let Some((precision, scale)) = decimal_parts(data_type) {
+            let wide = Decimal128Array::new(widened(&values, physical).into(), nulls)
+                .with_precision_and_scale(precision, scale)
+                .map_err(|cause| arrow_error(&cause))?;
+            let wide: ArrayRef = Arc::new(wide);
+            return cast(&wide, data_type).map_err(|cause| arrow_error(&cause));
+        }
+        let data = ArrayData::builder(data_type.clone())
+            .len(rows)
+            .add_buffer(Buffer::from(values))
+            .nulls(nulls)
+            .align_buffers(true)
+            .build()
+            .map_err(|cause| arrow_error(&cause))?;
+        Ok(make_array(data))
+    }
+}
+
+/// Decimal values of 64 or 128 bits, in 128.
+fn widened(values: &[u8], physical: PhysicalType) -> Vec<i128> {
+    if physical == PhysicalType::Int128 {
+        values
+            .chunks_exact(16)
+            .map(|bytes| bytes.try_into().map_or(0, i128::from_le_bytes))
+            .collect()
+    } else {
+        values
+            .chunks_exact(8)
+            .map(|bytes| bytes.try_into().map_or(0, |bytes| i128::from(i64::from_le_bytes(bytes))))
+            .collect()
+    }
+}

@@ -1,0 +1,268 @@
+//! Expressions by kernels: one launch per step, the results columns in device memory.
+
+use crate::error::{Error, Result};
+use crate::expr::{BinaryOp, TypedExpr, TypedKind, literal_array};
+use crate::kernels::project::{self as kernel, Failures, Rescale};
+use crate::kernels::{DeviceColumn, Launch, Status, abi};
+use crate::types::{
+    DECIMAL128_PRECISION_MAX, DataType, DivisionByZero, Literal, Overflow, PhysicalType, Semantics,
+    decimal_parts, is_string,
+};
+
+use super::batch::CudaBatch;
+use super::{rescale, upload};
+
+/// Evaluates expressions over one batch.
+pub(super) struct Evaluator<'a> {
+    launch: Launch<'a>,
+    batch: &'a CudaBatch,
+    flags: u32,
+    status: &'a Status,
+}
+
+impl<'a> Evaluator<'a> {
+    pub(super) fn new(
+        launch: Launch<'a>,
+        batch: &'a CudaBatch,
+        semantics: Semantics,
+        status: &'a Status,
+    ) -> Self {
+        let mut flags = 0;
+        if semantics.overflow == Overflow::Error {
+            flags |= abi::PROJECT_OVERFLOW_IS_ERROR;
+        }
+        if semantics.division_by_zero == DivisionByZero::Error {
+            flags |= abi::PROJECT_DIVISION_BY_ZERO_IS_ERROR;
+        }
+        Evaluator { launch, batch, flags, status }
+    }
+
+    /// The column of an expression.
+    pub(super) fn evaluate(&self, expr: &TypedExpr) -> Result<DeviceColumn> {
+        self.evaluate_where(expr, None)
+    }
+
+    fn failures<'b>(&'b self, flags: u32, active: Option<&'b DeviceColumn>) -> Failures<'b> {
+        Failures { flags, status: Some(self.status), active }
+    }
+
+    /// The column of an expression, errors being raised only for rows where `active` is true.
+    fn evaluate_where(
+        &self,
+        expr: &TypedExpr,
+        active: Option<&DeviceColumn>,
+    ) -> Result<DeviceColumn> {
+        let rows = &self.batch.rows;
+        match &expr.kind {
+            TypedKind::Column(index) => Ok(self.batch.columns[*index].clone()),
+            TypedKind::Literal(literal) => self.literal(literal, &expr.data_type),
+            TypedKind::Arithmetic { op, left, right } => {
+                let operands =
+                    (self.evaluate_where(left, active)?, self.evaluate_where(right, active)?);
+                self.arithmetic(arithmetic_op(*op), &expr.data_type, operands, active)
+            }
+            TypedKind::Negate(operand) => {
+                let operand = self.evaluate_where(operand, active)?;
+                let operands = (operand.clone(), operand);
+                self.arithmetic(abi::PROJECT_NEGATE, &expr.data_type, operands, active)
+            }
+            TypedKind::Compare { op, left, right } => self.compare(*op, left, right, active),
+            TypedKind::And(left, right) => self.logic(abi::PROJECT_AND, left, right, active),
+            TypedKind::Or(left, right) => self.logic(abi::PROJECT_OR, left, right, active),
+            TypedKind::Not(operand) => self.logic(abi::PROJECT_NOT, operand, operand, active),
+            TypedKind::IsNull(operand) => {
+                let operand = self.evaluate_where(operand, active)?;
+                kernel::logic(&self.launch, abi::PROJECT_IS_NULL, &operand, &operand, rows)
+            }
+            TypedKind::IsNotNull(operand) => {
+                let operand = self.evaluate_where(operand, active)?;
+                kernel::logic(&self.launch, abi::PROJECT_IS_NOT_NULL, &operand, &operand, rows)
+            }
+            TypedKind::Cast { expr: input, strict } => {
+                let column = self.evaluate_where(input, active)?;
+                let to = &expr.data_type;
+                if input.data_type == *to || (is_string(&input.data_type) && is_string(to)) {
+                    return Ok(column);
+                }
+                let (rescale, mut flags) =
+                    rescale::rescale(&input.data_type, to).ok_or_else(|| {
+                        let reason = format!("a cast from {} to {to}", input.data_type);
+                        Error::unsupported("cuda", "project", reason)
+                    })?;
+                if *strict {
+                    flags |= abi::PROJECT_CAST_IS_STRICT;
+                }
+                let failures = self.failures(flags, active);
+                kernel::cast(&self.launch, &column, physical(to)?, rescale, rows, &failures)
+            }
+            TypedKind::Case { branches, otherwise } => {
+                self.case(branches, otherwise.as_deref(), &expr.data_type, active)
+            }
+            TypedKind::Coalesce(operands) => self.coalesce(operands, active),
+        }
+    }
+
+    fn literal(&self, literal: &Literal, data_type: &DataType) -> Result<DeviceColumn> {
+        let rows = self.batch.rows.max();
+        if *data_type == DataType::Null {
+            return Ok(DeviceColumn::scalar(PhysicalType::Boolean, None, rows));
+        }
+        let array = literal_array(literal, data_type)?;
+        let bits = upload::scalar_bits(&array, &self.batch.dictionary)?;
+        Ok(DeviceColumn::scalar(physical(data_type)?, bits, rows))
+    }
+
+    fn arithmetic(
+        &self,
+        op: u32,
+        data_type: &DataType,
+        (left, right): (DeviceColumn, DeviceColumn),
+        active: Option<&DeviceColumn>,
+    ) -> Result<DeviceColumn> {
+        let (launch, rows) = (&self.launch, &self.batch.rows);
+        let failures = self.failures(self.flags, active);
+        match decimal_parts(data_type) {
+            Some((precision, _)) => {
+                let limit = 10i128.pow(u32::from(precision.min(DECIMAL128_PRECISION_MAX)));
+                let physical = physical(data_type)?;
+                kernel::decimal(launch, op, &left, &right, physical, limit, rows, &failures)
+            }
+            None => kernel::arithmetic(launch, op, &left, &right, rows, &failures),
+        }
+    }
+
+    fn compare(
+        &self,
+        op: BinaryOp,
+        left: &TypedExpr,
+        right: &TypedExpr,
+        active: Option<&DeviceColumn>,
+    ) -> Result<DeviceColumn> {
+        let left = self.evaluate_where(left, active)?;
+        let right = self.evaluate_where(right, active)?;
+        let wide = comparable(left.physical()).max(comparable(right.physical()));
+        let (left, right) = (self.widen(left, wide)?, self.widen(right, wide)?);
+        kernel::compare(&self.launch, compare_op(op), &left, &right, &self.batch.rows)
+    }
+
+    /// The same values in a wider layout.
+    fn widen(&self, column: DeviceColumn, to: PhysicalType) -> Result<DeviceColumn> {
+        if column.physical() == to {
+            return Ok(column);
+        }
+        let none = Failures::default();
+        kernel::cast(&self.launch, &column, to, Rescale::NONE, &self.batch.rows, &none)
+    }
+
+    fn logic(
+        &self,
+        op: u32,
+        left: &TypedExpr,
+        right: &TypedExpr,
+        active: Option<&DeviceColumn>,
+    ) -> Result<DeviceColumn> {
+        let left = self.evaluate_where(left, active)?;
+        let right =
+            if op == abi::PROJECT_NOT { left.clone() } else { self.evaluate_where(right, active)? };
+        kernel::logic(&self.launch, op, &left, &right, &self.batch.rows)
+    }
+
+    /// The rows of `active` (all, if it is absent) for which `condition` has or has not been taken.
+    fn mask(
+        &self,
+        op: u32,
+        condition: &DeviceColumn,
+        active: Option<&DeviceColumn>,
+    ) -> Result<DeviceColumn> {
+        let all = DeviceColumn::scalar(PhysicalType::Boolean, Some(1), self.batch.rows.max());
+        let active = active.unwrap_or(&all);
+        kernel::logic(&self.launch, op, condition, active, &self.batch.rows)
+    }
+
+    fn case(
+        &self,
+        branches: &[(TypedExpr, TypedExpr)],
+        otherwise: Option<&TypedExpr>,
+        data_type: &DataType,
+        active: Option<&DeviceColumn>,
+    ) -> Result<DeviceColumn> {
+        let mut rest = active.cloned();
+        let mut taken = Vec::with_capacity(branches.len());
+        for (condition, value) in branches {
+            let condition = self.evaluate_where(condition, rest.as_ref())?;
+            let here = self.mask(abi::PROJECT_TAKEN, &condition, rest.as_ref())?;
+            let value = self.evaluate_where(value, Some(&here))?;
+            rest = Some(self.mask(abi::PROJECT_NOT_TAKEN, &condition, rest.as_ref())?);
+            taken.push((condition, value));
+        }
+        let mut result = match otherwise {
+            Some(otherwise) => self.evaluate_where(otherwise, rest.as_ref())?,
+            None => self.literal(&Literal::Null, data_type)?,
+        };
+        for (condition, value) in taken.into_iter().rev() {
+            let rows = &self.batch.rows;
+            result = kernel::select(&self.launch, &condition, false, &value, &result, rows)?;
+        }
+        Ok(result)
+    }
+
+    fn coalesce(
+        &self,
+        operands: &[TypedExpr],
+        active: Option<&DeviceColumn>,
+    ) -> Result<DeviceColumn> {
+        let mut rest = active.cloned();
+        let mut columns = Vec::with_capacity(operands.len());
+        let rows = &self.batch.rows;
+        for operand in operands {
+            let column = self.evaluate_where(operand, rest.as_ref())?;
+            let valid =
+                kernel::logic(&self.launch, abi::PROJECT_IS_NOT_NULL, &column, &column, rows)?;
+            rest = Some(self.mask(abi::PROJECT_NOT_TAKEN, &valid, rest.as_ref())?);
+            columns.push(column);
+        }
+        let Some(mut result) = columns.pop() else {
+            return Err(Error::invalid("coalesce", "has no operands", ""));
+        };
+        for column in columns.into_iter().rev() {
+            result = kernel::select(&self.launch, &column, true, &column, &result, rows)?;
+        }
+        Ok(result)
+    }
+}
+
+/// The layout of a type; operators were checked when they were made.
+pub(super) fn physical(data_type: &DataType) -> Result<PhysicalType> {
+    PhysicalType::of(data_type)
+        .ok_or_else(|| Error::unsupported("cuda", "batch", format!("type {data_type}")))
+}
+
+/// The narrowest layout with the same order that comparisons know.
+fn comparable(physical: PhysicalType) -> PhysicalType {
+    match physical {
+        PhysicalType::Boolean => PhysicalType::UInt8,
+        PhysicalType::Float16 => PhysicalType::Float32,
+        other => other,
+    }
+}
+
+fn arithmetic_op(op: BinaryOp) -> u32 {
+    match op {
+        BinaryOp::Subtract => abi::PROJECT_SUBTRACT,
+        BinaryOp::Multiply => abi::PROJECT_MULTIPLY,
+        BinaryOp::Divide => abi::PROJECT_DIVIDE,
+        BinaryOp::Remainder => abi::PROJECT_REMAINDER,
+        _ => abi::PROJECT_ADD,
+    }
+}
+
+fn compare_op(op: BinaryOp) -> u32 {
+    match op {
+        BinaryOp::NotEqual => abi::PROJECT_NOT_EQUAL,
+        BinaryOp::Less => abi::PROJECT_LESS,
+        BinaryOp::LessOrEqual => abi::PROJECT_LESS_OR_EQUAL,
+        BinaryOp::Greater => abi::PROJECT_GREATER,
+        BinaryOp::GreaterOrEqual => abi::PROJECT_GREATER_OR_EQUAL,
+        _ => abi::PROJECT_EQUAL,
+    }
+}

@@ -1,0 +1,48 @@
+//! `filter` by kernels; the contract is [`FilterSpec`].
+
+use std::sync::Arc;
+
+use super::Shared;
+use super::batch::CudaBatch;
+use super::evaluate::Evaluator;
+use crate::error::Result;
+use crate::kernels::filter::filter_compact;
+use crate::kernels::{DeviceColumn, Status};
+use crate::memory::Batch;
+use crate::operators::{Context, FilterSpec, Transform};
+use crate::types::SchemaRef;
+
+pub(super) struct Filter {
+    shared: Arc<Shared>,
+    spec: FilterSpec,
+    output: SchemaRef,
+}
+
+impl Filter {
+    pub(super) fn new(shared: Arc<Shared>, spec: FilterSpec) -> Self {
+        let output = spec.output();
+        Filter { shared, spec, output }
+    }
+}
+
+impl Transform for Filter {
+    fn next(
+        &self,
+        context: &Context,
+        _built: Option<&Batch>,
+        batch: Batch,
+    ) -> Result<Option<Batch>> {
+        let launch = self.shared.launch(context);
+        let batch = CudaBatch::of(&batch)?;
+        let status = Status::new(&launch, "filter")?;
+        let evaluator = Evaluator::new(launch, batch, self.spec.semantics, &status);
+        let predicate = evaluator.evaluate(&self.spec.predicate)?;
+        let columns: Vec<&DeviceColumn> =
+            self.spec.projection.iter().map(|index| &batch.columns[*index]).collect();
+        let (columns, rows) = filter_compact(&launch, &predicate, &columns, &batch.rows)?;
+        self.shared.watch(context.stream, status);
+        let dictionary = Arc::clone(&batch.dictionary);
+        let kept = CudaBatch { columns, rows, dictionary };
+        Ok(Some(kept.into_batch(Arc::clone(&self.output))))
+    }
+}

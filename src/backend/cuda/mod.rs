@@ -1,0 +1,145 @@
+//! The CUDA backend: every operator by kernels, over the NVIDIA driver or over the emulator.
+//!
+//! It follows the CPU backend, which defines the results. Work is queued on the caller's stream;
+//! row counts that kernels decide stay on the device. Strings are codes of one dictionary while
+//! they are on the device (`dictionary`). What it cannot do it refuses when an operator is made,
+//! naming operator and reason.
+
+mod batch;
+mod dictionary;
+mod download;
+mod evaluate;
+mod filter;
+mod gather;
+mod group_by;
+mod project;
+mod rescale;
+mod supported;
+mod upload;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::RecordBatch;
+
+pub use crate::kernels::group_by::GroupTuning;
+
+use super::Backend;
+use crate::device::Device;
+use crate::error::Result;
+use crate::kernels::{Launch, Status};
+use crate::memory::{Batch, StreamHandle};
+use crate::operators::{Context, Operator, OperatorSpec};
+use crate::types::SchemaRef;
+use dictionary::DictionaryPlace;
+
+/// What every operator of the backend shares.
+#[derive(Debug)]
+struct Shared {
+    device: Arc<Device>,
+    dictionary: DictionaryPlace,
+    tuning: GroupTuning,
+    /// Status words of launches that nobody has waited for yet.
+    pending: Mutex<HashMap<StreamHandle, Vec<Status>>>,
+}
+
+impl Shared {
+    fn launch<'a>(&'a self, context: &'a Context) -> Launch<'a> {
+        Launch::new(&self.device, context.stream).with_metrics(&context.metrics)
+    }
+
+    /// Keeps a status word until somebody waits for the stream.
+    fn watch(&self, stream: StreamHandle, status: Status) {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.entry(stream).or_default().push(status);
+    }
+
+    /// Waits for the status words of a stream; the first failure is the answer.
+    fn settle(&self, launch: &Launch) -> Result<()> {
+        let watched = self
+            .pending
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&launch.stream())
+            .unwrap_or_default();
+        watched.iter().try_for_each(|status| status.check(launch))
+    }
+}
+
+/// The CUDA backend on one device.
+#[derive(Debug)]
+pub struct CudaBackend {
+    shared: Arc<Shared>,
+}
+
+impl CudaBackend {
+    /// The backend on this device.
+    pub fn new(device: Arc<Device>) -> Self {
+        CudaBackend::with_tuning(device, GroupTuning::default())
+    }
+
+    /// The backend with other choices for its hash tables: results are the same.
+    pub fn with_tuning(device: Arc<Device>, tuning: GroupTuning) -> Self {
+        let (dictionary, pending) = Default::default();
+        CudaBackend { shared: Arc::new(Shared { device, dictionary, tuning, pending }) }
+    }
+
+    /// The device.
+    pub fn device(&self) -> &Arc<Device> {
+        &self.shared.device
+    }
+}
+
+impl Backend for CudaBackend {
+    fn name(&self) -> &'static str {
+        self.shared.device.driver().name()
+    }
+
+    fn instantiate(&self, spec: &OperatorSpec) -> Result<Operator> {
+        let shared = Arc::clone(&self.shared);
+        supported::check(self.name(), spec)?;
+        Ok(match spec {
+            OperatorSpec::Filter(spec) => {
+                Operator::Transform(Box::new(filter::Filter::new(shared, spec.clone())))
+            }
+            OperatorSpec::Project(spec) => {
+                Operator::Transform(Box::new(project::Project::new(shared, spec.clone())))
+            }
+            OperatorSpec::Gather(spec) => {
+                Operator::Transform(Box::new(gather::Gather::new(shared, spec.clone())))
+            }
+            OperatorSpec::GroupBy(spec) => {
+                Operator::Fold(Box::new(group_by::GroupBy::new(shared, spec)?))
+            }
+        })
+    }
+
+    fn check_schema(&self, schema: &SchemaRef) -> Result<()> {
+        supported::check_schema(self.name(), schema)
+    }
+
+    fn stream_create(&self) -> Result<StreamHandle> {
+        self.shared.device.driver().stream_create()
+    }
+
+    fn stream_destroy(&self, stream: StreamHandle) {
+        let mut pending = self.shared.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.remove(&stream);
+        drop(pending);
+        self.shared.device.driver().stream_destroy(stream);
+    }
+
+    fn synchronize(&self, stream: StreamHandle) -> Result<()> {
+        let settled = self.shared.settle(&Launch::new(&self.shared.device, stream));
+        self.shared.device.driver().stream_synchronize(stream)?;
+        settled
+    }
+
+    fn upload(&self, context: &Context, batch: RecordBatch) -> Result<Batch> {
+        upload::upload(&self.shared, context, &batch)
+    }
+
+    fn download(&self, context: &Context, batch: Batch) -> Result<RecordBatch> {
+        download::download(&self.shared, context, &batch)
+    }
+}

@@ -1,0 +1,75 @@
+//! What the backend refuses, and why: asked before anything runs.
+
+use crate::error::{Error, Result};
+use crate::expr::{AggregateFunction, BinaryOp, TypedExpr, TypedKind};
+use crate::operators::OperatorSpec;
+use crate::types::{DataType, PhysicalType, SchemaRef, is_string};
+
+/// Checks an operator and every type it meets.
+pub(super) fn check(backend: &'static str, spec: &OperatorSpec) -> Result<()> {
+    let refuse = |reason: String| Err(Error::unsupported(backend, spec.name(), reason));
+    match spec {
+        OperatorSpec::Filter(filter) => {
+            check_schema(backend, &filter.input)?;
+            check_expr(&filter.predicate).or_else(refuse)
+        }
+        OperatorSpec::Project(project) => {
+            check_schema(backend, &project.input)?;
+            check_schema(backend, &project.output)?;
+            project.exprs.iter().try_for_each(check_expr).or_else(refuse)
+        }
+        OperatorSpec::Gather(gather) => check_schema(backend, &gather.built),
+        OperatorSpec::GroupBy(group_by) => {
+            check_schema(backend, &group_by.input)?;
+            for aggregate in &group_by.aggregates {
+                let input = aggregate.input.map(|index| group_by.input.field(index).data_type());
+                let extreme = matches!(
+                    aggregate.function,
+                    AggregateFunction::Min | AggregateFunction::Max
+                );
+                if extreme && input.is_some_and(is_string) {
+                    return refuse(format!("{} of strings", aggregate.function));
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Checks that every column has a layout that kernels know.
+pub(super) fn check_schema(backend: &'static str, schema: &SchemaRef) -> Result<()> {
+    for field in schema.fields() {
+        if PhysicalType::of(field.data_type()).is_none() {
+            let reason = format!("column `{}` has type {}", field.name(), field.data_type());
+            return Err(Error::unsupported(backend, "batch", reason));
+        }
+    }
+    Ok(())
+}
+
+/// The reason why an expression cannot be evaluated, if there is one.
+fn check_expr(expr: &TypedExpr) -> Result<(), String> {
+    if PhysicalType::of(&expr.data_type).is_none() && expr.data_type != DataType::Null {
+        return Err(format!("an expression of type {}", expr.data_type));
+    }
+    match &expr.kind {
+        TypedKind::Compare { op, left, .. } if is_string(&left.data_type) => {
+            if !matches!(op, BinaryOp::Equal | BinaryOp::NotEqual) {
+                return Err(format!("`{op}` of strings"));
+            }
+        }
+        TypedKind::Cast { expr: input, .. } => check_cast(&input.data_type, &expr.data_type)?,
+        _ => {}
+    }
+    expr.children().into_iter().try_for_each(check_expr)
+}
+
+fn check_cast(from: &DataType, to: &DataType) -> Result<(), String> {
+    if from == to || (is_string(from) && is_string(to)) {
+        return Ok(());
+    }
+    if super::rescale::rescale(from, to).is_none() {
+        return Err(format!("a cast from {from} to {to}"));
+    }
+    Ok(())
+}

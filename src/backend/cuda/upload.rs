@@ -1,0 +1,213 @@
+//! Host batches to device memory: bytes as they are where the layouts agree, narrowed decimals and
+//! dictionary codes where they do not.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, UInt32Array};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::compute::cast;
+use arrow::datatypes::{Decimal32Type, Decimal64Type, Decimal128Type, UInt32Type};
+
+use super::Shared;
+use super::batch::CudaBatch;
+use super::dictionary::Dictionary;
+use super::evaluate::physical;
+use crate::error::{Error, Result};
+use crate::kernels::{DeviceColumn, DeviceRows, Launch};
+use crate::limits::ROWS_PER_BATCH_MAX;
+use crate::memory::Batch;
+use crate::metrics::names;
+use crate::operators::Context;
+use crate::types::{DataType, PhysicalType, is_string};
+
+pub(super) fn upload(shared: &Shared, context: &Context, batch: &RecordBatch) -> Result<Batch> {
+    let rows = batch.num_rows() as u64;
+    if rows > ROWS_PER_BATCH_MAX {
+        let cause = format!("{rows} rows are more than {ROWS_PER_BATCH_MAX}");
+        return Err(Error::invalid("batch", cause, "lower `max_rows_per_partition`"));
+    }
+    let launch = shared.launch(context);
+    let dictionary = shared.dictionary.get();
+    let mut bytes = 0;
+    let mut columns = Vec::with_capacity(batch.num_columns());
+    for array in batch.columns() {
+        let values = HostValues::of(array, &dictionary)?;
+        bytes += values.bytes.as_ref().len() as u64;
+        columns.push(upload_column(&launch, &values, rows)?);
+    }
+    context.metrics.add(names::UPLOAD_BYTES, bytes);
+    let uploaded = CudaBatch { columns, rows: DeviceRows::known(rows), dictionary };
+    Ok(uploaded.into_batch(batch.schema()))
+}
+
+/// Values in a kernel's layout, still on the host.
+struct HostValues {
+    physical: PhysicalType,
+    bytes: Bytes,
+    /// Rows to skip in `bytes` and in the validity.
+    offset: u64,
+    validity: Option<BooleanBuffer>,
+}
+
+enum Bytes {
+    Shared(arrow::buffer::Buffer),
+    Owned(Vec<u8>),
+}
+
+impl AsRef<[u8]> for Bytes {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Bytes::Shared(buffer) => buffer,
+            Bytes::Owned(bytes) => bytes,
+        }
+    }
+}
+
+fn upload_column(launch: &Launch, host: &HostValues, rows: u64) -> Result<DeviceColumn> {
+    let (device, stream) = (launch.device(), launch.stream());
+    let values = Arc::new(device.upload(stream, host.bytes.as_ref())?);
+    let validity = match &host.validity {
+        None => None,
+        Some(bits) => {
+            // The bitmap must start `host.offset` bits into its first byte, as the values do.
+            let skip = bits.offset() / 8;
+            let bytes = bits.values().get(skip..).unwrap_or_default();
+            Some(Arc::new(device.upload(stream, bytes)?))
+        }
+    };
+    DeviceColumn::array(host.physical, values, validity, host.offset, rows)
+}
+
+impl HostValues {
+    fn of(array: &ArrayRef, dictionary: &Dictionary) -> Result<HostValues> {
+        let physical = physical(array.data_type())?;
+        let nulls = array.nulls().filter(|nulls| nulls.null_count() > 0);
+        if is_string(array.data_type()) {
+            let codes = string_codes(array, dictionary)?;
+            return Ok(HostValues::plain(physical, to_bytes(&codes), nulls));
+        }
+        match array.data_type() {
+            DataType::Boolean => Ok(HostValues::boolean(array.as_boolean().values(), nulls)),
+            DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) => {
+                let bytes = decimal_bytes(array, physical)?;
+                Ok(HostValues::plain(physical, bytes, nulls))
+            }
+            _ => Ok(HostValues::primitive(array, physical, nulls)),
+        }
+    }
+
+    /// Owned values, with the validity moved to start at bit 0.
+    fn plain(physical: PhysicalType, bytes: Vec<u8>, nulls: Option<&NullBuffer>) -> HostValues {
+        let validity = nulls.map(|nulls| aligned(nulls.inner(), 0));
+        HostValues { physical, bytes: Bytes::Owned(bytes), offset: 0, validity }
+    }
+
+    /// A Boolean array's bitmaps, both starting at the bit where the values start.
+    fn boolean(bits: &BooleanBuffer, nulls: Option<&NullBuffer>) -> HostValues {
+        let offset = bits.offset() % 8;
+        let bytes = bits.inner().slice(bits.offset() / 8);
+        let validity = nulls.map(|nulls| aligned(nulls.inner(), offset));
+        let physical = PhysicalType::Boolean;
+        HostValues { physical, bytes: Bytes::Shared(bytes), offset: offset as u64, validity }
+    }
+
+    /// An array whose values lie as kernels want them. Where the validity starts within a byte and
+    /// the values have as many elements before them, both keep their offset: no copy.
+    fn primitive(
+        array: &ArrayRef,
+        physical: PhysicalType,
+        nulls: Option<&NullBuffer>,
+    ) -> HostValues {
+        let data = array.to_data();
+        let width = (physical.bits() / 8) as usize;
+        let wanted = nulls.map_or(0, |nulls| nulls.inner().offset() % 8);
+        let offset = if data.offset() >= wanted { wanted } else { 0 };
+        let start = (data.offset() - offset) * width;
+        let bytes = data.buffers()[0].slice_with_length(start, (offset + data.len()) * width);
+        let validity = nulls.map(|nulls| aligned(nulls.inner(), offset));
+        HostValues { physical, bytes: Bytes::Shared(bytes), offset: offset as u64, validity }
+    }
+}
+
+/// The bitmap, starting `offset` bits into a byte.
+fn aligned(bits: &BooleanBuffer, offset: usize) -> BooleanBuffer {
+    if bits.offset() % 8 == offset {
+        return bits.clone();
+    }
+    let mut moved = arrow::array::BooleanBufferBuilder::new(offset + bits.len());
+    moved.append_n(offset, false);
+    moved.append_buffer(bits);
+    moved.finish().slice(offset, bits.len())
+}
+
+fn to_bytes(codes: &[u32]) -> Vec<u8> {
+    codes.iter().flat_map(|code| code.to_ne_bytes()).collect()
+}
+
+fn decimal_bytes(array: &ArrayRef, physical: PhysicalType) -> Result<Vec<u8>> {
+    let values: Vec<i128> = match array.data_type() {
+        DataType::Decimal32(..) => {
+            array.as_primitive::<Decimal32Type>().values().iter().map(|v| i128::from(*v)).collect()
+        }
+        DataType::Decimal64(..) => {
+            array.as_primitive::<Decimal64Type>().values().iter().map(|v| i128::from(*v)).collect()
+        }
+        _ => array.as_primitive::<Decimal128Type>().values().to_vec(),
+    };
+    if physical == PhysicalType::Int128 {
+        return Ok(values.iter().flat_map(|value| value.to_ne_bytes()).collect());
+    }
+    let mut bytes = Vec::with_capacity(values.len() * 8);
+    for (row, value) in values.iter().enumerate() {
+        // What lies under a null may be anything.
+        let value = if array.is_null(row) { 0 } else { *value };
+        let narrow = i64::try_from(value).map_err(|_| {
+            let cause = format!("{value} in row {row} has more digits than {}", array.data_type());
+            Error::invalid("decimal column", cause, "")
+        })?;
+        bytes.extend_from_slice(&narrow.to_ne_bytes());
+    }
+    Ok(bytes)
+}
+
+/// The codes of a string array, dictionary-coded or not.
+fn string_codes(array: &ArrayRef, dictionary: &Dictionary) -> Result<Vec<u32>> {
+    let Some(coded) = array.as_any_dictionary_opt() else {
+        let strings = as_strings(array)?;
+        return dictionary.encode(strings.iter());
+    };
+    let values = as_strings(coded.values())?;
+    let codes = dictionary.encode(values.iter())?;
+    if codes.is_empty() {
+        return Ok(vec![0; array.len()]); // all null
+    }
+    let keys = cast(coded.keys(), &DataType::UInt32).map_err(|cause| arrow_error(&cause))?;
+    let keys: &UInt32Array = keys.as_primitive::<UInt32Type>();
+    Ok(keys.iter().map(|key| key.map_or(0, |key| codes[key as usize])).collect())
+}
+
+fn as_strings(array: &ArrayRef) -> Result<StringArray> {
+    let strings = cast(array, &DataType::Utf8).map_err(|cause| arrow_error(&cause))?;
+    Ok(strings.as_string::<i32>().clone())
+}
+
+fn arrow_error(cause: &arrow::error::ArrowError) -> Error {
+    Error::invalid("column", cause.to_string(), "")
+}
+
+/// The bits of the one value of an array: none for a null.
+pub(super) fn scalar_bits(array: &ArrayRef, dictionary: &Dictionary) -> Result<Option<u128>> {
+    let values = HostValues::of(array, dictionary)?;
+    if array.is_null(0) {
+        return Ok(None);
+    }
+    let bytes = values.bytes.as_ref();
+    if values.physical == PhysicalType::Boolean {
+        return Ok(Some(u128::from(bytes[0] >> values.offset & 1)));
+    }
+    let width = (values.physical.bits() / 8) as usize;
+    let start = values.offset as usize * width;
+    let mut wide = [0; 16];
+    wide[..width].copy_from_slice(&bytes[start..start + width]);
+    Ok(Some(u128::from_le_bytes(wide)))
+}

@@ -1,0 +1,469 @@
+//! Launchers of `group_by`: a hash table of groups in device memory that grows as batches come.
+//!
+//! [`GroupTable`] chooses what each launch needs from a sketch of the keys: the table's capacity,
+//! and the size of the tables that blocks keep in shared memory. Rows that still find no slot are
+//! done again over a larger table, so that no estimate has to be right. Each update waits for the
+//! stream twice: for the sketch, and for the counts.
+
+mod layout;
+mod sketch;
+
+pub use layout::{GroupKey, GroupLayout, GroupTuning};
+
+use std::sync::Arc;
+
+use super::abi::{self, GroupByInput, GroupByKey, GroupByTable};
+use super::{DeviceColumn, DeviceRows, Kernel, Launch, OutputColumn, Status, address_of, blocks};
+use super::halves;
+use crate::device::DeviceBuffer;
+use crate::error::{Error, Result};
+use crate::types::PhysicalType;
+
+/// The counters that an update raises, in the order in which they lie in device memory.
+const COUNTERS: u64 = 3;
+
+/// A hash table of groups and their accumulators.
+#[derive(Debug)]
+pub struct GroupTable {
+    layout: GroupLayout,
+    tuning: GroupTuning,
+    entries: Arc<DeviceBuffer>,
+    capacity: u64,
+    groups: u64,
+    registers: Arc<DeviceBuffer>,
+}
+
+/// A finished aggregate: what `emit_aggregate` makes of an accumulator.
+#[derive(Debug, Clone, Copy)]
+pub struct Emit {
+    /// One of `abi::EMIT_*`.
+    pub emit: u32,
+    /// The accumulator.
+    pub accumulator: u32,
+    /// The accumulator that tells how many values there were, or whether.
+    pub count_accumulator: u32,
+    /// Layout of the output.
+    pub physical: PhysicalType,
+    /// Absolute sums must be below this; 0: the output's type decides.
+    pub limit: i128,
+    /// Mean: 10^scale of a decimal operand, else 1.
+    pub factor: f64,
+    /// A sum of no values is zero, not null.
+    pub empty_is_zero: bool,
+    /// A sum beyond its limit is an error, not null.
+    pub overflow_is_error: bool,
+}
+
+impl GroupTable {
+    /// An empty table.
+    ///
+    /// # Errors
+    /// No memory is left, or the driver refuses.
+    pub fn new(launch: &Launch, layout: GroupLayout, tuning: GroupTuning) -> Result<Self> {
+        let capacity = tuning.capacity_min.max(2).next_power_of_two();
+        let entries = empty_entries(launch, &layout, capacity)?;
+        let bytes = u64::from(abi::GROUP_BY_SKETCH_REGISTERS) * 4;
+        let registers = Arc::new(launch.alloc_zeroed(bytes)?);
+        Ok(GroupTable {
+            layout,
+            tuning,
+            entries,
+            capacity,
+            groups: 0,
+            registers,
+        })
+    }
+
+    /// Groups in the table.
+    pub fn groups(&self) -> u64 {
+        self.groups
+    }
+
+    /// The layout of the table.
+    pub fn layout(&self) -> &GroupLayout {
+        &self.layout
+    }
+
+    fn table(&self) -> GroupByTable {
+        GroupByTable { entries: address_of(&self.entries), capacity: self.capacity }
+    }
+
+    /// Aggregates rows: `inputs` are accumulators and the columns they take. Waits for the stream.
+    ///
+    /// # Errors
+    /// No memory is left, a failure on the stream, or columns that do not fit the layout.
+    pub fn update(
+        &mut self,
+        launch: &Launch,
+        keys: &[&DeviceColumn],
+        inputs: &[(u32, &DeviceColumn)],
+        rows: &DeviceRows,
+    ) -> Result<()> {
+        if rows.max() == 0 {
+            return Ok(());
+        }
+        let places = self.layout.place(launch, keys)?;
+        let estimate = self.estimate(launch, &places, rows)?;
+        self.reserve(launch, estimate)?;
+        let per_launch = abi::GROUP_BY_ACCUMULATORS_MAX as usize;
+        let passes: Vec<_> =
+            if inputs.is_empty() { vec![inputs] } else { inputs.chunks(per_launch).collect() };
+        for pass in passes {
+            self.update_pass(launch, &places, pass, rows, estimate)?;
+        }
+        Ok(())
+    }
+
+    /// Raises the sketch by these keys, and answers the distinct keys of all updates so far.
+    fn estimate(
+        &mut self,
+        launch: &Launch,
+        places: &[GroupByKey; 16],
+        rows: &DeviceRows,
+    ) -> Result<u64> {
+        self.registers.order_write(launch.stream())?;
+        let params = abi::GroupBySketchParams {
+            layout: self.layout.abi(),
+            keys: *places,
+            registers: address_of(&self.registers),
+            row_count_device: rows.pointer(launch)?,
+            row_count: rows.max(),
+        };
+        let grid = blocks(rows.max(), abi::GROUP_BY_TABLE_THREADS * 16)
+            .min(u64::from(launch.device().properties().multiprocessors) * 8);
+        self.layout.launch_by_width::<abi::GroupBySketch, abi::GroupBySketchWide>(
+            launch,
+            grid,
+            abi::GROUP_BY_TABLE_THREADS,
+            0,
+            &params,
+        )?;
+        let mut bytes = vec![0u8; abi::GROUP_BY_SKETCH_REGISTERS as usize * 4];
+        launch.device().read(launch.stream(), &self.registers, &mut bytes)?;
+        Ok(sketch::distinct_count(&bytes).max(self.groups))
+    }
+
+    /// Makes room for this many groups, at a load of at most one half.
+    fn reserve(&mut self, launch: &Launch, groups: u64) -> Result<()> {
+        let wanted = (groups + groups / 8).saturating_mul(2).next_power_of_two();
+        let wanted = wanted.min(self.tuning.capacity_estimate_max);
+        if wanted > self.capacity { self.grow(launch, wanted) } else { Ok(()) }
+    }
+
+    /// Moves the groups to a larger table.
+    fn grow(&mut self, launch: &Launch, capacity: u64) -> Result<()> {
+        if capacity > abi_capacity_max() {
+            let cause = format!("{} groups are more than one table holds", self.groups);
+            return Err(Error::invalid("group_by", cause, "group by fewer keys"));
+        }
+        let old = std::mem::replace(
+            &mut self.entries,
+            empty_entries(launch, &self.layout, capacity)?,
+        );
+        let old_capacity = std::mem::replace(&mut self.capacity, capacity);
+        if self.groups == 0 {
+            return Ok(());
+        }
+        self.groups = 0;
+        let all = old_capacity + u64::from(abi::GROUP_BY_SPECIAL_SLOTS);
+        self.merge_entries(launch, &old, all, old_capacity)
+    }
+
+    /// Merges entries into the table, which has room for them. Waits for the stream.
+    fn merge_entries(
+        &mut self,
+        launch: &Launch,
+        entries: &DeviceBuffer,
+        entry_count: u64,
+        special_start: u64,
+    ) -> Result<()> {
+        entries.order_read(launch.stream())?;
+        self.entries.order_write(launch.stream())?;
+        let status = Status::new(launch, "group_by_merge")?;
+        let count = launch.alloc_zeroed(8)?;
+        let params = abi::GroupByMergeParams {
+            layout: self.layout.abi(),
+            table: self.table(),
+            entries: address_of(entries),
+            status: status.pointer(),
+            group_count: address_of(&count),
+            entry_count,
+            special_start,
+        };
+        self.layout.launch_by_width::<abi::GroupByMerge, abi::GroupByMergeWide>(
+            launch,
+            blocks(entry_count, abi::GROUP_BY_TABLE_THREADS),
+            abi::GROUP_BY_TABLE_THREADS,
+            0,
+            &params,
+        )?;
+        status.check(launch)?;
+        self.groups += read_words::<1>(launch, &count)?[0];
+        Ok(())
+    }
+
+    fn update_pass(
+        &mut self,
+        launch: &Launch,
+        places: &[GroupByKey; 16],
+        inputs: &[(u32, &DeviceColumn)],
+        rows: &DeviceRows,
+        estimate: u64,
+    ) -> Result<()> {
+        let mut pending_in: Option<DeviceBuffer> = None;
+        let mut undone = rows.max();
+        loop {
+            // A table at least half empty after all of them takes any key, however they collide.
+            let roomy = self.capacity >= (self.groups + undone).saturating_mul(2);
+            let probe_max = if roomy { self.capacity } else { self.tuning.probe_max };
+            let pending_out = launch.alloc(blocks(rows.max(), 32) * 4)?;
+            let own = self.own_table(launch, estimate);
+            let grid = self.update_grid(launch, rows);
+            let spilled_max = if own.0 == 0 || roomy {
+                0
+            } else {
+                grid * u64::from(own.0 + abi::GROUP_BY_SPECIAL_SLOTS)
+            };
+            let spilled = launch.alloc(spilled_max * self.layout.entry_bytes())?;
+            let counters = launch.alloc_zeroed(COUNTERS * 8)?;
+            let counter = address_of::<u64>(&counters);
+            let mut params = abi::GroupByUpdateParams {
+                layout: self.layout.abi(),
+                keys: *places,
+                inputs: [self.layout.no_input(); abi::GROUP_BY_ACCUMULATORS_MAX as usize],
+                table: self.table(),
+                pending_in: pending_in.as_ref().map_or(std::ptr::null(), |b| address_of::<u32>(b)),
+                pending_out: address_of(&pending_out),
+                pending_count: counter,
+                group_count: counter.wrapping_add(1),
+                spilled_entries: address_of(&spilled),
+                spilled_count: counter.wrapping_add(2),
+                row_count_device: rows.pointer(launch)?,
+                row_count: rows.max(),
+                probe_max,
+                input_count: inputs.len() as u32,
+                shared_slots: own.0,
+                shared_replicas: own.1,
+                reserved: 0,
+            };
+            for (place, (accumulator, column)) in params.inputs.iter_mut().zip(inputs) {
+                let column = column.view(launch)?;
+                *place = GroupByInput { column, accumulator: *accumulator, reserved: 0 };
+            }
+            self.entries.order_write(launch.stream())?;
+            self.layout.launch_by_width::<abi::GroupByUpdate, abi::GroupByUpdateWide>(
+                launch,
+                grid,
+                abi::GROUP_BY_THREADS,
+                self.layout.own_bytes(own.0, own.1),
+                &params,
+            )?;
+            let [pending, inserted, spilled_count] = read_words(launch, &counters)?;
+            self.groups += inserted;
+            if pending == 0 && spilled_count == 0 {
+                return Ok(());
+            }
+            let needed = (self.groups + spilled_count).max(self.capacity).saturating_mul(2);
+            self.grow(launch, needed.next_power_of_two().max(self.capacity * 4))?;
+            if spilled_count > 0 {
+                self.merge_entries(launch, &spilled, spilled_count, u64::MAX / 2)?;
+            }
+            if pending == 0 {
+                return Ok(());
+            }
+            undone = pending;
+            pending_in = Some(pending_out);
+        }
+    }
+
+    fn update_grid(&self, launch: &Launch, rows: &DeviceRows) -> u64 {
+        let tiles = blocks(rows.max(), abi::GROUP_BY_THREADS * abi::GROUP_BY_ITEMS);
+        let resident = u64::from(launch.device().properties().multiprocessors)
+            * u64::from(self.tuning.blocks_per_multiprocessor);
+        tiles.min(resident)
+    }
+
+    /// Slots and replicas of a block's own table, for this many groups.
+    fn own_table(&self, launch: &Launch, groups: u64) -> (u32, u32) {
+        let device = u64::from(launch.device().properties().shared_bytes_per_block_max);
+        let budget = device.min(u64::from(self.tuning.shared_bytes));
+        let fits = |slots, replicas| u64::from(self.layout.own_bytes(slots, replicas)) <= budget;
+        let most = (3..16).rev().map(|bits| 1 << bits).find(|slots| fits(*slots, 1));
+        let Some(most) = most else { return (0, 1) };
+        let wanted = u32::try_from(groups.saturating_mul(2)).unwrap_or(u32::MAX).max(8);
+        if wanted > most {
+            return (most, 1);
+        }
+        let slots = wanted.next_power_of_two();
+        let replicas = [32, 16, 8, 4, 2].into_iter().find(|replicas| fits(slots, *replicas));
+        (slots, replicas.unwrap_or(1))
+    }
+
+    /// Merges all groups of another table of the same layout. Waits for the stream.
+    ///
+    /// # Errors
+    /// No memory is left, or a failure on the stream.
+    pub fn merge(&mut self, launch: &Launch, other: &GroupTable) -> Result<()> {
+        if other.groups == 0 {
+            return Ok(());
+        }
+        let all = (self.groups + other.groups).saturating_mul(2).next_power_of_two();
+        if all > self.capacity {
+            self.grow(launch, all)?;
+        }
+        let entries = other.capacity + u64::from(abi::GROUP_BY_SPECIAL_SLOTS);
+        self.merge_entries(launch, &other.entries, entries, other.capacity)
+    }
+
+    /// Lists the slots in use, for the emitting launches.
+    ///
+    /// # Errors
+    /// No memory is left, or the driver refuses.
+    pub fn list(&self, launch: &Launch) -> Result<GroupList> {
+        self.entries.order_read(launch.stream())?;
+        let slots = launch.alloc(self.groups * 4)?;
+        let count = launch.alloc_zeroed(8)?;
+        let params = abi::GroupByListParams {
+            table: self.table(),
+            slots: address_of(&slots),
+            slot_count: address_of(&count),
+            layout: self.layout.abi(),
+        };
+        let all = self.capacity + u64::from(abi::GROUP_BY_SPECIAL_SLOTS);
+        let grid = blocks(all, abi::GROUP_BY_TABLE_THREADS);
+        // SAFETY: `slots` has room for every group of the table, whose entries were ordered above.
+        unsafe {
+            launch.launch::<abi::GroupByList>(grid, abi::GROUP_BY_TABLE_THREADS, 0, &params)
+        }?;
+        Ok(GroupList { slots, groups: self.groups })
+    }
+
+    /// A key column of the listed groups.
+    ///
+    /// # Errors
+    /// No memory is left, or the driver refuses.
+    pub fn emit_key(&self, launch: &Launch, list: &GroupList, key: usize) -> Result<DeviceColumn> {
+        let (place, physical) = self.layout.key(key);
+        let output = OutputColumn::new(launch, physical, list.groups, true)?;
+        let params = abi::GroupByEmitKeyParams {
+            layout: self.layout.abi(),
+            table: self.table(),
+            key: place,
+            output: output.out(),
+            slots: address_of(&list.slots),
+            group_count: list.groups,
+        };
+        let grid = blocks(list.groups, abi::GROUP_BY_TABLE_THREADS);
+        // SAFETY: the output has `groups` rows, the list as many slots, all below the capacity.
+        unsafe {
+            launch.launch::<abi::GroupByEmitKey>(grid, abi::GROUP_BY_TABLE_THREADS, 0, &params)
+        }?;
+        Ok(output.into_column())
+    }
+
+    /// A finished aggregate of the listed groups.
+    ///
+    /// # Errors
+    /// No memory is left, or the driver refuses. Sums that do not fit are reported by `status`.
+    pub fn emit_aggregate(
+        &self,
+        launch: &Launch,
+        list: &GroupList,
+        emit: Emit,
+        status: &Status,
+    ) -> Result<DeviceColumn> {
+        let output = OutputColumn::new(launch, emit.physical, list.groups, true)?;
+        let (limit_low, limit_high) = halves(emit.limit);
+        let params = abi::GroupByEmitAggregateParams {
+            layout: self.layout.abi(),
+            table: self.table(),
+            output: output.out(),
+            slots: address_of(&list.slots),
+            status: status.pointer(),
+            group_count: list.groups,
+            limit_low,
+            limit_high,
+            factor: emit.factor,
+            emit: emit.emit,
+            accumulator: emit.accumulator,
+            count_accumulator: emit.count_accumulator,
+            empty_is_zero: u32::from(emit.empty_is_zero),
+            overflow_is_error: u32::from(emit.overflow_is_error),
+            reserved: 0,
+        };
+        let grid = blocks(list.groups, abi::GROUP_BY_TABLE_THREADS);
+        let threads = abi::GROUP_BY_TABLE_THREADS;
+        // SAFETY: the output has `groups` rows, the list as many slots, all below the capacity.
+        unsafe { launch.launch::<abi::GroupByEmitAggregate>(grid, threads, 0, &params) }?;
+        Ok(output.into_column())
+    }
+}
+
+/// The slots that hold a group, in no order.
+#[derive(Debug)]
+pub struct GroupList {
+    slots: DeviceBuffer,
+    groups: u64,
+}
+
+impl GroupList {
+    /// Groups listed.
+    pub fn groups(&self) -> u64 {
+        self.groups
+    }
+}
+
+/// Slots of the largest table: a slot number fits 32 bits.
+fn abi_capacity_max() -> u64 {
+    1 << 31
+}
+
+fn empty_entries(
+    launch: &Launch,
+    layout: &GroupLayout,
+    capacity: u64,
+) -> Result<Arc<DeviceBuffer>> {
+    let all = capacity + u64::from(abi::GROUP_BY_SPECIAL_SLOTS);
+    let entries = Arc::new(launch.alloc(all * layout.entry_bytes())?);
+    let table = GroupByTable { entries: address_of(&entries), capacity };
+    let params = abi::GroupByInitParams { table, layout: layout.abi() };
+    let grid = blocks(all, abi::GROUP_BY_TABLE_THREADS);
+    // SAFETY: the buffer has an entry for every slot, the special ones included.
+    unsafe { launch.launch::<abi::GroupByInit>(grid, abi::GROUP_BY_TABLE_THREADS, 0, &params) }?;
+    Ok(entries)
+}
+
+fn read_words<const N: usize>(launch: &Launch, buffer: &DeviceBuffer) -> Result<[u64; N]> {
+    let mut bytes = vec![0u8; N * 8];
+    launch.device().read(launch.stream(), buffer, &mut bytes)?;
+    let mut words = [0; N];
+    for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(8)) {
+        *word = bytes.try_into().map_or(0, u64::from_ne_bytes);
+    }
+    Ok(words)
+}
+
+impl GroupLayout {
+    /// Launches the entry for keys of one word, or the one for wider keys.
+    fn launch_by_width<Narrow, Wide>(
+        &self,
+        launch: &Launch,
+        grid: u64,
+        block: u32,
+        shared_bytes: u32,
+        params: &Narrow::Params,
+    ) -> Result<()>
+    where
+        Narrow: Kernel,
+        Wide: Kernel<Params = Narrow::Params>,
+    {
+        if self.abi().key_words == 1 {
+            // SAFETY: the callers take every pointer from a live buffer that they ordered on this
+            // stream and sized by this layout.
+            unsafe { launch.launch::<Narrow>(grid, block, shared_bytes, params) }
+        } else {
+            // SAFETY: as above.
+            unsafe { launch.launch::<Wide>(grid, block, shared_bytes, params) }
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Where keys and accumulators lie in the entries of a group table.
+
+use super::abi::{self, GroupByInput, GroupByKey, GroupByLayout};
+use super::{DeviceColumn, Launch};
+use crate::error::{Error, Result};
+use crate::types::PhysicalType;
+
+/// A key column, as the layout must know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GroupKey {
+    /// Layout of its values.
+    pub physical: PhysicalType,
+    /// Whether a value may be null.
+    pub nullable: bool,
+    /// Bits that its values need; fewer than the type has, for dictionary codes.
+    pub bits: u32,
+}
+
+/// Choices that change speed and never results; tests choose hostile ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GroupTuning {
+    /// Slots of a new table.
+    pub capacity_min: u64,
+    /// Most slots that an estimate may ask for; rows that find no slot ask for more.
+    pub capacity_estimate_max: u64,
+    /// Slots looked at before a row waits for a larger table.
+    pub probe_max: u64,
+    /// Shared memory of a block's own table; 0: none.
+    pub shared_bytes: u32,
+    /// Blocks of `group_by_update` per multiprocessor.
+    pub blocks_per_multiprocessor: u32,
+    /// Bits of the hash in use.
+    pub hash_bits: u32,
+}
+
+impl Default for GroupTuning {
+    fn default() -> Self {
+        GroupTuning {
+            capacity_min: 1 << 10,
+            capacity_estimate_max: 1 << 31,
+            probe_max: 128,
+            shared_bytes: 72 << 10, // three blocks of 512 threads on a multiprocessor of 228 KiB
+            blocks_per_multiprocessor: 3,
+            hash_bits: 64,
+        }
+    }
+}
+
+/// The layout of a table: keys packed into words, accumulators behind them.
+#[derive(Debug, Clone)]
+pub struct GroupLayout {
+    abi: GroupByLayout,
+    keys: Vec<(GroupKey, GroupByKey)>,
+}
+
+fn no_column(physical: PhysicalType) -> abi::ColumnView {
+    abi::ColumnView {
+        values: std::ptr::null(),
+        validity: std::ptr::null(),
+        offset: 0,
+        scalar_low: 0,
+        scalar_high: 0,
+        type_: physical as u32,
+        kind: abi::COLUMN_SCALAR,
+    }
+}
+
+/// Words of an accumulator of this kind.
+fn accumulator_words(kind: u32) -> u32 {
+    match kind {
+        abi::ACCUMULATE_ADD_INT128 => 2,
+        abi::ACCUMULATE_MIN_INT128 | abi::ACCUMULATE_MAX_INT128 => 3,
+        _ => 1,
+    }
+}
+
+impl GroupLayout {
+    /// Packs keys, and lines accumulators (of `abi::ACCUMULATE_*` kinds) up behind them.
+    ///
+    /// # Errors
+    /// `InvalidInput` if there are more keys or accumulators than an entry holds.
+    pub fn new(keys: &[GroupKey], kinds: &[u32], tuning: &GroupTuning) -> Result<Self> {
+        let mut abi = GroupByLayout {
+            key_words: 1,
+            entry_words: 0,
+            accumulator_start: 1,
+            accumulator_words: 0,
+            accumulator_count: kinds.len() as u32,
+            key_count: keys.len() as u32,
+            null_is_special: 0,
+            hash_mask_bits: tuning.hash_bits,
+            kinds: [0; 64],
+            starts: [0; 64],
+        };
+        if keys.len() > abi::GROUP_BY_KEYS_MAX as usize || kinds.len() > abi.kinds.len() {
+            let cause = format!("{} keys and {} accumulators", keys.len(), kinds.len());
+            let remedy = "an aggregation has at most 16 keys and 64 accumulators";
+            return Err(Error::invalid("group_by", cause, remedy));
+        }
+        let places = pack(keys, &mut abi);
+        if abi.key_words > 1 {
+            abi.accumulator_start = 1 + abi.key_words;
+        }
+        for (index, kind) in kinds.iter().enumerate() {
+            abi.kinds[index] = *kind as u8;
+            abi.starts[index] = abi.accumulator_words as u8;
+            abi.accumulator_words += accumulator_words(*kind);
+        }
+        let words = abi.accumulator_start + abi.accumulator_words;
+        // An entry of up to four words stays within one 32-byte sector.
+        abi.entry_words =
+            if words <= 4 { words.next_power_of_two() } else { words.next_multiple_of(4) };
+        Ok(GroupLayout { abi, keys: keys.iter().copied().zip(places).collect() })
+    }
+
+    pub(super) fn abi(&self) -> GroupByLayout {
+        self.abi
+    }
+
+    pub(super) fn entry_bytes(&self) -> u64 {
+        u64::from(self.abi.entry_words) * 8
+    }
+
+    /// Bytes of a block's own table.
+    pub(super) fn own_bytes(&self, slots: u32, replicas: u32) -> u32 {
+        if slots == 0 {
+            return 0;
+        }
+        let words = self.abi.accumulator_start + self.abi.accumulator_words * replicas;
+        (slots + abi::GROUP_BY_SPECIAL_SLOTS) * words * 8
+    }
+
+    pub(super) fn key(&self, index: usize) -> (GroupByKey, PhysicalType) {
+        let (key, place) = &self.keys[index];
+        (*place, key.physical)
+    }
+
+    pub(super) fn no_input(&self) -> GroupByInput {
+        GroupByInput { column: no_column(PhysicalType::Boolean), accumulator: 0, reserved: 0 }
+    }
+
+    /// The key columns of a batch at their places.
+    pub(super) fn place(
+        &self,
+        launch: &Launch,
+        columns: &[&DeviceColumn],
+    ) -> Result<[GroupByKey; 16]> {
+        let mut places = [GroupByKey {
+            column: no_column(PhysicalType::Boolean),
+            word: 0,
+            shift: 0,
+            null_word: 0,
+            null_shift: 64,
+        }; 16];
+        if columns.len() != self.keys.len() {
+            let cause = format!("{} key columns for {} keys", columns.len(), self.keys.len());
+            return Err(Error::invalid("group_by", cause, ""));
+        }
+        for (index, column) in columns.iter().enumerate() {
+            let (key, place) = &self.keys[index];
+            if column.physical() != key.physical || (column.nullable() && !key.nullable) {
+                let cause = format!("key {index} is not what the table was made for");
+                return Err(Error::invalid("group_by", cause, ""));
+            }
+            places[index] = GroupByKey { column: column.view(launch)?, ..*place };
+        }
+        Ok(places)
+    }
+}
+
+/// Gives every key its bits. Wide keys go first, so that narrow ones fill what they leave.
+fn pack(keys: &[GroupKey], abi: &mut GroupByLayout) -> Vec<GroupByKey> {
+    let mut places: Vec<GroupByKey> = keys
+        .iter()
+        .map(|key| GroupByKey {
+            column: no_column(key.physical),
+            word: 0,
+            shift: 0,
+            null_word: 0,
+            null_shift: 64,
+        })
+        .collect();
+    let alone = keys.len() == 1 && keys[0].bits <= 64;
+    let mut used: Vec<u32> = Vec::new(); // bits taken of each word
+    let mut take = |bits: u32| -> (u32, u32) {
+        if bits > 64 {
+            used.extend([64, 64]);
+            return (used.len() as u32 - 2, 0);
+        }
+        let free = used.iter().position(|taken| taken + bits <= 64);
+        let word = free.unwrap_or_else(|| {
+            used.push(0);
+            used.len() - 1
+        });
+        let shift = used[word];
+        used[word] += bits;
+        (word as u32, shift)
+    };
+    let mut order: Vec<usize> = (0..keys.len()).collect();
+    order.sort_by_key(|index| std::cmp::Reverse(keys[*index].bits));
+    for index in order {
+        (places[index].word, places[index].shift) = take(keys[index].bits);
+    }
+    if alone {
+        abi.null_is_special = 1;
+    } else {
+        for (key, place) in keys.iter().zip(&mut places) {
+            if key.nullable {
+                (place.null_word, place.null_shift) = take(1);
+            }
+        }
+    }
+    abi.key_words = (used.len() as u32).max(1);
+    places
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(physical: PhysicalType, nullable: bool, bits: u32) -> GroupKey {
+        GroupKey { physical, nullable, bits }
+    }
+
+    #[test]
+    fn two_nullable_codes_fit_one_word() -> Result<()> {
+        let code = key(PhysicalType::UInt32, true, 31);
+        let layout =
+            GroupLayout::new(&[code, code], &[abi::ACCUMULATE_COUNT], &GroupTuning::default())?;
+        assert_eq!(layout.abi.key_words, 1);
+        assert_eq!(layout.abi.entry_words, 2);
+        let places: Vec<_> =
+            layout.keys.iter().map(|(_, p)| (p.word, p.shift, p.null_word, p.null_shift)).collect();
+        assert_eq!(places, [(0, 0, 0, 62), (0, 31, 0, 63)]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_single_key_keeps_its_null_apart_and_wide_keys_take_two_words() -> Result<()> {
+        let tuning = GroupTuning::default();
+        let single = GroupLayout::new(&[key(PhysicalType::Int64, true, 64)], &[], &tuning)?;
+        assert_eq!((single.abi.key_words, single.abi.null_is_special), (1, 1));
+        let wide = GroupLayout::new(&[key(PhysicalType::Int128, true, 128)], &[], &tuning)?;
+        assert_eq!((wide.abi.key_words, wide.abi.null_is_special), (3, 0));
+        assert_eq!(wide.abi.accumulator_start, 4);
+        Ok(())
+    }
+}

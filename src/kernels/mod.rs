@@ -1,0 +1,191 @@
+//! Typed launchers: safe functions over columns in device memory, one file per operator.
+//!
+//! A launcher takes a [`Launch`] (a device and a stream of the caller's), columns and row counts,
+//! allocates what it returns, and queues its kernels. It does not wait, unless it says so.
+//! Launch structs and their pointers never leave this room. [`abi`] is generated from
+//! `kernels/abi`.
+
+pub mod abi;
+mod column;
+pub mod filter;
+pub mod gather;
+pub mod group_by;
+pub mod project;
+
+pub use column::{DeviceColumn, DeviceRows, OutputColumn};
+
+use std::sync::Arc;
+
+use crate::device::{Device, DeviceBuffer, LaunchShape};
+use crate::error::{Error, ErrorKind, Result};
+use crate::memory::StreamHandle;
+use crate::metrics::{Metrics, names};
+use crate::types::PhysicalType;
+
+/// A kernel entry and its launch struct.
+///
+/// # Safety
+/// `Params` has the layout of the one struct that the entry `ENTRY` of module `MODULE` takes.
+/// Implemented by generated code only.
+pub unsafe trait Kernel {
+    /// Name of the entry.
+    const ENTRY: &'static str;
+    /// Stem of the source file.
+    const MODULE: &'static str;
+    /// The launch struct. It has no padding.
+    type Params: Copy;
+}
+
+/// Where launchers put their work: a device, and a stream of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Launch<'a> {
+    device: &'a Arc<Device>,
+    stream: StreamHandle,
+    metrics: Option<&'a Metrics>,
+}
+
+impl<'a> Launch<'a> {
+    /// Work for this stream.
+    pub fn new(device: &'a Arc<Device>, stream: StreamHandle) -> Self {
+        Launch { device, stream, metrics: None }
+    }
+
+    /// The same, counted in a query's metrics.
+    #[must_use]
+    pub fn with_metrics(self, metrics: &'a Metrics) -> Self {
+        Launch { metrics: Some(metrics), ..self }
+    }
+
+    /// The device.
+    pub fn device(&self) -> &'a Arc<Device> {
+        self.device
+    }
+
+    /// The stream.
+    pub fn stream(&self) -> StreamHandle {
+        self.stream
+    }
+
+    /// A buffer of this stream; contents undefined.
+    fn alloc(&self, bytes: u64) -> Result<DeviceBuffer> {
+        self.device.alloc(self.stream, bytes)
+    }
+
+    /// A buffer of zeros.
+    fn alloc_zeroed(&self, bytes: u64) -> Result<DeviceBuffer> {
+        self.device.alloc_zeroed(self.stream, bytes)
+    }
+
+    /// Queues a kernel over `grid` blocks; a grid of nothing is not launched.
+    ///
+    /// # Safety
+    /// The pointers in `params` reach what the kernel's docstring says, and their buffers were
+    /// ordered on this stream.
+    unsafe fn launch<K: Kernel>(
+        &self,
+        grid: u64,
+        block: u32,
+        shared_bytes: u32,
+        params: &K::Params,
+    ) -> Result<()> {
+        if grid == 0 {
+            return Ok(());
+        }
+        let grid = u32::try_from(grid).map_err(|_| {
+            let cause = format!("{grid} blocks are too many for one launch");
+            Error::new(ErrorKind::Device { operation: format!("launch of {}", K::ENTRY), cause })
+        })?;
+        let params_bytes = size_of::<K::Params>();
+        let kernel = self.device.kernel(K::MODULE, K::ENTRY, params_bytes)?;
+        // SAFETY: `Kernel::Params` is a `Copy` struct without padding, so its bytes are initialised.
+        let bytes = unsafe {
+            std::slice::from_raw_parts(std::ptr::from_ref(params).cast::<u8>(), params_bytes)
+        };
+        if let Some(metrics) = self.metrics {
+            metrics.add(names::KERNEL_LAUNCHES, 1);
+        }
+        let shape = LaunchShape { grid, block, shared_bytes };
+        // SAFETY: the caller vouches for the struct's pointers; its layout is `Kernel`'s promise,
+        // and its size was compared by `Device::kernel`.
+        unsafe { self.device.driver().launch(self.stream, kernel, shape, bytes) }
+            .map_err(|error| error.context(format!("kernel {}", K::ENTRY)))
+    }
+}
+
+/// The status word of launches that can fail. Read once, after the launches.
+#[derive(Debug)]
+pub struct Status {
+    buffer: DeviceBuffer,
+    entry: &'static str,
+}
+
+impl Status {
+    /// A status word that says nothing yet, for launches of `entry`.
+    ///
+    /// # Errors
+    /// No memory is left.
+    pub fn new(launch: &Launch, entry: &'static str) -> Result<Self> {
+        let buffer = launch.alloc_zeroed(size_of::<abi::KernelStatus>() as u64)?;
+        Ok(Status { buffer, entry })
+    }
+
+    fn pointer(&self) -> *mut abi::KernelStatus {
+        std::ptr::with_exposed_provenance_mut(self.buffer.address() as usize)
+    }
+
+    /// Waits for the stream and answers what the launches said.
+    ///
+    /// # Errors
+    /// `Kernel` with the status, or what failed on the stream.
+    pub fn check(&self, launch: &Launch) -> Result<()> {
+        let mut bytes = [0u8; size_of::<abi::KernelStatus>()];
+        launch.device.read(launch.stream, &self.buffer, &mut bytes)?;
+        let word = |at: usize| bytes[at..at + 4].try_into().map_or(0, u32::from_ne_bytes);
+        let code = word(0);
+        if code == abi::STATUS_OK {
+            return Ok(());
+        }
+        let argument = bytes[8..16].try_into().map_or(0, u64::from_ne_bytes);
+        let status = match code {
+            abi::STATUS_OVERFLOW => "a result does not fit its type".to_string(),
+            abi::STATUS_DIVISION_BY_ZERO => "division by zero".to_string(),
+            abi::STATUS_CAST => "a value does not fit the type it is cast to".to_string(),
+            abi::STATUS_INDEX_OUT_OF_RANGE => "an index is out of range".to_string(),
+            abi::STATUS_TABLE_FULL => "a hash table is full".to_string(),
+            abi::STATUS_SUM_OVERFLOW => "a sum does not fit its type".to_string(),
+            other => format!("status {other}"),
+        };
+        Err(Error::new(ErrorKind::Kernel { entry: self.entry, status, argument }))
+    }
+}
+
+/// Blocks that cover `rows` rows, `per_block` each.
+fn blocks(rows: u64, per_block: u32) -> u64 {
+    rows.div_ceil(u64::from(per_block))
+}
+
+/// A device address as a pointer of a launch struct.
+fn address_of<T>(buffer: &DeviceBuffer) -> *mut T {
+    std::ptr::with_exposed_provenance_mut(buffer.address() as usize)
+}
+
+/// Low and high words of a 128-bit constant.
+fn halves(value: i128) -> (u64, u64) {
+    (value as u64, (value >> 64) as u64)
+}
+
+const _: () = {
+    assert!(abi::PHYSICAL_BOOLEAN == PhysicalType::Boolean as u32);
+    assert!(abi::PHYSICAL_INT8 == PhysicalType::Int8 as u32);
+    assert!(abi::PHYSICAL_INT16 == PhysicalType::Int16 as u32);
+    assert!(abi::PHYSICAL_INT32 == PhysicalType::Int32 as u32);
+    assert!(abi::PHYSICAL_INT64 == PhysicalType::Int64 as u32);
+    assert!(abi::PHYSICAL_UINT8 == PhysicalType::UInt8 as u32);
+    assert!(abi::PHYSICAL_UINT16 == PhysicalType::UInt16 as u32);
+    assert!(abi::PHYSICAL_UINT32 == PhysicalType::UInt32 as u32);
+    assert!(abi::PHYSICAL_UINT64 == PhysicalType::UInt64 as u32);
+    assert!(abi::PHYSICAL_FLOAT16 == PhysicalType::Float16 as u32);
+    assert!(abi::PHYSICAL_FLOAT32 == PhysicalType::Float32 as u32);
+    assert!(abi::PHYSICAL_FLOAT64 == PhysicalType::Float64 as u32);
+    assert!(abi::PHYSICAL_INT128 == PhysicalType::Int128 as u32);
+};

@@ -1,3 +1,5 @@
 //! The `pelton` binary.
 
+#![forbid(unsafe_code)]
+
 fn main() {}

@@ -11,15 +11,15 @@ use crate::cuda::{self, Toolkit};
 use crate::repository::{Outcome, capture, in_parallel, kernel_files, root, run, scratch};
 use crate::{bindings, docs, format, generate, resources};
 
-const NVCC_FLAGS: [&str; 8] = [
+/// Where the flags stand that the library's kernels are compiled with.
+const BUILD_SCRIPT: &str = include_str!("../../build.rs");
+const CHECK_FLAGS: [&str; 6] = [
     "-cubin",
     "-arch=sm_90",
-    "-O3",
-    "-std=c++17",
-    "--expt-relaxed-constexpr",
     "-Werror",
     "all-warnings",
     "--resource-usage",
+    "-Ikernels",
 ];
 /// Entries of the caches that nobody made for this long are removed.
 const CACHE_AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -105,8 +105,9 @@ fn compile_with_nvcc(toolkit: &Toolkit, sources: &Sources) -> Outcome<Vec<(Strin
             return Ok((path.clone(), text));
         }
         let mut nvcc = Command::new(toolkit.nvcc());
-        nvcc.args(NVCC_FLAGS)
-            .args(["-I", "kernels", "-o"])
+        nvcc.args(build_flags())
+            .args(CHECK_FLAGS)
+            .arg("-o")
             .arg(log.with_extension("cubin"));
         let text = capture(nvcc.arg(format!("kernels/{path}")))?;
         fs::write(&log, &text)?;
@@ -155,12 +156,21 @@ fn build_nvrtc_check(toolkit: &Toolkit) -> Outcome<PathBuf> {
     Ok(program)
 }
 
+/// The flags of build.rs, without its kind of output.
+fn build_flags() -> impl Iterator<Item = &'static str> {
+    let line = BUILD_SCRIPT
+        .lines()
+        .find_map(|line| line.strip_prefix("const FLAGS: &str = \""));
+    let flags = line.unwrap_or_default().split(['"', ' ']);
+    flags.filter(|flag| flag.starts_with('-') && *flag != "-fatbin")
+}
+
 /// A name for what depends on a file and on all that it includes.
 fn cache_name(path: &str, sources: &Sources) -> String {
     let mut digest = DefaultHasher::new();
     let mut inputs = BTreeMap::new();
     collect_inputs(path, sources, &mut inputs);
-    (NVCC_FLAGS, inputs).hash(&mut digest);
+    (BUILD_SCRIPT, CHECK_FLAGS, inputs).hash(&mut digest);
     let stem = path
         .rsplit('/')
         .next()
@@ -213,4 +223,16 @@ fn prune_caches() -> Outcome {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn flags_are_found_in_the_build_script() {
+        let flags = Vec::from_iter(super::build_flags());
+        assert!(
+            flags.contains(&"-std=c++17") && !flags.contains(&"-fatbin"),
+            "{flags:?}"
+        );
+    }
 }

@@ -3,6 +3,7 @@
 //! Everything that a generator writes is committed, and each generator has a check that compares.
 //! Building and testing Pelton needs none of this: see CONTRIBUTING.md for when each is used.
 
+#![forbid(unsafe_code)]
 #![expect(
     clippy::print_stdout,
     reason = "a command-line tool reports on standard output"

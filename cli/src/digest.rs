@@ -1,0 +1,66 @@
+//! The `digest` command: a fingerprint of the rows of Parquet files, equal for equal rows whatever
+//! the encoding.
+
+use std::fmt;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use crate::canonical::Rows;
+use crate::checked::{CheckedFile, Kind, Problem, guarded};
+
+/// Memory that decoding one file may take at once, about.
+pub const MEMORY_LIMIT: u64 = 1 << 30;
+
+/// Text that is hashed at a time.
+const TEXT_BYTES: usize = 1 << 16;
+
+/// A file's rows in brief.
+#[derive(Debug, PartialEq, Eq)]
+pub struct RowsDigest {
+    /// The first eight bytes of SHA-256 over the canonical text of all rows, joined by line feeds.
+    pub digest: [u8; 8],
+    /// How many rows.
+    pub rows: u64,
+}
+
+impl fmt::Display for RowsDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for byte in self.digest {
+            write!(f, "{byte:02x}")?;
+        }
+        write!(f, " {}", self.rows)
+    }
+}
+
+/// Digests one file.
+///
+/// # Errors
+/// The file cannot be decoded, whatever it holds.
+pub fn file(path: &Path) -> Result<RowsDigest, Problem> {
+    guarded(|| {
+        let mut hash = Sha256::new();
+        let mut rows = 0_u64;
+        let mut text = String::with_capacity(TEXT_BYTES * 2);
+        for batch in CheckedFile::open(path, MEMORY_LIMIT)? {
+            let batch = batch?;
+            let unprintable = |cause| Problem::new(Kind::Unsupported, cause);
+            let mut cells = Rows::new(&batch).map_err(unprintable)?;
+            for row in 0..batch.num_rows() {
+                if rows > 0 {
+                    text.push('\n');
+                }
+                cells.write(row, &mut text).map_err(unprintable)?;
+                rows += 1;
+                if text.len() >= TEXT_BYTES {
+                    hash.update(text.as_bytes());
+                    text.clear();
+                }
+            }
+        }
+        hash.update(text.as_bytes());
+        let mut digest = [0; 8];
+        digest.copy_from_slice(&hash.finalize()[..8]);
+        Ok(RowsDigest { digest, rows })
+    })
+}

@@ -16,12 +16,21 @@ fn main() -> ExitCode {
             Ok(rows) => format!("{rows} {}", path.display()),
             Err(problem) => {
                 failed = true;
-                format!("ERROR {} {}: {}", problem.kind, path.display(), problem.message)
+                format!(
+                    "ERROR {} {}: {}",
+                    problem.kind,
+                    path.display(),
+                    problem.message
+                )
             }
         };
         if writeln!(out, "{line}").is_err() {
             break;
         }
     }
-    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
 }

@@ -59,7 +59,17 @@ fn csv_records(text: &str) -> Vec<Vec<String>> {
 /// Every file below a folder that is data rather than documentation.
 fn data_files(folder: &Path, found: &mut Vec<PathBuf>) {
     const OTHERS: [&str; 11] = [
-        "md", "csv", "json", "txt", "test", "slt", "sql", "bin", "py", "tbl", "test_slow",
+        "md",
+        "csv",
+        "json",
+        "txt",
+        "test",
+        "slt",
+        "sql",
+        "bin",
+        "py",
+        "tbl",
+        "test_slow",
     ];
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -80,7 +90,9 @@ fn digest(path: &Path) -> Result<String, String> {
         .arg(path)
         .output()
         .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).trim_end().to_string();
+    let text = String::from_utf8_lossy(&output.stdout)
+        .trim_end()
+        .to_string();
     let complaint = String::from_utf8_lossy(&output.stderr);
     match output.status.code() {
         Some(0 | 1) => {}
@@ -111,7 +123,12 @@ fn objection(row: &BTreeMap<String, String>, answer: &str) -> Option<String> {
         "bounded" | "no-crash" => true,
         other => return Some(format!("the manifest asks for `{other}`, unknown here")),
     };
-    (!fulfilled).then(|| format!("expected {} {}, got: {answer}", row["expect"], row["digest"]))
+    (!fulfilled).then(|| {
+        format!(
+            "expected {} {}, got: {answer}",
+            row["expect"], row["digest"]
+        )
+    })
 }
 
 #[test]

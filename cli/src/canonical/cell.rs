@@ -10,11 +10,12 @@ use arrow::array::{
 };
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{
-    ArrowNativeType, DataType, Date32Type, Date64Type, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type,
-    DurationMicrosecondType, DurationMillisecondType, DurationNanosecondType, DurationSecondType,
-    Field, FieldRef, Fields, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
-    Int64Type, IntervalDayTimeType, IntervalMonthDayNanoType, IntervalUnit, IntervalYearMonthType,
-    Time32MillisecondType, Time32SecondType, Time64MicrosecondType, Time64NanosecondType, TimeUnit,
+    ArrowNativeType, DataType, Date32Type, Date64Type, Decimal32Type, Decimal64Type,
+    Decimal128Type, Decimal256Type, DurationMicrosecondType, DurationMillisecondType,
+    DurationNanosecondType, DurationSecondType, Field, FieldRef, Fields, Float16Type, Float32Type,
+    Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, IntervalDayTimeType,
+    IntervalMonthDayNanoType, IntervalUnit, IntervalYearMonthType, Time32MillisecondType,
+    Time32SecondType, Time64MicrosecondType, Time64NanosecondType, TimeUnit,
     TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
     TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
@@ -241,7 +242,10 @@ fn nested<'a>(array: &'a dyn Array, field: &Field) -> Result<Cell<'a>, Unprintab
         DataType::Map(entries, _) => map(array, entries),
         DataType::Dictionary(_, _) => {
             let dictionary = array.as_any_dictionary();
-            let values = cell(dictionary.values().as_ref(), &same_type(field, dictionary.values()))?;
+            let values = cell(
+                dictionary.values().as_ref(),
+                &same_type(field, dictionary.values()),
+            )?;
             if dictionary.values().is_empty() {
                 return Ok(values);
             }
@@ -298,7 +302,11 @@ fn list<'a, O: OffsetSizeTrait>(
     let items = cell(array.values().as_ref(), item)?;
     let offsets = array.value_offsets();
     Ok(Box::new(move |row, out| {
-        sequence(&items, offsets[row].as_usize()..offsets[row + 1].as_usize(), out)
+        sequence(
+            &items,
+            offsets[row].as_usize()..offsets[row + 1].as_usize(),
+            out,
+        )
     }))
 }
 
@@ -364,5 +372,7 @@ fn runs<'a, T: arrow::datatypes::RunEndIndexType>(
         return Err(Unprintable(format!("type {}", array.data_type())));
     };
     let cells = cell(runs.values().as_ref(), values)?;
-    Ok(Box::new(move |row, out| cells(runs.get_physical_index(row), out)))
+    Ok(Box::new(move |row, out| {
+        cells(runs.get_physical_index(row), out)
+    }))
 }

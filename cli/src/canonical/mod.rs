@@ -30,7 +30,10 @@ impl std::error::Error for Unprintable {}
 /// The two header lines: quoted names, then `#` and the canonical types, each line ended.
 pub fn header(schema: &Schema) -> String {
     let fields = schema.fields();
-    let names: Vec<String> = fields.iter().map(|field| csv_quoted(field.name())).collect();
+    let names: Vec<String> = fields
+        .iter()
+        .map(|field| csv_quoted(field.name()))
+        .collect();
     let types: Vec<String> = fields.iter().map(|field| type_name(field)).collect();
     format!("{}\n#{}\n", names.join(","), types.join(","))
 }

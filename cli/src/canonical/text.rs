@@ -6,13 +6,43 @@ const NANOSECONDS_PER_SECOND: i128 = 1_000_000_000;
 const NANOSECONDS_PER_DAY: i128 = 86_400 * NANOSECONDS_PER_SECOND;
 
 /// Shortest digits that round-trip, as `d.ddde±x`; `NaN`, `inf`, `-inf`.
+///
+/// Where two shortest texts are equally near, the one with the even last digit, as most languages
+/// have it; `{:e}` takes the larger.
 pub(super) fn float(value: f64, out: &mut String) -> fmt::Result {
-    if value.is_nan() {
-        out.push_str("NaN");
-        Ok(())
-    } else {
-        write!(out, "{value:e}")
+    if !value.is_finite() {
+        out.push_str(match value {
+            value if value.is_nan() => "NaN",
+            value if value > 0.0 => "inf",
+            _ => "-inf",
+        });
+        return Ok(());
     }
+    let mut buffer = zmij::Buffer::new();
+    let text = buffer.format_finite(value.abs());
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
+    let exponent: i32 = exponent.parse().map_err(|_| fmt::Error)?;
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let padded = format!("{whole}{fraction}");
+    let digits = padded.trim_start_matches('0');
+    if value.is_sign_negative() {
+        out.push('-');
+    }
+    if digits.is_empty() {
+        out.push_str("0e0");
+        return Ok(());
+    }
+    // The place of the first digit that is not 0: 0 for units, -1 for tenths.
+    let leading_zeros = padded.len() - digits.len();
+    let places = |length: usize| i32::try_from(length).map_err(|_| fmt::Error);
+    let exponent = exponent + places(whole.len())? - 1 - places(leading_zeros)?;
+    let digits = digits.trim_end_matches('0');
+    out.push_str(&digits[..1]);
+    if digits.len() > 1 {
+        out.push('.');
+        out.push_str(&digits[1..]);
+    }
+    write!(out, "e{exponent}")
 }
 
 /// An unscaled integer with exactly `scale` digits after the point; zeros appended if it is
@@ -36,7 +66,10 @@ pub(super) fn decimal(unscaled: &str, scale: i8, out: &mut String) {
     let whole = digits.len().saturating_sub(places);
     out.push_str(if whole == 0 { "0" } else { &digits[..whole] });
     out.push('.');
-    out.extend(std::iter::repeat_n('0', places.saturating_sub(digits.len())));
+    out.extend(std::iter::repeat_n(
+        '0',
+        places.saturating_sub(digits.len()),
+    ));
     out.push_str(&digits[whole..]);
 }
 

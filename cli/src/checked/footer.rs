@@ -4,6 +4,12 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
+use parquet::file::metadata::{
+    ColumnChunkMetaData, FileMetaData, ParquetMetaData, ParquetMetaDataBuilder,
+    ParquetMetaDataReader,
+};
+
+use super::normalise;
 use super::problem::{Kind, Problem};
 use super::thrift::{Malformed, Value, Walker};
 
@@ -13,14 +19,17 @@ const FOOTER_BYTES_MAX: u64 = 64 << 20;
 /// Nesting of a schema beyond this is refused: readers recurse.
 const SCHEMA_DEPTH_MAX: usize = 100;
 
+/// A magic number at each end.
+const MAGIC_BYTES: i64 = 4;
+
 /// Magic number, footer length, magic number.
 const FRAME_BYTES: u64 = 12;
 
-/// Checks magic numbers, footer length and footer structure.
+/// Checks magic numbers, footer length and footer structure, then parses the footer.
 ///
 /// # Errors
 /// `Corrupt`, `Encrypted`, or `Memory` for a footer too large to parse.
-pub(super) fn check(file: &File, file_bytes: u64) -> Result<(), Problem> {
+pub(super) fn read(file: &File, file_bytes: u64) -> Result<ParquetMetaData, Problem> {
     if file_bytes < FRAME_BYTES {
         return Err(Problem::new(
             Kind::Corrupt,
@@ -58,9 +67,8 @@ pub(super) fn check(file: &File, file_bytes: u64) -> Result<(), Problem> {
     let mut footer = vec![0; usize::try_from(footer_bytes).unwrap_or(0)];
     read_at(file, &mut footer, file_bytes - 8 - footer_bytes)?;
 
-    let facts = walk(&footer).map_err(|Malformed| {
-        Problem::new(Kind::Corrupt, "the footer is not a Thrift structure")
-    })?;
+    let malformed = |Malformed| Problem::new(Kind::Corrupt, "the footer is not a Thrift structure");
+    let facts = walk(&footer).map_err(malformed)?;
     if facts.encrypted_columns > 0 {
         return Err(Problem::new(
             Kind::Encrypted,
@@ -73,7 +81,49 @@ pub(super) fn check(file: &File, file_bytes: u64) -> Result<(), Problem> {
             format_args!("a schema nested deeper than {SCHEMA_DEPTH_MAX}"),
         ));
     }
-    Ok(())
+    let footer = normalise::footer(&footer).map_err(malformed)?;
+    repaired(ParquetMetaDataReader::decode_metadata(&footer)?)
+}
+
+/// Puts right what writers are known to leave wrong and every reader forgives: a file's row count
+/// that is not the sum of its row groups', and a dictionary offset inside the magic number, which
+/// means that there is no dictionary.
+fn repaired(metadata: ParquetMetaData) -> Result<ParquetMetaData, Problem> {
+    let no_dictionary = |column: &ColumnChunkMetaData| {
+        column
+            .dictionary_page_offset()
+            .is_some_and(|offset| (0..MAGIC_BYTES).contains(&offset))
+    };
+    let mut rows = 0_i64;
+    let mut row_groups = Vec::with_capacity(metadata.num_row_groups());
+    for group in metadata.row_groups() {
+        rows = rows.saturating_add(group.num_rows().max(0));
+        if !group.columns().iter().any(no_dictionary) {
+            row_groups.push(group.clone());
+            continue;
+        }
+        let mut columns = group.columns().to_vec();
+        for column in &mut columns {
+            if no_dictionary(column) {
+                let builder = column.clone().into_builder();
+                *column = builder.set_dictionary_page_offset(None).build()?;
+            }
+        }
+        let group = group.clone().into_builder().set_column_metadata(columns);
+        row_groups.push(group.build()?);
+    }
+    let file = metadata.file_metadata();
+    let file = FileMetaData::new(
+        file.version(),
+        rows,
+        file.created_by().map(str::to_string),
+        file.key_value_metadata().cloned(),
+        file.schema_descr_ptr(),
+        file.column_orders().cloned(),
+    );
+    Ok(ParquetMetaDataBuilder::new(file)
+        .set_row_groups(row_groups)
+        .build())
 }
 
 /// Fills `buffer` from `offset`.

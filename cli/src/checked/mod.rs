@@ -6,6 +6,7 @@
 //! come through here; the engine has its own reader.
 
 mod footer;
+mod normalise;
 mod pages;
 mod problem;
 mod schema;
@@ -13,6 +14,7 @@ mod thrift;
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -41,18 +43,19 @@ impl CheckedFile {
     /// The file cannot be read, is not Parquet, is encrypted, or is larger than the limit.
     pub fn open(path: &Path, memory_limit: u64) -> Result<Self, Problem> {
         let file = File::open(path).map_err(|cause| Problem::io("open", &cause))?;
-        let status = file.metadata().map_err(|cause| Problem::io("open", &cause))?;
+        let status = file
+            .metadata()
+            .map_err(|cause| Problem::io("open", &cause))?;
         if !status.is_file() {
             return Err(Problem::new(Kind::Io, "not a regular file"));
         }
-        footer::check(&file, status.len())?;
+        let metadata = Arc::new(footer::read(&file, status.len())?);
+        let bytes_per_row = pages::check(&file, status.len(), &metadata, memory_limit)?;
 
-        let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())?;
-        let bytes_per_row =
-            pages::check(&file, status.len(), metadata.metadata(), memory_limit)?;
-        let coerced = schema::coerced(metadata.parquet_schema(), metadata.schema());
-        let options = ArrowReaderOptions::new().with_schema(coerced);
-        let metadata = ArrowReaderMetadata::try_new(metadata.metadata().clone(), options)?;
+        let options = ArrowReaderOptions::new();
+        let plain = ArrowReaderMetadata::try_new(Arc::clone(&metadata), options.clone())?;
+        let options = options.with_schema(schema::coerced(plain.parquet_schema(), plain.schema()));
+        let metadata = ArrowReaderMetadata::try_new(metadata, options)?;
 
         let rows = (BATCH_BYTES_TARGET / bytes_per_row.max(1)).clamp(1, BATCH_ROWS_MAX);
         let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)

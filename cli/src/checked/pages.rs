@@ -176,7 +176,8 @@ fn walk_header(bytes: &[u8]) -> Result<Option<PageSizes>, Malformed> {
         }
         walker.skip_value(&value)
     })?;
-    let (Ok(compressed), Ok(uncompressed)) = (u64::try_from(compressed), u64::try_from(uncompressed))
+    let (Ok(compressed), Ok(uncompressed)) =
+        (u64::try_from(compressed), u64::try_from(uncompressed))
     else {
         return Ok(None);
     };

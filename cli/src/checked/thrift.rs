@@ -7,20 +7,25 @@
 /// Nesting at which a walk gives up. The format's own structures nest less than ten deep.
 const DEPTH_MAX: u32 = 32;
 
-const STOP: u8 = 0;
-const TRUE: u8 = 1;
-const FALSE: u8 = 2;
-const BYTE: u8 = 3;
-const I16: u8 = 4;
-const I32: u8 = 5;
-const I64: u8 = 6;
-const DOUBLE: u8 = 7;
-const BINARY: u8 = 8;
-const LIST: u8 = 9;
-const SET: u8 = 10;
-const MAP: u8 = 11;
-const STRUCT: u8 = 12;
-const UUID: u8 = 13;
+use wire::{BINARY, BYTE, DOUBLE, FALSE, I16, I32, I64, LIST, MAP, SET, STOP, STRUCT, TRUE, UUID};
+
+/// Type codes on the wire.
+pub mod wire {
+    pub const STOP: u8 = 0;
+    pub const TRUE: u8 = 1;
+    pub const FALSE: u8 = 2;
+    pub const BYTE: u8 = 3;
+    pub const I16: u8 = 4;
+    pub const I32: u8 = 5;
+    pub const I64: u8 = 6;
+    pub const DOUBLE: u8 = 7;
+    pub const BINARY: u8 = 8;
+    pub const LIST: u8 = 9;
+    pub const SET: u8 = 10;
+    pub const MAP: u8 = 11;
+    pub const STRUCT: u8 = 12;
+    pub const UUID: u8 = 13;
+}
 
 /// The bytes end early or are not Thrift.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +41,6 @@ pub struct Walker<'a> {
 
 /// A field's value, as far as a walk looks at it.
 pub enum Value {
-    /// A Boolean.
-    Bool(bool),
     /// An integer of any width.
     Integer(i64),
     /// A list of so many structs; the visitor must walk or skip each.
@@ -75,21 +78,10 @@ impl<'a> Walker<'a> {
         if self.depth > DEPTH_MAX {
             return Err(Malformed);
         }
-        let mut field = 0_i64;
-        loop {
-            let head = self.byte()?;
-            let kind = head & 15;
-            if kind == STOP {
-                self.depth -= 1;
-                return Ok(());
-            }
-            field = match head >> 4 {
-                0 => self.integer()?,
-                delta => field + i64::from(delta),
-            };
+        let mut field = 0;
+        while let Some((number, kind)) = self.field(field)? {
+            field = number;
             let value = match kind {
-                TRUE => Value::Bool(true),
-                FALSE => Value::Bool(false),
                 STRUCT => Value::Struct,
                 LIST | SET => match self.list()? {
                     (STRUCT, count) => Value::Structs(count),
@@ -108,6 +100,31 @@ impl<'a> Walker<'a> {
             };
             visit(self, field, value)?;
         }
+        self.depth -= 1;
+        Ok(())
+    }
+
+    /// The next field's number and wire type, given the previous field's number; `None` at the
+    /// end of the struct.
+    ///
+    /// # Errors
+    /// The bytes end.
+    pub fn field(&mut self, previous: i64) -> Result<Option<(i64, u8)>, Malformed> {
+        let head = self.byte()?;
+        let kind = head & 15;
+        if kind == STOP {
+            return Ok(None);
+        }
+        let number = match head >> 4 {
+            0 => self.integer()?,
+            delta => previous.checked_add(i64::from(delta)).ok_or(Malformed)?,
+        };
+        Ok(Some((number, kind)))
+    }
+
+    /// The bytes walked since a position.
+    pub fn since(&self, start: usize) -> &'a [u8] {
+        &self.bytes[start..self.at]
     }
 
     /// Skips what a visitor does not look into.
@@ -118,11 +135,15 @@ impl<'a> Walker<'a> {
         match value {
             Value::Struct => self.skip(STRUCT),
             Value::Structs(count) => (0..*count).try_for_each(|_| self.skip(STRUCT)),
-            Value::Bool(_) | Value::Integer(_) | Value::Other => Ok(()),
+            Value::Integer(_) | Value::Other => Ok(()),
         }
     }
 
-    fn skip(&mut self, kind: u8) -> Result<(), Malformed> {
+    /// Skips a value of a wire type.
+    ///
+    /// # Errors
+    /// The bytes are malformed.
+    pub fn skip(&mut self, kind: u8) -> Result<(), Malformed> {
         match kind {
             TRUE | FALSE => Ok(()),
             BYTE => self.advance(1),
@@ -173,7 +194,10 @@ impl<'a> Walker<'a> {
     }
 
     /// A list's element type and length.
-    fn list(&mut self) -> Result<(u8, usize), Malformed> {
+    ///
+    /// # Errors
+    /// The list claims more elements than there are bytes.
+    pub fn list(&mut self) -> Result<(u8, usize), Malformed> {
         let head = self.byte()?;
         let count = match head >> 4 {
             15 => self.count()?,

@@ -2,26 +2,73 @@
 //! the encoding.
 
 use std::fmt;
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
+use clap::Args;
 use sha2::{Digest, Sha256};
 
 use crate::canonical::Rows;
 use crate::checked::{CheckedFile, Kind, Problem, guarded};
+use crate::failure::{Exit, Failure};
+
+const EXAMPLES: &str = "\
+For each file one line: DIGEST ROWS FILE, or ERROR KIND FILE: message. The digest is the first 16
+hex digits of SHA-256 over the rows in canonical text, joined by line feeds. KIND is one of corrupt,
+unsupported, encrypted, io, memory. Checksums of pages are verified. The exit code is 1 if any file
+gave an error.
+
+Examples:
+  pelton digest data/*.parquet
+  pelton digest untrusted.parquet";
+
+/// Flags of `digest`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct DigestArgs {
+    /// Parquet files
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A file could not be digested.
+pub fn run(args: &DigestArgs) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    let mut failed = false;
+    for path in &args.files {
+        let name = path.display();
+        match file(path) {
+            Ok(rows) => writeln!(out, "{rows} {name}")?,
+            Err(problem) => {
+                failed = true;
+                writeln!(out, "ERROR {} {name}: {}", problem.kind, problem.message)?;
+            }
+        }
+        out.flush()?;
+    }
+    if failed {
+        Err(Failure::Quiet(Exit::Failed))
+    } else {
+        Ok(())
+    }
+}
 
 /// Memory that decoding one file may take at once, about.
-pub const MEMORY_LIMIT: u64 = 1 << 30;
+const MEMORY_LIMIT: u64 = 1 << 30;
 
 /// Text that is hashed at a time.
 const TEXT_BYTES: usize = 1 << 16;
 
 /// A file's rows in brief.
 #[derive(Debug, PartialEq, Eq)]
-pub struct RowsDigest {
+struct RowsDigest {
     /// The first eight bytes of SHA-256 over the canonical text of all rows, joined by line feeds.
-    pub digest: [u8; 8],
+    digest: [u8; 8],
     /// How many rows.
-    pub rows: u64,
+    rows: u64,
 }
 
 impl fmt::Display for RowsDigest {
@@ -37,7 +84,7 @@ impl fmt::Display for RowsDigest {
 ///
 /// # Errors
 /// The file cannot be decoded, whatever it holds.
-pub fn file(path: &Path) -> Result<RowsDigest, Problem> {
+fn file(path: &Path) -> Result<RowsDigest, Problem> {
     guarded(|| {
         let mut hash = Sha256::new();
         let mut rows = 0_u64;

@@ -28,6 +28,7 @@
 pub mod error;
 pub mod limits;
 pub mod metrics;
+pub mod options;
 
 pub mod types;
 
@@ -40,5 +41,11 @@ pub mod memory;
 pub mod operators;
 
 pub mod backend;
+
+pub mod storage;
+
+pub mod network;
+
+pub mod comm;
 
 pub use error::{Error, ErrorKind, Result};

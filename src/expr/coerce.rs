@@ -84,7 +84,11 @@ pub(super) fn common_type(left: &DataType, right: &DataType) -> Option<DataType>
         return Some(left.clone());
     }
     match (left, right) {
-        (DataType::Null, other) | (other, DataType::Null) => return Some(other.clone()),
+        (DataType::Null, other) | (other, DataType::Null) => {
+            // Decimals meet in 128 bits, whatever they meet.
+            let decimal = |(precision, scale)| DataType::Decimal128(precision, scale);
+            return Some(decimal_parts(other).map_or_else(|| other.clone(), decimal));
+        }
         _ => {}
     }
     if is_string(left) && is_string(right) {

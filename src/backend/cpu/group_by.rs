@@ -1,0 +1,219 @@
+//! `group_by` on host batches; the contract is [`GroupBySpec`].
+//!
+//! Keys become row bytes that are equal exactly where the keys are (floats canonical first), and
+//! a hash map numbers them; accumulators are indexed by that number.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::compute::cast;
+use arrow::row::{RowConverter, SortField};
+
+use super::accumulate::{Accumulator, plain, plain_type, refused};
+use super::host_batch;
+use crate::error::{Error, Result};
+use crate::expr::aggregate_type;
+use crate::memory::Batch;
+use crate::operators::{AggregateSpec, Context, Fold, FoldState, GroupBySpec};
+use crate::types::DataType;
+
+pub(super) struct GroupBy {
+    spec: GroupBySpec,
+    /// None without keys: then there is one group, 0.
+    keys: Option<RowConverter>,
+}
+
+/// The groups so far.
+struct Groups {
+    /// The number of each key.
+    numbers: HashMap<Box<[u8]>, usize>,
+    accumulators: Vec<Accumulator>,
+}
+
+impl GroupBy {
+    /// # Errors
+    /// `InvalidInput` if the specification contradicts itself, `Unsupported` for a key type that
+    /// cannot be hashed.
+    pub(super) fn new(spec: &GroupBySpec) -> Result<GroupBy> {
+        let columns = spec.input.fields().len();
+        let operands = spec
+            .aggregates
+            .iter()
+            .filter_map(|aggregate| aggregate.input);
+        let mut used = spec.group_keys.iter().copied().chain(operands);
+        if let Some(index) = used.find(|index| *index >= columns) {
+            let cause = format!("column {index} of {columns}");
+            return Err(Error::invalid("group_by", cause, ""));
+        }
+        let (fields, steps) = (
+            spec.output.fields().len(),
+            spec.group_keys.len() + spec.aggregates.len(),
+        );
+        if fields != steps {
+            let cause = format!("{fields} fields for {steps} keys and aggregates");
+            return Err(Error::invalid("group_by", cause, ""));
+        }
+        let operator = GroupBy {
+            spec: spec.clone(),
+            keys: key_converter(spec)?,
+        };
+        for aggregate in &spec.aggregates {
+            let input = operator.input_type(aggregate);
+            aggregate_type(aggregate.function, input)?;
+            Accumulator::new(aggregate.function, input)?;
+        }
+        Ok(operator)
+    }
+
+    fn input_type(&self, aggregate: &AggregateSpec) -> Option<&DataType> {
+        aggregate
+            .input
+            .map(|index| self.spec.input.field(index).data_type())
+    }
+
+    /// The group of each row; new keys get new groups.
+    fn number(&self, groups: &mut Groups, batch: &RecordBatch) -> Result<Vec<usize>> {
+        let Some(converter) = &self.keys else {
+            return Ok(vec![0; batch.num_rows()]);
+        };
+        let keys = self.spec.group_keys.iter();
+        let keys = keys
+            .map(|&index| plain(batch.column(index)))
+            .collect::<Result<Vec<_>>>()?;
+        let rows = converter
+            .convert_columns(&keys)
+            .map_err(|cause| refused(&cause))?;
+        Ok(rows.iter().map(|row| groups.number(row.data())).collect())
+    }
+
+    fn key_columns(&self, groups: &Groups) -> Result<Vec<ArrayRef>> {
+        let Some(converter) = &self.keys else {
+            return Ok(Vec::new());
+        };
+        let mut keys: Vec<(&Box<[u8]>, &usize)> = groups.numbers.iter().collect();
+        keys.sort_unstable_by_key(|(_, number)| **number);
+        let parser = converter.parser();
+        let rows = keys.iter().map(|(key, _)| parser.parse(key));
+        let columns = converter
+            .convert_rows(rows)
+            .map_err(|cause| refused(&cause))?;
+        let fields = self.spec.output.fields();
+        let shown = columns.into_iter().zip(fields).map(|(column, field)| {
+            if column.data_type() == field.data_type() {
+                return Ok(column);
+            }
+            cast(&column, field.data_type()).map_err(|cause| refused(&cause))
+        });
+        shown.collect()
+    }
+}
+
+fn key_converter(spec: &GroupBySpec) -> Result<Option<RowConverter>> {
+    if spec.group_keys.is_empty() {
+        return Ok(None);
+    }
+    let fields = spec.group_keys.iter().map(|&index| {
+        let data_type = spec.input.field(index).data_type();
+        SortField::new(plain_type(data_type))
+    });
+    RowConverter::new(fields.collect())
+        .map(Some)
+        .map_err(|cause| refused(&cause))
+}
+
+impl Groups {
+    fn number(&mut self, key: &[u8]) -> usize {
+        if let Some(number) = self.numbers.get(key) {
+            return *number;
+        }
+        let number = self.numbers.len();
+        self.numbers.insert(key.into(), number);
+        number
+    }
+
+    /// Room in the accumulators for every group; without keys there is one.
+    fn grow(&mut self, has_keys: bool) {
+        let groups = if has_keys { self.numbers.len() } else { 1 };
+        for accumulator in &mut self.accumulators {
+            accumulator.grow(groups);
+        }
+    }
+}
+
+fn groups_of(state: &mut FoldState) -> Result<&mut Groups> {
+    state.downcast_mut().ok_or_else(foreign)
+}
+
+fn foreign() -> Error {
+    Error::invalid("group_by", "the state is of another fold", "")
+}
+
+impl Fold for GroupBy {
+    fn init(&self, _: &Context) -> Result<FoldState> {
+        let aggregates = self.spec.aggregates.iter();
+        let accumulators = aggregates
+            .map(|aggregate| Accumulator::new(aggregate.function, self.input_type(aggregate)))
+            .collect::<Result<Vec<_>>>()?;
+        let mut groups = Groups {
+            numbers: HashMap::new(),
+            accumulators,
+        };
+        groups.grow(self.keys.is_some());
+        Ok(Box::new(groups))
+    }
+
+    fn next(&self, _: &Context, state: &mut FoldState, batch: Batch) -> Result<()> {
+        let batch = host_batch("group_by", &batch)?;
+        let groups = groups_of(state)?;
+        let numbers = self.number(groups, batch)?;
+        groups.grow(self.keys.is_some());
+        for (aggregate, accumulator) in self.spec.aggregates.iter().zip(&mut groups.accumulators) {
+            let column = aggregate.input.map(|index| batch.column(index));
+            accumulator
+                .add(&numbers, column)
+                .map_err(|error| error.context("group_by"))?;
+        }
+        Ok(())
+    }
+
+    fn merge(&self, _: &Context, state: &mut FoldState, other: FoldState) -> Result<()> {
+        let groups = groups_of(state)?;
+        let other = other.downcast::<Groups>().map_err(|_| foreign())?;
+        let mut numbers = vec![0; other.numbers.len().max(1)];
+        for (key, number) in other.numbers {
+            numbers[number] = groups.number(&key);
+        }
+        groups.grow(self.keys.is_some());
+        for (accumulator, other) in groups.accumulators.iter_mut().zip(other.accumulators) {
+            accumulator.merge(other, &numbers)?;
+        }
+        Ok(())
+    }
+
+    fn finish(&self, _: &Context, state: FoldState) -> Result<Vec<Batch>> {
+        let groups = state.downcast::<Groups>().map_err(|_| foreign())?;
+        let mut columns = self.key_columns(&groups)?;
+        let rows = if self.keys.is_some() {
+            groups.numbers.len()
+        } else {
+            1
+        };
+        let fields = &self.spec.output.fields()[self.spec.group_keys.len()..];
+        let aggregates = self.spec.aggregates.iter().zip(fields);
+        for ((aggregate, field), accumulator) in aggregates.zip(groups.accumulators) {
+            let column = accumulator.finish(
+                aggregate.function,
+                self.input_type(aggregate),
+                field.data_type(),
+                self.spec.semantics,
+            );
+            let context = |error: Error| error.context(format!("group_by, `{}`", field.name()));
+            columns.push(column.map_err(context)?);
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        RecordBatch::try_new_with_options(Arc::clone(&self.spec.output), columns, &options)
+            .map(|batch| vec![Batch::host(batch)])
+            .map_err(|cause| Error::invalid("group_by", cause.to_string(), ""))
+    }
+}

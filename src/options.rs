@@ -1,0 +1,798 @@
+//! Every option of the engine: its name, type, default and meaning, in one table.
+//!
+//! The table drives parsing, listing and errors. A value comes, in this order, from an explicit
+//! [`EngineOptions::set`], from the environment (`PELTON_<NAME>`), or from the default. This is
+//! the only file of the library that reads environment variables, and only
+//! [`EngineOptions::from_env`] does.
+
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+
+/// Variables with our prefix that are no options: they steer builds and tests.
+const OTHER_VARIABLES: [&str; 8] = [
+    "PELTON_CACHE_DIR",
+    "PELTON_CASES",
+    "PELTON_CUDA_ARCHS",
+    "PELTON_NCCL_LIBRARY",
+    "PELTON_NVCC",
+    "PELTON_REQUIRE_CONFORMANCE",
+    "PELTON_REQUIRE_GPU",
+    "PELTON_REQUIRE_NVCC",
+];
+
+const PREFIX: &str = "PELTON_";
+
+/// Where an option's value came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum OptionSource {
+    /// Nobody set it.
+    Default,
+    /// An environment variable.
+    Environment,
+    /// The program or the command line.
+    Explicit,
+}
+
+impl fmt::Display for OptionSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            OptionSource::Default => "default",
+            OptionSource::Environment => "env",
+            OptionSource::Explicit => "explicit",
+        })
+    }
+}
+
+/// One row of the table of options.
+#[derive(Debug, Clone, Copy)]
+pub struct OptionSpec {
+    /// The name, as in `name=value`; the environment variable is `PELTON_` and it in capitals.
+    pub name: &'static str,
+    /// What a value looks like.
+    pub expected: &'static str,
+    /// The unit, or empty.
+    pub unit: &'static str,
+    /// What the option does.
+    pub doc: &'static str,
+    parse: fn(&mut EngineOptions, &str) -> bool,
+    print: fn(&EngineOptions) -> String,
+}
+
+impl OptionSpec {
+    /// The environment variable that sets the option.
+    pub fn variable(&self) -> String {
+        format!("{PREFIX}{}", self.name.to_uppercase())
+    }
+
+    /// The default, as text.
+    pub fn default_text(&self) -> String {
+        (self.print)(&EngineOptions::default())
+    }
+}
+
+/// An option with its value and where that came from.
+#[derive(Debug, Clone)]
+pub struct OptionSetting {
+    /// The row of the table.
+    pub spec: &'static OptionSpec,
+    /// The value, as text that [`EngineOptions::set`] reads.
+    pub value: String,
+    /// Where it came from.
+    pub source: OptionSource,
+}
+
+/// A type of option values.
+trait OptionValue: Sized {
+    /// What a value looks like, with an example where that helps.
+    const EXPECTED: &'static str;
+    fn parse(text: &str) -> Option<Self>;
+    fn print(&self) -> String;
+}
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident, $expected:literal: $($(#[$variant_doc:meta])* $variant:ident = $word:literal),* $(,)?) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)*
+        }
+
+        impl OptionValue for $name {
+            const EXPECTED: &'static str = $expected;
+            fn parse(text: &str) -> Option<Self> {
+                match text.to_ascii_lowercase().as_str() {
+                    $($word => Some($name::$variant),)*
+                    _ => None,
+                }
+            }
+            fn print(&self) -> String {
+                match self {
+                    $($name::$variant => $word,)*
+                }
+                .to_string()
+            }
+        }
+    };
+}
+
+words! {
+    /// Which backend runs a query.
+    BackendOption, "auto, cpu, cuda or simt":
+    /// CUDA if there is a usable device, else the CPU.
+    Auto = "auto",
+    /// The CPU reference.
+    Cpu = "cpu",
+    /// The kernels, on a GPU.
+    Cuda = "cuda",
+    /// The kernels, emulated on the CPU.
+    Simt = "simt",
+}
+
+words! {
+    /// What happens when the backend has no implementation for a pipeline.
+    FallbackMode, "warn, raise or silent":
+    /// The CPU backend runs the pipeline, and the result says so.
+    Warn = "warn",
+    /// The query fails.
+    Raise = "raise",
+    /// The CPU backend runs the pipeline; only the metrics and `explain` say so.
+    Silent = "silent",
+}
+
+words! {
+    /// Least severe message that is logged.
+    LogLevel, "none, error, warn, info, debug or trace":
+    /// Nothing.
+    None = "none",
+    /// Errors.
+    Error = "error",
+    /// And warnings.
+    Warn = "warn",
+    /// And progress.
+    Info = "info",
+    /// And decisions.
+    Debug = "debug",
+    /// And every step.
+    Trace = "trace",
+}
+
+impl OptionValue for bool {
+    const EXPECTED: &'static str = "true or false";
+    fn parse(text: &str) -> Option<Self> {
+        match text.to_ascii_lowercase().as_str() {
+            "true" | "1" | "on" | "yes" => Some(true),
+            "false" | "0" | "off" | "no" => Some(false),
+            _ => None,
+        }
+    }
+    fn print(&self) -> String {
+        self.to_string()
+    }
+}
+
+/// A number that is at least 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Count(u32);
+
+impl OptionValue for Count {
+    const EXPECTED: &'static str = "a whole number from 1, such as 8";
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok().filter(|count| *count > 0).map(Count)
+    }
+    fn print(&self) -> String {
+        self.0.to_string()
+    }
+}
+
+impl OptionValue for u32 {
+    const EXPECTED: &'static str = "a whole number from 0, such as 0";
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+    fn print(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl OptionValue for u64 {
+    const EXPECTED: &'static str = "a whole number from 0, such as 42";
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+    fn print(&self) -> String {
+        self.to_string()
+    }
+}
+
+/// A number of rows, at least 1 and at most what a batch may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Rows(u64);
+
+impl OptionValue for Rows {
+    const EXPECTED: &'static str = "a number of rows from 1 to 2147483647, such as 1000000";
+    fn parse(text: &str) -> Option<Self> {
+        let rows = text.replace('_', "").parse().ok()?;
+        (1..=crate::limits::ROWS_PER_BATCH_MAX)
+            .contains(&rows)
+            .then_some(Rows(rows))
+    }
+    fn print(&self) -> String {
+        self.0.to_string()
+    }
+}
+
+/// A number of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Bytes(u64);
+
+impl OptionValue for Bytes {
+    const EXPECTED: &'static str = "a size such as 512MiB, 1.5GB or 64k";
+    fn parse(text: &str) -> Option<Self> {
+        parse_bytes(text).map(Bytes)
+    }
+    fn print(&self) -> String {
+        print_bytes(self.0)
+    }
+}
+
+/// How much of a tier of memory may be used.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum MemoryLimit {
+    /// So many bytes.
+    Bytes(u64),
+    /// So many percent of what there is.
+    Percent(f64),
+}
+
+impl MemoryLimit {
+    /// The limit in bytes, for a tier of `total` bytes; of an unknown total (`None`) a share is
+    /// no limit.
+    pub fn of(self, total: Option<u64>) -> u64 {
+        match (self, total) {
+            (MemoryLimit::Bytes(bytes), _) => bytes,
+            (MemoryLimit::Percent(_), None) => u64::MAX,
+            // A float as cast saturates, which is what a limit should do.
+            (MemoryLimit::Percent(percent), Some(total)) => (total as f64 * percent / 100.0) as u64,
+        }
+    }
+}
+
+impl OptionValue for MemoryLimit {
+    const EXPECTED: &'static str = "a size such as 8GiB, or a share such as 80%";
+    fn parse(text: &str) -> Option<Self> {
+        match text.strip_suffix('%') {
+            Some(percent) => {
+                let percent: f64 = percent.trim().parse().ok()?;
+                (percent > 0.0 && percent <= 100.0).then_some(MemoryLimit::Percent(percent))
+            }
+            None => parse_bytes(text).map(MemoryLimit::Bytes),
+        }
+    }
+    fn print(&self) -> String {
+        match self {
+            MemoryLimit::Bytes(bytes) => print_bytes(*bytes),
+            MemoryLimit::Percent(percent) => format!("{percent}%"),
+        }
+    }
+}
+
+impl OptionValue for Duration {
+    const EXPECTED: &'static str = "a duration such as 100ms, 2s or 1.5m";
+    fn parse(text: &str) -> Option<Self> {
+        let (number, unit) = split_unit(text)?;
+        let seconds = match unit.as_str() {
+            "ns" => 1e-9,
+            "us" | "µs" => 1e-6,
+            "ms" => 1e-3,
+            "s" => 1.0,
+            "m" | "min" => 60.0,
+            "h" => 3600.0,
+            _ => return None,
+        };
+        Duration::try_from_secs_f64(number * seconds).ok()
+    }
+    fn print(&self) -> String {
+        format!("{self:?}")
+    }
+}
+
+impl OptionValue for Option<String> {
+    const EXPECTED: &'static str = "a folder; empty for none";
+    fn parse(text: &str) -> Option<Self> {
+        Some((!text.is_empty()).then(|| text.to_string()))
+    }
+    fn print(&self) -> String {
+        self.clone().unwrap_or_default()
+    }
+}
+
+/// A number and what follows it: `1.5 GiB` is 1.5 and `gib`.
+fn split_unit(text: &str) -> Option<(f64, String)> {
+    let text = text.trim();
+    let end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.' && c != '_')
+        .unwrap_or(text.len());
+    let number: f64 = text[..end].replace('_', "").parse().ok()?;
+    Some((number, text[end..].trim().to_lowercase()))
+}
+
+fn parse_bytes(text: &str) -> Option<u64> {
+    let (number, unit) = split_unit(text)?;
+    let factor: f64 = match unit.as_str() {
+        "" | "b" => 1.0,
+        "kb" => 1e3,
+        "mb" => 1e6,
+        "gb" => 1e9,
+        "tb" => 1e12,
+        "k" | "kib" => 1024.0,
+        "m" | "mib" => 1024.0 * 1024.0,
+        "g" | "gib" => 1024.0 * 1024.0 * 1024.0,
+        "t" | "tib" => 1024.0 * 1024.0 * 1024.0 * 1024.0,
+        _ => return None,
+    };
+    let bytes = number * factor;
+    (bytes < u64::MAX as f64).then_some(bytes as u64)
+}
+
+fn print_bytes(bytes: u64) -> String {
+    for (shift, unit) in [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")] {
+        if bytes > 0 && bytes.trailing_zeros() >= shift {
+            return format!("{}{unit}", bytes >> shift);
+        }
+    }
+    bytes.to_string()
+}
+
+fn threads_default() -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    u32::try_from(cores.min(8)).unwrap_or(1)
+}
+
+macro_rules! options {
+    ($($(#[doc = $doc:literal])+ $name:ident: $type:ty = $default:expr, $unit:literal;)*) => {
+        /// The options of an engine.
+        ///
+        /// ```
+        /// use pelton::options::{EngineOptions, OptionSource};
+        /// # fn main() -> pelton::Result<()> {
+        /// let mut options = EngineOptions::default();
+        /// options.set("target_partition_size", "64MiB")?;
+        /// let error = options.set("target_partition_sizes", "1").unwrap_err().to_string();
+        /// assert!(error.contains("did you mean `target_partition_size`?"), "{error}");
+        /// # Ok(())
+        /// # }
+        /// ```
+        #[derive(Debug, Clone)]
+        pub struct EngineOptions {
+            $($name: $type,)*
+            sources: BTreeMap<&'static str, OptionSource>,
+        }
+
+        impl Default for EngineOptions {
+            /// The defaults. Reads no environment.
+            fn default() -> Self {
+                EngineOptions {
+                    $($name: $default,)*
+                    sources: BTreeMap::new(),
+                }
+            }
+        }
+
+        /// Every option, in the order in which they are listed.
+        pub static OPTIONS: &[OptionSpec] = &[
+            $(OptionSpec {
+                name: stringify!($name),
+                expected: <$type as OptionValue>::EXPECTED,
+                unit: $unit,
+                doc: concat!($($doc),+).trim_ascii(),
+                parse: |options, text| match <$type as OptionValue>::parse(text) {
+                    Some(value) => {
+                        options.$name = value;
+                        true
+                    }
+                    None => false,
+                },
+                print: |options| OptionValue::print(&options.$name),
+            },)*
+        ];
+    };
+}
+
+options! {
+    /// The backend that runs queries.
+    backend: BackendOption = BackendOption::Auto, "";
+    /// The CUDA device, by index.
+    device: u32 = 0, "";
+    /// Threads that each run partitions on a stream of their own.
+    num_streaming_threads: Count = Count(threads_default()), "threads";
+    /// CUDA streams of the engine.
+    num_streams: Count = Count(16), "streams";
+    /// Uncompressed bytes that are read together; 0 chooses by the size of the scan.
+    target_partition_size: Bytes = Bytes(0), "bytes";
+    /// Most rows of one batch.
+    max_rows_per_partition: Rows = Rows(1_000_000), "rows";
+    /// Device memory that may be reserved, of what is free.
+    device_memory_limit: MemoryLimit = MemoryLimit::Percent(90.0), "bytes or %";
+    /// Pinned host memory that may be reserved, of the host's memory.
+    pinned_memory_limit: MemoryLimit = MemoryLimit::Percent(50.0), "bytes or %";
+    /// Host memory that may be reserved, of the host's memory.
+    host_memory_limit: MemoryLimit = MemoryLimit::Percent(90.0), "bytes or %";
+    /// How long a reservation waits for others to end before it fails.
+    memory_reserve_timeout: Duration = Duration::from_millis(100), "duration";
+    /// What happens when the backend does not support a pipeline.
+    fallback_mode: FallbackMode = FallbackMode::Warn, "";
+    /// Least severe message that is logged.
+    log: LogLevel = LogLevel::Warn, "";
+    /// Print the counters of a query after it.
+    statistics: bool = false, "";
+    /// Folder that every generated kernel is written to, for reading.
+    kernel_dir: Option<String> = None, "";
+    /// Folder of compiled kernels that outlives the process.
+    kernel_cache_dir: Option<String> = None, "";
+    /// Seed of the emulator's schedule.
+    simt_seed: u64 = 0, "";
+    /// Check every memory access of emulated kernels: slow.
+    simt_checked: bool = false, "";
+}
+
+impl EngineOptions {
+    /// The defaults, overlaid with the environment.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a variable that is no option, or a value that cannot be read.
+    pub fn from_env() -> Result<Self> {
+        let ours = std::env::vars_os().filter_map(|(name, value)| {
+            let name = name.into_string().ok()?;
+            let value = value.to_string_lossy().into_owned();
+            Some((name, value))
+        });
+        Self::from_variables(ours)
+    }
+
+    /// The defaults, overlaid with these variables; those without our prefix are passed over.
+    ///
+    /// # Errors
+    /// As [`EngineOptions::from_env`].
+    pub fn from_variables(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
+        let mut options = EngineOptions::default();
+        for (variable, value) in variables {
+            let Some(suffix) = variable.strip_prefix(PREFIX) else {
+                continue;
+            };
+            if OTHER_VARIABLES.contains(&variable.as_str()) {
+                continue;
+            }
+            let wanted = suffix.to_lowercase();
+            let Some(spec) = OPTIONS.iter().find(|spec| spec.name == wanted) else {
+                let known = OPTIONS.iter().map(OptionSpec::variable);
+                let known: Vec<_> = known.chain(OTHER_VARIABLES.map(str::to_string)).collect();
+                return Err(Error::invalid(
+                    format!("environment variable `{variable}`"),
+                    "no such option",
+                    suggestion(&variable, known.iter().map(String::as_str)),
+                ));
+            };
+            options.store(spec, &value, OptionSource::Environment, &variable)?;
+        }
+        Ok(options)
+    }
+
+    /// Sets an option, before the environment and the default.
+    ///
+    /// # Errors
+    /// `InvalidInput` for an unknown name, with the nearest one, or a value that cannot be read,
+    /// with an example of one that can.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
+        let Some(spec) = OPTIONS.iter().find(|spec| spec.name == name.trim()) else {
+            return Err(Error::invalid(
+                format!("option `{name}`"),
+                "no such option",
+                suggestion(name.trim(), OPTIONS.iter().map(|spec| spec.name)),
+            ));
+        };
+        self.store(spec, value, OptionSource::Explicit, spec.name)
+    }
+
+    /// Sets an option from `name=value`, as a command line has it.
+    ///
+    /// # Errors
+    /// As [`EngineOptions::set`], and for a missing `=`.
+    pub fn set_pair(&mut self, pair: &str) -> Result<()> {
+        match pair.split_once('=') {
+            Some((name, value)) => self.set(name, value),
+            None => Err(Error::invalid(
+                format!("option `{pair}`"),
+                "has no value",
+                "write `name=value`",
+            )),
+        }
+    }
+
+    /// [`set`](EngineOptions::set) for chains.
+    ///
+    /// # Errors
+    /// As [`EngineOptions::set`].
+    pub fn with(mut self, name: &str, value: impl ToString) -> Result<Self> {
+        self.set(name, &value.to_string())?;
+        Ok(self)
+    }
+
+    fn store(
+        &mut self,
+        spec: &'static OptionSpec,
+        value: &str,
+        source: OptionSource,
+        place: &str,
+    ) -> Result<()> {
+        let known = self.sources.get(spec.name);
+        if known.is_some_and(|known| *known > source) {
+            return Ok(());
+        }
+        if !(spec.parse)(self, value.trim()) {
+            return Err(Error::invalid(
+                format!("option `{place}`"),
+                format!("`{value}` is not a value of it"),
+                format!("expected is {}", spec.expected),
+            ));
+        }
+        self.sources.insert(spec.name, source);
+        Ok(())
+    }
+
+    /// Every option with its value and where that came from.
+    pub fn list(&self) -> Vec<OptionSetting> {
+        OPTIONS
+            .iter()
+            .map(|spec| OptionSetting {
+                spec,
+                value: (spec.print)(self),
+                source: self
+                    .sources
+                    .get(spec.name)
+                    .copied()
+                    .unwrap_or(OptionSource::Default),
+            })
+            .collect()
+    }
+
+    /// The backend that runs queries.
+    pub fn backend(&self) -> BackendOption {
+        self.backend
+    }
+
+    /// The CUDA device.
+    pub fn device(&self) -> u32 {
+        self.device
+    }
+
+    /// Threads that run partitions.
+    pub fn num_streaming_threads(&self) -> usize {
+        self.num_streaming_threads.0 as usize
+    }
+
+    /// CUDA streams of the engine.
+    pub fn num_streams(&self) -> usize {
+        self.num_streams.0 as usize
+    }
+
+    /// Bytes that are read together; `None` chooses by the size of the scan.
+    pub fn target_partition_size(&self) -> Option<u64> {
+        Some(self.target_partition_size.0).filter(|bytes| *bytes > 0)
+    }
+
+    /// Most rows of one batch.
+    pub fn max_rows_per_partition(&self) -> u64 {
+        self.max_rows_per_partition.0
+    }
+
+    /// Limit of device memory.
+    pub fn device_memory_limit(&self) -> MemoryLimit {
+        self.device_memory_limit
+    }
+
+    /// Limit of pinned host memory.
+    pub fn pinned_memory_limit(&self) -> MemoryLimit {
+        self.pinned_memory_limit
+    }
+
+    /// Limit of host memory.
+    pub fn host_memory_limit(&self) -> MemoryLimit {
+        self.host_memory_limit
+    }
+
+    /// How long a reservation waits.
+    pub fn memory_reserve_timeout(&self) -> Duration {
+        self.memory_reserve_timeout
+    }
+
+    /// What happens when the backend does not support a pipeline.
+    pub fn fallback_mode(&self) -> FallbackMode {
+        self.fallback_mode
+    }
+
+    /// Least severe message that is logged.
+    pub fn log(&self) -> LogLevel {
+        self.log
+    }
+
+    /// Whether counters are printed.
+    pub fn statistics(&self) -> bool {
+        self.statistics
+    }
+
+    /// Folder for reading generated kernels.
+    pub fn kernel_dir(&self) -> Option<&str> {
+        self.kernel_dir.as_deref()
+    }
+
+    /// Folder of compiled kernels.
+    pub fn kernel_cache_dir(&self) -> Option<&str> {
+        self.kernel_cache_dir.as_deref()
+    }
+
+    /// Seed of the emulator's schedule.
+    pub fn simt_seed(&self) -> u64 {
+        self.simt_seed
+    }
+
+    /// Whether emulated kernels are checked.
+    pub fn simt_checked(&self) -> bool {
+        self.simt_checked
+    }
+}
+
+/// "did you mean `x`?" for the nearest name, or all names if none is near.
+fn suggestion<'a>(wanted: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+    let nearest = known
+        .clone()
+        .map(|name| (edit_distance(wanted, name), name))
+        .min();
+    match nearest {
+        Some((distance, name)) if distance <= wanted.len().max(name.len()) / 3 => {
+            format!("did you mean `{name}`?")
+        }
+        _ => format!("the names are {}", known.collect::<Vec<_>>().join(", ")),
+    }
+}
+
+/// Letters to insert, delete or replace to turn one word into the other (Levenshtein).
+fn edit_distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, a) in left.chars().enumerate() {
+        let mut diagonal = i;
+        row[0] = i + 1;
+        for (j, b) in right.iter().enumerate() {
+            let replaced = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text_of<T>(result: Result<T>) -> String {
+        result.map_or_else(|error| error.to_string(), |_| "no error".to_string())
+    }
+
+    fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_string(), (*value).to_string()))
+            .collect()
+    }
+
+    #[test]
+    fn every_printed_value_can_be_read_back() -> Result<()> {
+        let mut options = EngineOptions::default();
+        for setting in EngineOptions::default().list() {
+            options.set(setting.spec.name, &setting.value)?;
+            assert!(!setting.spec.doc.is_empty());
+        }
+        let values = |options: &EngineOptions| -> Vec<String> {
+            options.list().into_iter().map(|s| s.value).collect()
+        };
+        assert_eq!(values(&options), values(&EngineOptions::default()));
+        assert!(
+            options
+                .list()
+                .iter()
+                .all(|s| s.source == OptionSource::Explicit)
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn explicit_beats_environment_beats_default() -> Result<()> {
+        let mut options = EngineOptions::from_variables(variables(&[
+            ("PELTON_DEVICE", "3"),
+            ("PELTON_BACKEND", "CPU"),
+            ("PELTON_REQUIRE_GPU", "1"),
+            ("HOME", "/root"),
+        ]))?;
+        options.set_pair("device=4")?;
+        let shown: Vec<_> = options.list()[..3]
+            .iter()
+            .map(|s| (s.spec.name, s.value.clone(), s.source.to_string()))
+            .collect();
+        assert_eq!(
+            shown[..2],
+            [
+                ("backend", "cpu".to_string(), "env".to_string()),
+                ("device", "4".to_string(), "explicit".to_string()),
+            ]
+        );
+        assert_eq!(shown[2].2, "default");
+        let later = EngineOptions::from_variables(variables(&[("PELTON_DEVICE", "5")]))?;
+        assert_eq!(later.device(), 5);
+        Ok(())
+    }
+
+    #[test]
+    fn sizes_shares_and_durations() {
+        for (text, bytes) in [
+            ("8GiB", 8 << 30),
+            ("1.5GB", 1_500_000_000),
+            ("64k", 65_536),
+            ("0", 0),
+            ("1_000", 1000),
+            ("2 MiB", 2 << 20),
+        ] {
+            assert_eq!(parse_bytes(text), Some(bytes), "{text}");
+        }
+        for text in ["", "GiB", "-1", "1x", "1e99", "99999999999TiB", "NaN"] {
+            assert_eq!(parse_bytes(text), None, "{text}");
+        }
+        assert_eq!(
+            MemoryLimit::parse("80%").map(|limit| limit.of(Some(1000))),
+            Some(800)
+        );
+        assert_eq!(MemoryLimit::parse("120%"), None);
+        assert_eq!(MemoryLimit::Percent(50.0).of(None), u64::MAX);
+        assert_eq!(
+            <Duration as OptionValue>::parse("100ms"),
+            Some(Duration::from_millis(100))
+        );
+        assert_eq!(<Duration as OptionValue>::parse("100"), None);
+    }
+
+    #[test]
+    fn errors_say_what_is_expected() {
+        let mut options = EngineOptions::default();
+        assert_eq!(
+            text_of(options.set("num_stream", "1")),
+            "option `num_stream`: no such option; did you mean `num_streams`?"
+        );
+        assert_eq!(
+            text_of(options.set("device_memory_limit", "a lot")),
+            "option `device_memory_limit`: `a lot` is not a value of it; \
+             expected is a size such as 8GiB, or a share such as 80%"
+        );
+        assert_eq!(
+            text_of(options.set("num_streaming_threads", "0")),
+            "option `num_streaming_threads`: `0` is not a value of it; \
+             expected is a whole number from 1, such as 8"
+        );
+        assert_eq!(
+            text_of(options.set_pair("backend")),
+            "option `backend`: has no value; write `name=value`"
+        );
+        assert_eq!(
+            text_of(EngineOptions::from_variables(variables(&[(
+                "PELTON_BAKCEND",
+                "cpu"
+            )]))),
+            "environment variable `PELTON_BAKCEND`: no such option; \
+             did you mean `PELTON_BACKEND`?"
+        );
+    }
+}

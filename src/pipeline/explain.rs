@@ -1,0 +1,155 @@
+//! Pipelines as text.
+
+use std::fmt::{self, Write};
+
+use super::{Pipeline, ScanSpec, Source};
+use crate::expr::{TypedExpr, TypedKind};
+use crate::operators::{GroupBySpec, OperatorSpec};
+use crate::types::Schema;
+
+/// A typed expression with the names of its columns.
+struct Named<'a>(&'a TypedExpr, &'a Schema);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = |expr| Named(expr, self.1);
+        match &self.0.kind {
+            TypedKind::Column(index) => match self.1.fields().get(*index) {
+                Some(field) => f.write_str(field.name()),
+                None => write!(f, "#{index}"),
+            },
+            TypedKind::Literal(literal) => write!(f, "{literal}"),
+            TypedKind::Arithmetic { op, left, right } | TypedKind::Compare { op, left, right } => {
+                write!(f, "({} {op} {})", named(left), named(right))
+            }
+            TypedKind::And(left, right) => write!(f, "({} and {})", named(left), named(right)),
+            TypedKind::Or(left, right) => write!(f, "({} or {})", named(left), named(right)),
+            TypedKind::Not(operand) => write!(f, "not {}", named(operand)),
+            TypedKind::Negate(operand) => write!(f, "-{}", named(operand)),
+            TypedKind::IsNull(operand) => write!(f, "({} is null)", named(operand)),
+            TypedKind::IsNotNull(operand) => write!(f, "({} is not null)", named(operand)),
+            TypedKind::Cast { expr, strict } => {
+                let word = if *strict { "cast" } else { "try_cast" };
+                write!(f, "{word}({} as {})", named(expr), self.0.data_type)
+            }
+            TypedKind::Case {
+                branches,
+                otherwise,
+            } => {
+                f.write_str("case")?;
+                for (condition, value) in branches {
+                    write!(f, " when {} then {}", named(condition), named(value))?;
+                }
+                if let Some(otherwise) = otherwise {
+                    write!(f, " else {}", named(otherwise))?;
+                }
+                f.write_str(" end")
+            }
+            TypedKind::Coalesce(operands) => {
+                let operands: Vec<_> = operands.iter().map(|o| named(o).to_string()).collect();
+                write!(f, "coalesce({})", operands.join(", "))
+            }
+        }
+    }
+}
+
+fn names(schema: &Schema, columns: &[usize]) -> String {
+    let name = |column: &usize| match schema.fields().get(*column) {
+        Some(field) => field.name().clone(),
+        None => format!("#{column}"),
+    };
+    columns.iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
+/// One line about an operator.
+fn operator(spec: &OperatorSpec) -> String {
+    match spec {
+        OperatorSpec::Filter(filter) => {
+            let mut text = format!("filter {}", Named(&filter.predicate, &filter.input));
+            if filter.projection.len() < filter.input.fields().len() {
+                let _ = write!(text, ", keep {}", names(&filter.input, &filter.projection));
+            }
+            text
+        }
+        OperatorSpec::Project(project) => {
+            let fields = project.output.fields().iter();
+            let columns = project.exprs.iter().zip(fields).map(|(expr, field)| {
+                let text = Named(expr, &project.input).to_string();
+                if text == *field.name() {
+                    text
+                } else {
+                    format!("{text} as {}", field.name())
+                }
+            });
+            format!("project {}", columns.collect::<Vec<_>>().join(", "))
+        }
+        OperatorSpec::Gather(_) => "gather rows by index".to_string(),
+        OperatorSpec::GroupBy(group_by) => group_by_line(group_by),
+    }
+}
+
+fn group_by_line(spec: &GroupBySpec) -> String {
+    let outputs = spec.output.fields().iter().skip(spec.group_keys.len());
+    let aggregates = spec.aggregates.iter().zip(outputs).map(|(one, field)| {
+        let operand = match one.input {
+            Some(column) => names(&spec.input, &[column]),
+            None => "*".to_string(),
+        };
+        format!("{}({operand}) as {}", one.function, field.name())
+    });
+    let mut text = format!("group_by {}", aggregates.collect::<Vec<_>>().join(", "));
+    if !spec.group_keys.is_empty() {
+        if spec.aggregates.is_empty() {
+            text.pop();
+        }
+        let _ = write!(text, " by {}", names(&spec.input, &spec.group_keys));
+    }
+    text
+}
+
+/// One line about a source; `previous` is the number of the pipeline before.
+pub fn describe_source(source: &Source, previous: usize) -> String {
+    match source {
+        Source::Previous => format!("from pipeline {previous}"),
+        Source::Scan(ScanSpec {
+            files,
+            file_schema,
+            projection,
+            predicate,
+        }) => {
+            let mut text = format!(
+                "scan {} file(s), {} of {} columns: {}",
+                files.len(),
+                projection.len(),
+                file_schema.fields().len(),
+                names(file_schema, projection)
+            );
+            if let Some(predicate) = predicate {
+                let _ = write!(text, "; prune by {}", Named(predicate, file_schema));
+            }
+            text
+        }
+    }
+}
+
+/// A pipeline in lines: its source, `about_source` if that says something, and its operators,
+/// each with what `about` says of it.
+pub fn describe(
+    number: usize,
+    pipeline: &Pipeline,
+    about_source: &str,
+    about: &dyn Fn(&OperatorSpec) -> String,
+) -> String {
+    let source = describe_source(&pipeline.source, number.saturating_sub(1));
+    let mut text = format!("{number}. {source}\n");
+    if !about_source.is_empty() {
+        let _ = writeln!(text, "   {about_source}");
+    }
+    for spec in pipeline.transforms.iter().chain(&pipeline.fold) {
+        let _ = writeln!(text, "   {} [{}]", operator(spec), about(spec));
+    }
+    if let Some(limit) = pipeline.limit {
+        let _ = writeln!(text, "   limit {limit}");
+    }
+    text
+}

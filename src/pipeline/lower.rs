@@ -1,0 +1,446 @@
+//! The cut at the breakers, and the columns that need not be read.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::{Pipeline, ScanSpec, Source};
+use crate::error::{Error, Result};
+use crate::expr::{
+    AggregateFunction, Expr, TypedExpr, TypedKind, aggregate_type, literal_array, resolve,
+};
+use crate::operators::{AggregateSpec, FilterSpec, GroupBySpec, OperatorSpec, ProjectSpec};
+use crate::plan::{LogicalPlan, ParquetFiles, Query, aggregate_name, extract_aggregates};
+use crate::types::{DataType, Field, PhysicalType, Schema, SchemaRef, Semantics};
+
+/// The pipelines of a query, in the order in which they run; the last one gives the result.
+///
+/// # Errors
+/// `InvalidInput` for whatever is wrong with the plan: unknown columns, type errors, names that
+/// stand twice.
+pub fn lower(query: &Query) -> Result<Vec<Pipeline>> {
+    let schema = query.plan.schema()?;
+    let wanted: BTreeSet<String> = schema.fields().iter().map(|f| f.name().clone()).collect();
+    let mut lowering = Lowering {
+        semantics: query.semantics,
+        done: Vec::new(),
+        current: None,
+    };
+    lowering.step(&query.plan, &wanted)?;
+    let mut pipelines = lowering.done;
+    pipelines.extend(lowering.current);
+    Ok(pipelines)
+}
+
+struct Lowering {
+    semantics: Semantics,
+    done: Vec<Pipeline>,
+    /// The pipeline that is being built; absent only before the scan.
+    current: Option<Pipeline>,
+}
+
+impl Lowering {
+    /// Appends a step of the plan so that at least the wanted columns leave it, in the order of
+    /// the step's schema, and returns the schema of what leaves.
+    fn step(&mut self, plan: &LogicalPlan, wanted: &BTreeSet<String>) -> Result<SchemaRef> {
+        match plan {
+            LogicalPlan::Scan { files } => self.scan(files, wanted),
+            LogicalPlan::Filter { input, predicate } => self.filter(input, predicate, wanted),
+            LogicalPlan::Project { input, exprs } => self.project(input, exprs, wanted),
+            LogicalPlan::Aggregate {
+                input,
+                group_keys,
+                aggregates,
+            } => self.aggregate(input, group_keys, aggregates, wanted),
+            LogicalPlan::Limit { input, rows } => {
+                let schema = self.step(input, wanted)?;
+                let pipeline = self.open(&schema);
+                pipeline.limit = Some(pipeline.limit.map_or(*rows, |limit| limit.min(*rows)));
+                Ok(schema)
+            }
+        }
+    }
+
+    /// The pipeline that the next step belongs to: a new one above a fold.
+    fn open(&mut self, schema: &SchemaRef) -> &mut Pipeline {
+        if let Some(closed) = self.current.take_if(|pipeline| pipeline.fold.is_some()) {
+            self.done.push(closed);
+        }
+        self.current.get_or_insert_with(|| Pipeline {
+            source: Source::Previous,
+            input: Arc::clone(schema),
+            transforms: Vec::new(),
+            fold: None,
+            limit: None,
+            output: Arc::clone(schema),
+        })
+    }
+
+    /// As [`open`](Lowering::open), but for a step that must see what a limit left.
+    fn open_above_limit(&mut self, schema: &SchemaRef) -> &mut Pipeline {
+        if let Some(limited) = self.current.take_if(|pipeline| pipeline.limit.is_some()) {
+            self.done.push(limited);
+        }
+        self.open(schema)
+    }
+
+    fn transform(&mut self, schema: &SchemaRef, spec: OperatorSpec, output: &SchemaRef) {
+        let pipeline = self.open_above_limit(schema);
+        pipeline.transforms.push(spec);
+        pipeline.output = Arc::clone(output);
+    }
+
+    fn scan(&mut self, files: &ParquetFiles, wanted: &BTreeSet<String>) -> Result<SchemaRef> {
+        let file_schema = Arc::new(files.schema.clone());
+        let projection = columns_of(&file_schema, wanted)?;
+        let schema = projected(&file_schema, &projection);
+        self.current = Some(Pipeline {
+            source: Source::Scan(ScanSpec {
+                files: files.paths.clone(),
+                file_schema,
+                projection,
+                predicate: None,
+            }),
+            input: Arc::clone(&schema),
+            transforms: Vec::new(),
+            fold: None,
+            limit: None,
+            output: Arc::clone(&schema),
+        });
+        Ok(schema)
+    }
+
+    fn filter(
+        &mut self,
+        input: &LogicalPlan,
+        predicate: &Expr,
+        wanted: &BTreeSet<String>,
+    ) -> Result<SchemaRef> {
+        let mut needed = wanted.clone();
+        predicate.collect_columns(&mut needed);
+        let schema = self.step(input, &needed)?;
+        let step = |error: Error| error.context("filter");
+        if let Some(Pipeline {
+            source: Source::Scan(scan),
+            transforms,
+            fold: None,
+            limit: None,
+            ..
+        }) = &mut self.current
+            && transforms
+                .iter()
+                .all(|spec| matches!(spec, OperatorSpec::Filter(_)))
+        {
+            let pruned = truth(resolve(predicate, &scan.file_schema).map_err(step)?)?;
+            scan.predicate = Some(match scan.predicate.take() {
+                None => pruned,
+                Some(before) => TypedExpr {
+                    kind: TypedKind::And(Box::new(before), Box::new(pruned)),
+                    data_type: DataType::Boolean,
+                },
+            });
+        }
+        let projection = columns_of(&schema, wanted)?;
+        let spec = FilterSpec {
+            input: Arc::clone(&schema),
+            predicate: truth(resolve(predicate, &schema).map_err(step)?)?,
+            projection,
+            semantics: self.semantics,
+        };
+        let output = spec.output();
+        self.transform(&schema, OperatorSpec::Filter(spec), &output);
+        Ok(output)
+    }
+
+    fn project(
+        &mut self,
+        input: &LogicalPlan,
+        exprs: &[Expr],
+        wanted: &BTreeSet<String>,
+    ) -> Result<SchemaRef> {
+        let kept: Vec<&Expr> = exprs
+            .iter()
+            .filter(|expr| wanted.contains(&expr.output_name()))
+            .collect();
+        let mut needed = BTreeSet::new();
+        for expr in &kept {
+            expr.collect_columns(&mut needed);
+        }
+        let schema = self.step(input, &needed)?;
+        if kept.is_empty() {
+            return Ok(schema); // only the number of rows is wanted, and that is the input's
+        }
+        let mut typed = Vec::with_capacity(kept.len());
+        let mut fields = Vec::with_capacity(kept.len());
+        for expr in kept {
+            let resolved = resolve(expr, &schema).map_err(|error| error.context("project"))?;
+            fields.push(output_field(expr.output_name(), &resolved, &schema));
+            typed.push(resolved);
+        }
+        let output = Arc::new(Schema::new(fields));
+        self.add_project(&schema, typed, &output);
+        Ok(output)
+    }
+
+    /// A projection, unless it changes nothing.
+    fn add_project(&mut self, input: &SchemaRef, exprs: Vec<TypedExpr>, output: &SchemaRef) {
+        if input == output && exprs_are_columns(&exprs).is_some_and(|c| c.iter().copied().eq(0..c.len()))
+        {
+            return;
+        }
+        let spec = ProjectSpec {
+            input: Arc::clone(input),
+            output: Arc::clone(output),
+            exprs,
+            semantics: self.semantics,
+        };
+        self.transform(input, OperatorSpec::Project(spec), output);
+    }
+
+    fn aggregate(
+        &mut self,
+        input: &LogicalPlan,
+        group_keys: &[Expr],
+        aggregates: &[Expr],
+        wanted: &BTreeSet<String>,
+    ) -> Result<SchemaRef> {
+        let aggregates: Vec<&Expr> = aggregates
+            .iter()
+            .filter(|expr| wanted.contains(&expr.output_name()))
+            .collect();
+        let mut found: Vec<(AggregateFunction, Option<Expr>)> = Vec::new();
+        let outer: Vec<Expr> = aggregates
+            .iter()
+            .map(|expr| extract_aggregates(expr, &mut found))
+            .collect();
+        let mut needed = BTreeSet::new();
+        for expr in group_keys
+            .iter()
+            .chain(found.iter().filter_map(|(_, operand)| operand.as_ref()))
+        {
+            expr.collect_columns(&mut needed);
+        }
+        let schema = self.step(input, &needed)?;
+        let (operands, fold) = self
+            .group_by(&schema, group_keys, &found)
+            .map_err(|error| error.context("aggregate"))?;
+        if let Some((exprs, output)) = operands {
+            self.add_project(&schema, exprs, &output);
+        }
+        self.add_fold(fold, group_keys, &aggregates, &outer, wanted)
+            .map_err(|error| error.context("aggregate"))
+    }
+
+    /// The group-by, and the projection that it needs below it: none if all its keys and operands
+    /// are columns already.
+    #[expect(clippy::type_complexity, reason = "a pair of a private function")]
+    fn group_by(
+        &self,
+        schema: &SchemaRef,
+        group_keys: &[Expr],
+        found: &[(AggregateFunction, Option<Expr>)],
+    ) -> Result<(Option<(Vec<TypedExpr>, SchemaRef)>, GroupBySpec)> {
+        let mut operands = Vec::new();
+        let mut place_of = |typed: TypedExpr| {
+            let known = operands.iter().position(|have| *have == typed);
+            known.unwrap_or_else(|| {
+                operands.push(typed);
+                operands.len() - 1
+            })
+        };
+        let mut keys = Vec::with_capacity(group_keys.len());
+        let mut fields = Vec::new();
+        for key in group_keys {
+            let typed = resolve(key, schema)?;
+            fields.push(output_field(key.output_name(), &typed, schema));
+            keys.push(place_of(typed));
+        }
+        let mut specs = Vec::with_capacity(found.len());
+        for (index, (function, operand)) in found.iter().enumerate() {
+            let operand = operand.as_ref().map(|expr| resolve(expr, schema));
+            let operand = operand.transpose()?;
+            let data_type = aggregate_type(*function, operand.as_ref().map(|o| &o.data_type))?;
+            fields.push(Field::new(aggregate_name(index), data_type, true));
+            specs.push(AggregateSpec {
+                function: *function,
+                input: operand.map(&mut place_of),
+            });
+        }
+        let mut spec = GroupBySpec {
+            input: Arc::clone(schema),
+            output: Arc::new(Schema::new(fields)),
+            group_keys: keys,
+            aggregates: specs,
+            semantics: self.semantics,
+        };
+        if let Some(columns) = exprs_are_columns(&operands) {
+            for key in &mut spec.group_keys {
+                *key = columns[*key];
+            }
+            for aggregate in &mut spec.aggregates {
+                aggregate.input = aggregate.input.map(|operand| columns[operand]);
+            }
+            return Ok((None, spec));
+        }
+        let fields = operands.iter().enumerate().map(|(index, typed)| {
+            output_field(format!("__operand_{index}"), typed, schema)
+        });
+        spec.input = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let input = Arc::clone(&spec.input);
+        Ok((Some((operands, input)), spec))
+    }
+
+    /// Ends the pipeline with the group-by; expressions over its aggregates start the next one.
+    fn add_fold(
+        &mut self,
+        mut fold: GroupBySpec,
+        group_keys: &[Expr],
+        aggregates: &[&Expr],
+        outer: &[Expr],
+        wanted: &BTreeSet<String>,
+    ) -> Result<SchemaRef> {
+        let keys = group_keys.len();
+        let inner = Schema::new(fold.output.fields()[keys..].to_vec());
+        let mut exprs = Vec::new();
+        let mut fields = Vec::new();
+        for (index, key) in group_keys.iter().enumerate() {
+            if wanted.contains(&key.output_name()) {
+                let field = fold.output.field(index).clone();
+                exprs.push(TypedExpr::column(index, field.data_type().clone()));
+                fields.push(field);
+            }
+        }
+        for (expr, outer) in aggregates.iter().zip(outer) {
+            let mut typed = resolve(outer, &inner)?;
+            shift_columns(&mut typed, keys);
+            fields.push(Field::new(expr.output_name(), typed.data_type.clone(), true));
+            exprs.push(typed);
+        }
+        if exprs.is_empty() {
+            // Only the number of groups is wanted: any column carries it.
+            let carrier = columns_of(&fold.output, &BTreeSet::new())?;
+            for index in carrier {
+                let field = fold.output.field(index).clone();
+                exprs.push(TypedExpr::column(index, field.data_type().clone()));
+                fields.push(field);
+            }
+        }
+        let output = Arc::new(Schema::new(fields));
+        let count = fold.output.fields().len();
+        if exprs_are_columns(&exprs).is_some_and(|columns| columns.into_iter().eq(0..count)) {
+            fold.output = Arc::clone(&output); // only the names differ
+        }
+        let folded = Arc::clone(&fold.output);
+        let input = Arc::clone(&fold.input);
+        let pipeline = self.open_above_limit(&input);
+        pipeline.fold = Some(OperatorSpec::GroupBy(fold));
+        pipeline.output = Arc::clone(&folded);
+        self.add_project(&folded, exprs, &output);
+        Ok(output)
+    }
+}
+
+/// Indices of the wanted columns, in the schema's order; at least one, so that rows are counted.
+fn columns_of(schema: &Schema, wanted: &BTreeSet<String>) -> Result<Vec<usize>> {
+    let fields = schema.fields();
+    let columns: Vec<usize> = (0..fields.len())
+        .filter(|&index| wanted.contains(fields[index].name()))
+        .collect();
+    if !columns.is_empty() {
+        return Ok(columns);
+    }
+    let width = |index: &usize| {
+        let data_type = fields[*index].data_type();
+        match PhysicalType::of(data_type) {
+            Some(physical) => physical.bits(),
+            None if data_type.is_nested() => u64::MAX,
+            None => u64::MAX - 1,
+        }
+    };
+    match (0..fields.len()).min_by_key(width) {
+        Some(narrowest) => Ok(vec![narrowest]),
+        None => Err(Error::invalid("scan", "the files have no columns", "")),
+    }
+}
+
+fn projected(schema: &Schema, columns: &[usize]) -> SchemaRef {
+    let fields = columns.iter().map(|&index| schema.field(index).clone());
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// The field of an expression: a column keeps whether it may be null.
+fn output_field(name: String, typed: &TypedExpr, input: &Schema) -> Field {
+    let nullable = match typed.kind {
+        TypedKind::Column(index) => input.field(index).is_nullable(),
+        _ => true,
+    };
+    Field::new(name, typed.data_type.clone(), nullable)
+}
+
+/// The columns that the expressions are, if they are nothing else.
+fn exprs_are_columns(exprs: &[TypedExpr]) -> Option<Vec<usize>> {
+    exprs
+        .iter()
+        .map(|expr| match expr.kind {
+            TypedKind::Column(index) => Some(index),
+            _ => None,
+        })
+        .collect()
+}
+
+/// A predicate of type Boolean: a bare null is a Boolean null.
+fn truth(predicate: TypedExpr) -> Result<TypedExpr> {
+    match (&predicate.kind, &predicate.data_type) {
+        (TypedKind::Literal(literal), DataType::Null) => {
+            literal_array(literal, &DataType::Boolean)?;
+            Ok(TypedExpr {
+                data_type: DataType::Boolean,
+                kind: predicate.kind,
+            })
+        }
+        (_, DataType::Boolean) => Ok(predicate),
+        _ => Ok(TypedExpr {
+            data_type: DataType::Boolean,
+            kind: TypedKind::Cast {
+                expr: Box::new(predicate),
+                strict: true,
+            },
+        }),
+    }
+}
+
+/// Adds `by` to every column index of an expression.
+fn shift_columns(expr: &mut TypedExpr, by: usize) {
+    let mut shift = |expr: &mut TypedExpr| shift_columns(expr, by);
+    match &mut expr.kind {
+        TypedKind::Column(index) => *index += by,
+        TypedKind::Literal(_) => {}
+        TypedKind::Arithmetic { left, right, .. }
+        | TypedKind::Compare { left, right, .. }
+        | TypedKind::And(left, right)
+        | TypedKind::Or(left, right) => {
+            shift(left);
+            shift(right);
+        }
+        TypedKind::Not(operand)
+        | TypedKind::Negate(operand)
+        | TypedKind::IsNull(operand)
+        | TypedKind::IsNotNull(operand)
+        | TypedKind::Cast { expr: operand, .. } => shift(operand),
+        TypedKind::Case {
+            branches,
+            otherwise,
+        } => {
+            for (condition, value) in branches {
+                shift(condition);
+                shift(value);
+            }
+            if let Some(otherwise) = otherwise {
+                shift(otherwise);
+            }
+        }
+        TypedKind::Coalesce(operands) => operands.iter_mut().for_each(shift),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,381 @@
+//! The rows of a partition, decoded on the host.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{Cursor, Read, Seek, SeekFrom};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::compute::concat_batches;
+use bytes::Bytes;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::errors::ParquetError;
+use parquet::file::reader::{ChunkReader, Length};
+
+use super::footer::guard;
+use super::partition::{RowGroup, Shape};
+use crate::error::{Error, ErrorKind, Result};
+use crate::memory::{MemoryManager, Reservation, Tier};
+use crate::metrics::{Metrics, names};
+
+/// Bytes of one decoded batch, as the footer lets us estimate: below what 32-bit string offsets
+/// reach.
+const BATCH_BYTES_MAX: u64 = 1 << 30;
+
+/// Pause between two attempts to reserve memory.
+const RESERVE_PAUSE: Duration = Duration::from_millis(1);
+
+/// How a partition is read.
+#[derive(Debug, Clone)]
+pub struct ReadOptions {
+    /// Most rows of a batch.
+    pub batch_rows: u64,
+    /// Who counts the bytes of column chunks while they are decoded.
+    pub memory: Arc<MemoryManager>,
+    /// How long to wait for these bytes.
+    pub reserve_timeout: Duration,
+    /// The query's counters.
+    pub metrics: Arc<Metrics>,
+}
+
+impl ReadOptions {
+    /// Batches of this many rows, with no limit of memory and counters of their own.
+    pub fn detached(batch_rows: u64) -> Self {
+        ReadOptions {
+            batch_rows,
+            memory: MemoryManager::new(crate::memory::MemoryLimits::UNLIMITED),
+            reserve_timeout: Duration::ZERO,
+            metrics: Arc::default(),
+        }
+    }
+}
+
+/// Gives the rows of a partition in order, in batches of at most so many rows. Row groups smaller
+/// than a batch are fused. After an error it ends.
+pub struct PartitionReader {
+    shape: Arc<Shape>,
+    options: ReadOptions,
+    coming: VecDeque<RowGroup>,
+    open: Option<OpenRowGroup>,
+    /// Batches that wait for more, together smaller than a batch may be.
+    waiting: Vec<RecordBatch>,
+    waiting_rows: u64,
+    file: Option<(usize, File)>,
+}
+
+struct OpenRowGroup {
+    reader: ParquetRecordBatchReader,
+    row_group: RowGroup,
+    /// Column of the decoded batch for each column of the schema.
+    order: Vec<usize>,
+    rows_read: u64,
+    _chunks: Reservation,
+}
+
+impl Iterator for PartitionReader {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Result<RecordBatch>> {
+        let started = Instant::now();
+        let batch = self.advance();
+        let metrics = &self.options.metrics;
+        metrics.add_duration(names::DECODE_NANOSECONDS, started.elapsed());
+        match batch {
+            Ok(Some(batch)) => {
+                metrics.add(names::SCAN_ROWS, batch.num_rows() as u64);
+                Some(Ok(batch))
+            }
+            Ok(None) => None,
+            Err(error) => {
+                self.coming.clear();
+                self.open = None;
+                self.waiting.clear();
+                self.waiting_rows = 0;
+                Some(Err(error))
+            }
+        }
+    }
+}
+
+impl PartitionReader {
+    pub(super) fn new(shape: Arc<Shape>, row_groups: Vec<RowGroup>, options: ReadOptions) -> Self {
+        PartitionReader {
+            shape,
+            options,
+            coming: row_groups.into(),
+            open: None,
+            waiting: Vec::new(),
+            waiting_rows: 0,
+            file: None,
+        }
+    }
+
+    fn advance(&mut self) -> Result<Option<RecordBatch>> {
+        loop {
+            let Some(batch) = self.decode()? else {
+                return self.flush();
+            };
+            let rows = batch.num_rows() as u64;
+            let full = self.waiting_rows + rows > self.options.batch_rows;
+            let fused = if full { self.flush()? } else { None };
+            self.waiting.push(batch);
+            self.waiting_rows += rows;
+            if fused.is_some() {
+                return Ok(fused);
+            }
+            if self.waiting_rows >= self.options.batch_rows {
+                return self.flush();
+            }
+        }
+    }
+
+    /// What waits, as one batch.
+    fn flush(&mut self) -> Result<Option<RecordBatch>> {
+        let waiting = std::mem::take(&mut self.waiting);
+        self.waiting_rows = 0;
+        if waiting.len() <= 1 {
+            return Ok(waiting.into_iter().next());
+        }
+        let fused = concat_batches(&self.shape.schema, &waiting);
+        fused.map(Some).map_err(|cause| {
+            let remedy = "lower `max_rows_per_partition`";
+            Error::invalid("scan", format!("cannot fuse row groups: {cause}"), remedy)
+        })
+    }
+
+    /// The next batch of the next row group.
+    fn decode(&mut self) -> Result<Option<RecordBatch>> {
+        loop {
+            let mut open = match self.open.take() {
+                Some(open) => open,
+                None => match self.coming.pop_front() {
+                    Some(row_group) => self.open(row_group)?,
+                    None => return Ok(None),
+                },
+            };
+            let row_group = open.row_group;
+            let path = self.shape.file(row_group.file)?.path();
+            let place = format!("row group {}", row_group.row_group);
+            let decoded = guard(path, place.as_str(), || {
+                open.reader.next().transpose().map_err(ParquetError::from)
+            })?;
+            let Some(decoded) = decoded else {
+                if open.rows_read != row_group.rows {
+                    let (have, says) = (open.rows_read, row_group.rows);
+                    let cause = format!("has {have} rows, its footer says {says}");
+                    return Err(Error::corrupt(path, place, cause));
+                }
+                continue;
+            };
+            open.rows_read += decoded.num_rows() as u64;
+            let batch = ordered(&self.shape, &open.order, &decoded)
+                .map_err(|cause| Error::corrupt(path, place, cause))?;
+            self.open = Some(open);
+            return Ok(Some(batch));
+        }
+    }
+
+    fn open(&mut self, row_group: RowGroup) -> Result<OpenRowGroup> {
+        let shape = Arc::clone(&self.shape);
+        let opened = shape.file(row_group.file)?;
+        let place = format!("row group {}", row_group.row_group);
+        let ranges = self.ranges(row_group)?;
+        let bytes = ranges.iter().fold(0, |sum, (_, length)| sum + length);
+        let reservation = self.reserve(bytes)?;
+        let chunks = self.fetch(row_group.file, &ranges)?;
+        self.options.metrics.add(names::SCAN_BYTES, bytes);
+
+        let columns = shape.file_columns(row_group.file);
+        let mut in_file_order = columns.clone();
+        in_file_order.sort_unstable();
+        let place_of = |column: &usize| in_file_order.binary_search(column).unwrap_or(0);
+        let order = columns.iter().map(place_of).collect();
+        let rows = self.batch_rows(row_group);
+        let mask = shape.mask(row_group.file)?;
+        let reader = guard(opened.path(), place, || {
+            ParquetRecordBatchReaderBuilder::new_with_metadata(chunks, opened.footer().clone())
+                .with_projection(mask)
+                .with_row_groups(vec![row_group.row_group])
+                .with_batch_size(rows)
+                .build()
+        })?;
+        Ok(OpenRowGroup {
+            reader,
+            row_group,
+            order,
+            rows_read: 0,
+            _chunks: reservation,
+        })
+    }
+
+    fn batch_rows(&self, row_group: RowGroup) -> usize {
+        let row_bytes = (row_group.bytes / row_group.rows.max(1)).max(1);
+        let rows = self.options.batch_rows;
+        let rows = rows
+            .min((BATCH_BYTES_MAX / row_bytes).max(1))
+            .min(row_group.rows);
+        usize::try_from(rows.max(1)).unwrap_or(usize::MAX)
+    }
+
+    /// Where the column chunks of a row group lie: start and length, within the file.
+    fn ranges(&self, row_group: RowGroup) -> Result<Vec<(u64, u64)>> {
+        let file = self.shape.file(row_group.file)?;
+        let footer = file.row_group(row_group.row_group);
+        let mut ranges = Vec::new();
+        let mut sum = 0u64;
+        for leaf in self.shape.leaves(row_group.file)? {
+            let chunk = footer.column(leaf);
+            let start = chunk
+                .dictionary_page_offset()
+                .unwrap_or_else(|| chunk.data_page_offset());
+            let length = chunk.compressed_size();
+            let range = u64::try_from(start).ok().zip(u64::try_from(length).ok());
+            let inside = |(start, length): &(u64, u64)| {
+                start
+                    .checked_add(*length)
+                    .is_some_and(|end| end <= file.bytes())
+            };
+            let Some((start, length)) = range.filter(inside) else {
+                return Err(Error::corrupt(
+                    file.path(),
+                    format!(
+                        "row group {}, column `{}`",
+                        row_group.row_group,
+                        chunk.column_path().string()
+                    ),
+                    format!(
+                        "its {length} bytes from {start} on lie outside of the file, \
+                         which has {} bytes",
+                        file.bytes()
+                    ),
+                ));
+            };
+            sum = sum.saturating_add(length);
+            ranges.push((start, length));
+        }
+        if sum > file.bytes() {
+            return Err(Error::corrupt(
+                file.path(),
+                format!("row group {}", row_group.row_group),
+                format!("its column chunks of {sum} bytes overlap"),
+            ));
+        }
+        Ok(ranges)
+    }
+
+    fn reserve(&self, bytes: u64) -> Result<Reservation> {
+        let started = Instant::now();
+        loop {
+            match self.options.memory.reserve(Tier::Host, bytes) {
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::Reservation { .. })
+                        && started.elapsed() < self.options.reserve_timeout =>
+                {
+                    std::thread::sleep(RESERVE_PAUSE);
+                }
+                other => return other.map_err(|error| error.context("scan")),
+            }
+        }
+    }
+
+    fn fetch(&mut self, file: usize, ranges: &[(u64, u64)]) -> Result<ColumnChunks> {
+        let opened = Arc::clone(self.shape.file(file)?);
+        let path = opened.path();
+        if self.file.as_ref().is_none_or(|(open, _)| *open != file) {
+            let handle = File::open(path).map_err(|cause| Error::io(path, "open", &cause))?;
+            self.file = Some((file, handle));
+        }
+        let mut chunks = Vec::with_capacity(ranges.len());
+        if let Some((_, handle)) = &mut self.file {
+            for (start, length) in ranges {
+                let bytes = fetch_range(handle, path, *start, *length)?;
+                chunks.push((*start, bytes));
+            }
+        }
+        chunks.sort_by_key(|(start, _)| *start);
+        Ok(ColumnChunks {
+            chunks,
+            file_bytes: opened.bytes(),
+        })
+    }
+}
+
+fn fetch_range(file: &mut File, path: &Path, start: u64, length: u64) -> Result<Bytes> {
+    let refused = |cause: std::io::Error| {
+        if cause.kind() == std::io::ErrorKind::UnexpectedEof {
+            Error::corrupt(path, "", "became shorter while it was read")
+        } else {
+            Error::io(path, "read", &cause)
+        }
+    };
+    let length = usize::try_from(length)
+        .map_err(|_| Error::corrupt(path, "", "a column chunk is larger than memory"))?;
+    let mut bytes = vec![0; length];
+    file.seek(SeekFrom::Start(start)).map_err(refused)?;
+    file.read_exact(&mut bytes).map_err(refused)?;
+    Ok(bytes.into())
+}
+
+/// The columns in the schema's order and with the schema's fields.
+fn ordered(
+    shape: &Shape,
+    order: &[usize],
+    decoded: &RecordBatch,
+) -> std::result::Result<RecordBatch, arrow::error::ArrowError> {
+    let columns = decoded.columns();
+    let columns = order
+        .iter()
+        .filter_map(|&place| columns.get(place).cloned());
+    let options = RecordBatchOptions::new().with_row_count(Some(decoded.num_rows()));
+    RecordBatch::try_new_with_options(Arc::clone(&shape.schema), columns.collect(), &options)
+}
+
+/// The column chunks of one row group, at their offsets in the file.
+struct ColumnChunks {
+    /// Start and bytes, sorted by start.
+    chunks: Vec<(u64, Bytes)>,
+    file_bytes: u64,
+}
+
+impl ColumnChunks {
+    /// The fetched bytes from `start` to the end of their chunk.
+    fn from(&self, start: u64) -> parquet::errors::Result<Bytes> {
+        let after = self.chunks.partition_point(|(chunk, _)| *chunk <= start);
+        let found = after.checked_sub(1).and_then(|index| {
+            let (chunk, bytes) = self.chunks.get(index)?;
+            let skipped = usize::try_from(start - chunk).ok()?;
+            (skipped <= bytes.len()).then(|| bytes.slice(skipped..))
+        });
+        found.ok_or_else(|| {
+            ParquetError::EOF(format!(
+                "a page at {start} lies outside of its column chunk"
+            ))
+        })
+    }
+}
+
+impl Length for ColumnChunks {
+    fn len(&self) -> u64 {
+        self.file_bytes
+    }
+}
+
+impl ChunkReader for ColumnChunks {
+    type T = Cursor<Bytes>;
+
+    fn get_read(&self, start: u64) -> parquet::errors::Result<Cursor<Bytes>> {
+        Ok(Cursor::new(self.from(start)?))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
+        let bytes = self.from(start)?;
+        if length > bytes.len() {
+            return Err(ParquetError::EOF(format!(
+                "a page of {length} bytes at {start} ends outside of its column chunk"
+            )));
+        }
+        Ok(bytes.slice(..length))
+    }
+}

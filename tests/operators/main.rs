@@ -1,0 +1,61 @@
+//! Every operator on every backend against the CPU backend, and the CPU backend against a naive
+//! oracle: named edge cases first, then properties over random tables and expressions.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod filter;
+mod gather;
+mod group_by;
+mod project;
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use pelton::types::{DivisionByZero, EmptySum, Field, Overflow, Schema, Semantics};
+
+use support::values::Value;
+
+/// Wraps, null for division by zero, null for the sum of nothing.
+const LENIENT: Semantics = Semantics {
+    overflow: Overflow::Wrap,
+    division_by_zero: DivisionByZero::Null,
+    empty_sum: EmptySum::Null,
+};
+
+/// Errors wherever there may be errors.
+const STRICT: Semantics = Semantics {
+    overflow: Overflow::Error,
+    division_by_zero: DivisionByZero::Error,
+    empty_sum: EmptySum::Null,
+};
+
+/// Rows up to which the naive oracle is asked.
+const ORACLE_ROWS_MAX: usize = 1100;
+
+/// A batch of named columns, all nullable.
+fn batch_of(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
+    let fields = columns
+        .iter()
+        .map(|(name, column)| Field::new(*name, column.data_type().clone(), true));
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let columns = columns.into_iter().map(|(_, column)| column).collect();
+    RecordBatch::try_new(schema, columns).expect("columns of equal length")
+}
+
+fn integers<const N: usize>(values: [i128; N]) -> Vec<Value> {
+    values.into_iter().map(Value::Integer).collect()
+}
+
+/// Columns of expected values as rows.
+fn rows_of(columns: Vec<Vec<Value>>) -> Vec<Vec<Value>> {
+    let rows = columns.first().map_or(0, Vec::len);
+    let row = |row: usize| columns.iter().map(|column| column[row].clone()).collect();
+    (0..rows).map(row).collect()
+}

@@ -1,0 +1,213 @@
+//! The backends under test, and how an operator is run on one from host batch to host batch.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use pelton::backend::Backend;
+use pelton::backend::cpu::CpuBackend;
+use pelton::error::{Error, ErrorKind, Result};
+use pelton::memory::Batch;
+use pelton::metrics::Metrics;
+use pelton::operators::{Context, Fold, Operator, OperatorSpec, Transform};
+
+use super::random::Random;
+use super::values::{Rows, rows};
+
+/// Every backend under test; the first is the CPU's, which defines what is right.
+pub fn backends() -> Vec<Arc<dyn Backend>> {
+    vec![Arc::new(CpuBackend::new())]
+}
+
+/// Why a backend other than the CPU's may answer `Unsupported` for a specification; none: it may
+/// not. Only specifications that mention strings may stand here.
+pub fn unsupported_allowed(_spec: &OperatorSpec) -> Option<&'static str> {
+    None
+}
+
+/// Which state each batch is folded into, and in which order the states are merged.
+#[derive(Debug, Clone)]
+pub struct FoldPlan {
+    /// Number of states; at least one.
+    pub states: usize,
+    /// The state of each batch.
+    pub state_of_batch: Vec<usize>,
+    /// The states, each once: each is merged into the first.
+    pub merge_order: Vec<usize>,
+}
+
+impl FoldPlan {
+    /// One state for all batches.
+    pub fn single(batches: usize) -> FoldPlan {
+        FoldPlan {
+            states: 1,
+            state_of_batch: vec![0; batches],
+            merge_order: vec![0],
+        }
+    }
+
+    /// Up to four states, some perhaps without a batch.
+    pub fn random(random: &mut Random, batches: usize) -> FoldPlan {
+        let states = 1 + random.below(4);
+        let mut merge_order: Vec<usize> = (0..states).collect();
+        random.shuffle(&mut merge_order);
+        FoldPlan {
+            states,
+            state_of_batch: (0..batches).map(|_| random.below(states)).collect(),
+            merge_order,
+        }
+    }
+}
+
+/// Runs a transform over host batches, on a stream of its own.
+pub fn run_transform(
+    backend: &dyn Backend,
+    spec: &OperatorSpec,
+    built: Option<&RecordBatch>,
+    batches: &[RecordBatch],
+) -> Result<Vec<RecordBatch>> {
+    let Operator::Transform(operator) = backend.instantiate(spec)? else {
+        return Err(Error::invalid(spec.name(), "is not a transform", ""));
+    };
+    on_stream(backend, |context| {
+        let built = built.cloned().map(|built| backend.upload(context, built));
+        let built: Option<Batch> = built.transpose()?;
+        let mut out = Vec::new();
+        for batch in batches {
+            let batch = backend.upload(context, batch.clone())?;
+            if let Some(batch) = Transform::next(&*operator, context, built.as_ref(), batch)? {
+                out.push(backend.download(context, batch)?);
+            }
+        }
+        Ok(out)
+    })
+}
+
+/// Runs a fold over host batches, on a stream of its own.
+pub fn run_fold(
+    backend: &dyn Backend,
+    spec: &OperatorSpec,
+    batches: &[RecordBatch],
+    how: &FoldPlan,
+) -> Result<Vec<RecordBatch>> {
+    let Operator::Fold(operator) = backend.instantiate(spec)? else {
+        return Err(Error::invalid(spec.name(), "is not a fold", ""));
+    };
+    on_stream(backend, |context| {
+        let states = (0..how.states).map(|_| operator.init(context).map(Some));
+        let mut states = states.collect::<Result<Vec<_>>>()?;
+        for (batch, &state) in batches.iter().zip(&how.state_of_batch) {
+            let batch = backend.upload(context, batch.clone())?;
+            let state = states[state].as_mut().expect("not yet merged");
+            Fold::next(&*operator, context, state, batch)?;
+        }
+        let mut merged = None;
+        for &state in &how.merge_order {
+            let state = states[state].take().expect("merged once");
+            match &mut merged {
+                None => merged = Some(state),
+                Some(merged) => operator.merge(context, merged, state)?,
+            }
+        }
+        let merged = merged.expect("at least one state");
+        let out = operator.finish(context, merged)?.into_iter();
+        out.map(|batch| backend.download(context, batch)).collect()
+    })
+}
+
+fn on_stream<T>(backend: &dyn Backend, work: impl FnOnce(&Context) -> Result<T>) -> Result<T> {
+    let context = Context {
+        stream: backend.stream_create()?,
+        metrics: Arc::new(Metrics::default()),
+    };
+    let out = work(&context);
+    let finished = backend.synchronize(context.stream);
+    backend.stream_destroy(context.stream);
+    let out = out?;
+    finished?;
+    Ok(out)
+}
+
+/// What became of a run: rows, or the class of its error.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    Rows(Rows),
+    /// An arithmetic error, whether the host or a kernel found it.
+    Arithmetic,
+    /// The caller's mistake.
+    InvalidInput,
+}
+
+impl Outcome {
+    /// The outcome of a run, checked against the schema that the specification promises.
+    ///
+    /// # Panics
+    /// For an error that no contract has, and for batches of another schema.
+    pub fn of(place: &str, spec: &OperatorSpec, ran: Result<Vec<RecordBatch>>) -> Outcome {
+        match ran {
+            Ok(batches) => {
+                let promised = match spec {
+                    OperatorSpec::Filter(spec) => spec.output(),
+                    OperatorSpec::Project(spec) => spec.output.clone(),
+                    OperatorSpec::Gather(spec) => spec.built.clone(),
+                    OperatorSpec::GroupBy(spec) => spec.output.clone(),
+                };
+                for batch in &batches {
+                    assert_eq!(batch.schema(), promised, "{place}: the schema of {spec:?}");
+                }
+                Outcome::Rows(rows(&batches))
+            }
+            Err(error) => match error.kind() {
+                ErrorKind::Arithmetic { .. } | ErrorKind::Kernel { .. } => Outcome::Arithmetic,
+                ErrorKind::InvalidInput { .. } => Outcome::InvalidInput,
+                _ => panic!("{place}: {error}"),
+            },
+        }
+    }
+}
+
+/// Runs every backend and compares it with `expected`: equal errors, or rows that `equal` accepts.
+///
+/// # Panics
+/// If a backend differs, or does not support what it must.
+pub fn compare_backends(
+    spec: &OperatorSpec,
+    expected: &Outcome,
+    run: impl Fn(&dyn Backend) -> Result<Vec<RecordBatch>>,
+    equal: impl Fn(&Rows, &Rows) -> Result<(), String>,
+) {
+    for (index, backend) in backends().iter().enumerate() {
+        let ran = run(&**backend);
+        if let Err(error) = &ran
+            && let ErrorKind::Unsupported { .. } = error.kind()
+            && index > 0
+            && unsupported_allowed(spec).is_some()
+        {
+            continue;
+        }
+        let got = Outcome::of(backend.name(), spec, ran);
+        if let Err(difference) = same_outcome(expected, &got, &equal) {
+            panic!("{} differs from cpu: {difference}", backend.name());
+        }
+    }
+}
+
+/// Compares two outcomes.
+pub fn same_outcome(
+    expected: &Outcome,
+    got: &Outcome,
+    equal: impl Fn(&Rows, &Rows) -> Result<(), String>,
+) -> Result<(), String> {
+    match (expected, got) {
+        (Outcome::Rows(expected), Outcome::Rows(got)) => equal(expected, got),
+        (expected, got) if expected == got => Ok(()),
+        (expected, got) => Err(format!("{} expected, {} got", brief(expected), brief(got))),
+    }
+}
+
+fn brief(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Rows(rows) => format!("{} rows", rows.len()),
+        Outcome::Arithmetic => "an arithmetic error".to_string(),
+        Outcome::InvalidInput => "invalid input".to_string(),
+    }
+}

@@ -1,0 +1,466 @@
+//! A second opinion on the CPU backend: expressions and groups, one row and one plain Rust value
+//! at a time, written from the contracts and without any Arrow kernel.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow::array::RecordBatch;
+use half::f16;
+use pelton::expr::{AggregateFunction, BinaryOp, TypedExpr, TypedKind, literal_array};
+use pelton::operators::{FilterSpec, GroupBySpec, ProjectSpec};
+use pelton::types::{
+    DataType, DivisionByZero, EmptySum, Overflow, Semantics, TimeUnit, decimal_parts, is_string,
+};
+
+use super::values::{Rows, Value, cell};
+
+/// Why the oracle has no value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// The contract says that this is an error.
+    Arithmetic,
+    /// The oracle does not know: Arrow's own rules (casts of strings).
+    Unknown,
+}
+
+type Answer<T = Value> = Result<T, Stop>;
+
+/// What `project` must give.
+pub fn project(spec: &ProjectSpec, batch: &RecordBatch) -> Answer<Rows> {
+    let mut rows = Vec::new();
+    for row in 0..batch.num_rows() {
+        let at = At::new(batch, row, spec.semantics);
+        let cells = spec.exprs.iter().map(|expr| at.evaluate(expr));
+        rows.push(cells.collect::<Answer<Vec<Value>>>()?);
+    }
+    Ok(rows)
+}
+
+/// What `filter` must give.
+pub fn filter(spec: &FilterSpec, batch: &RecordBatch) -> Answer<Rows> {
+    let mut rows = Vec::new();
+    for row in 0..batch.num_rows() {
+        if At::new(batch, row, spec.semantics).evaluate(&spec.predicate)? == Value::Boolean(true) {
+            let columns = spec.projection.iter().map(|&index| batch.column(index));
+            rows.push(columns.map(|column| cell(column.as_ref(), row)).collect());
+        }
+    }
+    Ok(rows)
+}
+
+/// What `group_by` must give, in some order.
+pub fn group_by(spec: &GroupBySpec, batch: &RecordBatch) -> Answer<Rows> {
+    let mut groups: BTreeMap<String, (Vec<Value>, Vec<usize>)> = BTreeMap::new();
+    if spec.group_keys.is_empty() {
+        groups.insert(String::new(), Default::default());
+    }
+    for row in 0..batch.num_rows() {
+        let keys = spec.group_keys.iter().map(|&index| batch.column(index));
+        let key: Vec<Value> = keys
+            .map(|column| cell(column.as_ref(), row).canonical())
+            .collect();
+        let text: Vec<String> = key.iter().map(Value::to_string).collect();
+        let group = groups.entry(text.join("|")).or_default();
+        group.0 = key;
+        group.1.push(row);
+    }
+    let mut rows = Vec::new();
+    for (key, members) in groups.into_values() {
+        let mut out = key;
+        for aggregate in &spec.aggregates {
+            let Some(index) = aggregate.input else {
+                out.push(Value::Integer(members.len() as i128));
+                continue;
+            };
+            let column = batch.column(index);
+            let values = members.iter().map(|&row| cell(column.as_ref(), row));
+            let values: Vec<Value> = values.filter(|value| !value.is_null()).collect();
+            let data_type = spec.input.field(index).data_type();
+            out.push(self::aggregate(
+                aggregate.function,
+                values,
+                data_type,
+                spec.semantics,
+            )?);
+        }
+        rows.push(out);
+    }
+    Ok(rows)
+}
+
+fn aggregate(
+    function: AggregateFunction,
+    values: Vec<Value>,
+    data_type: &DataType,
+    semantics: Semantics,
+) -> Answer {
+    let count = values.len();
+    Ok(match function {
+        AggregateFunction::Count => Value::Integer(count as i128),
+        AggregateFunction::CountDistinct => {
+            let texts = values
+                .into_iter()
+                .map(|value| value.canonical().to_string());
+            Value::Integer(texts.collect::<BTreeSet<_>>().len() as i128)
+        }
+        AggregateFunction::Min => {
+            let least = values.into_iter().min_by(Value::compare);
+            least.map_or(Value::Null, Value::canonical)
+        }
+        AggregateFunction::Max => {
+            let greatest = values.into_iter().max_by(Value::compare);
+            greatest.map_or(Value::Null, Value::canonical)
+        }
+        AggregateFunction::Mean if count == 0 => Value::Null,
+        AggregateFunction::Mean => {
+            let sum = match total(&values) {
+                Value::Integer(sum) => integer_to_float(sum, scale_of(data_type)),
+                Value::Float(sum) => sum,
+                _ => 0.0,
+            };
+            Value::Float(sum / count as f64)
+        }
+        AggregateFunction::Sum if count == 0 && semantics.empty_sum == EmptySum::Null => {
+            Value::Null
+        }
+        AggregateFunction::Sum if data_type.is_floating() => match total(&values) {
+            Value::Float(sum) => Value::Float(sum),
+            _ => Value::Float(0.0),
+        },
+        AggregateFunction::Sum => {
+            let Value::Integer(sum) = total(&values) else {
+                return Ok(Value::Integer(0));
+            };
+            let wrapped = if decimal_parts(data_type).is_some() {
+                (sum.unsigned_abs() < 10u128.pow(38)).then_some(sum)
+            } else if data_type.is_unsigned_integer() {
+                Some(i128::from(sum as u64))
+            } else {
+                Some(i128::from(sum as i64))
+            };
+            match wrapped {
+                Some(same) if same == sum => Value::Integer(sum),
+                _ if semantics.overflow == Overflow::Error => return Err(Stop::Arithmetic),
+                Some(wrapped) => Value::Integer(wrapped),
+                None => Value::Null,
+            }
+        }
+    })
+}
+
+fn total(values: &[Value]) -> Value {
+    let mut sum = Value::Null;
+    for value in values {
+        sum = match (sum, value) {
+            (Value::Null, first) => first.clone(),
+            (Value::Integer(sum), Value::Integer(value)) => {
+                Value::Integer(sum.wrapping_add(*value))
+            }
+            (Value::Float(sum), Value::Float(value)) => Value::Float(sum + value),
+            (_, other) => unreachable!("a sum of {other}"),
+        };
+    }
+    sum
+}
+
+fn scale_of(data_type: &DataType) -> i32 {
+    decimal_parts(data_type).map_or(0, |(_, scale)| scale.into())
+}
+
+fn integer_to_float(value: i128, scale: i32) -> f64 {
+    let power: f64 = format!("1e{}", scale.abs()).parse().expect("a float");
+    if scale >= 0 {
+        value as f64 / power
+    } else {
+        value as f64 * power
+    }
+}
+
+/// One row of a batch.
+struct At<'a> {
+    batch: &'a RecordBatch,
+    row: usize,
+    semantics: Semantics,
+}
+
+impl<'a> At<'a> {
+    fn new(batch: &'a RecordBatch, row: usize, semantics: Semantics) -> Self {
+        At {
+            batch,
+            row,
+            semantics,
+        }
+    }
+
+    fn evaluate(&self, expr: &TypedExpr) -> Answer {
+        Ok(match &expr.kind {
+            TypedKind::Column(index) => cell(self.batch.column(*index).as_ref(), self.row),
+            TypedKind::Literal(literal) => {
+                let array = literal_array(literal, &expr.data_type).map_err(|_| Stop::Unknown)?;
+                cell(array.as_ref(), 0)
+            }
+            TypedKind::Arithmetic { op, left, right } => {
+                let (left, right) = (self.evaluate(left)?, self.evaluate(right)?);
+                self.arithmetic(*op, left, right, &expr.data_type)?
+            }
+            TypedKind::Compare { op, left, right } => {
+                let (left, right) = (self.evaluate(left)?, self.evaluate(right)?);
+                if left.is_null() || right.is_null() {
+                    return Ok(Value::Null);
+                }
+                let order = left.compare(&right);
+                Value::Boolean(match op {
+                    BinaryOp::Equal => order.is_eq(),
+                    BinaryOp::NotEqual => order.is_ne(),
+                    BinaryOp::Less => order.is_lt(),
+                    BinaryOp::LessOrEqual => order.is_le(),
+                    BinaryOp::Greater => order.is_gt(),
+                    _ => order.is_ge(),
+                })
+            }
+            TypedKind::And(left, right) => self.kleene(left, right, false)?,
+            TypedKind::Or(left, right) => self.kleene(left, right, true)?,
+            TypedKind::Not(inner) => match self.evaluate(inner)? {
+                Value::Boolean(value) => Value::Boolean(!value),
+                other => other,
+            },
+            TypedKind::Negate(inner) => match self.evaluate(inner)? {
+                Value::Float(value) => Value::Float(-value),
+                Value::Integer(value) => self.integer(Some(-value), &expr.data_type)?,
+                other => other,
+            },
+            TypedKind::IsNull(inner) => Value::Boolean(self.evaluate(inner)?.is_null()),
+            TypedKind::IsNotNull(inner) => Value::Boolean(!self.evaluate(inner)?.is_null()),
+            TypedKind::Cast {
+                expr: inner,
+                strict,
+            } => {
+                let value = self.evaluate(inner)?;
+                if value.is_null() {
+                    return Ok(Value::Null);
+                }
+                match cast(value, &inner.data_type, &expr.data_type)? {
+                    Value::Null if *strict => return Err(Stop::Arithmetic),
+                    cast => cast,
+                }
+            }
+            TypedKind::Case {
+                branches,
+                otherwise,
+            } => {
+                for (condition, value) in branches {
+                    if self.evaluate(condition)? == Value::Boolean(true) {
+                        return self.evaluate(value);
+                    }
+                }
+                match otherwise {
+                    Some(otherwise) => self.evaluate(otherwise)?,
+                    None => Value::Null,
+                }
+            }
+            TypedKind::Coalesce(operands) => {
+                for operand in operands {
+                    let value = self.evaluate(operand)?;
+                    if !value.is_null() {
+                        return Ok(value);
+                    }
+                }
+                Value::Null
+            }
+        })
+    }
+
+    /// Both sides are evaluated, for their errors; `decisive` decides alone.
+    fn kleene(&self, left: &TypedExpr, right: &TypedExpr, decisive: bool) -> Answer {
+        let (left, right) = (self.evaluate(left)?, self.evaluate(right)?);
+        Ok(if [&left, &right].contains(&&Value::Boolean(decisive)) {
+            Value::Boolean(decisive)
+        } else if left.is_null() || right.is_null() {
+            Value::Null
+        } else {
+            Value::Boolean(!decisive)
+        })
+    }
+
+    fn arithmetic(&self, op: BinaryOp, left: Value, right: Value, to: &DataType) -> Answer {
+        match (left, right) {
+            (Value::Null, _) | (_, Value::Null) => Ok(Value::Null),
+            (Value::Float(a), Value::Float(b)) => Ok(Value::Float(match to {
+                DataType::Float32 => float(op, a as f32, b as f32).into(),
+                _ => float(op, a, b),
+            })),
+            (Value::Integer(_), Value::Integer(0))
+                if matches!(op, BinaryOp::Divide | BinaryOp::Remainder) =>
+            {
+                match self.semantics.division_by_zero {
+                    DivisionByZero::Null => Ok(Value::Null),
+                    DivisionByZero::Error => Err(Stop::Arithmetic),
+                }
+            }
+            (Value::Integer(a), Value::Integer(b)) => {
+                let exact = match op {
+                    BinaryOp::Add => a.checked_add(b),
+                    BinaryOp::Subtract => a.checked_sub(b),
+                    BinaryOp::Multiply => a.checked_mul(b),
+                    BinaryOp::Divide => Some(a / b),
+                    _ => Some(a.wrapping_rem(b)),
+                };
+                self.integer(exact, to)
+            }
+            (a, b) => unreachable!("arithmetic on {a} and {b}"),
+        }
+    }
+
+    /// An exact result (none: beyond 128 bits) in a type that it may not fit.
+    fn integer(&self, exact: Option<i128>, to: &DataType) -> Answer {
+        match exact.filter(|value| fits(*value, to)) {
+            Some(value) => Ok(Value::Integer(value)),
+            None if self.semantics.overflow == Overflow::Error => Err(Stop::Arithmetic),
+            None => Ok(match (exact, integer_bits(to)) {
+                (Some(value), Some((signed, bits))) => {
+                    let low = value & ((1i128 << bits) - 1);
+                    let negative = signed && low >> (bits - 1) == 1;
+                    Value::Integer(if negative { low - (1i128 << bits) } else { low })
+                }
+                _ => Value::Null,
+            }),
+        }
+    }
+}
+
+fn float<T>(op: BinaryOp, a: T, b: T) -> T
+where
+    T: std::ops::Add<Output = T>
+        + std::ops::Sub<Output = T>
+        + std::ops::Mul<Output = T>
+        + std::ops::Div<Output = T>
+        + std::ops::Rem<Output = T>,
+{
+    match op {
+        BinaryOp::Add => a + b,
+        BinaryOp::Subtract => a - b,
+        BinaryOp::Multiply => a * b,
+        BinaryOp::Divide => a / b,
+        _ => a % b,
+    }
+}
+
+/// Signedness and bits of the integer that holds a type, decimals excepted.
+fn integer_bits(data_type: &DataType) -> Option<(bool, u32)> {
+    Some(match data_type {
+        DataType::Int8 => (true, 8),
+        DataType::Int16 => (true, 16),
+        DataType::Int32 | DataType::Date32 | DataType::Time32(_) => (true, 32),
+        DataType::UInt8 => (false, 8),
+        DataType::UInt16 => (false, 16),
+        DataType::UInt32 => (false, 32),
+        DataType::UInt64 => (false, 64),
+        DataType::Int64 | DataType::Timestamp(..) | DataType::Time64(_) | DataType::Duration(_) => {
+            (true, 64)
+        }
+        _ => return None,
+    })
+}
+
+fn fits(value: i128, to: &DataType) -> bool {
+    if let Some((precision, _)) = decimal_parts(to) {
+        return value.unsigned_abs().to_string().len() <= precision.into();
+    }
+    match integer_bits(to) {
+        Some((true, bits)) => -(1i128 << (bits - 1)) <= value && value < 1i128 << (bits - 1),
+        Some((false, bits)) => 0 <= value && value < 1i128 << bits,
+        None => false,
+    }
+}
+
+/// A cast value, not null; null if it does not fit.
+fn cast(value: Value, from: &DataType, to: &DataType) -> Answer {
+    if from == to {
+        return Ok(value);
+    }
+    if is_string(from) && is_string(to) {
+        return Ok(value);
+    }
+    let value = match value {
+        Value::Boolean(value) => Value::Integer(value.into()),
+        Value::Text(_) => return Err(Stop::Unknown),
+        other => other,
+    };
+    if is_string(to) {
+        return Err(Stop::Unknown);
+    }
+    if *to == DataType::Boolean {
+        return Ok(Value::Boolean(match value {
+            Value::Integer(value) => value != 0,
+            Value::Float(value) => value != 0.0,
+            _ => return Err(Stop::Unknown),
+        }));
+    }
+    let scale = scale_of(to);
+    let from_scale = scale_of(from);
+    let from_decimal = decimal_parts(from).is_some();
+    let to_decimal = decimal_parts(to).is_some();
+    if scale < 0 || from_scale < 0 {
+        return Err(Stop::Unknown);
+    }
+    let exact = match value {
+        Value::Float(value) if to.is_floating() => return Ok(narrow(value, to)),
+        Value::Integer(value) if to.is_floating() => {
+            return Ok(match to {
+                DataType::Float64 => Value::Float(integer_to_float(value, from_scale)),
+                _ if from_decimal => narrow(integer_to_float(value, from_scale), to),
+                _ => narrow(f64::from(value as f32), to),
+            });
+        }
+        Value::Float(value) if to_decimal => whole((value * integer_to_float(1, -scale)).round()),
+        Value::Float(value) => whole(value.trunc()),
+        Value::Integer(value) if to_decimal && scale >= from_scale => {
+            let factor = 10i128.checked_pow((scale - from_scale) as u32);
+            factor.and_then(|factor| value.checked_mul(factor))
+        }
+        Value::Integer(value) if to_decimal => {
+            let divisor = 10u128.pow((from_scale - scale) as u32);
+            let magnitude = (value.unsigned_abs() + divisor / 2) / divisor;
+            Some(value.signum() * magnitude as i128)
+        }
+        Value::Integer(value) if from_decimal => Some(value / 10i128.pow(from_scale as u32)),
+        Value::Integer(value) => match (nanos_per_unit(from), nanos_per_unit(to)) {
+            (Some(from), Some(to)) => Some((value * from).div_euclid(to)),
+            _ => Some(value),
+        },
+        _ => return Err(Stop::Unknown),
+    };
+    Ok(match exact.filter(|value| fits(*value, to)) {
+        Some(value) => Value::Integer(value),
+        None => Value::Null,
+    })
+}
+
+fn narrow(value: f64, to: &DataType) -> Value {
+    Value::Float(match to {
+        DataType::Float16 => f16::from_f32(value as f32).to_f64(),
+        DataType::Float32 => f64::from(value as f32),
+        _ => value,
+    })
+}
+
+fn whole(value: f64) -> Option<i128> {
+    let bound = 2f64.powi(127);
+    (value >= -bound && value < bound).then_some(value as i128)
+}
+
+fn nanos_per_unit(data_type: &DataType) -> Option<i128> {
+    let unit = match data_type {
+        DataType::Date32 => return Some(86_400_000_000_000),
+        DataType::Timestamp(unit, _)
+        | DataType::Time32(unit)
+        | DataType::Time64(unit)
+        | DataType::Duration(unit) => unit,
+        _ => return None,
+    };
+    Some(match unit {
+        TimeUnit::Second => 1_000_000_000,
+        TimeUnit::Millisecond => 1_000_000,
+        TimeUnit::Microsecond => 1_000,
+        TimeUnit::Nanosecond => 1,
+    })
+}

@@ -97,8 +97,16 @@ pub enum Backend {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Make a little data, query it, and show result, plan and speed
+    Quickstart(crate::quickstart::QuickstartArgs),
+    /// Run a serialised query
+    Run(crate::run::RunArgs),
     /// Make TPC-H-like Parquet data
     Gen(crate::generate::command::GenArgs),
     /// Fingerprint the rows of Parquet files
     Digest(crate::digest::DigestArgs),
+    /// Show what this program can run on this machine
+    Info(crate::info::InfoArgs),
+    /// Show every engine option, its value and where that came from
+    Config(crate::config::ConfigArgs),
 }

@@ -8,11 +8,16 @@
 mod args;
 mod canonical;
 mod checked;
+mod config;
 mod digest;
 mod failure;
 mod generate;
+mod info;
 mod interrupt;
 mod output;
+mod quickstart;
+mod run;
+mod session;
 mod terminal;
 
 use std::process::ExitCode;
@@ -27,7 +32,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     interrupt::install();
     let terminal = Terminal::new(cli.globals.verbosity());
-    match run(cli) {
+    match dispatch(cli, terminal) {
         Ok(()) | Err(Failure::ReaderGone) => ExitCode::SUCCESS,
         Err(Failure::Quiet(exit)) => exit.into(),
         Err(Failure::Told { exit, message }) => {
@@ -37,9 +42,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Result<(), Failure> {
+fn dispatch(cli: Cli, terminal: Terminal) -> Result<(), Failure> {
+    let globals = &cli.globals;
     match cli.command {
-        Command::Gen(args) => generate::command::run(args, &cli.globals),
+        Command::Quickstart(args) => quickstart::run(args, globals, terminal),
+        Command::Run(args) => run::run(&args, globals, terminal),
+        Command::Gen(args) => generate::command::run(args, globals, terminal),
         Command::Digest(args) => digest::run(&args),
+        Command::Info(_) => info::run(globals, terminal),
+        Command::Config(_) => config::run(globals),
     }
 }

@@ -40,6 +40,11 @@ impl Terminal {
         self.line(Verbosity::Verbose, line);
     }
 
+    /// Tells a line that was asked for.
+    pub fn always(self, line: &str) {
+        self.line(Verbosity::Quiet, line);
+    }
+
     /// Tells why the command ends.
     pub fn error(self, message: &str) {
         let words: Vec<&str> = message.split_whitespace().collect();

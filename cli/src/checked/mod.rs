@@ -17,7 +17,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
     ParquetRecordBatchReaderBuilder,
@@ -62,11 +61,6 @@ impl CheckedFile {
             .with_batch_size(usize::try_from(rows).unwrap_or(1))
             .build()?;
         Ok(CheckedFile { reader })
-    }
-
-    /// The schema of the batches.
-    pub fn schema(&self) -> SchemaRef {
-        arrow::array::RecordBatchReader::schema(&self.reader)
     }
 }
 

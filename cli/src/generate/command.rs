@@ -80,9 +80,8 @@ struct TpchArgs {
 ///
 /// # Errors
 /// A table exists, or the disk refuses.
-pub fn run(args: GenArgs, globals: &Globals) -> Result<(), Failure> {
+pub fn run(args: GenArgs, globals: &Globals, terminal: Terminal) -> Result<(), Failure> {
     let Family::Tpch(args) = args.family;
-    let terminal = Terminal::new(globals.verbosity());
     let request = Request {
         scale: args.scale,
         tables: if args.tables.is_empty() {

@@ -45,7 +45,7 @@ fn main() -> ExitCode {
 fn dispatch(cli: Cli, terminal: Terminal) -> Result<(), Failure> {
     let globals = &cli.globals;
     match cli.command {
-        Command::Quickstart(args) => quickstart::run(args, globals, terminal),
+        Command::Quickstart(args) => quickstart::run(&args, globals, terminal),
         Command::Run(args) => run::run(&args, globals, terminal),
         Command::Gen(args) => generate::command::run(args, globals, terminal),
         Command::Digest(args) => digest::run(&args),

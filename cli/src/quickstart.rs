@@ -48,9 +48,9 @@ pub struct QuickstartArgs {
 ///
 /// # Errors
 /// The data cannot be made or the query cannot be run.
-pub fn run(args: QuickstartArgs, globals: &Globals, terminal: Terminal) -> Result<(), Failure> {
+pub fn run(args: &QuickstartArgs, globals: &Globals, terminal: Terminal) -> Result<(), Failure> {
     let engine = session::engine(globals, terminal)?;
-    let file = lineitem(&args, terminal)?;
+    let file = lineitem(args, terminal)?;
     let frame = query(scan_parquet(&file)?);
     let result = session::execute(&engine, frame.query(), globals, terminal)?;
 

@@ -82,13 +82,13 @@ pub(super) fn read(file: &File, file_bytes: u64) -> Result<ParquetMetaData, Prob
         ));
     }
     let footer = normalise::footer(&footer).map_err(malformed)?;
-    repaired(ParquetMetaDataReader::decode_metadata(&footer)?)
+    repaired(&ParquetMetaDataReader::decode_metadata(&footer)?)
 }
 
 /// Puts right what writers are known to leave wrong and every reader forgives: a file's row count
 /// that is not the sum of its row groups', and a dictionary offset inside the magic number, which
 /// means that there is no dictionary.
-fn repaired(metadata: ParquetMetaData) -> Result<ParquetMetaData, Problem> {
+fn repaired(metadata: &ParquetMetaData) -> Result<ParquetMetaData, Problem> {
     let no_dictionary = |column: &ColumnChunkMetaData| {
         column
             .dictionary_page_offset()

@@ -6,6 +6,7 @@
 //! come through here; the engine has its own reader.
 
 mod footer;
+mod inflate;
 mod normalise;
 mod pages;
 mod problem;

@@ -8,6 +8,7 @@ use std::fs::File;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 
 use super::footer::read_at;
+use super::inflate;
 use super::problem::{Kind, Problem};
 use super::thrift::{Malformed, Value, Walker};
 
@@ -62,10 +63,11 @@ fn check_row_group(
     let mut held: u64 = 0;
     let mut total: u64 = 0;
     for column in row_group.columns() {
-        let sizes = check_column(file, file_bytes, column).map_err(|mut problem| {
-            problem.message = format!("column {}: {}", column.column_path(), problem.message);
-            problem
-        })?;
+        let sizes =
+            check_column(file, file_bytes, column, memory_limit).map_err(|mut problem| {
+                problem.message = format!("column {}: {}", column.column_path(), problem.message);
+                problem
+            })?;
         held = held.saturating_add(sizes.held);
         total = total.saturating_add(sizes.total);
         if held > memory_limit {
@@ -94,6 +96,7 @@ fn check_column(
     file: &File,
     file_bytes: u64,
     column: &ColumnChunkMetaData,
+    memory_limit: u64,
 ) -> Result<Sizes, Problem> {
     let start = column
         .dictionary_page_offset()
@@ -125,9 +128,19 @@ fn check_column(
         } else {
             sizes.held = sizes.held.max(page_bytes);
         }
-        at = at
-            .saturating_add(page.header_bytes)
-            .saturating_add(page.compressed);
+        let body = at.saturating_add(page.header_bytes);
+        at = body.saturating_add(page.compressed);
+        let levels = page.levels.min(page.compressed);
+        let values = page.compressed - levels;
+        if at <= end
+            && page_bytes <= memory_limit
+            && inflate::is_suspect(column.compression(), values, memory_limit)
+        {
+            let mut bytes = vec![0; usize::try_from(values).unwrap_or(0)];
+            read_at(file, &mut bytes, body + levels)?;
+            let declared = page.uncompressed.saturating_sub(levels);
+            inflate::check(column.compression(), &bytes, declared)?;
+        }
     }
     Ok(sizes)
 }
@@ -136,6 +149,8 @@ struct PageSizes {
     header_bytes: u64,
     compressed: u64,
     uncompressed: u64,
+    /// Bytes of levels, which pages of version 2 have before the compressed ones.
+    levels: u64,
     is_dictionary: bool,
 }
 
@@ -159,11 +174,14 @@ mod fields {
     pub const PAGE_TYPE: i64 = 1;
     pub const PAGE_UNCOMPRESSED: i64 = 2;
     pub const PAGE_COMPRESSED: i64 = 3;
+    pub const PAGE_HEADER_V2: i64 = 8;
+    pub const V2_DEFINITION_LEVELS: i64 = 5;
+    pub const V2_REPETITION_LEVELS: i64 = 6;
     pub const DICTIONARY_PAGE: i64 = 2;
 }
 
 fn walk_header(bytes: &[u8]) -> Result<Option<PageSizes>, Malformed> {
-    let (mut kind, mut uncompressed, mut compressed) = (-1, -1, -1);
+    let (mut kind, mut uncompressed, mut compressed, mut levels) = (-1, -1, -1, 0_u64);
     let mut walker = Walker::new(bytes);
     walker.fields(|walker, field, value| {
         if let Value::Integer(number) = value {
@@ -174,7 +192,19 @@ fn walk_header(bytes: &[u8]) -> Result<Option<PageSizes>, Malformed> {
                 _ => {}
             }
         }
-        walker.skip_value(&value)
+        if !matches!((field, &value), (fields::PAGE_HEADER_V2, Value::Struct)) {
+            return walker.skip_value(&value);
+        }
+        walker.fields(|walker, field, value| match (field, &value) {
+            (
+                fields::V2_DEFINITION_LEVELS | fields::V2_REPETITION_LEVELS,
+                Value::Integer(bytes),
+            ) => {
+                levels = levels.saturating_add(u64::try_from(*bytes).unwrap_or(0));
+                Ok(())
+            }
+            _ => walker.skip_value(&value),
+        })
     })?;
     let (Ok(compressed), Ok(uncompressed)) =
         (u64::try_from(compressed), u64::try_from(uncompressed))
@@ -185,6 +215,7 @@ fn walk_header(bytes: &[u8]) -> Result<Option<PageSizes>, Malformed> {
         header_bytes: walker.position() as u64,
         compressed,
         uncompressed,
+        levels,
         is_dictionary: kind == fields::DICTIONARY_PAGE,
     }))
 }

@@ -159,10 +159,10 @@ pub fn generate(
         .map(|table| Layout::new(*table, request))
         .collect::<Result<_, _>>()?;
     if !request.overwrite {
-        for existing in layouts
+        let mut existing = layouts
             .iter()
-            .flat_map(|layout| existing(folder, layout.table))
-        {
+            .flat_map(|layout| existing(folder, layout.table));
+        if let Some(existing) = existing.next() {
             return Err(Failure::new(format_args!(
                 "{} exists; `--overwrite` replaces it",
                 existing.display()

@@ -84,13 +84,13 @@ impl Table {
     /// `--row-group-bytes 128MiB`.
     pub fn bytes_per_row(self) -> u64 {
         match self {
-            Table::Lineitem => 64,
-            Table::Orders => 100,
-            Table::Partsupp => 150,
-            Table::Customer => 180,
-            Table::Part => 80,
-            Table::Supplier => 170,
-            Table::Nation | Table::Region => 128,
+            Table::Lineitem => 63,
+            Table::Orders => 76,
+            Table::Partsupp => 140,
+            Table::Customer => 169,
+            Table::Part => 70,
+            Table::Supplier => 164,
+            Table::Nation | Table::Region => 110,
         }
     }
 

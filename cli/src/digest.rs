@@ -89,10 +89,12 @@ fn file(path: &Path) -> Result<RowsDigest, Problem> {
         let mut hash = Sha256::new();
         let mut rows = 0_u64;
         let mut text = String::with_capacity(TEXT_BYTES * 2);
-        for batch in CheckedFile::open(path, MEMORY_LIMIT)? {
+        let file = CheckedFile::open(path, MEMORY_LIMIT)?;
+        let fields = file.fields().clone();
+        for batch in file {
             let batch = batch?;
             let unprintable = |cause| Problem::new(Kind::Unsupported, cause);
-            let mut cells = Rows::new(&batch).map_err(unprintable)?;
+            let mut cells = Rows::new(&batch, &fields).map_err(unprintable)?;
             for row in 0..batch.num_rows() {
                 if rows > 0 {
                     text.push('\n');

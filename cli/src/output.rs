@@ -150,7 +150,8 @@ fn write_to(
             out.write_all(canonical::header(schema).as_bytes())?;
             let mut line = String::new();
             for batch in batches {
-                let mut rows = canonical::Rows::new(batch).map_err(Failure::new)?;
+                let mut rows =
+                    canonical::Rows::new(batch, schema.fields()).map_err(Failure::new)?;
                 for row in 0..batch.num_rows() {
                     line.clear();
                     rows.write(row, &mut line).map_err(Failure::new)?;

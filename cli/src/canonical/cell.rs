@@ -225,7 +225,8 @@ fn temporal(array: &dyn Array) -> Result<Cell<'_>, Unprintable> {
 }
 
 fn nested<'a>(array: &'a dyn Array, field: &Field) -> Result<Cell<'a>, Unprintable> {
-    match array.data_type() {
+    // Children are as the field has them: it may tell more of them than the array.
+    match field.data_type() {
         DataType::List(item) => list(array.as_list::<i32>(), item),
         DataType::LargeList(item) => list(array.as_list::<i64>(), item),
         DataType::ListView(item) => list_view(array.as_list_view::<i32>(), item),

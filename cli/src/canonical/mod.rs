@@ -11,9 +11,15 @@ mod tests;
 mod text;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Fields, Schema};
 
 use cell::Cell;
+
+/// The key under which a field's metadata name its extension type.
+pub const EXTENSION_NAME: &str = "ARROW:extension:name";
+
+/// The name of the extension type of UUIDs.
+pub const UUID: &str = "arrow.uuid";
 
 /// A type that canonical text has no spelling for, or a batch that cannot be walked.
 #[derive(Debug)]
@@ -50,13 +56,14 @@ struct Column<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// Prepares the columns of a batch.
+    /// Prepares the columns of a batch. The fields have its types, and may tell more of them than
+    /// its schema.
     ///
     /// # Errors
     /// A column's type has no canonical text.
-    pub fn new(batch: &'a RecordBatch) -> Result<Self, Unprintable> {
+    pub fn new(batch: &'a RecordBatch, fields: &Fields) -> Result<Self, Unprintable> {
         let mut columns = Vec::with_capacity(batch.num_columns());
-        for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+        for (field, array) in fields.iter().zip(batch.columns()) {
             columns.push(Column {
                 cell: cell::cell(array.as_ref(), field)?,
                 nested: is_nested(field.data_type()),
@@ -132,7 +139,7 @@ fn is_uuid(field: &Field) -> bool {
     matches!(field.data_type(), DataType::FixedSizeBinary(16))
         && field
             .metadata()
-            .get("ARROW:extension:name")
+            .get(EXTENSION_NAME)
             .is_some_and(|name| name.contains("uuid"))
 }
 

@@ -17,10 +17,11 @@ fn text(array: ArrayRef) -> (String, Vec<String>) {
 
 fn text_of(field: Field, array: ArrayRef) -> (String, Vec<String>) {
     let schema = Arc::new(Schema::new(vec![field]));
+    let fields = schema.fields().clone();
     let header = header(&schema);
     let type_name = header.lines().nth(1).unwrap()[1..].to_string();
     let batch = RecordBatch::try_new(schema, vec![array]).unwrap();
-    let mut rows = Rows::new(&batch).unwrap();
+    let mut rows = Rows::new(&batch, &fields).unwrap();
     let cells = (0..batch.num_rows())
         .map(|row| {
             let mut out = String::new();

@@ -1,5 +1,55 @@
-//! The `pelton` binary.
+//! The `pelton` binary: commands over Parquet files and this machine's GPUs.
+//!
+//! `args` says what may be written; each command has a file of its own. Results leave through
+//! `output`, everything else through `terminal`, failures through `failure`.
 
 #![forbid(unsafe_code)]
 
-fn main() {}
+mod args;
+mod canonical;
+mod checked;
+mod config;
+mod digest;
+mod failure;
+mod generate;
+mod info;
+mod interrupt;
+mod output;
+mod quickstart;
+mod run;
+mod session;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use failure::Failure;
+use terminal::Terminal;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    interrupt::install();
+    let terminal = Terminal::new(cli.globals.verbosity());
+    match dispatch(cli, terminal) {
+        Ok(()) | Err(Failure::ReaderGone) => ExitCode::SUCCESS,
+        Err(Failure::Quiet(exit)) => exit.into(),
+        Err(Failure::Told { exit, message }) => {
+            terminal.error(&message);
+            exit.into()
+        }
+    }
+}
+
+fn dispatch(cli: Cli, terminal: Terminal) -> Result<(), Failure> {
+    let globals = &cli.globals;
+    match cli.command {
+        Command::Quickstart(args) => quickstart::run(&args, globals, terminal),
+        Command::Run(args) => run::run(&args, globals, terminal),
+        Command::Gen(args) => generate::command::run(args, globals, terminal),
+        Command::Digest(args) => digest::run(&args),
+        Command::Info(_) => info::run(globals, terminal),
+        Command::Config(_) => config::run(globals),
+    }
+}

@@ -1,0 +1,90 @@
+//! Pages whose compressed bytes hold more than their header says.
+//!
+//! Some codecs are decoded until their input ends, whatever size the page header gives: a few
+//! kilobytes can become gigabytes. A page that could pass the memory limit in this way is inflated
+//! here first, into nothing, and no further than its declared size.
+
+use std::io::{self, Read};
+
+use parquet::basic::Compression;
+
+use super::problem::{Kind, Problem};
+
+/// A decoder and the most bytes that one byte can become under it.
+fn decoder<'a>(codec: Compression, bytes: &'a [u8]) -> Option<(Box<dyn Read + 'a>, u64)> {
+    const BUFFER_BYTES: usize = 1 << 16;
+    match codec {
+        Compression::GZIP(_) => Some((Box::new(flate2::read::MultiGzDecoder::new(bytes)), 1032)),
+        Compression::BROTLI(_) => Some((
+            Box::new(brotli::Decompressor::new(bytes, BUFFER_BYTES)),
+            u64::MAX,
+        )),
+        Compression::LZ4 => Some((Box::new(lz4_flex::frame::FrameDecoder::new(bytes)), 255)),
+        // The others are told how much they may write.
+        _ => None,
+    }
+}
+
+/// Whether a page of so many compressed bytes needs [`check`]: whether it could pass the limit.
+pub(super) fn is_suspect(codec: Compression, compressed: u64, memory_limit: u64) -> bool {
+    decoder(codec, &[])
+        .is_some_and(|(_, factor_max)| compressed.saturating_mul(factor_max) > memory_limit)
+}
+
+/// Checks that compressed bytes become no more than `declared` bytes.
+///
+/// # Errors
+/// `Corrupt` if they become more. Bytes that cannot be decoded are the decoder's to report.
+pub(super) fn check(codec: Compression, bytes: &[u8], declared: u64) -> Result<(), Problem> {
+    let Some((decoder, _)) = decoder(codec, bytes) else {
+        return Ok(());
+    };
+    let found = io::copy(
+        &mut decoder.take(declared.saturating_add(1)),
+        &mut io::sink(),
+    );
+    match found {
+        Ok(found) if found > declared => Err(Problem::new(
+            Kind::Corrupt,
+            format_args!("a page holds more than the {declared} bytes that it declares"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn a_bomb_is_found_without_being_inflated() {
+        let zeros = vec![0; 1 << 20];
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        gzip.write_all(&zeros).unwrap();
+        let gzip = gzip.finish().unwrap();
+        let mut brotli = Vec::new();
+        brotli::CompressorWriter::new(&mut brotli, 4096, 9, 22)
+            .write_all(&zeros)
+            .unwrap();
+
+        for (codec, bytes) in [
+            (
+                Compression::GZIP(parquet::basic::GzipLevel::default()),
+                gzip,
+            ),
+            (
+                Compression::BROTLI(parquet::basic::BrotliLevel::default()),
+                brotli,
+            ),
+        ] {
+            assert!(bytes.len() < 4096);
+            assert!(is_suspect(codec, bytes.len() as u64, 1 << 20));
+            assert!(check(codec, &bytes, 1 << 20).is_ok());
+            assert!(check(codec, &bytes, 100).is_err());
+        }
+        assert!(!is_suspect(Compression::SNAPPY, u64::MAX, 1));
+    }
+}

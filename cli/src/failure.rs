@@ -1,0 +1,76 @@
+//! How a command ends when it cannot do what it was asked: one line, and an exit code.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Exit codes. `--help` lists them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// The query, a file or the machine failed.
+    Failed = 1,
+    /// The command line asks for what cannot be.
+    Usage = 2,
+    /// A GPU was asked for and none is usable.
+    NoDevice = 3,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// Why a command ends early.
+#[derive(Debug)]
+pub enum Failure {
+    /// To be told in one line.
+    Told {
+        /// The exit code.
+        exit: Exit,
+        /// Cause and place.
+        message: String,
+    },
+    /// Everything was told already, line by line.
+    Quiet(Exit),
+    /// Nobody reads our output any more: that is the reader's right, and no failure.
+    ReaderGone,
+}
+
+impl Failure {
+    /// A failure with exit code 1.
+    pub fn new(message: impl fmt::Display) -> Self {
+        Failure::Told {
+            exit: Exit::Failed,
+            message: message.to_string(),
+        }
+    }
+
+    /// A failure of the command line, with exit code 2.
+    pub fn usage(message: impl fmt::Display) -> Self {
+        Failure::Told {
+            exit: Exit::Usage,
+            message: message.to_string(),
+        }
+    }
+
+    /// A path that the system refuses.
+    pub fn path(operation: &str, path: &Path, cause: impl fmt::Display) -> Self {
+        Failure::new(format_args!(
+            "cannot {operation} {}: {cause}",
+            path.display()
+        ))
+    }
+}
+
+/// Output that failed: a reader that went away, or a full disk.
+impl From<io::Error> for Failure {
+    fn from(cause: io::Error) -> Self {
+        if cause.kind() == io::ErrorKind::BrokenPipe {
+            Failure::ReaderGone
+        } else {
+            Failure::new(format_args!("cannot write: {cause}"))
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Where results go and how they look there.
+//!
+//! A file is written beside its name and renamed when complete, so it is all there or not at all.
+
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::Path;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+use arrow::json::writer::{JsonArray, JsonFormat, LineDelimited};
+use arrow::util::pretty::pretty_format_batches_with_schema;
+use clap::ValueEnum;
+use parquet::arrow::ArrowWriter;
+
+use crate::args::Globals;
+use crate::canonical;
+use crate::failure::Failure;
+use crate::interrupt::Registered;
+
+/// How a result looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Lines and columns for people
+    Table,
+    /// Comma-separated values with a line of names
+    Csv,
+    /// An array of objects
+    Json,
+    /// An object a line
+    Ndjson,
+    /// A Parquet file
+    Parquet,
+    /// One spelling per value, for comparing engines
+    Canonical,
+}
+
+impl Format {
+    fn of_extension(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+            "csv" => Some(Format::Csv),
+            "json" => Some(Format::Json),
+            "ndjson" | "jsonl" => Some(Format::Ndjson),
+            "parquet" => Some(Format::Parquet),
+            _ => None,
+        }
+    }
+}
+
+/// Writes a result where the command line says.
+///
+/// # Errors
+/// The target cannot be written, or the format has no place for a type.
+pub fn write(
+    schema: &SchemaRef,
+    batches: &[RecordBatch],
+    globals: &Globals,
+) -> Result<(), Failure> {
+    let by_name = globals.output.as_deref().and_then(Format::of_extension);
+    let format = globals.format.or(by_name).unwrap_or(Format::Table);
+    match &globals.output {
+        Some(path) => to_file(path, |out| write_to(out, format, schema, batches)),
+        None => {
+            let stdout = io::stdout();
+            if format == Format::Parquet && stdout.is_terminal() {
+                return Err(Failure::usage(
+                    "Parquet is not for terminals: redirect the output or use `--output FILE`",
+                ));
+            }
+            let mut out = BufWriter::new(stdout);
+            write_to(&mut out, format, schema, batches)?;
+            Ok(out.flush()?)
+        }
+    }
+}
+
+/// Writes plain text to standard output.
+///
+/// # Errors
+/// Standard output refuses.
+pub fn text(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}
+
+/// Fills a file that appears only when it is complete.
+fn to_file(
+    path: &Path,
+    fill: impl FnOnce(&mut BufWriter<&std::fs::File>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let failed = |cause: &dyn std::fmt::Display| Failure::path("write", path, cause);
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".pelton-output-");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // As any new file: the user's mask applies.
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    let file = builder
+        .tempfile_in(folder)
+        .map_err(|cause| failed(&cause))?;
+    let _registered = Registered::new(file.path());
+    let mut out = BufWriter::with_capacity(1 << 20, file.as_file());
+    fill(&mut out)?;
+    out.flush().map_err(|cause| failed(&cause))?;
+    drop(out);
+    file.persist(path).map_err(|cause| failed(&cause.error))?;
+    Ok(())
+}
+
+fn write_to(
+    out: &mut (impl Write + Send),
+    format: Format,
+    schema: &SchemaRef,
+    batches: &[RecordBatch],
+) -> Result<(), Failure> {
+    match format {
+        Format::Table => {
+            let table = pretty_format_batches_with_schema(schema.clone(), batches);
+            writeln!(out, "{}", table.map_err(format_failed)?)?;
+        }
+        Format::Csv => {
+            // An empty batch writes the names even if there are no rows. The text is handed on
+            // here, because the CSV writer reduces failures of its output to words.
+            let empty = RecordBatch::new_empty(schema.clone());
+            let mut text = Vec::new();
+            for (index, batch) in std::iter::once(&empty).chain(batches).enumerate() {
+                text.clear();
+                let builder = arrow::csv::WriterBuilder::new().with_header(index == 0);
+                builder
+                    .build(&mut text)
+                    .write(batch)
+                    .map_err(format_failed)?;
+                out.write_all(&text)?;
+            }
+        }
+        Format::Json => {
+            json::<JsonArray>(out, batches)?;
+            out.write_all(b"\n")?;
+        }
+        Format::Ndjson => json::<LineDelimited>(out, batches)?,
+        Format::Parquet => parquet(out, schema, batches)?,
+        Format::Canonical => {
+            out.write_all(canonical::header(schema).as_bytes())?;
+            let mut line = String::new();
+            for batch in batches {
+                let mut rows =
+                    canonical::Rows::new(batch, schema.fields()).map_err(Failure::new)?;
+                for row in 0..batch.num_rows() {
+                    line.clear();
+                    rows.write(row, &mut line).map_err(Failure::new)?;
+                    line.push('\n');
+                    out.write_all(line.as_bytes())?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn json<F: JsonFormat>(out: &mut impl Write, batches: &[RecordBatch]) -> Result<(), Failure> {
+    let builder = arrow::json::WriterBuilder::new().with_explicit_nulls(true);
+    let mut writer = builder.build::<_, F>(&mut *out);
+    for batch in batches {
+        writer.write(batch).map_err(format_failed)?;
+    }
+    writer.finish().map_err(format_failed)
+}
+
+fn parquet(
+    out: &mut (impl Write + Send),
+    schema: &SchemaRef,
+    batches: &[RecordBatch],
+) -> Result<(), Failure> {
+    let failed = |cause: parquet::errors::ParquetError| match cause {
+        parquet::errors::ParquetError::External(inner) => match inner.downcast::<io::Error>() {
+            Ok(cause) => Failure::from(*cause),
+            Err(cause) => Failure::new(cause),
+        },
+        cause => Failure::new(cause),
+    };
+    let mut writer = ArrowWriter::try_new(out, schema.clone(), None).map_err(failed)?;
+    for batch in batches {
+        writer.write(batch).map_err(failed)?;
+    }
+    writer.close().map_err(failed)?;
+    Ok(())
+}
+
+/// Arrow's writers wrap what the output says.
+fn format_failed(cause: ArrowError) -> Failure {
+    match cause {
+        ArrowError::IoError(_, cause) => Failure::from(cause),
+        ArrowError::CsvError(text) => Failure::new(format_args!(
+            "{text}; the formats json, ndjson and parquet hold every type"
+        )),
+        cause => Failure::new(cause),
+    }
+}

@@ -7,11 +7,14 @@ use std::cell::Cell;
 use std::io;
 use std::ptr;
 
-use corosensei::stack::{DefaultStack, Stack};
+use corosensei::stack::{DefaultStack, Stack, StackPointer};
 use corosensei::{Coroutine, Yielder};
 
 /// Ample for a kernel, which cannot recurse; a guard page follows.
 const STACK_BYTES: usize = 64 << 10;
+/// By how much neighbouring stacks are offset against each other, and after how many that repeats.
+const STAGGER_BYTES: usize = 192;
+const STAGGER_STEPS: usize = 21;
 /// Fibers that an OS thread keeps.
 const KEPT_MAX: usize = 4096;
 
@@ -31,14 +34,44 @@ pub(crate) fn suspend() {
     YIELDER.set(yielder);
 }
 
+/// A stack whose use starts somewhat below its top: the hot ends of many stacks would otherwise share the
+/// few cache lines that page-aligned addresses map to.
+struct StaggeredStack {
+    stack: DefaultStack,
+    offset: usize,
+}
+
+impl StaggeredStack {
+    fn new(index: usize) -> io::Result<StaggeredStack> {
+        let stack = DefaultStack::new(STACK_BYTES)?;
+        Ok(StaggeredStack {
+            stack,
+            offset: index % STAGGER_STEPS * STAGGER_BYTES,
+        })
+    }
+}
+
+// SAFETY: base and limit are those of a `DefaultStack`, guard page included, with the base lowered by less
+// than a page of its at least 16, and by a multiple of the stack alignment.
+unsafe impl Stack for StaggeredStack {
+    fn base(&self) -> StackPointer {
+        let base = self.stack.base();
+        StackPointer::new(base.get() - self.offset).unwrap_or(base)
+    }
+
+    fn limit(&self) -> StackPointer {
+        self.stack.limit()
+    }
+}
+
 struct Fiber {
-    coroutine: Coroutine<(), (), (), DefaultStack>,
+    coroutine: Coroutine<(), (), (), StaggeredStack>,
     stack_low: usize,
     stack_bytes: usize,
 }
 
 impl Fiber {
-    fn new(stack: DefaultStack, body: fn()) -> Fiber {
+    fn new(stack: StaggeredStack, body: fn()) -> Fiber {
         let stack_low = stack.limit().get();
         let stack_bytes = stack.base().get() - stack_low;
         let coroutine = Coroutine::with_stack(stack, move |yielder, ()| {
@@ -56,7 +89,7 @@ impl Fiber {
     }
 
     /// Gives up what the fiber was doing and takes its stack.
-    fn abandon(mut self) -> DefaultStack {
+    fn abandon(mut self) -> StaggeredStack {
         // SAFETY: the frames given up are those of a kernel and of hooks, which hold nothing to drop
         // across a suspension (see the module's text); the closure itself owns nothing either.
         unsafe { self.coroutine.force_reset() };
@@ -82,7 +115,7 @@ impl Fibers {
     /// Makes sure that fibers `0..count` exist.
     pub(crate) fn ensure(&mut self, count: usize) -> io::Result<()> {
         while self.fibers.len() < count {
-            let stack = DefaultStack::new(STACK_BYTES)?;
+            let stack = StaggeredStack::new(self.fibers.len())?;
             self.fibers.push(Some(Fiber::new(stack, self.body)));
         }
         Ok(())

@@ -1,6 +1,5 @@
 //! Kernels with planted bugs: each bug is found with its kind, and the correct kernels are clean and right.
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up must fail")]
-#![expect(clippy::panic, reason = "failures name case and seed")]
 
 mod support;
 

@@ -1,11 +1,10 @@
 //! `check`: what every commit must pass, in a minute or two once things are built.
 
 use std::process::Command;
-use std::time::Instant;
 
-use crate::repository::{Outcome, cargo, run as run_command};
+use crate::repository::{Check, Outcome, cargo, run as run_command, run_checks};
 
-/// Runs every check, also after one failed; the error names those that did.
+/// Runs them all.
 pub fn run() -> Outcome {
     let mut docs = cargo(&["doc", "--quiet", "--workspace", "--no-deps"]);
     docs.env("RUSTDOCFLAGS", "-D warnings");
@@ -39,24 +38,8 @@ pub fn run() -> Outcome {
     } else {
         println!("check: deny: skipped, cargo-deny is not installed");
     }
-    let mut failed = Vec::new();
-    for (name, mut command) in checks {
-        let start = Instant::now();
-        let verdict = match run_command(&mut command) {
-            Ok(()) => "ok",
-            Err(error) => {
-                eprintln!("{error}");
-                failed.push(name);
-                "FAILED"
-            }
-        };
-        println!(
-            "check: {name}: {verdict} ({:.1} s)",
-            start.elapsed().as_secs_f64()
-        );
-    }
-    match failed.is_empty() {
-        true => Ok(()),
-        false => Err(format!("check failed: {}", failed.join(", ")).into()),
-    }
+    let checks = checks.into_iter().map(|(name, mut command)| -> Check<'_> {
+        (name, Box::new(move || run_command(&mut command)))
+    });
+    run_checks("check", checks)
 }

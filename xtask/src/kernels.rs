@@ -5,10 +5,12 @@ use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::cuda::{self, Toolkit};
-use crate::repository::{Outcome, capture, in_parallel, kernel_files, root, run, scratch};
+use crate::repository::{
+    Check, Outcome, capture, in_parallel, kernel_files, root, run, run_checks, scratch,
+};
 use crate::{bindings, docs, format, generate, resources};
 
 /// Where the flags stand that the library's kernels are compiled with.
@@ -27,42 +29,23 @@ const CACHE_AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 type Sources = BTreeMap<String, String>;
 
 /// Compiles all kernels with nvcc and NVRTC and the headers as C11; checks what is committed.
-/// Every check runs, and the error counts those that failed.
 pub fn check(update: bool) -> Outcome {
     let toolkit = cuda::install()?;
     let sources = kernel_files()?;
     prune_caches()?;
-    let checks: [(&str, &dyn Fn() -> Outcome); 7] = [
-        ("headers are C11", &|| headers_are_c11(&sources)),
-        ("nvcc, and resources per entry", &|| {
-            resources::check(&compile_with_nvcc(&toolkit, &sources)?, update)
-        }),
-        ("NVRTC", &|| compile_with_nvrtc(&toolkit, &sources)),
-        ("bindings", &|| bindings::run(!update)),
-        ("generated kernels", &|| generate::run(!update)),
-        ("docs/kernels.md", &|| docs::run(!update)),
-        ("format", &|| format::run(!update)),
+    let checks: [Check<'_>; 7] = [
+        ("headers are C11", Box::new(|| headers_are_c11(&sources))),
+        (
+            "nvcc, and resources per entry",
+            Box::new(|| resources::check(&compile_with_nvcc(&toolkit, &sources)?, update)),
+        ),
+        ("NVRTC", Box::new(|| compile_with_nvrtc(&toolkit, &sources))),
+        ("bindings", Box::new(|| bindings::run(!update))),
+        ("generated kernels", Box::new(|| generate::run(!update))),
+        ("docs/kernels.md", Box::new(|| docs::run(!update))),
+        ("format", Box::new(|| format::run(!update))),
     ];
-    let mut failed = Vec::new();
-    for (name, check) in checks {
-        let start = Instant::now();
-        let verdict = match check() {
-            Ok(()) => "ok",
-            Err(error) => {
-                eprintln!("{error}");
-                failed.push(name);
-                "FAILED"
-            }
-        };
-        println!(
-            "kernels check: {name}: {verdict} ({:.1} s)",
-            start.elapsed().as_secs_f64()
-        );
-    }
-    match failed.is_empty() {
-        true => Ok(()),
-        false => Err(format!("kernels check failed: {}", failed.join(", ")).into()),
-    }
+    run_checks("kernels check", checks)
 }
 
 /// Each header of the ABI must be readable by any C compiler, alone.

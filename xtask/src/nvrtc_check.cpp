@@ -27,9 +27,9 @@ static bool compiles(const std::string &name, const std::string &text,
   nvrtcResult result = nvrtcCreateProgram(&program, text.c_str(), name.c_str(), (int)names.size(),
                                           texts.data(), names.data());
   if (result == NVRTC_SUCCESS) {
-    const char *options[] = {"--gpu-architecture=sm_90", "--device-int128", "-default-device",
-                             "--std=c++17"};
-    result = nvrtcCompileProgram(program, 4, options);
+    const char *options[] = {"--gpu-architecture=sm_90", "--std=c++17", "--device-int128",
+                             "--fmad=false", "-default-device"};
+    result = nvrtcCompileProgram(program, (int)std::size(options), options);
     size_t size = 0;
     nvrtcGetProgramLogSize(program, &size);
     std::string log(size, '\0');

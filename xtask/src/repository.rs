@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::thread;
+use std::time::Instant;
 
 /// What a task answers.
 pub type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -170,4 +171,29 @@ pub fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync)
     done.into_inner()
         .map(|done| done.into_values().collect())
         .unwrap_or_default()
+}
+
+/// A check's name and what it does.
+pub type Check<'a> = (&'static str, Box<dyn FnOnce() -> Outcome + 'a>);
+
+/// Runs every check, also after one failed, with a line of verdict each; the error names the failed.
+pub fn run_checks<'a>(task: &str, checks: impl IntoIterator<Item = Check<'a>>) -> Outcome {
+    let mut failed = Vec::new();
+    for (name, check) in checks {
+        let start = Instant::now();
+        let result = check();
+        let verdict = if result.is_ok() { "ok" } else { "FAILED" };
+        if let Err(error) = result {
+            eprintln!("{error}");
+            failed.push(name);
+        }
+        println!(
+            "{task}: {name}: {verdict} ({:.1} s)",
+            start.elapsed().as_secs_f64()
+        );
+    }
+    match failed.is_empty() {
+        true => Ok(()),
+        false => Err(format!("{task} failed: {}", failed.join(", ")).into()),
+    }
 }

@@ -48,4 +48,23 @@ pub mod network;
 
 pub mod comm;
 
+pub mod pipeline;
+
+pub mod engine;
+
+/// What most programs need: `use pelton::prelude::*`.
+pub mod prelude {
+    pub use crate::engine::{Engine, LazyFrame, QueryResult, scan_parquet, scan_parquet_files};
+    pub use crate::error::Result;
+    pub use crate::expr::{Expr, coalesce, col, count_rows, lit, when};
+    pub use crate::options::EngineOptions;
+    pub use crate::types::DataType;
+}
+
+#[doc(hidden)]
+pub mod doc_support {
+    //! Files for the examples of this documentation; no part of the interface.
+    pub use crate::storage::write_orders;
+}
+
 pub use error::{Error, ErrorKind, Result};

@@ -40,6 +40,8 @@ pub mod names {
     pub const DECODE_NANOSECONDS: &str = "decode_nanoseconds";
     /// Nanoseconds spent in operators and copies as the host sees them, summed over workers.
     pub const OPERATOR_NANOSECONDS: &str = "operator_nanoseconds";
+    /// Pipelines that ran on the CPU because the engine's backend does not support them.
+    pub const PIPELINE_FALLBACKS: &str = "pipeline_fallbacks";
     /// Peak of device bytes reserved.
     pub const DEVICE_BYTES_PEAK: &str = "device_bytes_peak";
 }

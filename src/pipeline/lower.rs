@@ -10,7 +10,7 @@ use crate::expr::{
 };
 use crate::operators::{AggregateSpec, FilterSpec, GroupBySpec, OperatorSpec, ProjectSpec};
 use crate::plan::{LogicalPlan, ParquetFiles, Query, aggregate_name, extract_aggregates};
-use crate::types::{DataType, Field, PhysicalType, Schema, SchemaRef, Semantics};
+use crate::types::{DataType, Field, PhysicalType, Schema, SchemaRef, Semantics, is_string};
 
 /// The pipelines of a query, in the order in which they run; the last one gives the result.
 ///
@@ -19,6 +19,9 @@ use crate::types::{DataType, Field, PhysicalType, Schema, SchemaRef, Semantics};
 /// stand twice.
 pub fn lower(query: &Query) -> Result<Vec<Pipeline>> {
     let schema = query.plan.schema()?;
+    if schema.fields().is_empty() {
+        return Err(no_columns());
+    }
     let wanted: BTreeSet<String> = schema.fields().iter().map(|f| f.name().clone()).collect();
     let mut lowering = Lowering {
         semantics: query.semantics,
@@ -183,7 +186,8 @@ impl Lowering {
 
     /// A projection, unless it changes nothing.
     fn add_project(&mut self, input: &SchemaRef, exprs: Vec<TypedExpr>, output: &SchemaRef) {
-        if input == output && exprs_are_columns(&exprs).is_some_and(|c| c.iter().copied().eq(0..c.len()))
+        if input == output
+            && exprs_are_columns(&exprs).is_some_and(|c| c.iter().copied().eq(0..c.len()))
         {
             return;
         }
@@ -203,10 +207,13 @@ impl Lowering {
         aggregates: &[Expr],
         wanted: &BTreeSet<String>,
     ) -> Result<SchemaRef> {
-        let aggregates: Vec<&Expr> = aggregates
-            .iter()
-            .filter(|expr| wanted.contains(&expr.output_name()))
-            .collect();
+        // With no keys, an aggregate makes the one row even if nobody wants its value.
+        let carrier = aggregates.first().filter(|_| group_keys.is_empty());
+        let of_use = |expr: &&Expr| wanted.contains(&expr.output_name());
+        let mut aggregates: Vec<&Expr> = aggregates.iter().filter(of_use).collect();
+        if aggregates.is_empty() {
+            aggregates.extend(carrier);
+        }
         let mut found: Vec<(AggregateFunction, Option<Expr>)> = Vec::new();
         let outer: Vec<Expr> = aggregates
             .iter()
@@ -281,9 +288,10 @@ impl Lowering {
             }
             return Ok((None, spec));
         }
-        let fields = operands.iter().enumerate().map(|(index, typed)| {
-            output_field(format!("__operand_{index}"), typed, schema)
-        });
+        let fields = operands
+            .iter()
+            .enumerate()
+            .map(|(index, typed)| output_field(format!("__operand_{index}"), typed, schema));
         spec.input = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         let input = Arc::clone(&spec.input);
         Ok((Some((operands, input)), spec))
@@ -312,7 +320,11 @@ impl Lowering {
         for (expr, outer) in aggregates.iter().zip(outer) {
             let mut typed = resolve(outer, &inner)?;
             shift_columns(&mut typed, keys);
-            fields.push(Field::new(expr.output_name(), typed.data_type.clone(), true));
+            fields.push(Field::new(
+                expr.output_name(),
+                typed.data_type.clone(),
+                true,
+            ));
             exprs.push(typed);
         }
         if exprs.is_empty() {
@@ -339,6 +351,14 @@ impl Lowering {
     }
 }
 
+fn no_columns() -> Error {
+    Error::invalid(
+        "plan",
+        "a step has no columns",
+        "select one, or count the rows",
+    )
+}
+
 /// Indices of the wanted columns, in the schema's order; at least one, so that rows are counted.
 fn columns_of(schema: &Schema, wanted: &BTreeSet<String>) -> Result<Vec<usize>> {
     let fields = schema.fields();
@@ -351,6 +371,7 @@ fn columns_of(schema: &Schema, wanted: &BTreeSet<String>) -> Result<Vec<usize>> 
     let width = |index: &usize| {
         let data_type = fields[*index].data_type();
         match PhysicalType::of(data_type) {
+            _ if is_string(data_type) => u64::MAX - 2,
             Some(physical) => physical.bits(),
             None if data_type.is_nested() => u64::MAX,
             None => u64::MAX - 1,
@@ -358,7 +379,7 @@ fn columns_of(schema: &Schema, wanted: &BTreeSet<String>) -> Result<Vec<usize>> 
     };
     match (0..fields.len()).min_by_key(width) {
         Some(narrowest) => Ok(vec![narrowest]),
-        None => Err(Error::invalid("scan", "the files have no columns", "")),
+        None => Err(no_columns()),
     }
 }
 
@@ -410,7 +431,7 @@ fn truth(predicate: TypedExpr) -> Result<TypedExpr> {
 
 /// Adds `by` to every column index of an expression.
 fn shift_columns(expr: &mut TypedExpr, by: usize) {
-    let mut shift = |expr: &mut TypedExpr| shift_columns(expr, by);
+    let shift = |expr: &mut TypedExpr| shift_columns(expr, by);
     match &mut expr.kind {
         TypedKind::Column(index) => *index += by,
         TypedKind::Literal(_) => {}
@@ -441,6 +462,3 @@ fn shift_columns(expr: &mut TypedExpr, by: usize) {
         TypedKind::Coalesce(operands) => operands.iter_mut().for_each(shift),
     }
 }
-
-#[cfg(test)]
-mod tests;

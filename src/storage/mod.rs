@@ -16,9 +16,12 @@ mod interval;
 mod partition;
 mod prune;
 mod reader;
+mod sample;
 
 pub use dataset::Dataset;
 pub use expand::expand;
 pub use footer::ParquetFile;
 pub use partition::{Kept, Partition, RowGroup};
 pub use reader::{PartitionReader, ReadOptions};
+#[doc(hidden)]
+pub use sample::write_orders;

@@ -94,7 +94,7 @@ fn keeps(predicate: &Expr, lenient: Option<Vec<Value>>, strict: Option<Vec<Value
         let typed = resolve(predicate, &batch.schema()).expect("a predicate with types");
         let spec = spec_of(&batch.schema(), typed, vec![0], semantics);
         let expected = match kept {
-            Some(kept) => Outcome::Rows(rows_of(vec![kept])),
+            Some(kept) => Outcome::Rows(rows_of(&[kept])),
             None => Outcome::Arithmetic,
         };
         let got = check(&spec, &Table::single(batch.clone()));

@@ -54,7 +54,7 @@ fn integers<const N: usize>(values: [i128; N]) -> Vec<Value> {
 }
 
 /// Columns of expected values as rows.
-fn rows_of(columns: Vec<Vec<Value>>) -> Vec<Vec<Value>> {
+fn rows_of(columns: &[Vec<Value>]) -> Vec<Vec<Value>> {
     let rows = columns.first().map_or(0, Vec::len);
     let row = |row: usize| columns.iter().map(|column| column[row].clone()).collect();
     (0..rows).map(row).collect()

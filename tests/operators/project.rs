@@ -11,6 +11,7 @@ use pelton::backend::Backend;
 use pelton::backend::cpu::CpuBackend;
 use pelton::error::ErrorKind;
 use pelton::expr::{Expr, TypedExpr, coalesce, col, lit, resolve, when};
+use pelton::limits::EXPR_DEPTH_MAX;
 use pelton::operators::{OperatorSpec, ProjectSpec};
 use pelton::types::{DataType, Field, Literal, Schema, SchemaRef, Semantics, TimeUnit};
 
@@ -73,7 +74,7 @@ fn gives(
         let spec = spec_of(&batch.schema(), vec![typed], semantics);
         let got = check(&spec, &Table::single(batch.clone()));
         let expected = match column {
-            Some(column) => Outcome::Rows(rows_of(vec![column])),
+            Some(column) => Outcome::Rows(rows_of(&[column])),
             None => Outcome::Arithmetic,
         };
         let equal = |expected: &Rows, got: &Rows| ordered(expected, got, &[]);
@@ -215,6 +216,14 @@ fn branches_that_are_not_taken_raise_no_error() {
     let guarded = when(a().eq(lit(0))).then(lit(0)).otherwise(lit(10) / a());
     let values = Some(nullable(&[Some(0), Some(5), None, Some(0)]));
     gives(&guarded, &batch, values.clone(), values);
+    let divided = when(a().not_eq(lit(0))).then(lit(10) / a()).end();
+    let values = Some(nullable(&[None, Some(5), None, Some(0)]));
+    gives(&divided, &batch, values.clone(), values);
+    let narrowed = when(a().gt(lit(100)))
+        .then(lit(100))
+        .otherwise(a().cast(DataType::Int8));
+    let values = Some(nullable(&[Some(0), Some(2), None, Some(100)]));
+    gives(&narrowed, &batch, values.clone(), values);
     // A condition is only asked of rows that no branch before it took.
     let later = when(a().eq(lit(0)))
         .then(lit(1))
@@ -269,6 +278,10 @@ fn casts_truncate_round_and_fit_as_the_table_says() {
     let wide = one(Int64Array::from(vec![i64::MAX, 16_777_217, -2049]));
     let single = floats(&[9_223_372_036_854_775_808.0, 16_777_216.0, -2049.0]);
     both(col("a").cast(DataType::Float32), &wide, single);
+    // Rounded once: through Float64 it would tie to 2^60.
+    let above = one(Int64Array::from(vec![(1 << 60) + (1 << 36) + 1]));
+    let next = floats(&[1_152_921_642_045_800_448.0]);
+    both(col("a").cast(DataType::Float32), &above, next);
     let half = floats(&[f64::INFINITY, f64::INFINITY, -2048.0]);
     both(col("a").cast(DataType::Float16), &wide, half);
 
@@ -349,6 +362,29 @@ fn literals_alone_fill_every_row() {
         nulls.clone(),
         nulls,
     );
+}
+
+#[test]
+fn the_deepest_expressions_fit_the_stack_of_a_thread() {
+    const SMALL: usize = 2 << 20; // what Rust gives a thread, so what a worker has
+    let batch = one(Int64Array::from(vec![1]));
+    let sums = (1..EXPR_DEPTH_MAX).fold(col("a"), |expr, _| expr + lit(1));
+    let cases = (1..EXPR_DEPTH_MAX).fold(col("a"), |expr, _| when(lit(true)).then(expr).end());
+    for expr in [sums, cases] {
+        let schema = batch.schema();
+        let resolved = on_thread(16 << 20, move || resolve(&expr, &schema));
+        let typed = resolved.expect("an expression with types");
+        let spec = OperatorSpec::Project(spec_of(&batch.schema(), vec![typed], LENIENT));
+        let batch = batch.clone();
+        let run = move || run_transform(&CpuBackend::new(), &spec, None, &[batch]);
+        assert!(on_thread(SMALL, run).is_ok());
+    }
+}
+
+fn on_thread<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> T {
+    let thread = std::thread::Builder::new().stack_size(bytes).spawn(work);
+    let thread = thread.expect("a thread");
+    thread.join().expect("no panic")
 }
 
 #[test]

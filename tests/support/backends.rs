@@ -156,11 +156,16 @@ impl Outcome {
                 }
                 Outcome::Rows(rows(&batches))
             }
-            Err(error) => match error.kind() {
-                ErrorKind::Arithmetic { .. } | ErrorKind::Kernel { .. } => Outcome::Arithmetic,
-                ErrorKind::InvalidInput { .. } => Outcome::InvalidInput,
-                _ => panic!("{place}: {error}"),
-            },
+            Err(error) => {
+                if std::env::var_os("PELTON_SEED").is_some() {
+                    eprintln!("{place}: {error}");
+                }
+                match error.kind() {
+                    ErrorKind::Arithmetic { .. } | ErrorKind::Kernel { .. } => Outcome::Arithmetic,
+                    ErrorKind::InvalidInput { .. } => Outcome::InvalidInput,
+                    _ => panic!("{place}: {error}"),
+                }
+            }
         }
     }
 }

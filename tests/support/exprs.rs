@@ -98,7 +98,8 @@ impl<'a> Maker<'a> {
             };
         }
         let depth = depth - 1;
-        let expr = match self.random.below(14) {
+        let expr = match self.random.below(15) {
+            14 => self.guarded(depth),
             0..7 => {
                 let (left, right) = (self.number(depth), self.number(depth));
                 match self.random.below(8) {
@@ -124,6 +125,27 @@ impl<'a> Maker<'a> {
             }
         };
         self.typed(expr)
+    }
+
+    /// A step that fails on some values, for the rows whose values it does not fail on.
+    fn guarded(&mut self, depth: usize) -> Expr {
+        let (dividend, operand) = (self.number(depth), self.number(depth));
+        match self.random.below(4) {
+            0 => when(operand.clone().eq(lit(0)))
+                .then(dividend.clone())
+                .otherwise(dividend / operand),
+            1 => when(operand.clone().not_eq(lit(0)))
+                .then(dividend % operand)
+                .end(),
+            2 => when(operand.clone().between(lit(-100), lit(100)))
+                .then(operand.cast(DataType::Int8))
+                .otherwise(lit(0)),
+            _ => coalesce([
+                operand.clone().try_cast(DataType::UInt8),
+                operand.is_null().cast(DataType::UInt8),
+                dividend.cast(DataType::UInt8),
+            ]),
+        }
     }
 
     fn boolean(&mut self, depth: usize) -> Expr {

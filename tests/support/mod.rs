@@ -7,6 +7,7 @@
 )]
 
 pub mod backends;
+pub mod draws;
 pub mod equality;
 pub mod exprs;
 pub mod oracle;

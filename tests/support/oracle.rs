@@ -225,7 +225,7 @@ impl<'a> At<'a> {
             },
             TypedKind::Negate(inner) => match self.evaluate(inner)? {
                 Value::Float(value) => Value::Float(-value),
-                Value::Integer(value) => self.integer(Some(-value), &expr.data_type)?,
+                Value::Integer(value) => self.integer((-value, false), &expr.data_type)?,
                 other => other,
             },
             TypedKind::IsNull(inner) => Value::Boolean(self.evaluate(inner)?.is_null()),
@@ -298,11 +298,11 @@ impl<'a> At<'a> {
             }
             (Value::Integer(a), Value::Integer(b)) => {
                 let exact = match op {
-                    BinaryOp::Add => a.checked_add(b),
-                    BinaryOp::Subtract => a.checked_sub(b),
-                    BinaryOp::Multiply => a.checked_mul(b),
-                    BinaryOp::Divide => Some(a / b),
-                    _ => Some(a.wrapping_rem(b)),
+                    BinaryOp::Add => a.overflowing_add(b),
+                    BinaryOp::Subtract => a.overflowing_sub(b),
+                    BinaryOp::Multiply => a.overflowing_mul(b),
+                    BinaryOp::Divide => (a / b, false),
+                    _ => (a.wrapping_rem(b), false),
                 };
                 self.integer(exact, to)
             }
@@ -310,20 +310,24 @@ impl<'a> At<'a> {
         }
     }
 
-    /// An exact result (none: beyond 128 bits) in a type that it may not fit.
-    fn integer(&self, exact: Option<i128>, to: &DataType) -> Answer {
-        match exact.filter(|value| fits(*value, to)) {
-            Some(value) => Ok(Value::Integer(value)),
-            None if self.semantics.overflow == Overflow::Error => Err(Stop::Arithmetic),
-            None => Ok(match (exact, integer_bits(to)) {
-                (Some(value), Some((signed, bits))) => {
-                    let low = value & ((1i128 << bits) - 1);
-                    let negative = signed && low >> (bits - 1) == 1;
-                    Value::Integer(if negative { low - (1i128 << bits) } else { low })
-                }
-                _ => Value::Null,
-            }),
+    /// A result modulo 2^128, and whether it left 128 bits, in a type that it may not fit.
+    fn integer(&self, (value, overflowed): (i128, bool), to: &DataType) -> Answer {
+        if !overflowed && fits(value, to) {
+            return Ok(Value::Integer(value));
         }
+        if self.semantics.overflow == Overflow::Error {
+            return Err(Stop::Arithmetic);
+        }
+        let Some((signed, bits)) = integer_bits(to) else {
+            return Ok(Value::Null);
+        };
+        let low = value & ((1i128 << bits) - 1);
+        let negative = signed && low >> (bits - 1) == 1;
+        Ok(Value::Integer(if negative {
+            low - (1i128 << bits)
+        } else {
+            low
+        }))
     }
 }
 
@@ -424,7 +428,17 @@ fn cast(value: Value, from: &DataType, to: &DataType) -> Answer {
         }
         Value::Integer(value) if from_decimal => Some(value / 10i128.pow(from_scale as u32)),
         Value::Integer(value) => match (nanos_per_unit(from), nanos_per_unit(to)) {
-            (Some(from), Some(to)) => Some((value * from).div_euclid(to)),
+            (Some(from_unit), Some(to_unit)) => {
+                let nanos = value * from_unit;
+                let of_day = matches!(from, DataType::Timestamp(..))
+                    && matches!(to, DataType::Time32(_) | DataType::Time64(_));
+                let nanos = if of_day {
+                    nanos.rem_euclid(86_400_000_000_000)
+                } else {
+                    nanos
+                };
+                Some(nanos.div_euclid(to_unit))
+            }
             _ => Some(value),
         },
         _ => return Err(Stop::Unknown),

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray};
+use arrow::array::{Array, ArrayRef, BooleanArray, new_null_array};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
-use arrow::compute::{CastOptions, cast_with_options};
+use arrow::compute::{CastOptions, cast_with_options, concat};
 
 use super::scalar::arithmetic::fits_digits;
 use super::scalar::cast as rules;
@@ -50,12 +50,25 @@ pub(super) fn first_misfit(
     (0..array.len()).find(lost)
 }
 
+/// Arrow's rule. Some of its casts fail as a whole for one value, whatever the options say: then
+/// each row is cast alone, and those that fail are null.
 fn by_arrow(array: &ArrayRef, to: &DataType) -> std::result::Result<ArrayRef, String> {
     let options = CastOptions {
         safe: true,
         ..CastOptions::default()
     };
-    cast_with_options(array, to, &options).map_err(|cause| cause.to_string())
+    let cast = |array: &dyn Array| cast_with_options(array, to, &options);
+    let cause = match cast(array) {
+        Ok(cast) => return Ok(cast),
+        Err(cause) => cause.to_string(),
+    };
+    if array.is_empty() || cast(&array.slice(0, 0)).is_err() {
+        return Err(cause);
+    }
+    let row = |row| cast(&array.slice(row, 1)).unwrap_or_else(|_| new_null_array(to, 1));
+    let rows: Vec<ArrayRef> = (0..array.len()).map(row).collect();
+    let rows: Vec<&dyn Array> = rows.iter().map(AsRef::as_ref).collect();
+    concat(&rows).map_err(|_| cause)
 }
 
 /// Units per day of a date, timestamp, time of day or duration.
@@ -80,17 +93,23 @@ fn units_per_day(data_type: &DataType) -> Option<i128> {
     })
 }
 
-/// True if both are instants, both times of day, or both durations.
+/// True if both are instants, both times of day, or both durations, or if an instant has a time
+/// of day.
 fn same_clock(from: &DataType, to: &DataType) -> bool {
     use DataType::{Date32, Date64, Duration, Time32, Time64, Timestamp};
     match (from, to) {
         (Timestamp(_, Some(_)), Timestamp(_, _)) => true, // the instant stays
         (Timestamp(_, Some(_)), _) | (_, Timestamp(_, Some(_))) => false, // local time: Arrow's
         (Date32 | Date64 | Timestamp(..), Date32 | Date64 | Timestamp(..)) => true,
-        (Time32(_) | Time64(_), Time32(_) | Time64(_)) => true,
+        (Timestamp(..) | Time32(_) | Time64(_), Time32(_) | Time64(_)) => true,
         (Duration(_), Duration(_)) => true,
         _ => false,
     }
+}
+
+fn is_time_of_day(from: &DataType, to: &DataType) -> bool {
+    matches!(from, DataType::Timestamp(..))
+        && matches!(to, DataType::Time32(_) | DataType::Time64(_))
 }
 
 fn ours(from: &DataType, to: &DataType) -> bool {
@@ -136,6 +155,12 @@ fn cast_integers(
         return fitting(values, nulls, to, |value| rules::truncate(*value, scale));
     }
     match (units_per_day(from), units_per_day(to)) {
+        (Some(from_units), Some(to_units)) if is_time_of_day(from, to) => {
+            fitting(values, nulls, to, |value| {
+                let time = rules::time_of_day(*value, from_units);
+                Some(rules::convert_units(time, from_units, to_units))
+            })
+        }
         (Some(from), Some(to_units)) if from != to_units => fitting(values, nulls, to, |value| {
             Some(rules::convert_units(*value, from, to_units))
         }),

@@ -1,9 +1,9 @@
 //! The CPU backend: the definition of every operator.
 //!
 //! Its batches are Arrow batches in host memory, its one stream is 0, and its operators run at
-//! once on the caller's thread. What one value becomes is in [`scalar`], whose tables other
-//! backends copy; Arrow's kernels are used where they do exactly that, and a unit test pins it.
-//! Speed comes second here: correctness must be plain to see. Nothing here may name `cuda`,
+//! once on the caller's thread. What one value becomes is in the module `scalar`, whose tables
+//! other backends copy; Arrow's kernels are used where they do exactly that, and a unit test pins
+//! it. Correctness must be plain to see; speed comes second. Nothing here may name `cuda`,
 //! `kernels` or `device`.
 
 #![forbid(unsafe_code)]

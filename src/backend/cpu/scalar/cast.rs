@@ -97,6 +97,11 @@ pub(crate) fn convert_units(value: i128, from_per_day: i128, to_per_day: i128) -
     }
 }
 
+/// The units since midnight of an instant, also of one before 1970.
+pub(crate) fn time_of_day(value: i128, per_day: i128) -> i128 {
+    value.rem_euclid(per_day)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,5 +169,6 @@ mod tests {
         assert_eq!(convert_units(999, milli, second), 0);
         assert_eq!(convert_units(-1, second, 1), -1);
         assert_eq!(convert_units(-2, 1, second), -172_800);
+        assert_eq!(time_of_day(-1, second), 86_399);
     }
 }

@@ -6,9 +6,9 @@
 //!
 //! # Arithmetic
 //!
-//! | operation | integers | decimals (128 bits) | floats |
+//! | operation | integers | decimals | floats |
 //! |---|---|---|---|
-//! | `+` `-` `*` | wrap, or overflow is an error | exact; more digits than the result type has: null, or an error | IEEE 754 |
+//! | `+` `-` `*` | wrap, or an error | exact; too many digits: null, or an error | IEEE 754 |
 //! | `/` | toward zero; MIN / −1 is MIN, or an error | (a float) | IEEE 754 |
 //! | `%` | sign of the dividend; MIN % −1 is 0 | as integers | `fmod` |
 //! | `/ 0` `% 0` | null, or an error | null, or an error | ±∞ or NaN |
@@ -27,7 +27,7 @@
 //! | integer | integer | must fit |
 //! | integer | Float64, Float32 | nearest, ties to even, in one step |
 //! | integer | Float16 | through Float32 |
-//! | integer | decimal | value × 10^scale must fit; a negative scale rounds half away from zero |
+//! | integer | decimal | value × 10^scale must fit; a negative scale rounds as below |
 //! | Float64 | Float32 | nearest, ties to even; too great is ∞ |
 //! | Float64 | Float16 | through Float32: rounded twice |
 //! | Float16, Float32 | a wider float | exact |
@@ -38,13 +38,21 @@
 //! | decimal | Float32, Float16 | through Float64 (Float16 then through Float32) |
 //! | decimal | decimal | a lower scale rounds half away from zero; must fit the digits |
 //! | date, timestamp | date, timestamp | a coarser unit floors; a finer one must fit |
-//! | time of day, duration | the same in another unit | a coarser unit floors; a finer one must fit |
+//! | time of day, duration | itself in another unit | a coarser unit floors; a finer one must fit |
+//! | timestamp without zone | time of day | units since midnight; a coarser unit floors |
 //! | date, time, timestamp, duration | number | its count of units, as an integer |
 //! | number | date, time, timestamp, duration | as to an integer of its width |
 //! | timestamp with zone | timestamp, with or without | keeps the instant |
 //! | timestamp | timestamp with zone | the local time of that zone: Arrow's rule |
 //! | string | anything, and back | Arrow's rule |
 //! | any other pair | | Arrow's rule, where Arrow has one |
+//!
+//! # Sums and means
+//!
+//! Integers and decimals add exactly, modulo 2^128. A sum then narrows to its type: integers wrap
+//! to 64 bits or fail, a decimal beyond 38 digits is null or fails. A mean turns that exact sum
+//! into an `f64` once, divides it by 10^scale (decimals), then by the count as an `f64`. Floats
+//! add as `f64`.
 //!
 //! # Order and equality
 //!

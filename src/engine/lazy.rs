@@ -1,0 +1,175 @@
+//! Queries as a user writes them, step by step.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::{Engine, QueryResult};
+use crate::error::Result;
+use crate::expr::{Expr, col};
+use crate::plan::{LogicalPlan, ParquetFiles, Query};
+use crate::storage::{Dataset, expand};
+use crate::types::Semantics;
+
+/// Starts a query over Parquet files: a file, a folder, or a pattern with `*`, `?`, `[…]`, `**`.
+/// Reads the footers.
+///
+/// # Errors
+/// `Io` and `InvalidInput` if there are no such files or their schemas differ, `Corrupt` if one
+/// is no Parquet file.
+pub fn scan_parquet(pattern: impl AsRef<Path>) -> Result<LazyFrame> {
+    scan_parquet_files(&[pattern])
+}
+
+/// As [`scan_parquet`], over several files, folders or patterns.
+///
+/// # Errors
+/// As [`scan_parquet`].
+pub fn scan_parquet_files<P: AsRef<Path>>(patterns: &[P]) -> Result<LazyFrame> {
+    let paths: Vec<PathBuf> = expand(patterns)?;
+    let schema = Dataset::open(&paths)?.schema().as_ref().clone();
+    Ok(LazyFrame::new(Query {
+        plan: LogicalPlan::Scan {
+            files: ParquetFiles { paths, schema },
+        },
+        semantics: Semantics::default(),
+    }))
+}
+
+/// A query that has not run. Each method adds a step; mistakes show when it is explained or
+/// collected.
+///
+/// ```
+/// use pelton::prelude::*;
+/// # fn main() -> pelton::Result<()> {
+/// # let folder = tempfile::tempdir().map_err(pelton::Error::from)?;
+/// # pelton::doc_support::write_orders(folder.path())?;
+/// let orders = scan_parquet(folder.path())?;
+/// let frame = orders
+///     .with_columns([(col("amount") * lit(2)).alias("double")])
+///     .select([col("double").max().alias("most")]);
+/// assert_eq!(frame.query().plan.schema()?.field(0).name(), "most");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[must_use = "a lazy frame does nothing until it is collected"]
+pub struct LazyFrame {
+    query: Query,
+}
+
+impl LazyFrame {
+    /// A frame over a plan.
+    pub fn new(query: Query) -> LazyFrame {
+        LazyFrame { query }
+    }
+
+    fn map(self, step: impl FnOnce(Box<LogicalPlan>) -> LogicalPlan) -> LazyFrame {
+        LazyFrame {
+            query: Query {
+                plan: step(Box::new(self.query.plan)),
+                semantics: self.query.semantics,
+            },
+        }
+    }
+
+    /// Keeps the rows for which the predicate is true; null counts as false.
+    pub fn filter(self, predicate: Expr) -> LazyFrame {
+        self.map(|input| LogicalPlan::Filter { input, predicate })
+    }
+
+    /// One column per expression. If every expression has an aggregate, one row of them over all
+    /// rows.
+    pub fn select(self, exprs: impl IntoIterator<Item = Expr>) -> LazyFrame {
+        let exprs: Vec<Expr> = exprs.into_iter().collect();
+        if !exprs.is_empty() && exprs.iter().all(Expr::has_aggregate) {
+            return self.map(|input| LogicalPlan::Aggregate {
+                input,
+                group_keys: Vec::new(),
+                aggregates: exprs,
+            });
+        }
+        self.map(|input| LogicalPlan::Project { input, exprs })
+    }
+
+    /// All columns and these; one of the same name is replaced.
+    pub fn with_columns(self, exprs: impl IntoIterator<Item = Expr>) -> LazyFrame {
+        let mut exprs: Vec<Expr> = exprs.into_iter().collect();
+        // A plan that has no schema has an error, which shows when it is collected.
+        if let Ok(schema) = self.query.plan.schema() {
+            let mut all: Vec<Expr> = Vec::new();
+            let replaced: BTreeSet<String> = exprs.iter().map(Expr::output_name).collect();
+            for field in schema.fields() {
+                if !replaced.contains(field.name()) {
+                    all.push(col(field.name()));
+                } else if let Some(index) =
+                    exprs.iter().position(|e| e.output_name() == *field.name())
+                {
+                    all.push(exprs.remove(index));
+                }
+            }
+            all.append(&mut exprs);
+            exprs = all;
+        }
+        self.map(|input| LogicalPlan::Project { input, exprs })
+    }
+
+    /// Groups the rows by the values of the keys.
+    pub fn group_by(self, keys: impl IntoIterator<Item = Expr>) -> LazyGroupBy {
+        LazyGroupBy {
+            frame: self,
+            keys: keys.into_iter().collect(),
+        }
+    }
+
+    /// At most so many rows, no matter which.
+    pub fn limit(self, rows: u64) -> LazyFrame {
+        self.map(|input| LogicalPlan::Limit { input, rows })
+    }
+
+    /// Sets overflow, division by zero and empty sums for the whole query.
+    pub fn semantics(mut self, semantics: Semantics) -> LazyFrame {
+        self.query.semantics = semantics;
+        self
+    }
+
+    /// The plan so far.
+    pub fn query(&self) -> &Query {
+        &self.query
+    }
+
+    /// How an engine is going to run the query; see [`Engine::explain`].
+    ///
+    /// # Errors
+    /// As [`Engine::explain`].
+    pub fn explain(&self, engine: &Engine) -> Result<String> {
+        engine.explain(&self.query)
+    }
+
+    /// Runs the query.
+    ///
+    /// # Errors
+    /// As [`Engine::execute`].
+    pub fn collect(&self, engine: &Engine) -> Result<QueryResult> {
+        engine.execute(&self.query)
+    }
+}
+
+/// Groups that wait for aggregates.
+#[derive(Debug, Clone)]
+#[must_use = "groups need aggregates: `.agg(…)`"]
+pub struct LazyGroupBy {
+    frame: LazyFrame,
+    keys: Vec<Expr>,
+}
+
+impl LazyGroupBy {
+    /// One row per group: its keys, then these expressions over aggregates.
+    pub fn agg(self, aggregates: impl IntoIterator<Item = Expr>) -> LazyFrame {
+        let LazyGroupBy { frame, keys } = self;
+        frame.map(|input| LogicalPlan::Aggregate {
+            input,
+            group_keys: keys,
+            aggregates: aggregates.into_iter().collect(),
+        })
+    }
+}

@@ -57,7 +57,7 @@ pub fn run(args: &DigestArgs) -> Result<(), Failure> {
 }
 
 /// Memory that decoding one file may take at once, about.
-const MEMORY_LIMIT: u64 = 1 << 30;
+const MEMORY_LIMIT: u64 = 4 << 30;
 
 /// Text that is hashed at a time.
 const TEXT_BYTES: usize = 1 << 16;

@@ -144,4 +144,8 @@ fn digests_name_kinds_and_go_on() {
     assert_eq!(lines[4], format!("{expected} 4 {}", files[4]));
     assert_eq!(pelton(&["digest", &files[4]]).code, Some(0));
     assert_eq!(names(folder.path()).len(), 4);
+
+    let ran = pelton(&["digest".as_ref(), folder.path().as_os_str()]);
+    assert!(ran.stdout.starts_with("ERROR io "), "{ran:?}");
+    assert!(ran.stdout.contains("not a regular file"), "{ran:?}");
 }

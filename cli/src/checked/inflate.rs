@@ -1,7 +1,7 @@
 //! Pages whose compressed bytes hold more than their header says.
 //!
 //! Some codecs are decoded until their input ends, whatever size the page header gives: a few
-//! kilobytes can become gigabytes. A page that could pass the memory limit in this way is inflated
+//! kilobytes can become gigabytes. A page that could become too large in this way is inflated
 //! here first, into nothing, and no further than its declared size.
 
 use std::io::{self, Read};
@@ -25,10 +25,11 @@ fn decoder<'a>(codec: Compression, bytes: &'a [u8]) -> Option<(Box<dyn Read + 'a
     }
 }
 
-/// Whether a page of so many compressed bytes needs [`check`]: whether it could pass the limit.
-pub(super) fn is_suspect(codec: Compression, compressed: u64, memory_limit: u64) -> bool {
+/// Whether a page of so many compressed bytes needs [`check`]: whether it could become more than
+/// `bytes_max` bytes.
+pub(super) fn is_suspect(codec: Compression, compressed: u64, bytes_max: u64) -> bool {
     decoder(codec, &[])
-        .is_some_and(|(_, factor_max)| compressed.saturating_mul(factor_max) > memory_limit)
+        .is_some_and(|(_, factor_max)| compressed.saturating_mul(factor_max) > bytes_max)
 }
 
 /// Checks that compressed bytes become no more than `declared` bytes.

@@ -112,7 +112,7 @@ mod tests {
             let repetition = levels.map(|_| vec![0]);
             typed
                 .write_batch(
-                    &[value.clone()],
+                    std::slice::from_ref(&value),
                     definition.as_deref(),
                     repetition.as_deref(),
                 )

@@ -18,6 +18,9 @@ const HEADER_BYTES_FIRST: u64 = 1 << 10;
 /// A page header that is longer is refused.
 const HEADER_BYTES_MAX: u64 = 16 << 20;
 
+/// A page that is larger is refused, compressed or not. Writers aim at a megabyte.
+const PAGE_BYTES_MAX: u64 = 512 << 20;
+
 /// Rows of a file without columns beyond this are refused: nothing in the file backs them.
 const COLUMNLESS_ROWS_MAX: i64 = 1 << 24;
 
@@ -63,11 +66,10 @@ fn check_row_group(
     let mut held: u64 = 0;
     let mut total: u64 = 0;
     for column in row_group.columns() {
-        let sizes =
-            check_column(file, file_bytes, column, memory_limit).map_err(|mut problem| {
-                problem.message = format!("column {}: {}", column.column_path(), problem.message);
-                problem
-            })?;
+        let sizes = check_column(file, file_bytes, column).map_err(|mut problem| {
+            problem.message = format!("column {}: {}", column.column_path(), problem.message);
+            problem
+        })?;
         held = held.saturating_add(sizes.held);
         total = total.saturating_add(sizes.total);
         if held > memory_limit {
@@ -96,7 +98,6 @@ fn check_column(
     file: &File,
     file_bytes: u64,
     column: &ColumnChunkMetaData,
-    memory_limit: u64,
 ) -> Result<Sizes, Problem> {
     let start = column
         .dictionary_page_offset()
@@ -122,6 +123,12 @@ fn check_column(
             break;
         };
         let page_bytes = page.compressed.max(page.uncompressed);
+        if page_bytes > PAGE_BYTES_MAX {
+            return Err(Problem::new(
+                Kind::Memory,
+                format_args!("a page of {page_bytes} bytes; the limit is {PAGE_BYTES_MAX}"),
+            ));
+        }
         sizes.total = sizes.total.saturating_add(page_bytes);
         if page.is_dictionary {
             sizes.held = sizes.held.saturating_add(page_bytes);
@@ -132,10 +139,7 @@ fn check_column(
         at = body.saturating_add(page.compressed);
         let levels = page.levels.min(page.compressed);
         let values = page.compressed - levels;
-        if at <= end
-            && page_bytes <= memory_limit
-            && inflate::is_suspect(column.compression(), values, memory_limit)
-        {
+        if at <= end && inflate::is_suspect(column.compression(), values, PAGE_BYTES_MAX) {
             let mut bytes = vec![0; usize::try_from(values).unwrap_or(0)];
             read_at(file, &mut bytes, body + levels)?;
             let declared = page.uncompressed.saturating_sub(levels);

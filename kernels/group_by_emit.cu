@@ -30,6 +30,7 @@ group_by_emit_key(GRID_CONSTANT(GroupByEmitKeyParams) params) {
     if (place.null_shift < 64) valid = valid && !(words[place.null_word] >> place.null_shift & 1);
     if (valid) {
       low = words[place.word] >> place.shift;
+      if (place.bits < 64) low &= (1ull << place.bits) - 1;
       if (layout.key_words == 1 && slot == params.table.capacity + 1) low = GROUP_BY_EMPTY;
       if (params.output.type == PHYSICAL_INT128) high = words[place.word + 1];
     }

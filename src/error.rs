@@ -4,6 +4,8 @@
 //! that one printed line says what failed, where, and what to do. A room has no error type of its
 //! own unless a caller would match on it.
 
+#![forbid(unsafe_code)]
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,7 @@
 //! Numbers that nothing may pass, each with its reason. Options choose below them.
 
+#![forbid(unsafe_code)]
+
 /// Rows of one batch. A row index within a batch fits 32 bits, with room for a sentinel.
 pub const ROWS_PER_BATCH_MAX: u64 = (1 << 31) - 1;
 

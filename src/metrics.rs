@@ -3,6 +3,8 @@
 //! Counters only ever grow and may be added to from any thread; a [`Snapshot`] is what users see
 //! under `--stats`. Nothing here decides anything.
 
+#![forbid(unsafe_code)]
+
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};

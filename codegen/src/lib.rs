@@ -45,7 +45,10 @@ pub const WIDE: ValueType = value_type("i128", "int128_t");
 /// Every generated file.
 pub fn generate() -> Vec<GeneratedFile> {
     vec![
-        ("project_arithmetic.cu".to_string(), project::emit_arithmetic(&NUMBERS)),
+        (
+            "project_arithmetic.cu".to_string(),
+            project::emit_arithmetic(&NUMBERS),
+        ),
         (
             "project_compare.cu".to_string(),
             project::emit_compare(&NUMBERS.iter().copied().chain([WIDE]).collect::<Vec<_>>()),

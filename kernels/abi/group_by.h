@@ -55,8 +55,10 @@ typedef struct GroupByKey {
   uint32_t shift;      ///< first bit within the word
   uint32_t null_word;  ///< word of the null bit
   uint32_t null_shift; ///< bit of the null bit; 64: none
+  uint32_t bits;       ///< bits of the value, for values of up to 64
+  uint32_t reserved;   ///< zero
 } GroupByKey;
-ABI_ASSERT(sizeof(GroupByKey) == 64, "GroupByKey crosses the ABI");
+ABI_ASSERT(sizeof(GroupByKey) == 72, "GroupByKey crosses the ABI");
 
 /// An input and the accumulator that takes it.
 typedef struct GroupByInput {
@@ -88,7 +90,7 @@ typedef struct GroupBySketchParams {
   const uint64_t *row_count_device;  ///< [1], device, read: rows, if it is not null
   uint64_t row_count;                ///< rows, or their upper bound
 } GroupBySketchParams;
-ABI_ASSERT(sizeof(GroupBySketchParams) == 160 + 1024 + 24, "GroupBySketchParams crosses the ABI");
+ABI_ASSERT(sizeof(GroupBySketchParams) == 160 + 1152 + 24, "GroupBySketchParams crosses the ABI");
 
 /// Launch parameters of `group_by_update`.
 typedef struct GroupByUpdateParams {
@@ -110,7 +112,7 @@ typedef struct GroupByUpdateParams {
   uint32_t shared_replicas;                        ///< copies of each accumulator there, a power of two up to 32
   uint32_t reserved;                               ///< zero
 } GroupByUpdateParams;
-ABI_ASSERT(sizeof(GroupByUpdateParams) == 160 + 1024 + 1344 + 16 + 88, "GroupByUpdateParams crosses the ABI");
+ABI_ASSERT(sizeof(GroupByUpdateParams) == 160 + 1152 + 1344 + 16 + 88, "GroupByUpdateParams crosses the ABI");
 
 /// Launch parameters of `group_by_merge`.
 typedef struct GroupByMergeParams {
@@ -142,7 +144,7 @@ typedef struct GroupByEmitKeyParams {
   const uint32_t *slots;    ///< [group count], device, read
   uint64_t group_count;     ///< rows of the output
 } GroupByEmitKeyParams;
-ABI_ASSERT(sizeof(GroupByEmitKeyParams) == 160 + 16 + 64 + 24 + 16, "GroupByEmitKeyParams crosses the ABI");
+ABI_ASSERT(sizeof(GroupByEmitKeyParams) == 160 + 16 + 72 + 24 + 16, "GroupByEmitKeyParams crosses the ABI");
 
 enum {
   EMIT_COUNT = 0,        ///< the word of a count

@@ -36,8 +36,17 @@ impl DeviceBuffer {
         stream: StreamHandle,
         reservation: Reservation,
     ) -> Self {
-        let order = Mutex::new(Order { home: stream, readers: Vec::new() });
-        DeviceBuffer { device, address, bytes, order, _reservation: reservation }
+        let order = Mutex::new(Order {
+            home: stream,
+            readers: Vec::new(),
+        });
+        DeviceBuffer {
+            device,
+            address,
+            bytes,
+            order,
+            _reservation: reservation,
+        }
     }
 
     /// The device.
@@ -94,8 +103,9 @@ impl DeviceBuffer {
     fn wait(&self, stream: StreamHandle, before: StreamHandle) -> Result<()> {
         let driver = self.device.driver();
         let event = driver.event_create()?;
-        let waited =
-            driver.event_record(event, before).and_then(|()| driver.stream_wait(stream, event));
+        let waited = driver
+            .event_record(event, before)
+            .and_then(|()| driver.stream_wait(stream, event));
         driver.event_destroy(event);
         waited
     }

@@ -31,7 +31,9 @@ unsafe impl Send for CudaDriver {}
 unsafe impl Sync for CudaDriver {}
 
 fn not_found(cause: impl Into<String>) -> Error {
-    Error::new(ErrorKind::DeviceNotFound { cause: cause.into() })
+    Error::new(ErrorKind::DeviceNotFound {
+        cause: cause.into(),
+    })
 }
 
 fn text_of(result: sys::CUresult) -> String {
@@ -69,21 +71,35 @@ impl CudaDriver {
         check(unsafe { sys::cuInit(0) }, "cuInit").map_err(|e| not_found(e.to_string()))?;
         let mut count = 0;
         // SAFETY: `count` is a live integer.
-        check(unsafe { sys::cuDeviceGetCount(&raw mut count) }, "cuDeviceGetCount")
-            .map_err(|e| not_found(e.to_string()))?;
+        check(
+            unsafe { sys::cuDeviceGetCount(&raw mut count) },
+            "cuDeviceGetCount",
+        )
+        .map_err(|e| not_found(e.to_string()))?;
         let ordinal = c_int::try_from(index).unwrap_or(c_int::MAX);
         if ordinal >= count {
-            return Err(not_found(format!("device {index} was asked for, and there are {count}")));
+            return Err(not_found(format!(
+                "device {index} was asked for, and there are {count}"
+            )));
         }
         let mut device = 0;
         // SAFETY: `device` is a live integer, and the ordinal is below the count.
-        check(unsafe { sys::cuDeviceGet(&raw mut device, ordinal) }, "cuDeviceGet")?;
+        check(
+            unsafe { sys::cuDeviceGet(&raw mut device, ordinal) },
+            "cuDeviceGet",
+        )?;
         let mut context = ptr::null_mut();
         // SAFETY: `context` is a live pointer to write to.
         let retained = unsafe { sys::cuDevicePrimaryCtxRetain(&raw mut context, device) };
         check(retained, "cuDevicePrimaryCtxRetain").map_err(|e| not_found(e.to_string()))?;
         let properties = properties_of(device)?;
-        let driver = CudaDriver { device, context, properties, modules: Mutex::default(), kernel_cache };
+        let driver = CudaDriver {
+            device,
+            context,
+            properties,
+            modules: Mutex::default(),
+            kernel_cache,
+        };
         driver.bind()?;
         driver.keep_pool()?;
         Ok(driver)
@@ -92,7 +108,10 @@ impl CudaDriver {
     /// Makes the context current on this thread.
     fn bind(&self) -> Result<()> {
         // SAFETY: the context is retained until the driver is dropped.
-        check(unsafe { sys::cuCtxSetCurrent(self.context) }, "cuCtxSetCurrent")
+        check(
+            unsafe { sys::cuCtxSetCurrent(self.context) },
+            "cuCtxSetCurrent",
+        )
     }
 
     /// Lets the stream-ordered pool keep what is freed, for the next allocation.
@@ -141,7 +160,10 @@ impl CudaDriver {
 fn attribute(device: sys::CUdevice, which: sys::CUdevice_attribute) -> Result<u32> {
     let mut value = 0;
     // SAFETY: `value` is a live integer, and the device exists.
-    check(unsafe { sys::cuDeviceGetAttribute(&raw mut value, which, device) }, "attribute")?;
+    check(
+        unsafe { sys::cuDeviceGetAttribute(&raw mut value, which, device) },
+        "attribute",
+    )?;
     Ok(u32::try_from(value).unwrap_or(0))
 }
 
@@ -149,17 +171,34 @@ fn properties_of(device: sys::CUdevice) -> Result<DeviceProperties> {
     use sys::CUdevice_attribute_enum as Attribute;
     let mut name = [0i8; 256];
     // SAFETY: the buffer has 256 bytes.
-    check(unsafe { sys::cuDeviceGetName(name.as_mut_ptr(), 256, device) }, "cuDeviceGetName")?;
+    check(
+        unsafe { sys::cuDeviceGetName(name.as_mut_ptr(), 256, device) },
+        "cuDeviceGetName",
+    )?;
     // SAFETY: the driver ended the name with a zero byte within the buffer.
-    let name = unsafe { CStr::from_ptr(name.as_ptr()) }.to_string_lossy().into_owned();
+    let name = unsafe { CStr::from_ptr(name.as_ptr()) }
+        .to_string_lossy()
+        .into_owned();
     let mut version = 0;
     // SAFETY: `version` is a live integer.
-    check(unsafe { sys::cuDriverGetVersion(&raw mut version) }, "cuDriverGetVersion")?;
+    check(
+        unsafe { sys::cuDriverGetVersion(&raw mut version) },
+        "cuDriverGetVersion",
+    )?;
     let mut memory_bytes = 0;
     // SAFETY: `memory_bytes` is a live integer.
-    check(unsafe { sys::cuDeviceTotalMem_v2(&raw mut memory_bytes, device) }, "cuDeviceTotalMem")?;
-    let major = attribute(device, Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
-    let minor = attribute(device, Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
+    check(
+        unsafe { sys::cuDeviceTotalMem_v2(&raw mut memory_bytes, device) },
+        "cuDeviceTotalMem",
+    )?;
+    let major = attribute(
+        device,
+        Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR,
+    )?;
+    let minor = attribute(
+        device,
+        Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR,
+    )?;
     let kernels = if embedded::FATBINS.is_empty() {
         format!("compiled at run time for sm_{major}{minor}")
     } else {
@@ -175,7 +214,10 @@ fn properties_of(device: sys::CUdevice) -> Result<DeviceProperties> {
             device,
             Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
         )?,
-        l2_bytes: u64::from(attribute(device, Attribute::CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE)?),
+        l2_bytes: u64::from(attribute(
+            device,
+            Attribute::CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE,
+        )?),
         kernels,
     })
 }
@@ -222,7 +264,10 @@ unsafe impl Driver for CudaDriver {
         let mut stream = ptr::null_mut();
         let flags = sys::CUstream_flags::CU_STREAM_NON_BLOCKING as u32;
         // SAFETY: `stream` is a live pointer to write to.
-        check(unsafe { sys::cuStreamCreate(&raw mut stream, flags) }, "cuStreamCreate")?;
+        check(
+            unsafe { sys::cuStreamCreate(&raw mut stream, flags) },
+            "cuStreamCreate",
+        )?;
         Ok(StreamHandle(stream.expose_provenance() as u64))
     }
 
@@ -236,7 +281,10 @@ unsafe impl Driver for CudaDriver {
     fn stream_synchronize(&self, stream: StreamHandle) -> Result<()> {
         self.bind()?;
         // SAFETY: the handle came from `stream_create`.
-        check(unsafe { sys::cuStreamSynchronize(raw_stream(stream)) }, "stream")
+        check(
+            unsafe { sys::cuStreamSynchronize(raw_stream(stream)) },
+            "stream",
+        )
     }
 
     fn synchronize(&self) -> Result<()> {
@@ -249,7 +297,10 @@ unsafe impl Driver for CudaDriver {
         self.bind()?;
         let mut event = ptr::null_mut();
         // SAFETY: `event` is a live pointer to write to.
-        check(unsafe { sys::cuEventCreate(&raw mut event, 0) }, "cuEventCreate")?;
+        check(
+            unsafe { sys::cuEventCreate(&raw mut event, 0) },
+            "cuEventCreate",
+        )?;
         Ok(EventHandle(event.expose_provenance() as u64))
     }
 
@@ -263,13 +314,19 @@ unsafe impl Driver for CudaDriver {
     fn event_record(&self, event: EventHandle, stream: StreamHandle) -> Result<()> {
         self.bind()?;
         // SAFETY: both handles came from this driver.
-        check(unsafe { sys::cuEventRecord(raw_event(event), raw_stream(stream)) }, "event")
+        check(
+            unsafe { sys::cuEventRecord(raw_event(event), raw_stream(stream)) },
+            "event",
+        )
     }
 
     fn stream_wait(&self, stream: StreamHandle, event: EventHandle) -> Result<()> {
         self.bind()?;
         // SAFETY: both handles came from this driver.
-        check(unsafe { sys::cuStreamWaitEvent(raw_stream(stream), raw_event(event), 0) }, "event")
+        check(
+            unsafe { sys::cuStreamWaitEvent(raw_stream(stream), raw_event(event), 0) },
+            "event",
+        )
     }
 
     fn event_query(&self, event: EventHandle) -> Result<bool> {
@@ -284,7 +341,10 @@ unsafe impl Driver for CudaDriver {
     fn event_synchronize(&self, event: EventHandle) -> Result<()> {
         self.bind()?;
         // SAFETY: the handle came from `event_create`.
-        check(unsafe { sys::cuEventSynchronize(raw_event(event)) }, "event")
+        check(
+            unsafe { sys::cuEventSynchronize(raw_event(event)) },
+            "event",
+        )
     }
 
     fn event_elapsed(&self, start: EventHandle, end: EventHandle) -> Result<f32> {
@@ -320,7 +380,10 @@ unsafe impl Driver for CudaDriver {
         self.bind()?;
         let mut pointer = ptr::null_mut();
         // SAFETY: `pointer` is a live pointer to write to; no flags.
-        check(unsafe { sys::cuMemHostAlloc(&raw mut pointer, bytes, 0) }, "pinned allocation")?;
+        check(
+            unsafe { sys::cuMemHostAlloc(&raw mut pointer, bytes, 0) },
+            "pinned allocation",
+        )?;
         Ok(pointer.cast())
     }
 
@@ -379,9 +442,8 @@ unsafe impl Driver for CudaDriver {
     fn fill(&self, stream: StreamHandle, target: u64, value: u8, bytes: u64) -> Result<()> {
         self.bind()?;
         // SAFETY: `DeviceBuffer` gives addresses of live allocations only.
-        let queued = unsafe {
-            sys::cuMemsetD8Async(target, value, bytes_of(bytes)?, raw_stream(stream))
-        };
+        let queued =
+            unsafe { sys::cuMemsetD8Async(target, value, bytes_of(bytes)?, raw_stream(stream)) };
         check(queued, "fill")
     }
 
@@ -395,8 +457,7 @@ unsafe impl Driver for CudaDriver {
         check(got, &format!("kernel {entry}"))?;
         let (mut offset, mut bytes) = (0, 0);
         // SAFETY: both integers are live, and the function has at least one parameter.
-        let got =
-            unsafe { sys::cuFuncGetParamInfo(function, 0, &raw mut offset, &raw mut bytes) };
+        let got = unsafe { sys::cuFuncGetParamInfo(function, 0, &raw mut offset, &raw mut bytes) };
         check(got, &format!("parameters of {entry}"))?;
         if bytes != params_bytes {
             let cause =

@@ -176,13 +176,8 @@ pub unsafe trait Driver: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// The driver refuses.
-    fn copy_device(
-        &self,
-        stream: StreamHandle,
-        target: u64,
-        source: u64,
-        bytes: u64,
-    ) -> Result<()>;
+    fn copy_device(&self, stream: StreamHandle, target: u64, source: u64, bytes: u64)
+    -> Result<()>;
 
     /// Fills device memory with one byte.
     ///

@@ -41,7 +41,12 @@ impl Device {
     /// A device over a driver, its allocations counted by `memory`.
     pub fn new(driver: Arc<dyn Driver>, memory: Arc<MemoryManager>) -> Arc<Self> {
         let pinned = PinnedPool::new(Arc::clone(&driver), Arc::clone(&memory));
-        Arc::new(Device { driver, memory, pinned, kernels: Mutex::default() })
+        Arc::new(Device {
+            driver,
+            memory,
+            pinned,
+            kernels: Mutex::default(),
+        })
     }
 
     /// The driver.
@@ -81,7 +86,13 @@ impl Device {
                 self.driver.alloc(stream, bytes)?
             }
         };
-        Ok(DeviceBuffer::new(Arc::clone(self), address, bytes, stream, reservation))
+        Ok(DeviceBuffer::new(
+            Arc::clone(self),
+            address,
+            bytes,
+            stream,
+            reservation,
+        ))
     }
 
     /// Allocates device memory full of zeros.
@@ -94,7 +105,8 @@ impl Device {
         bytes: u64,
     ) -> Result<DeviceBuffer> {
         let buffer = self.alloc(stream, bytes)?;
-        self.driver.fill(stream, buffer.address(), 0, buffer.bytes())?;
+        self.driver
+            .fill(stream, buffer.address(), 0, buffer.bytes())?;
         Ok(buffer)
     }
 
@@ -121,7 +133,10 @@ impl Device {
         buffer: &DeviceBuffer,
         bytes: &[u8],
     ) -> Result<()> {
-        assert!(bytes.len() as u64 <= buffer.bytes(), "a copy stays within its buffer");
+        assert!(
+            bytes.len() as u64 <= buffer.bytes(),
+            "a copy stays within its buffer"
+        );
         buffer.order_write(stream)?;
         let mut offset = 0;
         while offset < bytes.len() {
@@ -157,7 +172,10 @@ impl Device {
         buffer: &DeviceBuffer,
         bytes: &mut [u8],
     ) -> Result<()> {
-        assert!(bytes.len() as u64 <= buffer.bytes(), "a copy stays within its buffer");
+        assert!(
+            bytes.len() as u64 <= buffer.bytes(),
+            "a copy stays within its buffer"
+        );
         buffer.order_read(stream)?;
         let mut offset = 0;
         while offset < bytes.len() {
@@ -204,5 +222,8 @@ impl Device {
 
 /// An error of a driver call.
 fn device_error(operation: impl Into<String>, cause: impl ToString) -> Error {
-    Error::new(ErrorKind::Device { operation: operation.into(), cause: cause.to_string() })
+    Error::new(ErrorKind::Device {
+        operation: operation.into(),
+        cause: cause.to_string(),
+    })
 }

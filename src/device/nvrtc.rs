@@ -18,7 +18,9 @@ pub(super) fn is_present() -> bool {
 }
 
 fn not_built(cause: impl Into<String>) -> Error {
-    Error::new(ErrorKind::KernelsNotBuilt { cause: cause.into() })
+    Error::new(ErrorKind::KernelsNotBuilt {
+        cause: cause.into(),
+    })
 }
 
 /// The cubin of a module, from the cache or compiled now.
@@ -34,8 +36,13 @@ pub(super) fn cubin(
     }
     let (major, minor) = compute_capability;
     let architecture = format!("--gpu-architecture=sm_{major}{minor}");
-    let options =
-        [architecture.as_str(), "--std=c++17", "--device-int128", "--fmad=false", "-default-device"];
+    let options = [
+        architecture.as_str(),
+        "--std=c++17",
+        "--device-int128",
+        "--fmad=false",
+        "-default-device",
+    ];
     let mut digest = DefaultHasher::new();
     (embedded::SOURCES, options, version()?).hash(&mut digest);
     let name = format!("{module}-{:016x}.cubin", digest.finish());
@@ -63,7 +70,10 @@ fn store(path: &Path, cubin: &[u8]) -> std::io::Result<()> {
 fn version() -> Result<(i32, i32)> {
     let (mut major, mut minor) = (0, 0);
     // SAFETY: both pointers are to live integers.
-    check(unsafe { sys::nvrtcVersion(&raw mut major, &raw mut minor) }, "nvrtcVersion")?;
+    check(
+        unsafe { sys::nvrtcVersion(&raw mut major, &raw mut minor) },
+        "nvrtcVersion",
+    )?;
     Ok((major, minor))
 }
 
@@ -124,11 +134,17 @@ fn compile(module: &str, options: &[&str]) -> Result<Vec<u8>> {
     // SAFETY: the program is live, and `options` outlives the call.
     let compiled = unsafe { sys::nvrtcCompileProgram(program.0, option_count, pointers.as_ptr()) };
     if compiled != sys::nvrtcResult::NVRTC_SUCCESS {
-        return Err(not_built(format!("NVRTC refused {path}: {}", log_of(&program))));
+        return Err(not_built(format!(
+            "NVRTC refused {path}: {}",
+            log_of(&program)
+        )));
     }
     let mut bytes = 0;
     // SAFETY: the program is live and compiled; `bytes` is a live integer.
-    check(unsafe { sys::nvrtcGetCUBINSize(program.0, &raw mut bytes) }, "nvrtcGetCUBINSize")?;
+    check(
+        unsafe { sys::nvrtcGetCUBINSize(program.0, &raw mut bytes) },
+        "nvrtcGetCUBINSize",
+    )?;
     let mut cubin = vec![0u8; bytes];
     // SAFETY: `cubin` has the size that NVRTC has just given.
     let got = unsafe { sys::nvrtcGetCUBIN(program.0, cubin.as_mut_ptr().cast()) };
@@ -149,5 +165,8 @@ fn log_of(program: &Program) -> String {
     if got != sys::nvrtcResult::NVRTC_SUCCESS {
         return "no log".to_string();
     }
-    String::from_utf8_lossy(&log).trim_end_matches('\0').trim().to_string()
+    String::from_utf8_lossy(&log)
+        .trim_end_matches('\0')
+        .trim()
+        .to_string()
 }

@@ -79,7 +79,11 @@ pub struct PinnedPool {
 
 impl PinnedPool {
     pub(super) fn new(driver: Arc<dyn Driver>, memory: Arc<MemoryManager>) -> Self {
-        PinnedPool { driver, memory, slabs: Mutex::default() }
+        PinnedPool {
+            driver,
+            memory,
+            slabs: Mutex::default(),
+        }
     }
 
     /// A slab that no copy uses. Waits for one in flight when the limit of pinned memory, or the
@@ -95,7 +99,11 @@ impl PinnedPool {
                 None => false,
             };
             let full = slabs.in_flight.len() >= SLABS_KEPT;
-            if passed || full { slabs.in_flight.pop_front() } else { None }
+            if passed || full {
+                slabs.in_flight.pop_front()
+            } else {
+                None
+            }
         };
         if let Some((event, slab)) = oldest {
             return self.wait_for(event, slab);

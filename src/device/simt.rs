@@ -33,10 +33,18 @@ impl SimtDriver {
             l2_bytes: 1 << 20,
             kernels: format!(
                 "the host's processor{}",
-                if options.checked { ", with checks of every access" } else { "" }
+                if options.checked {
+                    ", with checks of every access"
+                } else {
+                    ""
+                }
             ),
         };
-        SimtDriver { device: SimtDevice::new(options), properties, entries: Mutex::default() }
+        SimtDriver {
+            device: SimtDevice::new(options),
+            properties,
+            entries: Mutex::default(),
+        }
     }
 
     /// The emulator itself: seeds, faults, counters.
@@ -78,7 +86,9 @@ unsafe impl Driver for SimtDriver {
     }
 
     fn stream_synchronize(&self, stream: StreamHandle) -> Result<()> {
-        self.device.stream_synchronize(stream_id(stream)).map_err(error("stream"))
+        self.device
+            .stream_synchronize(stream_id(stream))
+            .map_err(error("stream"))
     }
 
     fn synchronize(&self) -> Result<()> {
@@ -94,11 +104,15 @@ unsafe impl Driver for SimtDriver {
     }
 
     fn event_record(&self, event: EventHandle, stream: StreamHandle) -> Result<()> {
-        self.device.event_record(EventId(event.0), stream_id(stream)).map_err(error("event"))
+        self.device
+            .event_record(EventId(event.0), stream_id(stream))
+            .map_err(error("event"))
     }
 
     fn stream_wait(&self, stream: StreamHandle, event: EventHandle) -> Result<()> {
-        self.device.stream_wait_event(stream_id(stream), EventId(event.0)).map_err(error("event"))
+        self.device
+            .stream_wait_event(stream_id(stream), EventId(event.0))
+            .map_err(error("event"))
     }
 
     fn event_query(&self, event: EventHandle) -> Result<bool> {
@@ -106,15 +120,23 @@ unsafe impl Driver for SimtDriver {
     }
 
     fn event_synchronize(&self, event: EventHandle) -> Result<()> {
-        self.device.event_synchronize(EventId(event.0)).map_err(error("event"))
+        self.device
+            .event_synchronize(EventId(event.0))
+            .map_err(error("event"))
     }
 
     fn event_elapsed(&self, _start: EventHandle, _end: EventHandle) -> Result<f32> {
-        Err(Error::unsupported("simt", "timing", "emulated time means nothing"))
+        Err(Error::unsupported(
+            "simt",
+            "timing",
+            "emulated time means nothing",
+        ))
     }
 
     fn alloc(&self, stream: StreamHandle, bytes: u64) -> Result<u64> {
-        self.device.alloc(stream_id(stream), bytes, "buffer").map_err(error("allocation"))
+        self.device
+            .alloc(stream_id(stream), bytes, "buffer")
+            .map_err(error("allocation"))
     }
 
     fn free(&self, stream: StreamHandle, address: u64) {
@@ -145,8 +167,11 @@ unsafe impl Driver for SimtDriver {
         bytes: u64,
     ) -> Result<()> {
         // SAFETY: the caller keeps `source` valid until the stream has passed the copy.
-        unsafe { self.device.copy_to_device(stream_id(stream), target, source, bytes) }
-            .map_err(error("copy to device"))
+        unsafe {
+            self.device
+                .copy_to_device(stream_id(stream), target, source, bytes)
+        }
+        .map_err(error("copy to device"))
     }
 
     unsafe fn copy_to_host(
@@ -157,8 +182,11 @@ unsafe impl Driver for SimtDriver {
         bytes: u64,
     ) -> Result<()> {
         // SAFETY: the caller keeps `target` valid until the stream has passed the copy.
-        unsafe { self.device.copy_to_host(stream_id(stream), target, source, bytes) }
-            .map_err(error("copy to host"))
+        unsafe {
+            self.device
+                .copy_to_host(stream_id(stream), target, source, bytes)
+        }
+        .map_err(error("copy to host"))
     }
 
     fn copy_device(
@@ -168,15 +196,21 @@ unsafe impl Driver for SimtDriver {
         source: u64,
         bytes: u64,
     ) -> Result<()> {
-        self.device.copy_device(stream_id(stream), target, source, bytes).map_err(error("copy"))
+        self.device
+            .copy_device(stream_id(stream), target, source, bytes)
+            .map_err(error("copy"))
     }
 
     fn fill(&self, stream: StreamHandle, target: u64, value: u8, bytes: u64) -> Result<()> {
-        self.device.fill(stream_id(stream), target, value, bytes).map_err(error("fill"))
+        self.device
+            .fill(stream_id(stream), target, value, bytes)
+            .map_err(error("fill"))
     }
 
     fn kernel(&self, _module: &str, entry: &str, params_bytes: usize) -> Result<KernelHandle> {
-        let known = SimtDevice::entries().into_iter().find(|info| info.name == entry);
+        let known = SimtDevice::entries()
+            .into_iter()
+            .find(|info| info.name == entry);
         match known {
             Some(info) if info.params_bytes == params_bytes as u64 => {}
             Some(info) => {
@@ -205,7 +239,9 @@ unsafe impl Driver for SimtDriver {
     ) -> Result<()> {
         let entry = {
             let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-            usize::try_from(kernel.0).ok().and_then(|index| entries.get(index).cloned())
+            usize::try_from(kernel.0)
+                .ok()
+                .and_then(|index| entries.get(index).cloned())
         };
         let entry = entry.ok_or_else(|| device_error("launch", "unknown kernel"))?;
         self.device

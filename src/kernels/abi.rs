@@ -354,9 +354,13 @@ pub struct GroupByKey {
     pub null_word: u32,
     /// bit of the null bit; 64: none
     pub null_shift: u32,
+    /// bits of the value, for values of up to 64
+    pub bits: u32,
+    /// zero
+    pub reserved: u32,
 }
 const _: () = {
-    ["Size of GroupByKey"][::core::mem::size_of::<GroupByKey>() - 64usize];
+    ["Size of GroupByKey"][::core::mem::size_of::<GroupByKey>() - 72usize];
     ["Alignment of GroupByKey"][::core::mem::align_of::<GroupByKey>() - 8usize];
     ["Offset of field: GroupByKey::column"][::core::mem::offset_of!(GroupByKey, column) - 0usize];
     ["Offset of field: GroupByKey::word"][::core::mem::offset_of!(GroupByKey, word) - 48usize];
@@ -365,6 +369,9 @@ const _: () = {
         [::core::mem::offset_of!(GroupByKey, null_word) - 56usize];
     ["Offset of field: GroupByKey::null_shift"]
         [::core::mem::offset_of!(GroupByKey, null_shift) - 60usize];
+    ["Offset of field: GroupByKey::bits"][::core::mem::offset_of!(GroupByKey, bits) - 64usize];
+    ["Offset of field: GroupByKey::reserved"]
+        [::core::mem::offset_of!(GroupByKey, reserved) - 68usize];
 };
 
 /// An input and the accumulator that takes it.
@@ -441,18 +448,18 @@ pub struct GroupBySketchParams {
     pub row_count: u64,
 }
 const _: () = {
-    ["Size of GroupBySketchParams"][::core::mem::size_of::<GroupBySketchParams>() - 1208usize];
+    ["Size of GroupBySketchParams"][::core::mem::size_of::<GroupBySketchParams>() - 1336usize];
     ["Alignment of GroupBySketchParams"][::core::mem::align_of::<GroupBySketchParams>() - 8usize];
     ["Offset of field: GroupBySketchParams::layout"]
         [::core::mem::offset_of!(GroupBySketchParams, layout) - 0usize];
     ["Offset of field: GroupBySketchParams::keys"]
         [::core::mem::offset_of!(GroupBySketchParams, keys) - 160usize];
     ["Offset of field: GroupBySketchParams::registers"]
-        [::core::mem::offset_of!(GroupBySketchParams, registers) - 1184usize];
+        [::core::mem::offset_of!(GroupBySketchParams, registers) - 1312usize];
     ["Offset of field: GroupBySketchParams::row_count_device"]
-        [::core::mem::offset_of!(GroupBySketchParams, row_count_device) - 1192usize];
+        [::core::mem::offset_of!(GroupBySketchParams, row_count_device) - 1320usize];
     ["Offset of field: GroupBySketchParams::row_count"]
-        [::core::mem::offset_of!(GroupBySketchParams, row_count) - 1200usize];
+        [::core::mem::offset_of!(GroupBySketchParams, row_count) - 1328usize];
 };
 
 /// Launch parameters of `group_by_update`.
@@ -495,42 +502,42 @@ pub struct GroupByUpdateParams {
     pub reserved: u32,
 }
 const _: () = {
-    ["Size of GroupByUpdateParams"][::core::mem::size_of::<GroupByUpdateParams>() - 2632usize];
+    ["Size of GroupByUpdateParams"][::core::mem::size_of::<GroupByUpdateParams>() - 2760usize];
     ["Alignment of GroupByUpdateParams"][::core::mem::align_of::<GroupByUpdateParams>() - 8usize];
     ["Offset of field: GroupByUpdateParams::layout"]
         [::core::mem::offset_of!(GroupByUpdateParams, layout) - 0usize];
     ["Offset of field: GroupByUpdateParams::keys"]
         [::core::mem::offset_of!(GroupByUpdateParams, keys) - 160usize];
     ["Offset of field: GroupByUpdateParams::inputs"]
-        [::core::mem::offset_of!(GroupByUpdateParams, inputs) - 1184usize];
+        [::core::mem::offset_of!(GroupByUpdateParams, inputs) - 1312usize];
     ["Offset of field: GroupByUpdateParams::table"]
-        [::core::mem::offset_of!(GroupByUpdateParams, table) - 2528usize];
+        [::core::mem::offset_of!(GroupByUpdateParams, table) - 2656usize];
     ["Offset of field: GroupByUpdateParams::pending_in"]
-        [::core::mem::offset_of!(GroupByUpdateParams, pending_in) - 2544usize];
+        [::core::mem::offset_of!(GroupByUpdateParams, pending_in) - 2672usize];
     ["Offset of field: GroupByUpdateParams::pending_out"]
-        [::core::mem::offset_of!(GroupByUpdateParams, pending_out) - 2552usize];
+        [::core::mem::offset_of!(GroupByUpdateParams, pending_out) - 2680usize];
     ["Offset of field: GroupByUpdateParams::pending_count"]
-        [::core::mem::offset_of!(GroupByUpdateParams, pending_count) - 2560usize];
+        [::core::mem::offset_of!(GroupByUpdateParams, pending_count) - 2688usize];
     ["Offset of field: GroupByUpdateParams::group_count"]
-        [::core::mem::offset_of!(GroupByUpdateParams, group_count) - 2568usize];
+        [::core::mem::offset_of!(GroupByUpdateParams, group_count) - 2696usize];
     ["Offset of field: GroupByUpdateParams::spilled_entries"]
-        [::core::mem::offset_of!(GroupByUpdateParams, spilled_entries) - 2576usize];
+        [::core::mem::offset_of!(GroupByUpdateParams, spilled_entries) - 2704usize];
     ["Offset of field: GroupByUpdateParams::spilled_count"]
-        [::core::mem::offset_of!(GroupByUpdateParams, spilled_count) - 2584usize];
+        [::core::mem::offset_of!(GroupByUpdateParams, spilled_count) - 2712usize];
     ["Offset of field: GroupByUpdateParams::row_count_device"]
-        [::core::mem::offset_of!(GroupByUpdateParams, row_count_device) - 2592usize];
+        [::core::mem::offset_of!(GroupByUpdateParams, row_count_device) - 2720usize];
     ["Offset of field: GroupByUpdateParams::row_count"]
-        [::core::mem::offset_of!(GroupByUpdateParams, row_count) - 2600usize];
+        [::core::mem::offset_of!(GroupByUpdateParams, row_count) - 2728usize];
     ["Offset of field: GroupByUpdateParams::probe_max"]
-        [::core::mem::offset_of!(GroupByUpdateParams, probe_max) - 2608usize];
+        [::core::mem::offset_of!(GroupByUpdateParams, probe_max) - 2736usize];
     ["Offset of field: GroupByUpdateParams::input_count"]
-        [::core::mem::offset_of!(GroupByUpdateParams, input_count) - 2616usize];
+        [::core::mem::offset_of!(GroupByUpdateParams, input_count) - 2744usize];
     ["Offset of field: GroupByUpdateParams::shared_slots"]
-        [::core::mem::offset_of!(GroupByUpdateParams, shared_slots) - 2620usize];
+        [::core::mem::offset_of!(GroupByUpdateParams, shared_slots) - 2748usize];
     ["Offset of field: GroupByUpdateParams::shared_replicas"]
-        [::core::mem::offset_of!(GroupByUpdateParams, shared_replicas) - 2624usize];
+        [::core::mem::offset_of!(GroupByUpdateParams, shared_replicas) - 2752usize];
     ["Offset of field: GroupByUpdateParams::reserved"]
-        [::core::mem::offset_of!(GroupByUpdateParams, reserved) - 2628usize];
+        [::core::mem::offset_of!(GroupByUpdateParams, reserved) - 2756usize];
 };
 
 /// Launch parameters of `group_by_merge`.
@@ -615,7 +622,7 @@ pub struct GroupByEmitKeyParams {
     pub group_count: u64,
 }
 const _: () = {
-    ["Size of GroupByEmitKeyParams"][::core::mem::size_of::<GroupByEmitKeyParams>() - 280usize];
+    ["Size of GroupByEmitKeyParams"][::core::mem::size_of::<GroupByEmitKeyParams>() - 288usize];
     ["Alignment of GroupByEmitKeyParams"][::core::mem::align_of::<GroupByEmitKeyParams>() - 8usize];
     ["Offset of field: GroupByEmitKeyParams::layout"]
         [::core::mem::offset_of!(GroupByEmitKeyParams, layout) - 0usize];
@@ -624,11 +631,11 @@ const _: () = {
     ["Offset of field: GroupByEmitKeyParams::key"]
         [::core::mem::offset_of!(GroupByEmitKeyParams, key) - 176usize];
     ["Offset of field: GroupByEmitKeyParams::output"]
-        [::core::mem::offset_of!(GroupByEmitKeyParams, output) - 240usize];
+        [::core::mem::offset_of!(GroupByEmitKeyParams, output) - 248usize];
     ["Offset of field: GroupByEmitKeyParams::slots"]
-        [::core::mem::offset_of!(GroupByEmitKeyParams, slots) - 264usize];
+        [::core::mem::offset_of!(GroupByEmitKeyParams, slots) - 272usize];
     ["Offset of field: GroupByEmitKeyParams::group_count"]
-        [::core::mem::offset_of!(GroupByEmitKeyParams, group_count) - 272usize];
+        [::core::mem::offset_of!(GroupByEmitKeyParams, group_count) - 280usize];
 };
 
 /// the word of a count

@@ -19,12 +19,18 @@ pub struct DeviceRows {
 impl DeviceRows {
     /// A number that the host knows.
     pub fn known(rows: u64) -> Self {
-        DeviceRows { max: rows, exact: None }
+        DeviceRows {
+            max: rows,
+            exact: None,
+        }
     }
 
     /// A number that a kernel writes to the first word of `exact`, at most `max`.
     pub fn pending(max: u64, exact: Arc<DeviceBuffer>) -> Self {
-        DeviceRows { max, exact: Some(exact) }
+        DeviceRows {
+            max,
+            exact: Some(exact),
+        }
     }
 
     /// The upper bound.
@@ -37,7 +43,9 @@ impl DeviceRows {
     /// # Errors
     /// What failed on the stream.
     pub fn resolve(&self, launch: &Launch) -> Result<u64> {
-        let Some(exact) = &self.exact else { return Ok(self.max) };
+        let Some(exact) = &self.exact else {
+            return Ok(self.max);
+        };
         let mut bytes = [0u8; 8];
         launch.device().read(launch.stream(), exact, &mut bytes)?;
         Ok(u64::from_ne_bytes(bytes).min(self.max))
@@ -45,7 +53,9 @@ impl DeviceRows {
 
     /// The pointer for a launch struct: null if the host knows the number.
     pub(super) fn pointer(&self, launch: &Launch) -> Result<*const u64> {
-        let Some(exact) = &self.exact else { return Ok(std::ptr::null()) };
+        let Some(exact) = &self.exact else {
+            return Ok(std::ptr::null());
+        };
         exact.order_read(launch.stream())?;
         Ok(address_of::<u64>(exact))
     }
@@ -83,20 +93,36 @@ impl DeviceColumn {
         let needed = physical.bytes(offset + rows);
         let bitmap = PhysicalType::Boolean.bytes(offset + rows);
         let short = values.bytes() < needed
-            || validity.as_ref().is_some_and(|validity| validity.bytes() < bitmap);
+            || validity
+                .as_ref()
+                .is_some_and(|validity| validity.bytes() < bitmap);
         if short {
             return Err(Error::invalid(
                 "device column",
-                format!("{needed} bytes of values or {bitmap} of validity are needed, and not given"),
+                format!(
+                    "{needed} bytes of values or {bitmap} of validity are needed, and not given"
+                ),
                 "pass larger buffers, or fewer rows",
             ));
         }
-        Ok(DeviceColumn { physical, values: Values::Buffer(values), validity, offset, rows })
+        Ok(DeviceColumn {
+            physical,
+            values: Values::Buffer(values),
+            validity,
+            offset,
+            rows,
+        })
     }
 
     /// A scalar that stands for `rows` rows: its bits, or a null.
     pub fn scalar(physical: PhysicalType, bits: Option<u128>, rows: u64) -> Self {
-        DeviceColumn { physical, values: Values::Scalar(bits), validity: None, offset: 0, rows }
+        DeviceColumn {
+            physical,
+            values: Values::Scalar(bits),
+            validity: None,
+            offset: 0,
+            rows,
+        }
     }
 
     /// The layout of the values.
@@ -208,7 +234,12 @@ impl OutputColumn {
         let bitmap = PhysicalType::Boolean.bytes(rows);
         let values = launch.alloc(physical.bytes(rows))?;
         let validity = nullable.then(|| launch.alloc(bitmap)).transpose()?;
-        Ok(OutputColumn { physical, values, validity, rows })
+        Ok(OutputColumn {
+            physical,
+            values,
+            validity,
+            rows,
+        })
     }
 
     /// The same with its bitmaps zeroed, for kernels that set bits one by one.
@@ -237,7 +268,10 @@ impl OutputColumn {
     pub(super) fn out(&self) -> ColumnOut {
         ColumnOut {
             values: address_of::<std::ffi::c_void>(&self.values),
-            validity: self.validity.as_ref().map_or(std::ptr::null_mut(), address_of::<u8>),
+            validity: self
+                .validity
+                .as_ref()
+                .map_or(std::ptr::null_mut(), address_of::<u8>),
             type_: self.physical as u32,
             reserved: 0,
         }

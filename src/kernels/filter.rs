@@ -65,12 +65,8 @@ fn compact_group(
     };
     let mut outputs = Vec::with_capacity(columns.len());
     for (index, column) in columns.iter().enumerate() {
-        let output = OutputColumn::zeroed_bitmaps(
-            launch,
-            column.physical(),
-            rows.max(),
-            column.nullable(),
-        )?;
+        let output =
+            OutputColumn::zeroed_bitmaps(launch, column.physical(), rows.max(), column.nullable())?;
         params.columns[index] = column.view(launch)?;
         params.outputs[index] = output.out();
         outputs.push(output);

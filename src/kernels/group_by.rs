@@ -13,8 +13,8 @@ pub use layout::{GroupKey, GroupLayout, GroupTuning};
 use std::sync::Arc;
 
 use super::abi::{self, GroupByInput, GroupByKey, GroupByTable};
-use super::{DeviceColumn, DeviceRows, Kernel, Launch, OutputColumn, Status, address_of, blocks};
 use super::halves;
+use super::{DeviceColumn, DeviceRows, Kernel, Launch, OutputColumn, Status, address_of, blocks};
 use crate::device::DeviceBuffer;
 use crate::error::{Error, Result};
 use crate::types::PhysicalType;
@@ -85,7 +85,10 @@ impl GroupTable {
     }
 
     fn table(&self) -> GroupByTable {
-        GroupByTable { entries: address_of(&self.entries), capacity: self.capacity }
+        GroupByTable {
+            entries: address_of(&self.entries),
+            capacity: self.capacity,
+        }
     }
 
     /// Aggregates rows: `inputs` are accumulators and the columns they take. Waits for the stream.
@@ -106,8 +109,11 @@ impl GroupTable {
         let estimate = self.estimate(launch, &places, rows)?;
         self.reserve(launch, estimate)?;
         let per_launch = abi::GROUP_BY_ACCUMULATORS_MAX as usize;
-        let passes: Vec<_> =
-            if inputs.is_empty() { vec![inputs] } else { inputs.chunks(per_launch).collect() };
+        let passes: Vec<_> = if inputs.is_empty() {
+            vec![inputs]
+        } else {
+            inputs.chunks(per_launch).collect()
+        };
         for pass in passes {
             self.update_pass(launch, &places, pass, rows, estimate)?;
         }
@@ -131,15 +137,18 @@ impl GroupTable {
         };
         let grid = blocks(rows.max(), abi::GROUP_BY_TABLE_THREADS * 16)
             .min(u64::from(launch.device().properties().multiprocessors) * 8);
-        self.layout.launch_by_width::<abi::GroupBySketch, abi::GroupBySketchWide>(
-            launch,
-            grid,
-            abi::GROUP_BY_TABLE_THREADS,
-            0,
-            &params,
-        )?;
+        self.layout
+            .launch_by_width::<abi::GroupBySketch, abi::GroupBySketchWide>(
+                launch,
+                grid,
+                abi::GROUP_BY_TABLE_THREADS,
+                0,
+                &params,
+            )?;
         let mut bytes = vec![0u8; abi::GROUP_BY_SKETCH_REGISTERS as usize * 4];
-        launch.device().read(launch.stream(), &self.registers, &mut bytes)?;
+        launch
+            .device()
+            .read(launch.stream(), &self.registers, &mut bytes)?;
         Ok(sketch::distinct_count(&bytes).max(self.groups))
     }
 
@@ -147,7 +156,11 @@ impl GroupTable {
     fn reserve(&mut self, launch: &Launch, groups: u64) -> Result<()> {
         let wanted = (groups + groups / 8).saturating_mul(2).next_power_of_two();
         let wanted = wanted.min(self.tuning.capacity_estimate_max);
-        if wanted > self.capacity { self.grow(launch, wanted) } else { Ok(()) }
+        if wanted > self.capacity {
+            self.grow(launch, wanted)
+        } else {
+            Ok(())
+        }
     }
 
     /// Moves the groups to a larger table.
@@ -190,13 +203,14 @@ impl GroupTable {
             entry_count,
             special_start,
         };
-        self.layout.launch_by_width::<abi::GroupByMerge, abi::GroupByMergeWide>(
-            launch,
-            blocks(entry_count, abi::GROUP_BY_TABLE_THREADS),
-            abi::GROUP_BY_TABLE_THREADS,
-            0,
-            &params,
-        )?;
+        self.layout
+            .launch_by_width::<abi::GroupByMerge, abi::GroupByMergeWide>(
+                launch,
+                blocks(entry_count, abi::GROUP_BY_TABLE_THREADS),
+                abi::GROUP_BY_TABLE_THREADS,
+                0,
+                &params,
+            )?;
         status.check(launch)?;
         self.groups += read_words::<1>(launch, &count)?[0];
         Ok(())
@@ -215,7 +229,11 @@ impl GroupTable {
         loop {
             // A table at least half empty after all of them takes any key, however they collide.
             let roomy = self.capacity >= (self.groups + undone).saturating_mul(2);
-            let probe_max = if roomy { self.capacity } else { self.tuning.probe_max };
+            let probe_max = if roomy {
+                self.capacity
+            } else {
+                self.tuning.probe_max
+            };
             let pending_out = launch.alloc(blocks(rows.max(), 32) * 4)?;
             let own = self.own_table(launch, estimate);
             let grid = self.update_grid(launch, rows);
@@ -232,7 +250,9 @@ impl GroupTable {
                 keys: *places,
                 inputs: [self.layout.no_input(); abi::GROUP_BY_ACCUMULATORS_MAX as usize],
                 table: self.table(),
-                pending_in: pending_in.as_ref().map_or(std::ptr::null(), |b| address_of::<u32>(b)),
+                pending_in: pending_in
+                    .as_ref()
+                    .map_or(std::ptr::null(), |b| address_of::<u32>(b)),
                 pending_out: address_of(&pending_out),
                 pending_count: counter,
                 group_count: counter.wrapping_add(1),
@@ -248,22 +268,29 @@ impl GroupTable {
             };
             for (place, (accumulator, column)) in params.inputs.iter_mut().zip(inputs) {
                 let column = column.view(launch)?;
-                *place = GroupByInput { column, accumulator: *accumulator, reserved: 0 };
+                *place = GroupByInput {
+                    column,
+                    accumulator: *accumulator,
+                    reserved: 0,
+                };
             }
             self.entries.order_write(launch.stream())?;
-            self.layout.launch_by_width::<abi::GroupByUpdate, abi::GroupByUpdateWide>(
-                launch,
-                grid,
-                abi::GROUP_BY_THREADS,
-                self.layout.own_bytes(own.0, own.1),
-                &params,
-            )?;
+            self.layout
+                .launch_by_width::<abi::GroupByUpdate, abi::GroupByUpdateWide>(
+                    launch,
+                    grid,
+                    abi::GROUP_BY_THREADS,
+                    self.layout.own_bytes(own.0, own.1),
+                    &params,
+                )?;
             let [pending, inserted, spilled_count] = read_words(launch, &counters)?;
             self.groups += inserted;
             if pending == 0 && spilled_count == 0 {
                 return Ok(());
             }
-            let needed = (self.groups + spilled_count).max(self.capacity).saturating_mul(2);
+            let needed = (self.groups + spilled_count)
+                .max(self.capacity)
+                .saturating_mul(2);
             self.grow(launch, needed.next_power_of_two().max(self.capacity * 4))?;
             if spilled_count > 0 {
                 self.merge_entries(launch, &spilled, spilled_count, u64::MAX / 2)?;
@@ -288,14 +315,21 @@ impl GroupTable {
         let device = u64::from(launch.device().properties().shared_bytes_per_block_max);
         let budget = device.min(u64::from(self.tuning.shared_bytes));
         let fits = |slots, replicas| u64::from(self.layout.own_bytes(slots, replicas)) <= budget;
-        let most = (3..16).rev().map(|bits| 1 << bits).find(|slots| fits(*slots, 1));
+        let most = (3..16)
+            .rev()
+            .map(|bits| 1 << bits)
+            .find(|slots| fits(*slots, 1));
         let Some(most) = most else { return (0, 1) };
-        let wanted = u32::try_from(groups.saturating_mul(2)).unwrap_or(u32::MAX).max(8);
+        let wanted = u32::try_from(groups.saturating_mul(2))
+            .unwrap_or(u32::MAX)
+            .max(8);
         if wanted > most {
             return (most, 1);
         }
         let slots = wanted.next_power_of_two();
-        let replicas = [32, 16, 8, 4, 2].into_iter().find(|replicas| fits(slots, *replicas));
+        let replicas = [32, 16, 8, 4, 2]
+            .into_iter()
+            .find(|replicas| fits(slots, *replicas));
         (slots, replicas.unwrap_or(1))
     }
 
@@ -307,7 +341,9 @@ impl GroupTable {
         if other.groups == 0 {
             return Ok(());
         }
-        let all = (self.groups + other.groups).saturating_mul(2).next_power_of_two();
+        let all = (self.groups + other.groups)
+            .saturating_mul(2)
+            .next_power_of_two();
         if all > self.capacity {
             self.grow(launch, all)?;
         }
@@ -335,7 +371,10 @@ impl GroupTable {
         unsafe {
             launch.launch::<abi::GroupByList>(grid, abi::GROUP_BY_TABLE_THREADS, 0, &params)
         }?;
-        Ok(GroupList { slots, groups: self.groups })
+        Ok(GroupList {
+            slots,
+            groups: self.groups,
+        })
     }
 
     /// A key column of the listed groups.
@@ -425,8 +464,14 @@ fn empty_entries(
 ) -> Result<Arc<DeviceBuffer>> {
     let all = capacity + u64::from(abi::GROUP_BY_SPECIAL_SLOTS);
     let entries = Arc::new(launch.alloc(all * layout.entry_bytes())?);
-    let table = GroupByTable { entries: address_of(&entries), capacity };
-    let params = abi::GroupByInitParams { table, layout: layout.abi() };
+    let table = GroupByTable {
+        entries: address_of(&entries),
+        capacity,
+    };
+    let params = abi::GroupByInitParams {
+        table,
+        layout: layout.abi(),
+    };
     let grid = blocks(all, abi::GROUP_BY_TABLE_THREADS);
     // SAFETY: the buffer has an entry for every slot, the special ones included.
     unsafe { launch.launch::<abi::GroupByInit>(grid, abi::GROUP_BY_TABLE_THREADS, 0, &params) }?;

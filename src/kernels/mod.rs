@@ -47,13 +47,20 @@ pub struct Launch<'a> {
 impl<'a> Launch<'a> {
     /// Work for this stream.
     pub fn new(device: &'a Arc<Device>, stream: StreamHandle) -> Self {
-        Launch { device, stream, metrics: None }
+        Launch {
+            device,
+            stream,
+            metrics: None,
+        }
     }
 
     /// The same, counted in a query's metrics.
     #[must_use]
     pub fn with_metrics(self, metrics: &'a Metrics) -> Self {
-        Launch { metrics: Some(metrics), ..self }
+        Launch {
+            metrics: Some(metrics),
+            ..self
+        }
     }
 
     /// The device.
@@ -93,7 +100,10 @@ impl<'a> Launch<'a> {
         }
         let grid = u32::try_from(grid).map_err(|_| {
             let cause = format!("{grid} blocks are too many for one launch");
-            Error::new(ErrorKind::Device { operation: format!("launch of {}", K::ENTRY), cause })
+            Error::new(ErrorKind::Device {
+                operation: format!("launch of {}", K::ENTRY),
+                cause,
+            })
         })?;
         let params_bytes = size_of::<K::Params>();
         let kernel = self.device.kernel(K::MODULE, K::ENTRY, params_bytes)?;
@@ -104,11 +114,19 @@ impl<'a> Launch<'a> {
         if let Some(metrics) = self.metrics {
             metrics.add(names::KERNEL_LAUNCHES, 1);
         }
-        let shape = LaunchShape { grid, block, shared_bytes };
+        let shape = LaunchShape {
+            grid,
+            block,
+            shared_bytes,
+        };
         // SAFETY: the caller vouches for the struct's pointers; its layout is `Kernel`'s promise,
         // and its size was compared by `Device::kernel`.
-        unsafe { self.device.driver().launch(self.stream, kernel, shape, bytes) }
-            .map_err(|error| error.context(format!("kernel {}", K::ENTRY)))
+        unsafe {
+            self.device
+                .driver()
+                .launch(self.stream, kernel, shape, bytes)
+        }
+        .map_err(|error| error.context(format!("kernel {}", K::ENTRY)))
     }
 }
 
@@ -139,7 +157,9 @@ impl Status {
     /// `Kernel` with the status, or what failed on the stream.
     pub fn check(&self, launch: &Launch) -> Result<()> {
         let mut bytes = [0u8; size_of::<abi::KernelStatus>()];
-        launch.device.read(launch.stream, &self.buffer, &mut bytes)?;
+        launch
+            .device
+            .read(launch.stream, &self.buffer, &mut bytes)?;
         let word = |at: usize| bytes[at..at + 4].try_into().map_or(0, u32::from_ne_bytes);
         let code = word(0);
         if code == abi::STATUS_OK {
@@ -152,13 +172,21 @@ impl Status {
             abi::STATUS_CAST => "a value does not fit the type it is cast to".to_string(),
             abi::STATUS_INDEX_OUT_OF_RANGE => {
                 let place = format!("{}, row {argument}", self.entry);
-                return Err(Error::invalid(place, "an index is not below the built rows", ""));
+                return Err(Error::invalid(
+                    place,
+                    "an index is not below the built rows",
+                    "",
+                ));
             }
             abi::STATUS_TABLE_FULL => "a hash table is full".to_string(),
             abi::STATUS_SUM_OVERFLOW => "a sum does not fit its type".to_string(),
             other => format!("status {other}"),
         };
-        Err(Error::new(ErrorKind::Kernel { entry: self.entry, status, argument }))
+        Err(Error::new(ErrorKind::Kernel {
+            entry: self.entry,
+            status,
+            argument,
+        }))
     }
 }
 

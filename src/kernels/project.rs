@@ -26,17 +26,27 @@ impl Failures<'_> {
         match self.status {
             Some(status) => Ok(status.pointer()),
             None if self.flags & errors == 0 => Ok(std::ptr::null_mut()),
-            None => Err(Error::invalid("project", "errors are asked for without a status", "")),
+            None => Err(Error::invalid(
+                "project",
+                "errors are asked for without a status",
+                "",
+            )),
         }
     }
 
     fn active_pointer(&self, launch: &Launch) -> Result<*const u8> {
-        let Some(active) = self.active else { return Ok(std::ptr::null()) };
+        let Some(active) = self.active else {
+            return Ok(std::ptr::null());
+        };
         let buffer = active.values().filter(|_| {
             active.physical() == PhysicalType::Boolean && active.offset() == 0 && !active.nullable()
         });
         let buffer = buffer.ok_or_else(|| {
-            Error::invalid("project", "a mask is a Boolean array without nulls or offset", "")
+            Error::invalid(
+                "project",
+                "a mask is a Boolean array without nulls or offset",
+                "",
+            )
         })?;
         buffer.order_read(launch.stream())?;
         Ok(address_of::<u8>(buffer))
@@ -111,7 +121,11 @@ pub fn arithmetic(
         PhysicalType::UInt64 => launch_binary::<abi::ProjectArithmeticU64>(launch, rows, &params),
         PhysicalType::Float32 => launch_binary::<abi::ProjectArithmeticF32>(launch, rows, &params),
         PhysicalType::Float64 => launch_binary::<abi::ProjectArithmeticF64>(launch, rows, &params),
-        other => Err(Error::invalid("project", format!("no arithmetic over {other:?}"), "")),
+        other => Err(Error::invalid(
+            "project",
+            format!("no arithmetic over {other:?}"),
+            "",
+        )),
     }?;
     Ok(output.into_column())
 }
@@ -121,7 +135,10 @@ pub fn arithmetic(
 ///
 /// # Errors
 /// No memory is left, or the driver refuses.
-#[expect(clippy::too_many_arguments, reason = "one argument per field of the launch struct")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one argument per field of the launch struct"
+)]
 pub fn decimal(
     launch: &Launch,
     op: u32,
@@ -168,7 +185,11 @@ pub fn compare(
         PhysicalType::Float32 => launch_binary::<abi::ProjectCompareF32>(launch, rows, &params),
         PhysicalType::Float64 => launch_binary::<abi::ProjectCompareF64>(launch, rows, &params),
         PhysicalType::Int128 => launch_binary::<abi::ProjectCompareI128>(launch, rows, &params),
-        other => Err(Error::invalid("project", format!("no comparison over {other:?}"), "")),
+        other => Err(Error::invalid(
+            "project",
+            format!("no comparison over {other:?}"),
+            "",
+        )),
     }?;
     Ok(output.into_column())
 }
@@ -209,7 +230,12 @@ pub struct Rescale {
 
 impl Rescale {
     /// Values as they are.
-    pub const NONE: Rescale = Rescale { multiplier: 1, divisor: 1, limit: 0, factor: 0.0 };
+    pub const NONE: Rescale = Rescale {
+        multiplier: 1,
+        divisor: 1,
+        limit: 0,
+        factor: 0.0,
+    };
 }
 
 /// Casts a column to another layout.
@@ -247,9 +273,7 @@ pub fn cast(
     };
     // SAFETY: `view` and `out` give pointers to buffers of `rows.max()` rows, ordered on this
     // stream, and carry their own types.
-    unsafe {
-        launch.launch::<abi::ProjectCast>(grid(rows), abi::PROJECT_THREADS, 0, &params)
-    }?;
+    unsafe { launch.launch::<abi::ProjectCast>(grid(rows), abi::PROJECT_THREADS, 0, &params) }?;
     Ok(output.into_column())
 }
 
@@ -281,9 +305,7 @@ pub fn select(
     };
     // SAFETY: `view` and `out` give pointers to buffers of `rows.max()` rows, ordered on this
     // stream, and carry their own types.
-    unsafe {
-        launch.launch::<abi::ProjectSelect>(grid(rows), abi::PROJECT_THREADS, 0, &params)
-    }?;
+    unsafe { launch.launch::<abi::ProjectSelect>(grid(rows), abi::PROJECT_THREADS, 0, &params) }?;
     Ok(output.into_column())
 }
 
@@ -291,6 +313,10 @@ fn same_type(left: &DeviceColumn, right: &DeviceColumn) -> Result<PhysicalType> 
     if left.physical() == right.physical() {
         return Ok(left.physical());
     }
-    let cause = format!("operands of {:?} and {:?}", left.physical(), right.physical());
+    let cause = format!(
+        "operands of {:?} and {:?}",
+        left.physical(),
+        right.physical()
+    );
     Err(Error::invalid("project", cause, "cast one of them"))
 }

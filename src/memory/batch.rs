@@ -1,5 +1,7 @@
 //! What flows: columns of equal length, in one tier.
 
+#![forbid(unsafe_code)]
+
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! Permission to allocate: no allocation of a tier without a [`Reservation`].
 
+#![forbid(unsafe_code)]
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -36,7 +36,10 @@ thread_local! {
 /// The CUDA backend over a fresh emulated device, every access checked.
 pub fn emulated(tuning: GroupTuning) -> Arc<dyn Backend> {
     let seed = SEED.with(|seed| seed.replace(seed.get() + 1));
-    let options = SimtOptions { seed, ..SimtOptions::default() };
+    let options = SimtOptions {
+        seed,
+        ..SimtOptions::default()
+    };
     let memory = MemoryManager::new(MemoryLimits::UNLIMITED);
     let device = Device::new(Arc::new(SimtDriver::new(options)), memory);
     Arc::new(CudaBackend::with_tuning(device, tuning))
@@ -50,7 +53,10 @@ fn cuda() -> Option<Arc<dyn Backend>> {
         match CudaDriver::new(0, None) {
             Ok(driver) => {
                 let memory = MemoryManager::new(MemoryLimits::UNLIMITED);
-                Some(Arc::new(CudaBackend::new(Device::new(Arc::new(driver), memory))))
+                Some(Arc::new(CudaBackend::new(Device::new(
+                    Arc::new(driver),
+                    memory,
+                ))))
             }
             Err(error) if required => panic!("PELTON_REQUIRE_GPU is set: {error}"),
             Err(error) => {
@@ -66,7 +72,10 @@ fn cuda() -> Option<Arc<dyn Backend>> {
 /// not. Only specifications that mention strings may stand here.
 pub fn unsupported_allowed(spec: &OperatorSpec) -> Option<&'static str> {
     let text = format!("{spec:?}");
-    ["Utf8", "Binary"].iter().any(|t| text.contains(t)).then_some("strings are codes on the device")
+    ["Utf8", "Binary"]
+        .iter()
+        .any(|t| text.contains(t))
+        .then_some("strings are codes on the device")
 }
 
 /// Which state each batch is folded into, and in which order the states are merged.

@@ -44,8 +44,6 @@ impl CudaBatch {
             BatchData::Device(columns) => columns.as_any().downcast_ref::<CudaBatch>(),
             BatchData::Host(_) => None,
         }
-        .ok_or_else(|| {
-            Error::invalid("batch", "is not in this device's memory", "upload it first")
-        })
+        .ok_or_else(|| Error::invalid("batch", "is not in this device's memory", "upload it first"))
     }
 }

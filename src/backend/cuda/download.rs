@@ -6,7 +6,7 @@ use arrow::array::{
     ArrayData, ArrayRef, BooleanArray, Decimal128Array, RecordBatch, RecordBatchOptions,
     StringBuilder, UInt32Array, make_array, new_null_array,
 };
-use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, ScalarBuffer};
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
 use arrow::compute::cast;
 
 use super::Shared;
@@ -27,7 +27,9 @@ pub(super) fn download(shared: &Shared, context: &Context, batch: &Batch) -> Res
     let mut arrays = Vec::with_capacity(columns.columns.len());
     for (column, field) in columns.columns.iter().zip(batch.schema().fields()) {
         let host = HostColumn::read(&launch, column, rows)?;
-        context.metrics.add(names::DOWNLOAD_BYTES, host.values.len() as u64);
+        context
+            .metrics
+            .add(names::DOWNLOAD_BYTES, host.values.len() as u64);
         arrays.push(host.into_array(column.physical(), field.data_type(), &columns.dictionary)?);
     }
     let options = RecordBatchOptions::new().with_row_count(Some(rows as usize));
@@ -51,7 +53,11 @@ struct HostColumn {
 /// The bytes that hold `rows` bits from bit `offset` on, and the bit they start at.
 fn bit_range(offset: u64, rows: u64) -> (u64, u64, usize) {
     let first = offset / 8;
-    (first, (offset + rows).div_ceil(8) - first, (offset % 8) as usize)
+    (
+        first,
+        (offset + rows).div_ceil(8) - first,
+        (offset % 8) as usize,
+    )
 }
 
 impl HostColumn {
@@ -67,7 +73,11 @@ impl HostColumn {
             Some(validity) => {
                 let (first, bytes, bit) = bit_range(column.offset(), rows);
                 let bits = Buffer::from_vec(read(validity, first, bytes)?);
-                Some(NullBuffer::new(BooleanBuffer::new(bits, bit, rows as usize)))
+                Some(NullBuffer::new(BooleanBuffer::new(
+                    bits,
+                    bit,
+                    rows as usize,
+                )))
             }
         };
         let physical = column.physical();
@@ -82,7 +92,12 @@ impl HostColumn {
                 (read(buffer, start, physical.bytes(rows))?, 0)
             }
         };
-        Ok(HostColumn { rows: rows as usize, values, offset, nulls })
+        Ok(HostColumn {
+            rows: rows as usize,
+            values,
+            offset,
+            nulls,
+        })
     }
 
     fn of_scalar(column: &DeviceColumn, rows: usize) -> HostColumn {
@@ -95,7 +110,12 @@ impl HostColumn {
             }
             other => bytes[..(other.bits() / 8) as usize].repeat(rows),
         };
-        HostColumn { rows, values, offset: 0, nulls }
+        HostColumn {
+            rows,
+            values,
+            offset: 0,
+            nulls,
+        }
     }
 
     fn into_array(
@@ -104,7 +124,12 @@ impl HostColumn {
         data_type: &DataType,
         dictionary: &Dictionary,
     ) -> Result<ArrayRef> {
-        let HostColumn { rows, values, offset, nulls } = self;
+        let HostColumn {
+            rows,
+            values,
+            offset,
+            nulls,
+        } = self;
         if *data_type == DataType::Null {
             return Ok(new_null_array(data_type, rows));
         }
@@ -113,9 +138,12 @@ impl HostColumn {
             return Ok(Arc::new(BooleanArray::new(bits, nulls)));
         }
         if is_string(data_type) {
-            let codes = ScalarBuffer::new(Buffer::from(values), 0, rows);
+            let codes: Vec<u32> = values
+                .chunks_exact(4)
+                .map(|bytes| bytes.try_into().map_or(0, u32::from_ne_bytes))
+                .collect();
             let mut strings = StringBuilder::new();
-            dictionary.decode(&UInt32Array::new(codes, nulls), &mut strings)?;
+            dictionary.decode(&UInt32Array::new(codes.into(), nulls), &mut strings)?;
             let strings: ArrayRef = Arc::new(strings.finish());
             return cast(&strings, data_type).map_err(|cause| arrow_error(&cause));
         }
@@ -147,7 +175,11 @@ fn widened(values: &[u8], physical: PhysicalType) -> Vec<i128> {
     } else {
         values
             .chunks_exact(8)
-            .map(|bytes| bytes.try_into().map_or(0, |bytes| i128::from(i64::from_le_bytes(bytes))))
+            .map(|bytes| {
+                bytes
+                    .try_into()
+                    .map_or(0, |bytes| i128::from(i64::from_le_bytes(bytes)))
+            })
             .collect()
     }
 }

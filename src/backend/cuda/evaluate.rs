@@ -34,7 +34,12 @@ impl<'a> Evaluator<'a> {
         if semantics.division_by_zero == DivisionByZero::Error {
             flags |= abi::PROJECT_DIVISION_BY_ZERO_IS_ERROR;
         }
-        Evaluator { launch, batch, flags, status }
+        Evaluator {
+            launch,
+            batch,
+            flags,
+            status,
+        }
     }
 
     /// The column of an expression.
@@ -43,7 +48,11 @@ impl<'a> Evaluator<'a> {
     }
 
     fn failures<'b>(&'b self, flags: u32, active: Option<&'b DeviceColumn>) -> Failures<'b> {
-        Failures { flags, status: Some(self.status), active }
+        Failures {
+            flags,
+            status: Some(self.status),
+            active,
+        }
     }
 
     /// The column of an expression, errors being raised only for rows where `active` is true.
@@ -57,8 +66,10 @@ impl<'a> Evaluator<'a> {
             TypedKind::Column(index) => Ok(self.batch.columns[*index].clone()),
             TypedKind::Literal(literal) => self.literal(literal, &expr.data_type),
             TypedKind::Arithmetic { op, left, right } => {
-                let operands =
-                    (self.evaluate_where(left, active)?, self.evaluate_where(right, active)?);
+                let operands = (
+                    self.evaluate_where(left, active)?,
+                    self.evaluate_where(right, active)?,
+                );
                 self.arithmetic(arithmetic_op(*op), &expr.data_type, operands, active)
             }
             TypedKind::Negate(operand) => {
@@ -76,11 +87,23 @@ impl<'a> Evaluator<'a> {
             }
             TypedKind::IsNotNull(operand) => {
                 let operand = self.evaluate_where(operand, active)?;
-                kernel::logic(&self.launch, abi::PROJECT_IS_NOT_NULL, &operand, &operand, rows)
+                kernel::logic(
+                    &self.launch,
+                    abi::PROJECT_IS_NOT_NULL,
+                    &operand,
+                    &operand,
+                    rows,
+                )
             }
-            TypedKind::Cast { expr: input, strict } => {
+            TypedKind::Cast {
+                expr: input,
+                strict,
+            } => {
                 let column = self.evaluate_where(input, active)?;
                 let to = &expr.data_type;
+                if input.data_type == DataType::Null {
+                    return self.literal(&Literal::Null, to);
+                }
                 if input.data_type == *to || (is_string(&input.data_type) && is_string(to)) {
                     return Ok(column);
                 }
@@ -93,11 +116,19 @@ impl<'a> Evaluator<'a> {
                     flags |= abi::PROJECT_CAST_IS_STRICT;
                 }
                 let failures = self.failures(flags, active);
-                kernel::cast(&self.launch, &column, physical(to)?, rescale, rows, &failures)
+                kernel::cast(
+                    &self.launch,
+                    &column,
+                    physical(to)?,
+                    rescale,
+                    rows,
+                    &failures,
+                )
             }
-            TypedKind::Case { branches, otherwise } => {
-                self.case(branches, otherwise.as_deref(), &expr.data_type, active)
-            }
+            TypedKind::Case {
+                branches,
+                otherwise,
+            } => self.case(branches, otherwise.as_deref(), &expr.data_type, active),
             TypedKind::Coalesce(operands) => self.coalesce(operands, active),
         }
     }
@@ -142,7 +173,13 @@ impl<'a> Evaluator<'a> {
         let right = self.evaluate_where(right, active)?;
         let wide = comparable(left.physical()).max(comparable(right.physical()));
         let (left, right) = (self.widen(left, wide)?, self.widen(right, wide)?);
-        kernel::compare(&self.launch, compare_op(op), &left, &right, &self.batch.rows)
+        kernel::compare(
+            &self.launch,
+            compare_op(op),
+            &left,
+            &right,
+            &self.batch.rows,
+        )
     }
 
     /// The same values in a wider layout.
@@ -151,7 +188,14 @@ impl<'a> Evaluator<'a> {
             return Ok(column);
         }
         let none = Failures::default();
-        kernel::cast(&self.launch, &column, to, Rescale::NONE, &self.batch.rows, &none)
+        kernel::cast(
+            &self.launch,
+            &column,
+            to,
+            Rescale::NONE,
+            &self.batch.rows,
+            &none,
+        )
     }
 
     fn logic(
@@ -162,8 +206,11 @@ impl<'a> Evaluator<'a> {
         active: Option<&DeviceColumn>,
     ) -> Result<DeviceColumn> {
         let left = self.evaluate_where(left, active)?;
-        let right =
-            if op == abi::PROJECT_NOT { left.clone() } else { self.evaluate_where(right, active)? };
+        let right = if op == abi::PROJECT_NOT {
+            left.clone()
+        } else {
+            self.evaluate_where(right, active)?
+        };
         kernel::logic(&self.launch, op, &left, &right, &self.batch.rows)
     }
 
@@ -216,8 +263,13 @@ impl<'a> Evaluator<'a> {
         let rows = &self.batch.rows;
         for operand in operands {
             let column = self.evaluate_where(operand, rest.as_ref())?;
-            let valid =
-                kernel::logic(&self.launch, abi::PROJECT_IS_NOT_NULL, &column, &column, rows)?;
+            let valid = kernel::logic(
+                &self.launch,
+                abi::PROJECT_IS_NOT_NULL,
+                &column,
+                &column,
+                rows,
+            )?;
             rest = Some(self.mask(abi::PROJECT_NOT_TAKEN, &valid, rest.as_ref())?);
             columns.push(column);
         }

@@ -21,7 +21,11 @@ pub(super) struct Filter {
 impl Filter {
     pub(super) fn new(shared: Arc<Shared>, spec: FilterSpec) -> Self {
         let output = spec.output();
-        Filter { shared, spec, output }
+        Filter {
+            shared,
+            spec,
+            output,
+        }
     }
 }
 
@@ -37,12 +41,20 @@ impl Transform for Filter {
         let status = Status::new(&launch, "filter")?;
         let evaluator = Evaluator::new(launch, batch, self.spec.semantics, &status);
         let predicate = evaluator.evaluate(&self.spec.predicate)?;
-        let columns: Vec<&DeviceColumn> =
-            self.spec.projection.iter().map(|index| &batch.columns[*index]).collect();
+        let columns: Vec<&DeviceColumn> = self
+            .spec
+            .projection
+            .iter()
+            .map(|index| &batch.columns[*index])
+            .collect();
         let (columns, rows) = filter_compact(&launch, &predicate, &columns, &batch.rows)?;
         self.shared.watch(context.stream, status);
         let dictionary = Arc::clone(&batch.dictionary);
-        let kept = CudaBatch { columns, rows, dictionary };
+        let kept = CudaBatch {
+            columns,
+            rows,
+            dictionary,
+        };
         Ok(Some(kept.into_batch(Arc::clone(&self.output))))
     }
 }

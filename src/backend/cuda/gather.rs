@@ -37,11 +37,21 @@ impl Transform for Gather {
             .ok_or_else(|| Error::invalid("gather", "the batch has no column of indices", ""))?;
         let status = Status::new(&launch, "gather_rows")?;
         let columns: Vec<&DeviceColumn> = built.columns.iter().collect();
-        let columns =
-            gather_rows(&launch, indices, &batch.rows, &columns, &built.rows, &status)?;
+        let columns = gather_rows(
+            &launch,
+            indices,
+            &batch.rows,
+            &columns,
+            &built.rows,
+            &status,
+        )?;
         self.shared.watch(context.stream, status);
         let (rows, dictionary) = (batch.rows.clone(), Arc::clone(&built.dictionary));
-        let picked = CudaBatch { columns, rows, dictionary };
+        let picked = CudaBatch {
+            columns,
+            rows,
+            dictionary,
+        };
         Ok(Some(picked.into_batch(Arc::clone(&self.spec.built))))
     }
 }

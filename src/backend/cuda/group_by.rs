@@ -45,9 +45,16 @@ struct State {
 
 fn key_of(field: &Field) -> Result<GroupKey> {
     let physical = physical(field.data_type())?;
-    let bits =
-        if is_string(field.data_type()) { CODE_BITS } else { physical.bits() as u32 };
-    Ok(GroupKey { physical, nullable: field.is_nullable(), bits })
+    let bits = if is_string(field.data_type()) {
+        CODE_BITS
+    } else {
+        physical.bits() as u32
+    };
+    Ok(GroupKey {
+        physical,
+        nullable: field.is_nullable(),
+        bits,
+    })
 }
 
 impl GroupBy {
@@ -68,7 +75,10 @@ impl GroupBy {
         let mut known = HashMap::new();
         // Counts first: they also tell whether a group had values.
         for aggregate in &spec.aggregates {
-            if matches!(aggregate.function, AggregateFunction::Count | AggregateFunction::Mean) {
+            if matches!(
+                aggregate.function,
+                AggregateFunction::Count | AggregateFunction::Mean
+            ) {
                 this.accumulator(&mut known, abi::ACCUMULATE_COUNT, aggregate.input);
             }
         }
@@ -97,7 +107,10 @@ impl GroupBy {
 
     /// Whether a group had values: the count if there is one, else a flag.
     fn presence(&mut self, known: &mut HashMap<Accumulator, u32>, input: usize) -> u32 {
-        let count = Accumulator { kind: abi::ACCUMULATE_COUNT, input: Some(input) };
+        let count = Accumulator {
+            kind: abi::ACCUMULATE_COUNT,
+            input: Some(input),
+        };
         match known.get(&count) {
             Some(index) => *index,
             None => self.accumulator(known, abi::ACCUMULATE_ANY, Some(input)),
@@ -106,7 +119,12 @@ impl GroupBy {
 
     fn plan(&mut self, known: &mut HashMap<Accumulator, u32>, index: usize) -> Result<Emit> {
         let AggregateSpec { function, input } = self.spec.aggregates[index];
-        let output = self.spec.output.field(self.spec.group_keys.len() + index).data_type().clone();
+        let output = self
+            .spec
+            .output
+            .field(self.spec.group_keys.len() + index)
+            .data_type()
+            .clone();
         let mut emit = Emit {
             emit: abi::EMIT_COUNT,
             accumulator: 0,
@@ -132,10 +150,17 @@ impl GroupBy {
             AggregateFunction::Count => abi::ACCUMULATE_COUNT,
             AggregateFunction::CountDistinct => {
                 // Fed at the end only: no row of the input reaches it.
-                self.accumulators.push(Accumulator { kind: abi::ACCUMULATE_COUNT, input: None });
+                self.accumulators.push(Accumulator {
+                    kind: abi::ACCUMULATE_COUNT,
+                    input: None,
+                });
                 let accumulator = self.accumulators.len() as u32 - 1;
                 self.distinct.push((input, accumulator));
-                return Ok(Emit { accumulator, count_accumulator: accumulator, ..emit });
+                return Ok(Emit {
+                    accumulator,
+                    count_accumulator: accumulator,
+                    ..emit
+                });
             }
             AggregateFunction::Sum | AggregateFunction::Mean if float => abi::ACCUMULATE_ADD_FLOAT,
             AggregateFunction::Sum
@@ -156,9 +181,7 @@ impl GroupBy {
         emit.accumulator = self.accumulator(known, kind, Some(input));
         emit.count_accumulator = match function {
             AggregateFunction::Count => emit.accumulator,
-            AggregateFunction::Mean => {
-                self.accumulator(known, abi::ACCUMULATE_COUNT, Some(input))
-            }
+            AggregateFunction::Mean => self.accumulator(known, abi::ACCUMULATE_COUNT, Some(input)),
             _ => self.presence(known, input),
         };
         let scale = decimal_parts(&input_type).map_or(0, |(_, scale)| scale);
@@ -193,7 +216,9 @@ impl GroupBy {
     /// Key columns of a batch, and with them the value column of a count distinct.
     fn keys<'b>(&self, batch: &'b CudaBatch, value: Option<usize>) -> Vec<&'b DeviceColumn> {
         let keys = self.spec.group_keys.iter().copied();
-        keys.chain(value).map(|index| &batch.columns[index]).collect()
+        keys.chain(value)
+            .map(|index| &batch.columns[index])
+            .collect()
     }
 
     /// Counts the pairs of a count distinct into the groups.
@@ -235,9 +260,17 @@ impl Fold for GroupBy {
         for (input, _) in &self.distinct {
             let mut keys = self.keys.clone();
             keys.push(key_of(self.spec.input.field(*input))?);
-            distinct.push(GroupTable::new(&launch, GroupLayout::new(&keys, &[], &tuning)?, tuning)?);
+            distinct.push(GroupTable::new(
+                &launch,
+                GroupLayout::new(&keys, &[], &tuning)?,
+                tuning,
+            )?);
         }
-        Ok(Box::new(State { groups, distinct, dictionary: None }))
+        Ok(Box::new(State {
+            groups,
+            distinct,
+            dictionary: None,
+        }))
     }
 
     fn next(&self, context: &Context, state: &mut FoldState, batch: Batch) -> Result<()> {
@@ -256,10 +289,17 @@ impl Fold for GroupBy {
             .map(|(index, accumulator)| (index as u32, accumulator))
             .filter(|(index, _)| !fed_at_end(*index))
             .map(|(index, accumulator)| {
-                (index, accumulator.input.map_or(&every_row, |input| &batch.columns[input]))
+                (
+                    index,
+                    accumulator
+                        .input
+                        .map_or(&every_row, |input| &batch.columns[input]),
+                )
             })
             .collect();
-        state.groups.update(&launch, &self.keys(batch, None), &inputs, rows)?;
+        state
+            .groups
+            .update(&launch, &self.keys(batch, None), &inputs, rows)?;
         for (table, (input, _)) in state.distinct.iter_mut().zip(&self.distinct) {
             table.update(&launch, &self.keys(batch, Some(*input)), &[], rows)?;
         }
@@ -285,7 +325,9 @@ impl Fold for GroupBy {
         let mut state = state.downcast::<State>().map_err(|_| foreign_state())?;
         if self.keys.is_empty() && state.groups.groups() == 0 {
             // Without keys there is one group, even of nothing: a row that feeds no accumulator.
-            state.groups.update(&launch, &[], &[], &DeviceRows::known(1))?;
+            state
+                .groups
+                .update(&launch, &[], &[], &DeviceRows::known(1))?;
         }
         let pairs = std::mem::take(&mut state.distinct);
         for (table, (_, accumulator)) in pairs.iter().zip(&self.distinct) {
@@ -297,12 +339,22 @@ impl Fold for GroupBy {
             .collect::<Result<Vec<_>>>()?;
         let status = Status::new(&launch, "group_by_emit_aggregate")?;
         for emit in &self.emits {
-            columns.push(state.groups.emit_aggregate(&launch, &list, *emit, &status)?);
+            columns.push(
+                state
+                    .groups
+                    .emit_aggregate(&launch, &list, *emit, &status)?,
+            );
         }
         self.shared.watch(context.stream, status);
         let rows = DeviceRows::known(list.groups());
-        let dictionary = state.dictionary.unwrap_or_else(|| self.shared.dictionary.get());
-        let finished = CudaBatch { columns, rows, dictionary };
+        let dictionary = state
+            .dictionary
+            .unwrap_or_else(|| self.shared.dictionary.get());
+        let finished = CudaBatch {
+            columns,
+            rows,
+            dictionary,
+        };
         Ok(vec![finished.into_batch(Arc::clone(&self.spec.output))])
     }
 }

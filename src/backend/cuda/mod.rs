@@ -81,7 +81,14 @@ impl CudaBackend {
     /// The backend with other choices for its hash tables: results are the same.
     pub fn with_tuning(device: Arc<Device>, tuning: GroupTuning) -> Self {
         let (dictionary, pending) = Default::default();
-        CudaBackend { shared: Arc::new(Shared { device, dictionary, tuning, pending }) }
+        CudaBackend {
+            shared: Arc::new(Shared {
+                device,
+                dictionary,
+                tuning,
+                pending,
+            }),
+        }
     }
 
     /// The device.
@@ -123,14 +130,20 @@ impl Backend for CudaBackend {
     }
 
     fn stream_destroy(&self, stream: StreamHandle) {
-        let mut pending = self.shared.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pending = self
+            .shared
+            .pending
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         pending.remove(&stream);
         drop(pending);
         self.shared.device.driver().stream_destroy(stream);
     }
 
     fn synchronize(&self, stream: StreamHandle) -> Result<()> {
-        let settled = self.shared.settle(&Launch::new(&self.shared.device, stream));
+        let settled = self
+            .shared
+            .settle(&Launch::new(&self.shared.device, stream));
         self.shared.device.driver().stream_synchronize(stream)?;
         settled
     }

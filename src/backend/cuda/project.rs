@@ -32,11 +32,19 @@ impl Transform for Project {
         let batch = CudaBatch::of(&batch)?;
         let status = Status::new(&launch, "project")?;
         let evaluator = Evaluator::new(launch, batch, self.spec.semantics, &status);
-        let columns =
-            self.spec.exprs.iter().map(|expr| evaluator.evaluate(expr)).collect::<Result<_>>()?;
+        let columns = self
+            .spec
+            .exprs
+            .iter()
+            .map(|expr| evaluator.evaluate(expr))
+            .collect::<Result<_>>()?;
         self.shared.watch(context.stream, status);
         let (rows, dictionary) = (batch.rows.clone(), Arc::clone(&batch.dictionary));
-        let projected = CudaBatch { columns, rows, dictionary };
+        let projected = CudaBatch {
+            columns,
+            rows,
+            dictionary,
+        };
         Ok(Some(projected.into_batch(Arc::clone(&self.spec.output))))
     }
 }

@@ -7,20 +7,28 @@ use crate::types::{DataType, TimeUnit, decimal_parts};
 
 /// The factors of a cast, and the kernel flags that go with them. `None` if kernels have no rule.
 pub(super) fn rescale(from: &DataType, to: &DataType) -> Option<(Rescale, u32)> {
-    if *from == DataType::Null {
-        return None;
-    }
     let (from_kind, to_kind) = (kind_of(from)?, kind_of(to)?);
     if *to == DataType::Boolean {
         return Some((Rescale::NONE, 0));
     }
     match (from_kind, to_kind) {
-        (Kind::Decimal(_, scale), Kind::Float) => {
-            Some((Rescale { factor: power_f64(scale)?, ..Rescale::NONE }, 0))
-        }
+        (Kind::Decimal(_, scale), Kind::Float) => Some((
+            Rescale {
+                factor: power_f64(scale)?,
+                ..Rescale::NONE
+            },
+            0,
+        )),
         (Kind::Float, Kind::Decimal(precision, scale)) => {
             let factor = power_f64(scale)?;
-            Some((Rescale { factor, limit: power(precision)?, ..Rescale::NONE }, 0))
+            Some((
+                Rescale {
+                    factor,
+                    limit: power(precision)?,
+                    ..Rescale::NONE
+                },
+                0,
+            ))
         }
         (Kind::Decimal(_, scale), Kind::Decimal(precision, to_scale)) => {
             rescale_decimal(to_scale.checked_sub(scale)?, power(precision)?)
@@ -41,7 +49,13 @@ pub(super) fn rescale(from: &DataType, to: &DataType) -> Option<(Rescale, u32)> 
         {
             // Units since midnight, then as a time in another unit; below one day in either.
             let (rescale, flags) = rescale_unit(from_unit, to_unit);
-            Some((Rescale { limit: from_unit, ..rescale }, flags | abi::PROJECT_MODULO))
+            Some((
+                Rescale {
+                    limit: from_unit,
+                    ..rescale
+                },
+                flags | abi::PROJECT_MODULO,
+            ))
         }
         (Kind::Instant(_) | Kind::Span(_), Kind::Number | Kind::Float)
         | (Kind::Number | Kind::Float, Kind::Instant(_) | Kind::Span(_))
@@ -115,9 +129,17 @@ fn power_f64(scale: i8) -> Option<f64> {
 fn rescale_decimal(exponent: i8, limit: i128) -> Option<(Rescale, u32)> {
     let factor = power(exponent.unsigned_abs())?;
     let rescale = if exponent >= 0 {
-        Rescale { multiplier: factor, limit, ..Rescale::NONE }
+        Rescale {
+            multiplier: factor,
+            limit,
+            ..Rescale::NONE
+        }
     } else {
-        Rescale { divisor: factor, limit, ..Rescale::NONE }
+        Rescale {
+            divisor: factor,
+            limit,
+            ..Rescale::NONE
+        }
     };
     Some((rescale, 0))
 }
@@ -125,8 +147,20 @@ fn rescale_decimal(exponent: i8, limit: i128) -> Option<(Rescale, u32)> {
 /// A finer unit multiplies; a coarser one floors.
 fn rescale_unit(from: i128, to: i128) -> (Rescale, u32) {
     if to >= from {
-        (Rescale { multiplier: to / from, ..Rescale::NONE }, 0)
+        (
+            Rescale {
+                multiplier: to / from,
+                ..Rescale::NONE
+            },
+            0,
+        )
     } else {
-        (Rescale { divisor: from / to, ..Rescale::NONE }, abi::PROJECT_ROUND_FLOOR)
+        (
+            Rescale {
+                divisor: from / to,
+                ..Rescale::NONE
+            },
+            abi::PROJECT_ROUND_FLOOR,
+        )
     }
 }

@@ -16,13 +16,19 @@ pub(super) fn check(backend: &'static str, spec: &OperatorSpec) -> Result<()> {
         OperatorSpec::Project(project) => {
             check_schema(backend, &project.input)?;
             check_schema(backend, &project.output)?;
-            project.exprs.iter().try_for_each(check_expr).or_else(refuse)
+            project
+                .exprs
+                .iter()
+                .try_for_each(check_expr)
+                .or_else(refuse)
         }
         OperatorSpec::Gather(gather) => check_schema(backend, &gather.built),
         OperatorSpec::GroupBy(group_by) => {
             check_schema(backend, &group_by.input)?;
             for aggregate in &group_by.aggregates {
-                let input = aggregate.input.map(|index| group_by.input.field(index).data_type());
+                let input = aggregate
+                    .input
+                    .map(|index| group_by.input.field(index).data_type());
                 let extreme = matches!(
                     aggregate.function,
                     AggregateFunction::Min | AggregateFunction::Max
@@ -65,7 +71,7 @@ fn check_expr(expr: &TypedExpr) -> Result<(), String> {
 }
 
 fn check_cast(from: &DataType, to: &DataType) -> Result<(), String> {
-    if from == to || (is_string(from) && is_string(to)) {
+    if from == to || *from == DataType::Null || (is_string(from) && is_string(to)) {
         return Ok(());
     }
     if super::rescale::rescale(from, to).is_none() {

@@ -24,7 +24,11 @@ pub(super) fn upload(shared: &Shared, context: &Context, batch: &RecordBatch) ->
     let rows = batch.num_rows() as u64;
     if rows > ROWS_PER_BATCH_MAX {
         let cause = format!("{rows} rows are more than {ROWS_PER_BATCH_MAX}");
-        return Err(Error::invalid("batch", cause, "lower `max_rows_per_partition`"));
+        return Err(Error::invalid(
+            "batch",
+            cause,
+            "lower `max_rows_per_partition`",
+        ));
     }
     let launch = shared.launch(context);
     let dictionary = shared.dictionary.get();
@@ -36,7 +40,11 @@ pub(super) fn upload(shared: &Shared, context: &Context, batch: &RecordBatch) ->
         columns.push(upload_column(&launch, &values, rows)?);
     }
     context.metrics.add(names::UPLOAD_BYTES, bytes);
-    let uploaded = CudaBatch { columns, rows: DeviceRows::known(rows), dictionary };
+    let uploaded = CudaBatch {
+        columns,
+        rows: DeviceRows::known(rows),
+        dictionary,
+    };
     Ok(uploaded.into_batch(batch.schema()))
 }
 
@@ -99,7 +107,12 @@ impl HostValues {
     /// Owned values, with the validity moved to start at bit 0.
     fn plain(physical: PhysicalType, bytes: Vec<u8>, nulls: Option<&NullBuffer>) -> HostValues {
         let validity = nulls.map(|nulls| aligned(nulls.inner(), 0));
-        HostValues { physical, bytes: Bytes::Owned(bytes), offset: 0, validity }
+        HostValues {
+            physical,
+            bytes: Bytes::Owned(bytes),
+            offset: 0,
+            validity,
+        }
     }
 
     /// A Boolean array's bitmaps, both starting at the bit where the values start.
@@ -108,7 +121,12 @@ impl HostValues {
         let bytes = bits.inner().slice(bits.offset() / 8);
         let validity = nulls.map(|nulls| aligned(nulls.inner(), offset));
         let physical = PhysicalType::Boolean;
-        HostValues { physical, bytes: Bytes::Shared(bytes), offset: offset as u64, validity }
+        HostValues {
+            physical,
+            bytes: Bytes::Shared(bytes),
+            offset: offset as u64,
+            validity,
+        }
     }
 
     /// An array whose values lie as kernels want them. Where the validity starts within a byte and
@@ -125,7 +143,12 @@ impl HostValues {
         let start = (data.offset() - offset) * width;
         let bytes = data.buffers()[0].slice_with_length(start, (offset + data.len()) * width);
         let validity = nulls.map(|nulls| aligned(nulls.inner(), offset));
-        HostValues { physical, bytes: Bytes::Shared(bytes), offset: offset as u64, validity }
+        HostValues {
+            physical,
+            bytes: Bytes::Shared(bytes),
+            offset: offset as u64,
+            validity,
+        }
     }
 }
 
@@ -146,23 +169,35 @@ fn to_bytes(codes: &[u32]) -> Vec<u8> {
 
 fn decimal_bytes(array: &ArrayRef, physical: PhysicalType) -> Result<Vec<u8>> {
     let values: Vec<i128> = match array.data_type() {
-        DataType::Decimal32(..) => {
-            array.as_primitive::<Decimal32Type>().values().iter().map(|v| i128::from(*v)).collect()
-        }
-        DataType::Decimal64(..) => {
-            array.as_primitive::<Decimal64Type>().values().iter().map(|v| i128::from(*v)).collect()
-        }
+        DataType::Decimal32(..) => array
+            .as_primitive::<Decimal32Type>()
+            .values()
+            .iter()
+            .map(|v| i128::from(*v))
+            .collect(),
+        DataType::Decimal64(..) => array
+            .as_primitive::<Decimal64Type>()
+            .values()
+            .iter()
+            .map(|v| i128::from(*v))
+            .collect(),
         _ => array.as_primitive::<Decimal128Type>().values().to_vec(),
     };
     if physical == PhysicalType::Int128 {
-        return Ok(values.iter().flat_map(|value| value.to_ne_bytes()).collect());
+        return Ok(values
+            .iter()
+            .flat_map(|value| value.to_ne_bytes())
+            .collect());
     }
     let mut bytes = Vec::with_capacity(values.len() * 8);
     for (row, value) in values.iter().enumerate() {
         // What lies under a null may be anything.
         let value = if array.is_null(row) { 0 } else { *value };
         let narrow = i64::try_from(value).map_err(|_| {
-            let cause = format!("{value} in row {row} has more digits than {}", array.data_type());
+            let cause = format!(
+                "{value} in row {row} has more digits than {}",
+                array.data_type()
+            );
             Error::invalid("decimal column", cause, "")
         })?;
         bytes.extend_from_slice(&narrow.to_ne_bytes());
@@ -183,7 +218,10 @@ fn string_codes(array: &ArrayRef, dictionary: &Dictionary) -> Result<Vec<u32>> {
     }
     let keys = cast(coded.keys(), &DataType::UInt32).map_err(|cause| arrow_error(&cause))?;
     let keys: &UInt32Array = keys.as_primitive::<UInt32Type>();
-    Ok(keys.iter().map(|key| key.map_or(0, |key| codes[key as usize])).collect())
+    Ok(keys
+        .iter()
+        .map(|key| key.map_or(0, |key| codes[key as usize]))
+        .collect())
 }
 
 fn as_strings(array: &ArrayRef) -> Result<StringArray> {

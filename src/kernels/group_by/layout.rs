@@ -64,11 +64,29 @@ struct Place {
 
 impl Place {
     /// Not placed yet; no null bit.
-    const NONE: Place = Place { word: 0, shift: 0, null_word: 0, null_shift: 64 };
+    const NONE: Place = Place {
+        word: 0,
+        shift: 0,
+        null_word: 0,
+        null_shift: 64,
+    };
 
-    fn with(self, column: abi::ColumnView) -> GroupByKey {
-        let Place { word, shift, null_word, null_shift } = self;
-        GroupByKey { column, word, shift, null_word, null_shift }
+    fn with(self, column: abi::ColumnView, bits: u32) -> GroupByKey {
+        let Place {
+            word,
+            shift,
+            null_word,
+            null_shift,
+        } = self;
+        GroupByKey {
+            column,
+            word,
+            shift,
+            null_word,
+            null_shift,
+            bits,
+            reserved: 0,
+        }
     }
 }
 
@@ -127,9 +145,15 @@ impl GroupLayout {
         }
         let words = abi.accumulator_start + abi.accumulator_words;
         // An entry of up to four words stays within one 32-byte sector.
-        abi.entry_words =
-            if words <= 4 { words.next_power_of_two() } else { words.next_multiple_of(4) };
-        Ok(GroupLayout { abi, keys: keys.iter().copied().zip(places).collect() })
+        abi.entry_words = if words <= 4 {
+            words.next_power_of_two()
+        } else {
+            words.next_multiple_of(4)
+        };
+        Ok(GroupLayout {
+            abi,
+            keys: keys.iter().copied().zip(places).collect(),
+        })
     }
 
     pub(super) fn abi(&self) -> GroupByLayout {
@@ -151,11 +175,15 @@ impl GroupLayout {
 
     pub(super) fn key(&self, index: usize) -> (GroupByKey, PhysicalType) {
         let (key, place) = &self.keys[index];
-        (place.with(no_column(key.physical)), key.physical)
+        (place.with(no_column(key.physical), key.bits), key.physical)
     }
 
     pub(super) fn no_input(&self) -> GroupByInput {
-        GroupByInput { column: no_column(PhysicalType::Boolean), accumulator: 0, reserved: 0 }
+        GroupByInput {
+            column: no_column(PhysicalType::Boolean),
+            accumulator: 0,
+            reserved: 0,
+        }
     }
 
     /// The key columns of a batch at their places.
@@ -164,7 +192,7 @@ impl GroupLayout {
         launch: &Launch,
         columns: &[&DeviceColumn],
     ) -> Result<[GroupByKey; 16]> {
-        let mut places = [Place::NONE.with(no_column(PhysicalType::Boolean)); 16];
+        let mut places = [Place::NONE.with(no_column(PhysicalType::Boolean), 1); 16];
         if columns.len() != self.keys.len() {
             let cause = format!("{} key columns for {} keys", columns.len(), self.keys.len());
             return Err(Error::invalid("group_by", cause, ""));
@@ -175,7 +203,7 @@ impl GroupLayout {
                 let cause = format!("key {index} is not what the table was made for");
                 return Err(Error::invalid("group_by", cause, ""));
             }
-            places[index] = place.with(column.view(launch)?);
+            places[index] = place.with(column.view(launch)?, key.bits);
         }
         Ok(places)
     }
@@ -223,19 +251,29 @@ mod tests {
     use super::*;
 
     fn key(physical: PhysicalType, nullable: bool, bits: u32) -> GroupKey {
-        GroupKey { physical, nullable, bits }
+        GroupKey {
+            physical,
+            nullable,
+            bits,
+        }
     }
 
     #[test]
     fn two_nullable_codes_fit_one_word() -> Result<()> {
         let code = key(PhysicalType::UInt32, true, 31);
-        let layout =
-            GroupLayout::new(&[code, code], &[abi::ACCUMULATE_COUNT], &GroupTuning::default())?;
+        let layout = GroupLayout::new(
+            &[code, code],
+            &[abi::ACCUMULATE_COUNT],
+            &GroupTuning::default(),
+        )?;
         assert_eq!(layout.abi.key_words, 1);
         assert_eq!(layout.abi.entry_words, 2);
         let places: Vec<Place> = layout.keys.iter().map(|(_, place)| *place).collect();
-        let expected =
-            [(0, 62), (31, 63)].map(|(shift, null_shift)| Place { shift, null_shift, ..Place::NONE });
+        let expected = [(0, 62), (31, 63)].map(|(shift, null_shift)| Place {
+            shift,
+            null_shift,
+            ..Place::NONE
+        });
         assert_eq!(places, expected);
         Ok(())
     }

@@ -6,8 +6,9 @@
 /// Estimates the distinct keys that raised the registers (32-bit ranks, 0 if never raised).
 /// The relative error is about 1.6 % for 4,096 registers.
 pub(super) fn distinct_count(registers: &[u8]) -> u64 {
-    let ranks =
-        registers.chunks_exact(4).map(|bytes| bytes.try_into().map_or(0, u32::from_ne_bytes));
+    let ranks = registers
+        .chunks_exact(4)
+        .map(|bytes| bytes.try_into().map_or(0, u32::from_ne_bytes));
     let (mut sum, mut zeros, mut count) = (0.0, 0.0, 0.0);
     for rank in ranks {
         sum += (-f64::from(rank)).exp2();

@@ -89,7 +89,9 @@ fn upload_column(launch: &Launch, host: &HostValues, rows: u64) -> Result<Device
 impl HostValues {
     fn of(array: &ArrayRef, dictionary: &Dictionary) -> Result<HostValues> {
         let physical = physical(array.data_type())?;
-        let nulls = array.nulls().filter(|nulls| nulls.null_count() > 0);
+        // A dictionary may hold a null among its values, too.
+        let nulls = array.logical_nulls().filter(|nulls| nulls.null_count() > 0);
+        let nulls = nulls.as_ref();
         if is_string(array.data_type()) {
             let codes = string_codes(array, dictionary)?;
             return Ok(HostValues::plain(physical, to_bytes(&codes), nulls));

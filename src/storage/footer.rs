@@ -27,11 +27,13 @@ pub struct ParquetFile {
     leaves: Vec<Vec<usize>>,
 }
 
+/// Size and time of change of a file when its footer was read.
 type Stamp = (u64, Option<SystemTime>);
 
-/// By path: size and time of change as the footer was read, and the file.
-static FOOTERS: LazyLock<Mutex<HashMap<PathBuf, (Stamp, Arc<ParquetFile>)>>> =
-    LazyLock::new(Mutex::default);
+type Footers = HashMap<PathBuf, (Stamp, Arc<ParquetFile>)>;
+
+/// The footers that this process has read, by path.
+static FOOTERS: LazyLock<Mutex<Footers>> = LazyLock::new(Mutex::default);
 
 impl ParquetFile {
     /// Reads a file's footer, unless the file is known and unchanged (by size and time).

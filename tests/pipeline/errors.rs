@@ -30,10 +30,30 @@ fn files_that_are_not_there() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let at = folder.path();
     fs::create_dir(at.join("empty"))?;
-    check(at, scan_parquet(at.join("no.parquet")), expect![[""]]);
-    check(at, scan_parquet(at.join("empty")), expect![[""]]);
-    check(at, scan_parquet(at.join("*.parquet")), expect![[""]]);
-    check(at, scan_parquet_files::<&str>(&[]), expect![[""]]);
+    check(
+        at,
+        scan_parquet(at.join("no.parquet")),
+        expect!["cannot open X/no.parquet: No such file or directory (os error 2)"],
+    );
+    check(
+        at,
+        scan_parquet(at.join("empty")),
+        expect![
+            "folder X/empty: holds no *.parquet file; name the files by a pattern if they end in something else"
+        ],
+    );
+    check(
+        at,
+        scan_parquet(at.join("*.parquet")),
+        expect!["pattern X/*.parquet: matches no file; `**` stands for any number of folders"],
+    );
+    check(
+        at,
+        scan_parquet_files::<&str>(&[]),
+        expect![
+            "scan: no file is named; name a file, a folder or a pattern such as `data/*.parquet`"
+        ],
+    );
     Ok(())
 }
 
@@ -45,9 +65,21 @@ fn files_that_are_no_parquet() -> Result<()> {
     fs::write(at.join("text.parquet"), "customer,amount\n1,2\n3,4\n")?;
     fs::write(at.join("nothing.parquet"), "")?;
     fs::write(at.join("cut.parquet"), &whole[..whole.len() - 100])?;
-    check(at, scan_parquet(at.join("text.parquet")), expect![[""]]);
-    check(at, scan_parquet(at.join("nothing.parquet")), expect![[""]]);
-    check(at, scan_parquet(at.join("cut.parquet")), expect![[""]]);
+    check(
+        at,
+        scan_parquet(at.join("text.parquet")),
+        expect!["X/text.parquet: footer: Parquet error: Invalid Parquet file. Corrupt footer"],
+    );
+    check(
+        at,
+        scan_parquet(at.join("nothing.parquet")),
+        expect!["X/nothing.parquet: footer: EOF: Parquet file too small. Size is 0 but need 8"],
+    );
+    check(
+        at,
+        scan_parquet(at.join("cut.parquet")),
+        expect!["X/cut.parquet: footer: Parquet error: Invalid Parquet file. Corrupt footer"],
+    );
     // The footer is whole, the first half of the pages is gone.
     let mut shorter = whole.clone();
     shorter.drain(4..whole.len() / 2);
@@ -55,7 +87,9 @@ fn files_that_are_no_parquet() -> Result<()> {
     check(
         at,
         scan_parquet(at.join("half.parquet"))?.collect(&engine(&["num_streaming_threads=1"])?),
-        expect![[""]],
+        expect![
+            "X/half.parquet: row group 0: External: Parquet argument error: Parquet error: Required field type_ is missing"
+        ],
     );
     let mut broken = whole;
     broken[4..400].fill(0xff);
@@ -63,7 +97,9 @@ fn files_that_are_no_parquet() -> Result<()> {
     check(
         at,
         scan_parquet(at.join("broken.parquet"))?.collect(&engine(&["num_streaming_threads=1"])?),
-        expect![[""]],
+        expect![
+            "X/broken.parquet: row group 0: External: Parquet argument error: Parquet error: Unexpected struct field type 15"
+        ],
     );
     Ok(())
 }
@@ -98,9 +134,27 @@ fn files_of_different_schemas() -> Result<()> {
         write(&at.join(name), &batch, 10)?;
     }
     let both = |other: &str| scan_parquet_files(&[at.join("1.parquet"), at.join(other)]);
-    check(at, both("2.parquet"), expect![[""]]);
-    check(at, both("3.parquet"), expect![[""]]);
-    check(at, both("4.parquet"), expect![[""]]);
+    check(
+        at,
+        both("2.parquet"),
+        expect![
+            "column `b`: is Int64 in X/1.parquet and is Int32 in X/2.parquet; files of one scan need one schema"
+        ],
+    );
+    check(
+        at,
+        both("3.parquet"),
+        expect![
+            "column `b`: is Int64 in X/1.parquet and is missing in X/3.parquet; files of one scan need one schema"
+        ],
+    );
+    check(
+        at,
+        both("4.parquet"),
+        expect![
+            "column `c`: is missing in X/1.parquet and is Int64 in X/4.parquet; files of one scan need one schema"
+        ],
+    );
     Ok(())
 }
 
@@ -113,9 +167,19 @@ fn files_that_change_after_planning() -> Result<()> {
     let other = RecordBatch::try_from_iter([("other", other)]).map_err(failed)?;
     write(&at.join("orders.parquet"), &other, 10)?;
     let engine = engine(&[])?;
-    check(at, frame.collect(&engine), expect![[""]]);
+    check(
+        at,
+        frame.collect(&engine),
+        expect![
+            "scan: the files have another schema than when the query was made; make the query anew"
+        ],
+    );
     fs::remove_file(at.join("orders.parquet"))?;
-    check(at, frame.collect(&engine), expect![[""]]);
+    check(
+        at,
+        frame.collect(&engine),
+        expect!["cannot open X/orders.parquet: No such file or directory (os error 2)"],
+    );
     Ok(())
 }
 
@@ -128,36 +192,44 @@ fn plans_that_are_wrong() -> Result<()> {
     check(
         at,
         scan()?.filter(col("amuont").gt(lit(1))).collect(&engine),
-        expect![[""]],
+        expect![
+            "filter: column `amuont`: not in the input; the columns are customer, amount, ratio, city, day, price"
+        ],
     );
     check(
         at,
         scan()?.filter(col("city").gt(lit(1))).collect(&engine),
-        expect![[""]],
+        expect!["filter: expression `(city > 1)`: no type holds Utf8 and Int64; cast an operand"],
     );
     check(
         at,
         scan()?.filter(col("amount")).collect(&engine),
-        expect![[""]],
+        expect![
+            "filter: expression `amount`: a filter needs Boolean, has Int64; compare it with something"
+        ],
     );
     check(
         at,
         scan()?.select([col("city") + lit(1)]).collect(&engine),
-        expect![[""]],
+        expect!["project: expression `(city + 1)`: no type holds Utf8 and Int64; cast an operand"],
     );
     check(
         at,
         scan()?
             .select([col("day"), col("city").alias("day")])
             .collect(&engine),
-        expect![[""]],
+        expect![
+            "column `day`: stands twice in the output; give one of them another name with `.alias(…)`"
+        ],
     );
     check(
         at,
         scan()?
             .select([col("amount").sum(), col("day")])
             .collect(&engine),
-        expect![[""]],
+        expect![
+            "project: expression `sum(amount)`: an aggregate stands outside of an aggregation; use it under `group_by(…).agg(…)`"
+        ],
     );
     check(
         at,
@@ -165,7 +237,9 @@ fn plans_that_are_wrong() -> Result<()> {
             .group_by([col("day")])
             .agg([col("amount")])
             .collect(&engine),
-        expect![[""]],
+        expect![
+            "aggregate: expression `amount`: has no aggregate; add it to the group keys, or aggregate it"
+        ],
     );
     check(
         at,
@@ -173,19 +247,23 @@ fn plans_that_are_wrong() -> Result<()> {
             .group_by([col("day")])
             .agg([col("city").sum()])
             .collect(&engine),
-        expect![[""]],
+        expect!["aggregate: aggregate sum: undefined for Utf8"],
     );
     check(
         at,
         scan()?.filter(col("day").lt(lit("soon"))).collect(&engine),
-        expect![[""]],
+        expect![[
+            r#"filter: literal "soon": Cast error: Cannot cast string 'soon' to value of Date32 type"#
+        ]],
     );
     check(
         at,
         scan()?
             .with_columns([col("no").alias("x")])
             .explain(&engine),
-        expect![[""]],
+        expect![
+            "project: column `no`: not in the input; the columns are customer, amount, ratio, city, day, price"
+        ],
     );
     Ok(())
 }
@@ -194,12 +272,46 @@ fn plans_that_are_wrong() -> Result<()> {
 fn options_that_are_wrong() {
     let at = Path::new("/nowhere");
     let set = |pair: &str| EngineOptions::default().set_pair(pair);
-    check(at, set("target_partition_sise=1MiB"), expect![[""]]);
-    check(at, set("colour=blue"), expect![[""]]);
-    check(at, set("backend=gpu"), expect![[""]]);
-    check(at, set("target_partition_size=big"), expect![[""]]);
-    check(at, set("memory_reserve_timeout=100"), expect![[""]]);
-    check(at, set("statistics"), expect![[""]]);
+    check(
+        at,
+        set("target_partition_sise=1MiB"),
+        expect![
+            "option `target_partition_sise`: no such option; did you mean `target_partition_size`?"
+        ],
+    );
+    check(
+        at,
+        set("colour=blue"),
+        expect![
+            "option `colour`: no such option; the names are backend, device, num_streaming_threads, num_streams, target_partition_size, max_rows_per_partition, device_memory_limit, pinned_memory_limit, host_memory_limit, memory_reserve_timeout, fallback_mode, log, statistics, kernel_dir, kernel_cache_dir, simt_seed, simt_checked"
+        ],
+    );
+    check(
+        at,
+        set("backend=gpu"),
+        expect![
+            "option `backend`: `gpu` is not a value of it; expected is auto, cpu, cuda or simt"
+        ],
+    );
+    check(
+        at,
+        set("target_partition_size=big"),
+        expect![
+            "option `target_partition_size`: `big` is not a value of it; expected is a size such as 512MiB, 1.5GB or 64k"
+        ],
+    );
+    check(
+        at,
+        set("memory_reserve_timeout=100"),
+        expect![
+            "option `memory_reserve_timeout`: `100` is not a value of it; expected is a duration such as 100ms, 2s or 1.5m"
+        ],
+    );
+    check(
+        at,
+        set("statistics"),
+        expect!["option `statistics`: has no value; write `name=value`"],
+    );
 }
 
 #[test]

@@ -217,6 +217,23 @@ fn explain_says_what_runs_where() -> Result<()> {
         .nth(1)
         .and_then(|rest| rest.split(" bytes").next());
     let text = text.replace(bytes.ok_or_else(|| failed("no bytes"))?, "N");
-    expect_test::expect![[""]].assert_eq(&text);
+    expect_test::expect![[r#"
+        plan
+          filter (sum > 0)
+            aggregate (sum(amount) + 1) as sum by city
+              filter (amount > 0)
+                scan 1 file(s), first X/orders.parquet
+        backend faulty: the caller brought it
+        pipelines
+          1. scan 1 file(s), 2 of 6 columns: amount, city; prune by (amount > 0)
+             10 of 10 row groups, 1000 rows, N bytes, in 1 partitions
+             filter (amount > 0) [cpu]
+             group_by sum(amount) as __aggregate_0 by city [cpu]
+             on the CPU, because the faulty backend does not support group_by: it was never taught
+          2. from pipeline 1
+             project city, (__aggregate_0 + 1) as sum [faulty]
+             filter (sum > 0) [faulty]
+    "#]]
+    .assert_eq(&text);
     Ok(())
 }

@@ -126,13 +126,13 @@ fn filters_and_aggregations_above_an_aggregation() -> Result<()> {
     }
     let large: Vec<(&Option<i64>, &i64)> = by_customer
         .iter()
-        .filter(|(_, total)| **total > 3000)
+        .filter(|(_, total)| **total > 7000)
         .collect();
     assert!(!large.is_empty() && large.len() < by_customer.len());
 
     let filtered = totals
         .clone()
-        .filter(col("total").gt(lit(3000)))
+        .filter(col("total").gt(lit(7000)))
         .select([col("total"), col("customer")])
         .collect(&engine)?;
     let mut expected: Vec<String> = large

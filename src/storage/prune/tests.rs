@@ -293,12 +293,12 @@ fn check(rows: &[Row], predicate: &Expr, statistics: bool) -> Result<Option<(usi
         }
         counts.0 += 1;
         let first = row_group * ROWS_PER_GROUP;
-        for row in first..(first + ROWS_PER_GROUP).min(rows.len()) {
+        for (row, values) in rows.iter().enumerate().skip(first).take(ROWS_PER_GROUP) {
             let one = all.slice(row, 1);
             let value = evaluate(&typed, &one);
             let value = value.as_ref().map(|value| sample(value.as_ref(), 0));
             if value == Ok(Some(Sample::Value(Point::Integer(1)))) {
-                let cause = format!("{predicate} is true in row {row}, {:?}", rows[row]);
+                let cause = format!("{predicate} is true in row {row}, {values:?}");
                 return Err(failed(cause));
             }
         }

@@ -21,6 +21,7 @@ enum Fault {
     FailUpload,
     PanicInFilter,
     FailSynchronize,
+    ShortOfMemory,
 }
 
 /// The CPU backend under another name, with a fault.
@@ -106,6 +107,14 @@ impl Backend for Faulty {
                 "upload",
                 "a column is too wide",
             )),
+            Fault::ShortOfMemory if self.strikes() => {
+                Err(pelton::Error::new(ErrorKind::Reservation {
+                    tier: pelton::memory::Tier::Device,
+                    needed: 2,
+                    used: 1,
+                    limit: 2,
+                }))
+            }
             Fault::FailUpload if self.strikes() => Err(pelton::Error::new(ErrorKind::Device {
                 operation: "copy".to_string(),
                 cause: "out of memory".to_string(),
@@ -166,6 +175,18 @@ fn an_error_anywhere_ends_the_query_and_not_the_engine() -> Result<()> {
             assert_eq!(engine.memory().used(pelton::memory::Tier::Host), 0);
             assert_eq!(sorted_rows(&query.collect(&engine)?)?, expected);
         }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_reservation_waits_for_memory_that_others_free() -> Result<()> {
+    let folder = folder_of(&orders(1000), 20)?;
+    for (timeout, waits) in [("10s", true), ("0s", false)] {
+        let option = format!("memory_reserve_timeout={timeout}");
+        let (_, engine) = faulty(Fault::ShortOfMemory, 2, &[MANY[0], MANY[1], &option])?;
+        let outcome = frame(folder.path())?.collect(&engine);
+        assert_eq!(outcome.is_ok(), waits, "{outcome:?}");
     }
     Ok(())
 }

@@ -434,14 +434,14 @@ impl Worker<'_> {
         state: &mut Option<FoldState>,
     ) -> Result<Delivery> {
         let started = Instant::now();
-        let batch = self.upload(stream, batch)?;
+        let batch = self.upload(stream, &batch)?;
         let metrics = &self.read.metrics;
         metrics.add_duration(names::OPERATOR_NANOSECONDS, started.elapsed());
         self.batch(stream, place, batch, state)
     }
 
     /// Uploads a batch; where memory is short, waits for what other workers are about to free.
-    fn upload(&self, stream: &Stream, batch: RecordBatch) -> Result<Batch> {
+    fn upload(&self, stream: &Stream, batch: &RecordBatch) -> Result<Batch> {
         let started = Instant::now();
         loop {
             match self.backend.upload(&stream.context, batch.clone()) {

@@ -517,8 +517,8 @@ impl EngineOptions {
     ///
     /// # Errors
     /// As [`EngineOptions::set`].
-    pub fn with(mut self, name: &str, value: impl ToString) -> Result<Self> {
-        self.set(name, &value.to_string())?;
+    pub fn with(mut self, name: &str, value: &str) -> Result<Self> {
+        self.set(name, value)?;
         Ok(self)
     }
 

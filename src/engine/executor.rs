@@ -9,7 +9,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 
@@ -24,6 +24,9 @@ use crate::storage::{Partition, ReadOptions};
 
 /// Result batches per worker that may wait for the collector.
 const RESULTS_PER_WORKER: usize = 2;
+
+/// Pause between two attempts to reserve device memory.
+const RESERVE_PAUSE: Duration = Duration::from_millis(1);
 
 /// What a pipeline reads.
 pub(super) enum Input {
@@ -216,9 +219,16 @@ pub(super) fn run(run: Run) -> Result<Materialised> {
     let mut states = Vec::new();
     let mut rows = Vec::new();
     thread::scope(|scope| {
-        scope.spawn(|| feed(works, work_sender));
+        // A thread that the system refuses drops its ends of the channels, which ends the others.
+        let refused = |cause: &std::io::Error| {
+            first_error.record(Error::io("(worker thread)", "start", cause));
+        };
+        let feeder = named("pelton-feeder").spawn_scoped(scope, || feed(works, work_sender));
+        if let Err(cause) = feeder {
+            refused(&cause);
+        }
         let handles: Vec<_> = (0..workers)
-            .map(|_| {
+            .filter_map(|index| {
                 let worker = Worker {
                     backend: run.backend.as_ref(),
                     operators: &operators,
@@ -227,7 +237,10 @@ pub(super) fn run(run: Run) -> Result<Materialised> {
                     results: result_sender.clone(),
                 };
                 let first_error = &first_error;
-                scope.spawn(move || worker.run(first_error))
+                named(&format!("pelton-worker-{index}"))
+                    .spawn_scoped(scope, move || worker.run(first_error))
+                    .map_err(|cause| refused(&cause))
+                    .ok()
             })
             .collect();
         result_sender.finish();
@@ -257,6 +270,10 @@ pub(super) fn run(run: Run) -> Result<Materialised> {
         backend: Some(Arc::clone(run.backend)),
         ..Materialised::default()
     })
+}
+
+fn named(name: &str) -> thread::Builder {
+    thread::Builder::new().name(name.to_string())
 }
 
 fn works_of(input: Input) -> Vec<Work> {
@@ -417,10 +434,28 @@ impl Worker<'_> {
         state: &mut Option<FoldState>,
     ) -> Result<Delivery> {
         let started = Instant::now();
-        let batch = self.backend.upload(&stream.context, batch)?;
+        let batch = self.upload(stream, &batch)?;
         let metrics = &self.read.metrics;
         metrics.add_duration(names::OPERATOR_NANOSECONDS, started.elapsed());
         self.batch(stream, place, batch, state)
+    }
+
+    /// Uploads a batch; where memory is short, waits for what other workers are about to free.
+    fn upload(&self, stream: &Stream, batch: &RecordBatch) -> Result<Batch> {
+        let started = Instant::now();
+        loop {
+            match self.backend.upload(&stream.context, batch.clone()) {
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::Reservation { .. })
+                        && started.elapsed() < self.read.reserve_timeout =>
+                {
+                    // What this worker itself has freed may still be queued on its stream.
+                    self.backend.synchronize(stream.handle)?;
+                    thread::sleep(RESERVE_PAUSE);
+                }
+                other => return other,
+            }
+        }
     }
 
     fn batch(

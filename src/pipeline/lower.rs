@@ -12,12 +12,26 @@ use crate::operators::{AggregateSpec, FilterSpec, GroupBySpec, OperatorSpec, Pro
 use crate::plan::{LogicalPlan, ParquetFiles, Query, aggregate_name, extract_aggregates};
 use crate::types::{DataType, Field, PhysicalType, Schema, SchemaRef, Semantics, is_string};
 
+/// Steps of a plan. Plans are walked by recursion; this keeps the stack below 1 MiB.
+const STEPS_MAX: usize = 256;
+
+/// Filters whose predicates prune a scan; those above are only evaluated.
+const PRUNING_FILTERS_MAX: usize = 64;
+
 /// The pipelines of a query, in the order in which they run; the last one gives the result.
 ///
 /// # Errors
 /// `InvalidInput` for whatever is wrong with the plan: unknown columns, type errors, names that
 /// stand twice.
 pub fn lower(query: &Query) -> Result<Vec<Pipeline>> {
+    let steps = std::iter::successors(Some(&query.plan), |plan| plan.input()).count();
+    if steps > STEPS_MAX {
+        return Err(Error::invalid(
+            "plan",
+            format!("has {steps} steps, of {STEPS_MAX} at most"),
+            "join filters by `and`, and projections into one",
+        ));
+    }
     let schema = query.plan.schema()?;
     if schema.fields().is_empty() {
         return Err(no_columns());
@@ -129,6 +143,7 @@ impl Lowering {
             limit: None,
             ..
         }) = &mut self.current
+            && transforms.len() < PRUNING_FILTERS_MAX
             && transforms
                 .iter()
                 .all(|spec| matches!(spec, OperatorSpec::Filter(_)))
@@ -462,3 +477,6 @@ fn shift_columns(expr: &mut TypedExpr, by: usize) {
         TypedKind::Coalesce(operands) => operands.iter_mut().for_each(shift),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -27,11 +28,13 @@ pub struct ParquetFile {
     leaves: Vec<Vec<usize>>,
 }
 
+/// Size and time of change of a file when its footer was read.
 type Stamp = (u64, Option<SystemTime>);
 
-/// By path: size and time of change as the footer was read, and the file.
-static FOOTERS: LazyLock<Mutex<HashMap<PathBuf, (Stamp, Arc<ParquetFile>)>>> =
-    LazyLock::new(Mutex::default);
+type Footers = HashMap<PathBuf, (Stamp, Arc<ParquetFile>)>;
+
+/// The footers that this process has read, by path.
+static FOOTERS: LazyLock<Mutex<Footers>> = LazyLock::new(Mutex::default);
 
 impl ParquetFile {
     /// Reads a file's footer, unless the file is known and unchanged (by size and time).
@@ -59,6 +62,7 @@ impl ParquetFile {
     }
 
     fn read(path: &Path, file: &File, bytes: u64) -> Result<ParquetFile> {
+        check_magic(path, file, bytes)?;
         let footer = guard(path, "footer", || {
             let footer = ArrowReaderMetadata::load(file, ArrowReaderOptions::new())?;
             let flat = flat_schema(footer.schema());
@@ -155,8 +159,57 @@ pub(super) fn guard<T>(
     }
 }
 
+/// A decoder's message without the names of the types that it was wrapped in.
 fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    const WRAPPERS: [&str; 6] = [
+        "Arrow: ",
+        "EOF: ",
+        "External: ",
+        "General: ",
+        "Parquet argument error: ",
+        "Parquet error: ",
+    ];
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut inner = line.as_str();
+    while let Some(stripped) = WRAPPERS
+        .iter()
+        .find_map(|wrapper| inner.strip_prefix(wrapper))
+    {
+        inner = stripped;
+    }
+    inner.to_string()
+}
+
+/// Parquet files begin and end with these bytes.
+const MAGIC: [u8; 4] = *b"PAR1";
+
+/// Says what a file is that does not look like Parquet at all: the commonest mistakes.
+fn check_magic(path: &Path, mut file: &File, bytes: u64) -> Result<()> {
+    let mut mark_at = |from: SeekFrom| {
+        let mut mark = [0; MAGIC.len()];
+        file.seek(from)
+            .and_then(|_| file.read_exact(&mut mark))
+            .map(|()| mark)
+            .map_err(|cause| Error::io(path, "read", &cause))
+    };
+    let corrupt = |cause: &str| Err(Error::corrupt(path, "", cause));
+    if bytes == 0 {
+        return corrupt("is empty: no Parquet file");
+    }
+    if bytes < 2 * MAGIC.len() as u64 {
+        return corrupt("is too short for a Parquet file");
+    }
+    let (first, last) = (mark_at(SeekFrom::Start(0))?, mark_at(SeekFrom::End(-4))?);
+    match (first == MAGIC, last == MAGIC) {
+        (_, true) => Ok(()),
+        (_, false) if last == *b"PARE" => Err(Error::unsupported(
+            "cpu",
+            format!("{}", path.display()),
+            "its footer is encrypted",
+        )),
+        (true, false) => corrupt("begins as a Parquet file and does not end as one: it is cut off"),
+        (false, false) => corrupt("is no Parquet file: it neither begins nor ends with `PAR1`"),
+    }
 }
 
 /// What the rest of this room takes for granted of a footer.

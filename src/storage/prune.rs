@@ -257,3 +257,6 @@ fn keeps_order(from: &DataType, to: &DataType) -> bool {
         (from, to) => is_string(from) && is_string(to),
     }
 }
+
+#[cfg(test)]
+mod tests;

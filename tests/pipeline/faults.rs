@@ -1,0 +1,260 @@
+//! Backends that refuse, fail and panic: errors arrive, threads end, the engine stays usable.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use arrow::array::RecordBatch;
+use pelton::ErrorKind;
+use pelton::backend::{Backend, cpu::CpuBackend};
+use pelton::memory::Batch;
+use pelton::operators::{Context, Operator, OperatorSpec, StreamHandle, Transform};
+use pelton::prelude::*;
+use pelton::types::SchemaRef;
+
+use crate::files::{failed, folder_of, orders, sorted_rows};
+
+/// What the backend of these tests does wrong.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Fault {
+    RefuseGroupBy,
+    RefuseUpload,
+    FailUpload,
+    PanicInFilter,
+    FailSynchronize,
+    ShortOfMemory,
+}
+
+/// The CPU backend under another name, with a fault.
+struct Faulty {
+    fault: Fault,
+    cpu: CpuBackend,
+    /// Calls before the fault strikes; it strikes once.
+    countdown: Arc<AtomicI64>,
+    streams: AtomicI64,
+}
+
+impl Faulty {
+    fn strikes(&self) -> bool {
+        self.countdown.fetch_sub(1, Ordering::SeqCst) == 0
+    }
+}
+
+struct PanickingFilter(Box<dyn Transform>, Arc<AtomicI64>);
+
+impl Transform for PanickingFilter {
+    #[expect(clippy::panic, reason = "the fault that is tested")]
+    fn next(
+        &self,
+        context: &Context,
+        built: Option<&Batch>,
+        batch: Batch,
+    ) -> Result<Option<Batch>> {
+        if self.1.fetch_sub(1, Ordering::SeqCst) == 0 {
+            panic!("the filter lost its head");
+        }
+        self.0.next(context, built, batch)
+    }
+}
+
+impl Backend for Faulty {
+    fn name(&self) -> &'static str {
+        "faulty"
+    }
+
+    fn instantiate(&self, spec: &OperatorSpec) -> Result<Operator> {
+        match (self.fault, self.cpu.instantiate(spec)?) {
+            (Fault::RefuseGroupBy, Operator::Fold(_)) => Err(pelton::Error::unsupported(
+                "faulty",
+                "group_by",
+                "it was never taught",
+            )),
+            (Fault::PanicInFilter, Operator::Transform(inner)) => {
+                let filter = PanickingFilter(inner, Arc::clone(&self.countdown));
+                Ok(Operator::Transform(Box::new(filter)))
+            }
+            (_, operator) => Ok(operator),
+        }
+    }
+
+    fn check_schema(&self, schema: &SchemaRef) -> Result<()> {
+        self.cpu.check_schema(schema)
+    }
+
+    fn stream_create(&self) -> Result<StreamHandle> {
+        self.streams.fetch_add(1, Ordering::SeqCst);
+        self.cpu.stream_create()
+    }
+
+    fn stream_destroy(&self, stream: StreamHandle) {
+        self.streams.fetch_sub(1, Ordering::SeqCst);
+        self.cpu.stream_destroy(stream);
+    }
+
+    fn synchronize(&self, stream: StreamHandle) -> Result<()> {
+        if self.fault == Fault::FailSynchronize && self.strikes() {
+            return Err(pelton::Error::new(ErrorKind::Device {
+                operation: "synchronize".to_string(),
+                cause: "the device is lost".to_string(),
+            }));
+        }
+        self.cpu.synchronize(stream)
+    }
+
+    fn upload(&self, context: &Context, batch: RecordBatch) -> Result<Batch> {
+        match self.fault {
+            Fault::RefuseUpload if self.strikes() => Err(pelton::Error::unsupported(
+                "faulty",
+                "upload",
+                "a column is too wide",
+            )),
+            Fault::ShortOfMemory if self.strikes() => {
+                Err(pelton::Error::new(ErrorKind::Reservation {
+                    tier: pelton::memory::Tier::Device,
+                    needed: 2,
+                    used: 1,
+                    limit: 2,
+                }))
+            }
+            Fault::FailUpload if self.strikes() => Err(pelton::Error::new(ErrorKind::Device {
+                operation: "copy".to_string(),
+                cause: "out of memory".to_string(),
+            })),
+            _ => self.cpu.upload(context, batch),
+        }
+    }
+
+    fn download(&self, context: &Context, batch: Batch) -> Result<RecordBatch> {
+        self.cpu.download(context, batch)
+    }
+}
+
+fn faulty(fault: Fault, after: i64, options: &[&str]) -> Result<(Arc<Faulty>, Engine)> {
+    let backend = Arc::new(Faulty {
+        fault,
+        cpu: CpuBackend::new(),
+        countdown: Arc::new(AtomicI64::new(after)),
+        streams: AtomicI64::new(0),
+    });
+    let mut all = EngineOptions::default();
+    for option in options {
+        all.set_pair(option)?;
+    }
+    Ok((Arc::clone(&backend), Engine::with_backend(all, backend)?))
+}
+
+const MANY: &[&str] = &["num_streaming_threads=4", "target_partition_size=1"];
+
+fn frame(folder: &std::path::Path) -> Result<LazyFrame> {
+    Ok(scan_parquet(folder)?
+        .filter(col("amount").gt(lit(0)))
+        .group_by([col("city")])
+        .agg([(col("amount").sum() + lit(1)).alias("sum")]))
+}
+
+#[test]
+fn an_error_anywhere_ends_the_query_and_not_the_engine() -> Result<()> {
+    let folder = folder_of(&orders(1000), 20)?;
+    let expected = sorted_rows(&frame(folder.path())?.collect(&crate::files::engine(&[])?)?)?;
+    for (fault, text) in [
+        (Fault::FailUpload, "device copy: out of memory"),
+        (
+            Fault::PanicInFilter,
+            "cancelled: a worker panicked: the filter lost its head",
+        ),
+        (
+            Fault::FailSynchronize,
+            "device synchronize: the device is lost",
+        ),
+    ] {
+        for after in [0, 1, 3] {
+            let (backend, engine) = faulty(fault, after, MANY)?;
+            let query = frame(folder.path())?;
+            let error = query.collect(&engine).err().map(|error| error.to_string());
+            assert_eq!(error.as_deref(), Some(text), "{fault:?} {after}");
+            assert_eq!(backend.streams.load(Ordering::SeqCst), 0);
+            assert_eq!(engine.memory().used(pelton::memory::Tier::Host), 0);
+            assert_eq!(sorted_rows(&query.collect(&engine)?)?, expected);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_reservation_waits_for_memory_that_others_free() -> Result<()> {
+    let folder = folder_of(&orders(1000), 20)?;
+    for (timeout, waits) in [("10s", true), ("0s", false)] {
+        let option = format!("memory_reserve_timeout={timeout}");
+        let (_, engine) = faulty(Fault::ShortOfMemory, 2, &[MANY[0], MANY[1], &option])?;
+        let outcome = frame(folder.path())?.collect(&engine);
+        assert_eq!(outcome.is_ok(), waits, "{outcome:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_a_backend_refuses_runs_on_the_cpu_as_the_option_says() -> Result<()> {
+    let folder = folder_of(&orders(1000), 20)?;
+    let expected = sorted_rows(&frame(folder.path())?.collect(&crate::files::engine(&[])?)?)?;
+    let cases = [
+        (Fault::RefuseGroupBy, "group_by: it was never taught"),
+        (Fault::RefuseUpload, "upload: a column is too wide"),
+    ];
+    for (fault, reason) in cases {
+        let note = format!("the faulty backend does not support {reason}");
+        for mode in ["warn", "silent", "raise"] {
+            let option = format!("fallback_mode={mode}");
+            let (_, engine) = faulty(fault, 3, &[MANY[0], MANY[1], &option])?;
+            let outcome = frame(folder.path())?.collect(&engine);
+            if mode == "raise" {
+                let text = outcome.err().map(|error| error.to_string());
+                assert_eq!(text.as_deref(), Some(note.as_str()));
+                continue;
+            }
+            let out = outcome?;
+            assert_eq!(sorted_rows(&out)?, expected);
+            assert_eq!(out.backend, "faulty");
+            assert_eq!(out.metrics.get("pipeline_fallbacks"), 1);
+            let notes = if mode == "warn" {
+                vec![format!("pipeline 1: {note}")]
+            } else {
+                vec![]
+            };
+            assert_eq!(out.fallbacks, notes);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn explain_says_what_runs_where() -> Result<()> {
+    let folder = folder_of(&orders(1000), 100)?;
+    let (_, engine) = faulty(Fault::RefuseGroupBy, 0, &[])?;
+    let text = frame(folder.path())?
+        .filter(col("sum").gt(lit(0)))
+        .explain(&engine)?
+        .replace(&folder.path().display().to_string(), "X");
+    let bytes = text
+        .split(" rows, ")
+        .nth(1)
+        .and_then(|rest| rest.split(" bytes").next());
+    let text = text.replace(bytes.ok_or_else(|| failed("no bytes"))?, "N");
+    expect_test::expect![[r#"
+        plan
+          filter (sum > 0)
+            aggregate (sum(amount) + 1) as sum by city
+              filter (amount > 0)
+                scan 1 file(s), first X/orders.parquet
+        backend faulty: the caller brought it
+        pipelines
+          1. scan 1 file(s), 2 of 6 columns: amount, city; prune by (amount > 0)
+             10 of 10 row groups, 1000 rows, N bytes, in 1 partitions
+             filter (amount > 0) [cpu]
+             group_by sum(amount) as __aggregate_0 by city [cpu]
+             on the CPU, because the faulty backend does not support group_by: it was never taught
+          2. from pipeline 1
+             project city, (__aggregate_0 + 1) as sum [faulty]
+             filter (sum > 0) [faulty]
+    "#]]
+    .assert_eq(&text);
+    Ok(())
+}

@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
@@ -542,6 +543,18 @@ impl EngineOptions {
         }
         self.sources.insert(spec.name, source);
         Ok(())
+    }
+
+    /// Where compiled kernels are kept: the option, else a folder of the user's cache, where there
+    /// is one.
+    pub fn kernel_cache_folder(&self) -> Option<PathBuf> {
+        if let Some(folder) = self.kernel_cache_dir() {
+            return Some(PathBuf::from(folder));
+        }
+        let cache = std::env::var_os("XDG_CACHE_HOME")
+            .map(PathBuf::from)
+            .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
+        Some(cache.join("pelton").join("kernels"))
     }
 
     /// Every option with its value and where that came from.

@@ -66,11 +66,13 @@ pub fn run(globals: &Globals, terminal: Terminal) -> Result<(), Failure> {
 fn device_report(engine: &Engine) -> Vec<Fact> {
     let choice = engine.backend_choice();
     let device = choice.device.clone().unwrap_or_else(|| "none".to_string());
-    vec![
+    let mut facts = vec![
         ("backend", choice.name.to_string()),
         ("backend_reason", choice.reason.clone()),
         ("device", device),
-    ]
+    ];
+    facts.extend(choice.facts.iter().cloned());
+    facts
 }
 
 /// What the engine was told about memory and threads.

@@ -67,6 +67,12 @@ impl CudaDriver {
         if !unsafe { sys::is_culib_present() } {
             return Err(not_found("the driver library libcuda.so was not found"));
         }
+        if embedded::FATBINS.is_empty() && !nvrtc::is_present() {
+            let cause = "this build has none, and NVRTC was not found to compile them now";
+            return Err(Error::new(ErrorKind::KernelsNotBuilt {
+                cause: cause.to_string(),
+            }));
+        }
         // SAFETY: the first call of the driver API, with the only flags there are.
         check(unsafe { sys::cuInit(0) }, "cuInit").map_err(|e| not_found(e.to_string()))?;
         let mut count = 0;

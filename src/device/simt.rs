@@ -3,7 +3,9 @@
 use std::ptr::NonNull;
 use std::sync::{Mutex, PoisonError};
 
-use pelton_simt::{Device as SimtDevice, EventId, SimtError, SimtOptions, StreamId};
+use pelton_simt::{Device as SimtDevice, EventId, SimtError, StreamId};
+
+pub use pelton_simt::SimtOptions;
 
 use super::{DeviceProperties, Driver, EventHandle, KernelHandle, LaunchShape, device_error};
 use crate::error::{Error, ErrorKind, Result};

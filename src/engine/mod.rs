@@ -104,16 +104,15 @@ impl Engine {
         comm: Arc<dyn Communicator>,
     ) -> Result<Engine> {
         let host_bytes = host::memory_bytes();
+        let opened = select::open(&options)?;
         let memory = MemoryManager::new(MemoryLimits {
-            device: options
-                .device_memory_limit()
-                .of(select::device_bytes(&options)),
+            device: options.device_memory_limit().of(opened.device_bytes()),
             pinned: options.pinned_memory_limit().of(host_bytes),
             host: options.host_memory_limit().of(host_bytes),
             disk: u64::MAX,
         });
         let cpu: Arc<dyn Backend> = Arc::new(CpuBackend::new());
-        let (backend, choice) = select::choose(&options, &memory, &cpu)?;
+        let (backend, choice) = opened.backend(&memory, &cpu);
         Ok(Engine {
             options,
             memory,
@@ -135,6 +134,7 @@ impl Engine {
             name: backend.name(),
             reason: "the caller brought it".to_string(),
             device: None,
+            facts: Vec::new(),
         };
         engine.backend = backend;
         Ok(engine)

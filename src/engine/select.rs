@@ -3,6 +3,14 @@
 use std::sync::Arc;
 
 use crate::backend::Backend;
+#[cfg(any(feature = "cuda", feature = "simt"))]
+use crate::backend::cuda::CudaBackend;
+#[cfg(feature = "cuda")]
+use crate::device::cuda::CudaDriver;
+#[cfg(feature = "simt")]
+use crate::device::simt::{SimtDriver, SimtOptions};
+#[cfg(any(feature = "cuda", feature = "simt"))]
+use crate::device::{Device, Driver};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::MemoryManager;
 use crate::options::{BackendOption, EngineOptions};
@@ -16,63 +24,134 @@ pub struct BackendChoice {
     pub reason: String,
     /// The device's name, if there is one.
     pub device: Option<String>,
+    /// What else is known of the device: a name and a value each.
+    pub facts: Vec<(&'static str, String)>,
 }
 
-/// A device backend and the name of its device.
-type OnDevice = (Arc<dyn Backend>, String);
-
-/// The one place where device backends are made.
-fn device_backend(
-    wanted: BackendOption,
-    _options: &EngineOptions,
-    _memory: &Arc<MemoryManager>,
-) -> Result<OnDevice> {
-    Err(match wanted {
-        BackendOption::Simt => Error::unsupported("simt", "queries", "it is not in this build"),
-        _ => Error::new(ErrorKind::DeviceNotFound {
-            cause: "this build has no device backend".to_string(),
-        }),
-    })
-}
-
-/// Free bytes of the device that the options name, if there is one: what a share of device memory
-/// is a share of.
-pub(super) fn device_bytes(_options: &EngineOptions) -> Option<u64> {
-    None
-}
-
-pub(super) fn choose(
-    options: &EngineOptions,
-    memory: &Arc<MemoryManager>,
-    cpu: &Arc<dyn Backend>,
-) -> Result<(Arc<dyn Backend>, BackendChoice)> {
-    let on_cpu = |reason: String| {
-        let choice = BackendChoice {
-            name: cpu.name(),
+impl BackendChoice {
+    fn cpu(reason: String) -> Self {
+        BackendChoice {
+            name: "cpu",
             reason,
             device: None,
-        };
-        (Arc::clone(cpu), choice)
-    };
-    let on_device = |(backend, device): OnDevice, reason: &str| {
-        let choice = BackendChoice {
-            name: backend.name(),
-            reason: reason.to_string(),
-            device: Some(device),
-        };
-        (backend, choice)
-    };
-    match options.backend() {
-        BackendOption::Cpu => Ok(on_cpu("the option `backend` says so".to_string())),
-        BackendOption::Auto => match device_backend(BackendOption::Cuda, options, memory) {
-            Ok(found) => Ok(on_device(found, "a CUDA device was found")),
-            Err(error) => Ok(on_cpu(format!("no CUDA: {}", cause_of(&error)))),
-        },
-        wanted => {
-            let found = device_backend(wanted, options, memory)?;
-            Ok(on_device(found, "the option `backend` says so"))
+            facts: Vec::new(),
         }
     }
+}
+
+/// A device that was opened, before it is told how much memory it may use.
+pub(super) struct Opened {
+    choice: BackendChoice,
+    #[cfg(any(feature = "cuda", feature = "simt"))]
+    driver: Option<Arc<dyn Driver>>,
+}
+
+impl Opened {
+    fn cpu(reason: String) -> Self {
+        Opened {
+            choice: BackendChoice::cpu(reason),
+            #[cfg(any(feature = "cuda", feature = "simt"))]
+            driver: None,
+        }
+    }
+
+    /// Bytes of the device, if there is one: what a share of device memory is a share of.
+    pub(super) fn device_bytes(&self) -> Option<u64> {
+        #[cfg(any(feature = "cuda", feature = "simt"))]
+        let bytes = self
+            .driver
+            .as_ref()
+            .map(|driver| driver.properties().memory_bytes);
+        #[cfg(not(any(feature = "cuda", feature = "simt")))]
+        let bytes = None;
+        bytes
+    }
+
+    /// The backend, its memory counted by `memory`.
+    pub(super) fn backend(
+        self,
+        memory: &Arc<MemoryManager>,
+        cpu: &Arc<dyn Backend>,
+    ) -> (Arc<dyn Backend>, BackendChoice) {
+        #[cfg(any(feature = "cuda", feature = "simt"))]
+        if let Some(driver) = self.driver {
+            let device = Device::new(driver, Arc::clone(memory));
+            return (Arc::new(CudaBackend::new(device)), self.choice);
+        }
+        let _unused_without_a_device = memory;
+        (Arc::clone(cpu), self.choice)
+    }
+}
+
+/// Opens what the options ask for; `auto` takes CUDA if there is a usable device, else the CPU.
+///
+/// # Errors
+/// `DeviceNotFound`, `KernelsNotBuilt` or `Unsupported` for a backend that was asked for by name.
+pub(super) fn open(options: &EngineOptions) -> Result<Opened> {
+    let by_option = "the option `backend` says so";
+    match options.backend() {
+        BackendOption::Cpu => Ok(Opened::cpu(by_option.to_string())),
+        BackendOption::Auto => Ok(open_cuda(options, "a CUDA device was found")
+            .unwrap_or_else(|error| Opened::cpu(format!("no CUDA: {}", cause_of(&error))))),
+        BackendOption::Cuda => open_cuda(options, by_option),
+        BackendOption::Simt => open_simt(options, by_option),
+    }
+}
+
+#[cfg(any(feature = "cuda", feature = "simt"))]
+fn opened(driver: Arc<dyn Driver>, reason: &str) -> Opened {
+    let properties = driver.properties();
+    let (major, minor) = properties.compute_capability;
+    let facts = vec![
+        ("driver_version", properties.driver_version.clone()),
+        ("compute_capability", format!("{major}.{minor}")),
+        ("device_memory", properties.memory_bytes.to_string()),
+        ("multiprocessors", properties.multiprocessors.to_string()),
+        ("l2_cache", properties.l2_bytes.to_string()),
+        ("kernels", properties.kernels.clone()),
+    ];
+    let choice = BackendChoice {
+        name: driver.name(),
+        reason: reason.to_string(),
+        device: Some(properties.name.clone()),
+        facts,
+    };
+    Opened {
+        choice,
+        driver: Some(driver),
+    }
+}
+
+#[cfg(feature = "cuda")]
+fn open_cuda(options: &EngineOptions, reason: &str) -> Result<Opened> {
+    let driver = CudaDriver::new(options.device(), options.kernel_cache_folder())?;
+    Ok(opened(Arc::new(driver), reason))
+}
+
+#[cfg(not(feature = "cuda"))]
+fn open_cuda(_options: &EngineOptions, _reason: &str) -> Result<Opened> {
+    Err(Error::new(ErrorKind::DeviceNotFound {
+        cause: "this build has no CUDA backend".to_string(),
+    }))
+}
+
+#[cfg(feature = "simt")]
+fn open_simt(options: &EngineOptions, reason: &str) -> Result<Opened> {
+    let emulated = SimtOptions {
+        seed: options.simt_seed(),
+        checked: options.simt_checked(),
+        ..SimtOptions::default()
+    };
+    Ok(opened(Arc::new(SimtDriver::new(emulated)), reason))
+}
+
+#[cfg(not(feature = "simt"))]
+fn open_simt(_options: &EngineOptions, _reason: &str) -> Result<Opened> {
+    Err(Error::unsupported(
+        "simt",
+        "queries",
+        "the emulator is not in this build",
+    ))
 }
 
 /// The cause alone: the remedy of these errors is the CPU, which is what happens.

@@ -6,13 +6,13 @@
 //! shuts both channels, every thread ends, and the error is returned. A panic in a worker is an
 //! error like others. No thread outlives [`run`].
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 
+use super::threads::{catch, named, not_started};
 use crate::backend::Backend;
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{Batch, Reservation, Tier};
@@ -192,19 +192,6 @@ impl FirstError {
     }
 }
 
-fn catch<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let message = panic
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| panic.downcast_ref::<&str>().copied())
-            .unwrap_or("no message");
-        Err(Error::new(ErrorKind::Cancelled {
-            cause: format!("a worker panicked: {message}"),
-        }))
-    })
-}
-
 /// Runs a pipeline to its end.
 ///
 /// # Errors
@@ -221,7 +208,7 @@ pub(super) fn run(run: Run) -> Result<Materialised> {
     thread::scope(|scope| {
         // A thread that the system refuses drops its ends of the channels, which ends the others.
         let refused = |cause: &std::io::Error| {
-            first_error.record(Error::io("(worker thread)", "start", cause));
+            first_error.record(not_started(cause));
         };
         let feeder = named("pelton-feeder").spawn_scoped(scope, || feed(works, work_sender));
         if let Err(cause) = feeder {
@@ -270,10 +257,6 @@ pub(super) fn run(run: Run) -> Result<Materialised> {
         backend: Some(Arc::clone(run.backend)),
         ..Materialised::default()
     })
-}
-
-fn named(name: &str) -> thread::Builder {
-    thread::Builder::new().name(name.to_string())
 }
 
 fn works_of(input: Input) -> Vec<Work> {
@@ -400,7 +383,7 @@ impl Worker<'_> {
                 Work::Partition(partition) => {
                     self.partition(&stream, place, &partition, &mut state)?
                 }
-                Work::Host(batch) => self.host(&stream, (place, 0), batch, &mut state)?,
+                Work::Host(batch) => self.host(&stream, (place, 0), &batch, &mut state)?,
                 Work::Device(batch) => self.batch(&stream, (place, 0), batch, &mut state)?,
             };
             if wanted == Delivery::Unwanted {
@@ -419,7 +402,7 @@ impl Worker<'_> {
         state: &mut Option<FoldState>,
     ) -> Result<Delivery> {
         for (index, batch) in partition.read(self.read.clone()).enumerate() {
-            if self.host(stream, (place, index), batch?, state)? == Delivery::Unwanted {
+            if self.host(stream, (place, index), &batch?, state)? == Delivery::Unwanted {
                 return Ok(Delivery::Unwanted);
             }
         }
@@ -430,11 +413,11 @@ impl Worker<'_> {
         &self,
         stream: &Stream,
         place: (usize, usize),
-        batch: RecordBatch,
+        batch: &RecordBatch,
         state: &mut Option<FoldState>,
     ) -> Result<Delivery> {
         let started = Instant::now();
-        let batch = self.upload(stream, &batch)?;
+        let batch = self.upload(stream, batch)?;
         let metrics = &self.read.metrics;
         metrics.add_duration(names::OPERATOR_NANOSECONDS, started.elapsed());
         self.batch(stream, place, batch, state)

@@ -11,6 +11,7 @@ mod executor;
 mod host;
 mod lazy;
 mod select;
+mod threads;
 
 pub use lazy::{LazyFrame, LazyGroupBy, scan_parquet, scan_parquet_files};
 pub use select::BackendChoice;
@@ -162,6 +163,10 @@ impl Engine {
     /// for files that cannot be read; whatever the operators' contracts say. The engine stays
     /// usable.
     pub fn execute(&self, query: &Query) -> Result<QueryResult> {
+        threads::on_own_stack(|| self.execute_here(query))
+    }
+
+    fn execute_here(&self, query: &Query) -> Result<QueryResult> {
         let started = Instant::now();
         let pipelines = lower(query)?;
         self.check_world(&pipelines)?;
@@ -206,6 +211,10 @@ impl Engine {
     /// # Errors
     /// As [`Engine::execute`], for what can be known without reading rows.
     pub fn explain(&self, query: &Query) -> Result<String> {
+        threads::on_own_stack(|| self.explain_here(query))
+    }
+
+    fn explain_here(&self, query: &Query) -> Result<String> {
         let pipelines = lower(query)?;
         let mut text = String::from("plan\n");
         for line in query.to_string().lines() {

@@ -312,3 +312,30 @@ fn columns_are_matched_by_name_across_files() -> Result<()> {
     );
     Ok(())
 }
+
+#[test]
+fn the_deepest_plans_fit_the_stack_of_a_thread() -> Result<()> {
+    let folder = folder_of(&orders(10), 10)?;
+    let engine = engine(&[])?;
+    let mut deep = col("day").gt_eq(lit("1970-01-01"));
+    while deep.depth() < pelton::limits::EXPR_DEPTH_MAX - 1 {
+        deep = !deep;
+    }
+    let mut frame = scan_parquet(folder.path())?.filter(deep.is_not_null());
+    for _ in 0..250 {
+        frame = frame.filter(col("day").gt_eq(lit("1970-01-01")));
+    }
+    assert_eq!(frame.collect(&engine)?.rows(), 10);
+    assert!(frame.explain(&engine)?.lines().count() > 250);
+    for _ in 0..10 {
+        frame = frame.limit(1);
+    }
+    let error = frame.collect(&engine).err().map(|error| error.to_string());
+    assert_eq!(
+        error.as_deref(),
+        Some(
+            "plan: has 262 steps, of 256 at most; join filters by `and`, and projections into one"
+        )
+    );
+    Ok(())
+}

@@ -366,6 +366,7 @@ fn what_can_be_pruned_is() -> Result<()> {
         (col("ratio").eq(lit(100.0)), 2),
         (col("name").lt(lit("b")), 1), // zone maps are cut to two bytes
         (col("name").gt(lit("zoo")), 1), // "zoo" is cut to "zp"
+        (col("big").try_cast(DataType::Int8).is_null(), 0), // a value may not fit
         (lit(false), 2),
         ((col("big") + lit(1)).gt(lit(100)), 0), // arithmetic is not judged
     ] {

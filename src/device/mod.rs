@@ -35,6 +35,14 @@ pub struct Device {
     memory: Arc<MemoryManager>,
     pinned: PinnedPool,
     kernels: Mutex<HashMap<&'static str, KernelHandle>>,
+    /// Every stream handed out so far, and those that nobody uses now.
+    streams: Mutex<Streams>,
+}
+
+#[derive(Debug, Default)]
+struct Streams {
+    all: Vec<StreamHandle>,
+    idle: Vec<StreamHandle>,
 }
 
 impl Device {
@@ -46,6 +54,7 @@ impl Device {
             memory,
             pinned,
             kernels: Mutex::default(),
+            streams: Mutex::default(),
         })
     }
 
@@ -67,6 +76,27 @@ impl Device {
     /// What the device is.
     pub fn properties(&self) -> &DeviceProperties {
         self.driver.properties()
+    }
+
+    /// A stream of one's own until it is given back. Streams live as long as the device, because
+    /// buffers remember the streams that used them.
+    ///
+    /// # Errors
+    /// The driver refuses.
+    pub fn take_stream(&self) -> Result<StreamHandle> {
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(stream) = streams.idle.pop() {
+            return Ok(stream);
+        }
+        let stream = self.driver.stream_create()?;
+        streams.all.push(stream);
+        Ok(stream)
+    }
+
+    /// Gives a stream back. Work that is on it goes on.
+    pub fn give_back_stream(&self, stream: StreamHandle) {
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        streams.idle.push(stream);
     }
 
     /// Allocates device memory, valid once `stream` reaches this point. The contents are
@@ -217,6 +247,18 @@ impl Device {
         let handle = self.driver.kernel(module, entry, params_bytes)?;
         kernels.insert(entry, handle);
         Ok(handle)
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        let streams = self
+            .streams
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        for stream in streams.all.drain(..) {
+            self.driver.stream_destroy(stream);
+        }
     }
 }
 

@@ -126,7 +126,7 @@ impl Backend for CudaBackend {
     }
 
     fn stream_create(&self) -> Result<StreamHandle> {
-        self.shared.device.driver().stream_create()
+        self.shared.device.take_stream()
     }
 
     fn stream_destroy(&self, stream: StreamHandle) {
@@ -137,7 +137,7 @@ impl Backend for CudaBackend {
             .unwrap_or_else(PoisonError::into_inner);
         pending.remove(&stream);
         drop(pending);
-        self.shared.device.driver().stream_destroy(stream);
+        self.shared.device.give_back_stream(stream);
     }
 
     fn synchronize(&self, stream: StreamHandle) -> Result<()> {

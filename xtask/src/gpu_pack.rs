@@ -51,21 +51,13 @@ pub fn run(options: &Options) -> Outcome {
     cuda::install()?;
     let mut binaries = BTreeSet::new();
     if !options.no_tests {
-        binaries.extend(build(
-            "test",
-            &[
-                "test",
-                "--no-run",
-                "--tests",
-                "-p",
-                "pelton",
-                "-p",
-                "pelton-simt",
-            ],
-        )?);
+        // All default members at once, here and below: one set of features, compiled once.
+        let tests = build("test", &["test", "--no-run", "--tests"])?;
+        let wanted = |binary: &Binary| ["", "simt"].contains(&binary.package.as_str());
+        binaries.extend(tests.into_iter().filter(wanted));
     }
     if !options.no_benches {
-        let benches = build("bench", &["bench", "--no-run", "--benches", "-p", "pelton"])?;
+        let benches = build("bench", &["bench", "--no-run", "--benches"])?;
         binaries.extend(
             benches
                 .into_iter()
@@ -79,7 +71,7 @@ pub fn run(options: &Options) -> Outcome {
             .any(|filter| binary.name.contains(filter));
         (chosen || options.filter.is_empty()) && !LEFT_OUT.contains(&binary.name.as_str())
     });
-    binaries.extend(build("", &["build", "-p", "pelton-cli", "--bins"])?);
+    binaries.extend(build("", &["build", "--bins"])?);
     let binaries = Vec::from_iter(binaries);
     let staging = root().join(FOLDER).join("staging");
     let cleared = fs::remove_dir_all(root().join(FOLDER));

@@ -8,9 +8,10 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::Entry;
+use crate::arena::SHARED_BYTES_MAX;
 use crate::entries::ENTRIES;
 use crate::error::{SimtError, SimtErrorKind};
-use crate::machine::{Launch, Machine, MachineOptions, SHARED_BYTES_MAX};
+use crate::machine::{Launch, Machine, MachineOptions};
 use crate::memory::DeviceMemory;
 use crate::random::Random;
 use crate::schedule;

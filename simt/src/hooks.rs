@@ -7,7 +7,8 @@ use std::ffi::{c_char, c_void};
 
 use crate::error::SimtErrorKind;
 use crate::fiber::suspend;
-use crate::machine::{Machine, Site, Step, with};
+use crate::image::{Site, text_of};
+use crate::machine::{Machine, Step, with};
 use crate::schedule::yield_now;
 use crate::sync::Arrival;
 
@@ -130,12 +131,7 @@ extern "C" fn simt_fence(device_wide: u32) {
 extern "C" fn simt_portability(what: *const c_char, file: *const c_char, line: i32) {
     go_on(with(|m| {
         let site = Site { file, line };
-        let message = format!(
-            "{} ({}, {})",
-            crate::machine::text_of(what),
-            site.text(),
-            m.who()
-        );
+        let message = format!("{} ({}, {})", text_of(what), site.text(), m.who());
         m.fail(SimtErrorKind::Portability, message)
     }));
 }

@@ -16,10 +16,12 @@
 //!
 //! Read next: `device` (streams), `schedule` (order), `machine` (checks), `shadow` (races).
 
+mod arena;
 mod device;
 mod error;
 mod fiber;
 mod hooks;
+mod image;
 mod machine;
 mod memory;
 mod random;

@@ -4,30 +4,23 @@
 //! [`with`]. No borrow of it lives across a suspension. Barriers and warp exchanges are in `sync`, the
 //! order in which threads run is in `schedule`.
 
-use std::alloc::{self, Layout};
 use std::backtrace::Backtrace;
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::ffi::{CStr, c_char};
-use std::fs;
+use std::ffi::c_char;
 use std::ptr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use crate::Entry;
+use crate::arena::{ARENA_ALIGNMENT, ARENA_BYTES, Arena, SHARED_UNIT};
 use crate::error::{SimtError, SimtErrorKind};
-use crate::memory::{DeviceMemory, Life, PAGE, Written};
+use crate::image::{Site, image, kernel_line, text_of};
+use crate::memory::{DeviceMemory, Life, PAGE};
 use crate::random::Random;
 use crate::shadow::{Clocks, Knowledge, Observer, Race, RacePool, RaceTable, Record, merge_shared};
 
-/// Shared memory of a block on the smallest GPU we build for that allows more than 48 KiB.
-pub(crate) const SHARED_BYTES_MAX: usize = 227 << 10;
 /// What `__shared__` arrays of fixed size may take together.
 const STATIC_SHARED_BYTES_MAX: usize = 48 << 10;
-/// Shared memory plus the gaps between its arrays.
-const ARENA_BYTES: usize = 256 << 10;
-const ARENA_ALIGNMENT: usize = 1024;
-/// The unit that belongs to one shared array; at least one between two arrays belongs to none.
-const SHARED_UNIT: usize = 16;
 /// A thread that makes so many accesses in a row is suspended, so that a plain spin is not for ever.
 const ACCESSES_IN_A_ROW_MAX: u32 = 1 << 16;
 
@@ -78,36 +71,6 @@ pub(crate) struct Launch {
     pub(crate) params: Vec<u128>,
 }
 
-/// A line of a kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Site {
-    pub(crate) file: *const c_char,
-    pub(crate) line: i32,
-}
-
-impl Site {
-    pub(crate) const NOWHERE: Site = Site {
-        file: ptr::null(),
-        line: 0,
-    };
-
-    pub(crate) fn text(self) -> String {
-        format!("{}:{}", text_of(self.file), self.line)
-    }
-}
-
-// SAFETY: the file is the address of a string literal of a kernel: constant, and alive for ever.
-unsafe impl Send for Site {}
-
-/// A string literal of a kernel.
-pub(crate) fn text_of(literal: *const c_char) -> &'static str {
-    if literal.is_null() {
-        return "?";
-    }
-    // SAFETY: `simt.h` passes string literals only, which are terminated and live for ever.
-    unsafe { CStr::from_ptr(literal) }.to_str().unwrap_or("?")
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Ready,
@@ -153,101 +116,6 @@ pub(crate) struct Block {
     pub(crate) warps: Vec<crate::sync::Warp>,
     pub(crate) ready: Vec<u32>,
     arena: Arena,
-}
-
-/// One array in a block's shared memory.
-#[derive(Debug)]
-struct SharedArray {
-    tag: usize,
-    name: &'static str,
-    start: usize,
-    bytes: usize,
-}
-
-/// The shared memory of one resident block.
-#[derive(Debug)]
-struct Arena {
-    base: usize,
-    used: usize,
-    /// Without the gaps.
-    bytes: usize,
-    generation: u32,
-    arrays: Vec<SharedArray>,
-    /// Index + 1 of the array that a unit belongs to.
-    owners: Vec<u8>,
-    written: Written,
-    races: RaceTable,
-}
-
-impl Arena {
-    fn layout() -> Layout {
-        Layout::from_size_align(ARENA_BYTES, ARENA_ALIGNMENT).unwrap_or(Layout::new::<u128>())
-    }
-
-    fn new() -> Arena {
-        // SAFETY: the layout is not empty.
-        let base = unsafe { alloc::alloc_zeroed(Arena::layout()) };
-        if base.is_null() {
-            alloc::handle_alloc_error(Arena::layout());
-        }
-        Arena {
-            base: base as usize,
-            used: 0,
-            bytes: 0,
-            generation: 0,
-            arrays: Vec::new(),
-            owners: vec![0; ARENA_BYTES / SHARED_UNIT],
-            written: Written::none(ARENA_BYTES),
-            races: RaceTable::default(),
-        }
-    }
-
-    fn clear(&mut self, generation: u32) {
-        let units = self.used.div_ceil(SHARED_UNIT).min(self.owners.len());
-        self.owners[..units].fill(0);
-        self.arrays.clear();
-        self.used = 0;
-        self.bytes = 0;
-        self.generation = generation;
-        self.written.clear();
-    }
-
-    /// Adds an array and fills it with noise. `None` if the block has not so much shared memory.
-    fn add(
-        &mut self,
-        tag: usize,
-        bytes: usize,
-        align: usize,
-        name: &'static str,
-        random: &mut Random,
-    ) -> Option<usize> {
-        let start = (self.used + SHARED_UNIT).next_multiple_of(align.max(SHARED_UNIT));
-        let end = start + bytes;
-        let owner = u8::try_from(self.arrays.len() + 1).ok()?;
-        if self.bytes + bytes > SHARED_BYTES_MAX || end > ARENA_BYTES {
-            return None;
-        }
-        self.owners[start / SHARED_UNIT..end.div_ceil(SHARED_UNIT)].fill(owner);
-        self.arrays.push(SharedArray {
-            tag,
-            name,
-            start,
-            bytes,
-        });
-        self.used = end;
-        self.bytes += bytes;
-        let noise = random.next() as u8;
-        // SAFETY: start..end lies in the arena, and no thread knows the array yet.
-        unsafe { ptr::write_bytes((self.base + start) as *mut u8, noise | 1, bytes) };
-        Some(self.base + start)
-    }
-}
-
-impl Drop for Arena {
-    fn drop(&mut self) {
-        // SAFETY: `new` allocated it with this layout.
-        unsafe { alloc::dealloc(self.base as *mut u8, Arena::layout()) };
-    }
 }
 
 /// What an atomic store left at its address for those who acquire it.
@@ -925,64 +793,4 @@ fn observer(block: &Block, index: u32) -> Option<Observer<'_>> {
 
 fn verb<const WRITE: bool>() -> &'static str {
     if WRITE { "write" } else { "read" }
-}
-
-/// The innermost frame that lies in a kernel source, as `file:line`.
-fn kernel_line(backtrace: &Backtrace) -> Option<String> {
-    let text = backtrace.to_string();
-    let places = text
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("at "));
-    places
-        .filter(|place| place.contains(".cu"))
-        .map(|place| {
-            // From `kernels/` on, without the column.
-            let place = place.rfind("kernels/").map_or(place, |at| &place[at..]);
-            let mut parts = place.splitn(3, ':');
-            let (file, number) = (parts.next().unwrap_or(place), parts.next().unwrap_or("?"));
-            format!("{file}:{number}")
-        })
-        .next()
-}
-
-/// Where the object that holds the kernels, with its constants, lies: start and size.
-fn image() -> (usize, usize) {
-    static IMAGE: OnceLock<(usize, usize)> = OnceLock::new();
-    *IMAGE.get_or_init(|| find_image().unwrap_or((PAGE, usize::MAX - PAGE)))
-}
-
-fn find_image() -> Option<(usize, usize)> {
-    let maps = fs::read_to_string("/proc/self/maps").ok()?;
-    let parsed: Vec<(usize, usize, &str)> = maps
-        .lines()
-        .filter_map(|line| {
-            let (low, high) = line.split_whitespace().next()?.split_once('-')?;
-            let path = line.split_whitespace().nth(5).unwrap_or("");
-            Some((
-                usize::from_str_radix(low, 16).ok()?,
-                usize::from_str_radix(high, 16).ok()?,
-                path,
-            ))
-        })
-        .collect();
-    let inside = find_image as fn() -> Option<(usize, usize)> as usize;
-    let path = parsed
-        .iter()
-        .find(|(low, high, _)| (*low..*high).contains(&inside))?
-        .2;
-    let low = parsed
-        .iter()
-        .filter(|map| map.2 == path)
-        .map(|map| map.0)
-        .min()?;
-    let mut high = parsed
-        .iter()
-        .filter(|map| map.2 == path)
-        .map(|map| map.1)
-        .max()?;
-    // Zeroed globals follow without a name.
-    if let Some(zeroed) = parsed.iter().find(|map| map.0 == high && map.2.is_empty()) {
-        high = zeroed.1;
-    }
-    Some((low, high - low))
 }

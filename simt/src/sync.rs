@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::error::SimtErrorKind;
-use crate::machine::{Block, Machine, Site, State};
+use crate::image::Site;
+use crate::machine::{Block, Machine, State};
 use crate::random::Random;
 use crate::shadow::{Clocks, Knowledge, Record, join_clocks, merge_shared};
 

@@ -7,7 +7,7 @@
 //! - Aggregates: over the values that are not null. `min` and `max` of no values are null, `mean`
 //!   too; `sum` as the semantics say; `count` and `count_distinct` are 0. Integer sums wrap in 64
 //!   bits or fail, as the semantics say. Decimal sums are taken modulo 2^128; a final sum beyond 38
-//!   digits is null, or fails. `min` and `max` treat NaN as the greatest value. Float sums are
+//!   digits is null, or fails. `min` and `max` treat NaN as the greatest value, and show −0.0 as 0.0. Float sums are
 //!   added in no stated order, in 64 bits.
 //! - Errors: overflow as above; `Reservation` if the table does not fit.
 //! - Equality in tests: multiset; float sums and means approximately, all else exact.

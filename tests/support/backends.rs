@@ -24,13 +24,51 @@ use super::values::{Rows, rows};
 /// device comes with a seed of its own each time, so that cases meet many schedules.
 pub fn backends() -> Vec<Arc<dyn Backend>> {
     let mut backends: Vec<Arc<dyn Backend>> = vec![Arc::new(CpuBackend::new())];
-    backends.push(emulated(GroupTuning::default()));
+    backends.push(emulated(next_tuning()));
     backends.extend(cuda());
     backends
 }
 
 thread_local! {
     static SEED: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The tuning of the next emulated device: the default one, and hostile ones in turn. They must not
+/// change a result: tables that must grow again and again, rows that find no slot, keys that all
+/// collide, blocks without a table of their own or with a tiny one.
+fn next_tuning() -> GroupTuning {
+    let usual = GroupTuning::default();
+    match SEED.get() % 6 {
+        0 => GroupTuning {
+            capacity_min: 2,
+            capacity_estimate_max: 4,
+            probe_max: 1,
+            ..usual
+        },
+        1 => GroupTuning {
+            shared_bytes: 0,
+            hash_bits: 3,
+            ..usual
+        },
+        2 => GroupTuning {
+            shared_bytes: 1 << 10,
+            capacity_min: 2,
+            probe_max: 2,
+            ..usual
+        },
+        3 => GroupTuning {
+            capacity_estimate_max: 8,
+            hash_bits: 0,
+            probe_max: 3,
+            ..usual
+        },
+        4 => GroupTuning {
+            shared_bytes: 4 << 10,
+            hash_bits: 5,
+            ..usual
+        },
+        _ => usual,
+    }
 }
 
 /// The CUDA backend over a fresh emulated device, every access checked.

@@ -164,10 +164,10 @@ impl GroupLayout {
         u64::from(self.abi.entry_words) * 8
     }
 
-    /// Bytes of a block's own table.
+    /// Bytes of shared memory for a block's own table.
     pub(super) fn own_bytes(&self, slots: u32, replicas: u32) -> u32 {
         if slots == 0 {
-            return 0;
+            return 8; // the kernel names its dynamic shared memory, even if it uses none
         }
         let words = self.abi.accumulator_start + self.abi.accumulator_words * replicas;
         (slots + abi::GROUP_BY_SPECIAL_SLOTS) * words * 8

@@ -24,13 +24,15 @@ mod hooks;
 mod image;
 mod machine;
 mod memory;
+mod options;
 mod random;
 mod schedule;
 mod shadow;
 mod sync;
 
-pub use device::{Device, DevicePointer, EntryInfo, EventId, SimtOptions, StreamId};
+pub use device::Device;
 pub use error::{SimtError, SimtErrorKind};
+pub use options::{DevicePointer, EntryInfo, EventId, SimtOptions, StreamId};
 
 /// A compiled entry in its two variants.
 #[derive(Debug)]

@@ -10,6 +10,8 @@
 mod executor;
 mod host;
 mod lazy;
+#[cfg(test)]
+mod lowering_tests;
 mod select;
 mod threads;
 

@@ -477,6 +477,3 @@ fn shift_columns(expr: &mut TypedExpr, by: usize) {
         TypedKind::Coalesce(operands) => operands.iter_mut().for_each(shift),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -2,10 +2,11 @@
 
 use expect_test::{Expect, expect};
 
-use super::*;
-use crate::engine::LazyFrame;
+use super::LazyFrame;
 use crate::expr::{col, count_rows, lit};
-use crate::pipeline::describe;
+use crate::pipeline::{describe, lower};
+use crate::plan::{LogicalPlan, ParquetFiles, Query};
+use crate::types::{DataType, Field, Schema, Semantics};
 
 fn orders() -> LazyFrame {
     let field = |name: &str, data_type: DataType| Field::new(name, data_type, true);

@@ -77,11 +77,8 @@ impl CudaDriver {
         check(unsafe { sys::cuInit(0) }, "cuInit").map_err(|e| not_found(e.to_string()))?;
         let mut count = 0;
         // SAFETY: `count` is a live integer.
-        check(
-            unsafe { sys::cuDeviceGetCount(&raw mut count) },
-            "cuDeviceGetCount",
-        )
-        .map_err(|e| not_found(e.to_string()))?;
+        let result = unsafe { sys::cuDeviceGetCount(&raw mut count) };
+        check(result, "cuDeviceGetCount").map_err(|e| not_found(e.to_string()))?;
         let ordinal = c_int::try_from(index).unwrap_or(c_int::MAX);
         if ordinal >= count {
             return Err(not_found(format!(
@@ -90,10 +87,8 @@ impl CudaDriver {
         }
         let mut device = 0;
         // SAFETY: `device` is a live integer, and the ordinal is below the count.
-        check(
-            unsafe { sys::cuDeviceGet(&raw mut device, ordinal) },
-            "cuDeviceGet",
-        )?;
+        let result = unsafe { sys::cuDeviceGet(&raw mut device, ordinal) };
+        check(result, "cuDeviceGet")?;
         let mut context = ptr::null_mut();
         // SAFETY: `context` is a live pointer to write to.
         let retained = unsafe { sys::cuDevicePrimaryCtxRetain(&raw mut context, device) };
@@ -114,10 +109,8 @@ impl CudaDriver {
     /// Makes the context current on this thread.
     fn bind(&self) -> Result<()> {
         // SAFETY: the context is retained until the driver is dropped.
-        check(
-            unsafe { sys::cuCtxSetCurrent(self.context) },
-            "cuCtxSetCurrent",
-        )
+        let result = unsafe { sys::cuCtxSetCurrent(self.context) };
+        check(result, "cuCtxSetCurrent")
     }
 
     /// Lets the stream-ordered pool keep what is freed, for the next allocation.
@@ -166,10 +159,8 @@ impl CudaDriver {
 fn attribute(device: sys::CUdevice, which: sys::CUdevice_attribute) -> Result<u32> {
     let mut value = 0;
     // SAFETY: `value` is a live integer, and the device exists.
-    check(
-        unsafe { sys::cuDeviceGetAttribute(&raw mut value, which, device) },
-        "attribute",
-    )?;
+    let result = unsafe { sys::cuDeviceGetAttribute(&raw mut value, which, device) };
+    check(result, "attribute")?;
     Ok(u32::try_from(value).unwrap_or(0))
 }
 
@@ -177,26 +168,20 @@ fn properties_of(device: sys::CUdevice) -> Result<DeviceProperties> {
     use sys::CUdevice_attribute_enum as Attribute;
     let mut name = [0i8; 256];
     // SAFETY: the buffer has 256 bytes.
-    check(
-        unsafe { sys::cuDeviceGetName(name.as_mut_ptr(), 256, device) },
-        "cuDeviceGetName",
-    )?;
+    let result = unsafe { sys::cuDeviceGetName(name.as_mut_ptr(), 256, device) };
+    check(result, "cuDeviceGetName")?;
     // SAFETY: the driver ended the name with a zero byte within the buffer.
     let name = unsafe { CStr::from_ptr(name.as_ptr()) }
         .to_string_lossy()
         .into_owned();
     let mut version = 0;
     // SAFETY: `version` is a live integer.
-    check(
-        unsafe { sys::cuDriverGetVersion(&raw mut version) },
-        "cuDriverGetVersion",
-    )?;
+    let result = unsafe { sys::cuDriverGetVersion(&raw mut version) };
+    check(result, "cuDriverGetVersion")?;
     let mut memory_bytes = 0;
     // SAFETY: `memory_bytes` is a live integer.
-    check(
-        unsafe { sys::cuDeviceTotalMem_v2(&raw mut memory_bytes, device) },
-        "cuDeviceTotalMem",
-    )?;
+    let result = unsafe { sys::cuDeviceTotalMem_v2(&raw mut memory_bytes, device) };
+    check(result, "cuDeviceTotalMem")?;
     let major = attribute(
         device,
         Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR,
@@ -270,10 +255,8 @@ unsafe impl Driver for CudaDriver {
         let mut stream = ptr::null_mut();
         let flags = sys::CUstream_flags::CU_STREAM_NON_BLOCKING as u32;
         // SAFETY: `stream` is a live pointer to write to.
-        check(
-            unsafe { sys::cuStreamCreate(&raw mut stream, flags) },
-            "cuStreamCreate",
-        )?;
+        let result = unsafe { sys::cuStreamCreate(&raw mut stream, flags) };
+        check(result, "cuStreamCreate")?;
         Ok(StreamHandle(stream.expose_provenance() as u64))
     }
 
@@ -287,10 +270,8 @@ unsafe impl Driver for CudaDriver {
     fn stream_synchronize(&self, stream: StreamHandle) -> Result<()> {
         self.bind()?;
         // SAFETY: the handle came from `stream_create`.
-        check(
-            unsafe { sys::cuStreamSynchronize(raw_stream(stream)) },
-            "stream",
-        )
+        let result = unsafe { sys::cuStreamSynchronize(raw_stream(stream)) };
+        check(result, "stream")
     }
 
     fn synchronize(&self) -> Result<()> {
@@ -303,10 +284,8 @@ unsafe impl Driver for CudaDriver {
         self.bind()?;
         let mut event = ptr::null_mut();
         // SAFETY: `event` is a live pointer to write to.
-        check(
-            unsafe { sys::cuEventCreate(&raw mut event, 0) },
-            "cuEventCreate",
-        )?;
+        let result = unsafe { sys::cuEventCreate(&raw mut event, 0) };
+        check(result, "cuEventCreate")?;
         Ok(EventHandle(event.expose_provenance() as u64))
     }
 
@@ -320,19 +299,15 @@ unsafe impl Driver for CudaDriver {
     fn event_record(&self, event: EventHandle, stream: StreamHandle) -> Result<()> {
         self.bind()?;
         // SAFETY: both handles came from this driver.
-        check(
-            unsafe { sys::cuEventRecord(raw_event(event), raw_stream(stream)) },
-            "event",
-        )
+        let result = unsafe { sys::cuEventRecord(raw_event(event), raw_stream(stream)) };
+        check(result, "event")
     }
 
     fn stream_wait(&self, stream: StreamHandle, event: EventHandle) -> Result<()> {
         self.bind()?;
         // SAFETY: both handles came from this driver.
-        check(
-            unsafe { sys::cuStreamWaitEvent(raw_stream(stream), raw_event(event), 0) },
-            "event",
-        )
+        let result = unsafe { sys::cuStreamWaitEvent(raw_stream(stream), raw_event(event), 0) };
+        check(result, "event")
     }
 
     fn event_query(&self, event: EventHandle) -> Result<bool> {
@@ -347,10 +322,8 @@ unsafe impl Driver for CudaDriver {
     fn event_synchronize(&self, event: EventHandle) -> Result<()> {
         self.bind()?;
         // SAFETY: the handle came from `event_create`.
-        check(
-            unsafe { sys::cuEventSynchronize(raw_event(event)) },
-            "event",
-        )
+        let result = unsafe { sys::cuEventSynchronize(raw_event(event)) };
+        check(result, "event")
     }
 
     fn event_elapsed(&self, start: EventHandle, end: EventHandle) -> Result<f32> {
@@ -386,10 +359,8 @@ unsafe impl Driver for CudaDriver {
         self.bind()?;
         let mut pointer = ptr::null_mut();
         // SAFETY: `pointer` is a live pointer to write to; no flags.
-        check(
-            unsafe { sys::cuMemHostAlloc(&raw mut pointer, bytes, 0) },
-            "pinned allocation",
-        )?;
+        let result = unsafe { sys::cuMemHostAlloc(&raw mut pointer, bytes, 0) };
+        check(result, "pinned allocation")?;
         Ok(pointer.cast())
     }
 

@@ -263,6 +263,10 @@ impl Drop for Device {
 }
 
 /// An error of a driver call.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "errors are handed over where they end"
+)]
 fn device_error(operation: impl Into<String>, cause: impl ToString) -> Error {
     Error::new(ErrorKind::Device {
         operation: operation.into(),

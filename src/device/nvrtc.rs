@@ -70,10 +70,8 @@ fn store(path: &Path, cubin: &[u8]) -> std::io::Result<()> {
 fn version() -> Result<(i32, i32)> {
     let (mut major, mut minor) = (0, 0);
     // SAFETY: both pointers are to live integers.
-    check(
-        unsafe { sys::nvrtcVersion(&raw mut major, &raw mut minor) },
-        "nvrtcVersion",
-    )?;
+    let result = unsafe { sys::nvrtcVersion(&raw mut major, &raw mut minor) };
+    check(result, "nvrtcVersion")?;
     Ok((major, minor))
 }
 
@@ -81,8 +79,10 @@ fn check(result: sys::nvrtcResult, call: &str) -> Result<()> {
     if result == sys::nvrtcResult::NVRTC_SUCCESS {
         return Ok(());
     }
+    // SAFETY: any result may be asked for.
+    let text = unsafe { sys::nvrtcGetErrorString(result) };
     // SAFETY: NVRTC returns a static string for every result.
-    let text = unsafe { CStr::from_ptr(sys::nvrtcGetErrorString(result)) };
+    let text = unsafe { CStr::from_ptr(text) };
     Err(not_built(format!("{call}: {}", text.to_string_lossy())))
 }
 
@@ -141,10 +141,8 @@ fn compile(module: &str, options: &[&str]) -> Result<Vec<u8>> {
     }
     let mut bytes = 0;
     // SAFETY: the program is live and compiled; `bytes` is a live integer.
-    check(
-        unsafe { sys::nvrtcGetCUBINSize(program.0, &raw mut bytes) },
-        "nvrtcGetCUBINSize",
-    )?;
+    let result = unsafe { sys::nvrtcGetCUBINSize(program.0, &raw mut bytes) };
+    check(result, "nvrtcGetCUBINSize")?;
     let mut cubin = vec![0u8; bytes];
     // SAFETY: `cubin` has the size that NVRTC has just given.
     let got = unsafe { sys::nvrtcGetCUBIN(program.0, cubin.as_mut_ptr().cast()) };

@@ -426,7 +426,6 @@ mod tests {
         }
     }
 
-    #[expect(clippy::panic, reason = "a test's failure")]
     fn panic_with(error: &Error) -> ! {
         panic!("{error}")
     }

@@ -33,6 +33,10 @@ scan: kernel abi launcher bench test cuda -- decoding has kernels of its own
 ```
 ";
 
+#[expect(
+    clippy::expect_used,
+    reason = "a fixture that cannot be read is the test's failure"
+)]
 fn tables() -> Tables {
     Tables::parse(ARCHITECTURE).expect("the fixture is readable")
 }

@@ -18,7 +18,7 @@ digest='@DIGEST@'
 pack=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 checkout=$(dirname "$pack")
 logs=${OUT:-$pack/out}
-seconds_max=${PELTON_BINARY_SECONDS:-500}
+seconds_max=${GPU_BINARY_SECONDS:-500}
 here=/tmp/pelton-gpu-$digest
 mkdir -p "$logs" || exit 1
 
@@ -74,7 +74,7 @@ run_binary() { # FILTER BINARY
 
 sanitize_binary() { # FILTER BINARY
   timeout "$seconds_max" compute-sanitizer --tool "${SANITIZER_TOOL:-memcheck}" \
-    --error-exitcode 99 "$2" ${1:+"$1"}
+    --error-exitcode 99 --require-cuda-init=no "$2" ${1:+"$1"}
 }
 
 bench_binary() { # FILTER BINARY

@@ -13,12 +13,15 @@ use crate::error::{Error, Result};
 /// Most entries: codes take 31 bits in a packed key.
 const ENTRIES_MAX: usize = 1 << 31;
 
+/// Stands for a string that has no code yet.
+const UNKNOWN: u32 = u32::MAX;
+
 /// Bits of a code.
 pub(super) const CODE_BITS: u32 = 31;
 
 #[derive(Debug, Default)]
 struct Entries {
-    codes: HashMap<Arc<str>, u32>,
+    codes: HashMap<Arc<str>, u32, ahash::RandomState>,
     values: Vec<Arc<str>>,
 }
 
@@ -29,25 +32,38 @@ pub(super) struct Dictionary {
 }
 
 impl Dictionary {
-    /// The codes of strings; a null gets code 0.
+    /// The codes of strings; a null gets code 0. Batches mostly bring strings that are known, so
+    /// that several threads look them up at one time; only new ones are added alone.
     pub(super) fn encode<'a>(
         &self,
-        strings: impl Iterator<Item = Option<&'a str>>,
+        strings: impl Iterator<Item = Option<&'a str>> + Clone,
     ) -> Result<Vec<u32>> {
-        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         let mut codes = Vec::with_capacity(strings.size_hint().0);
-        let mut last: Option<(&str, u32)> = None; // neighbours are often equal
-        for string in strings {
-            let code = match (string, last) {
-                (None, _) => 0,
-                (Some(string), Some((before, code))) if string == before => code,
-                (Some(string), _) => {
-                    let code = entries.code(string)?;
-                    last = Some((string, code));
-                    code
+        let mut missing = false;
+        {
+            let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+            let mut last: Option<(&str, u32)> = None; // neighbours are often equal
+            for string in strings.clone() {
+                let code = match (string, last) {
+                    (None, _) => 0,
+                    (Some(string), Some((before, code))) if string == before => code,
+                    (Some(string), _) => {
+                        let code = entries.codes.get(string).copied().unwrap_or(UNKNOWN);
+                        last = Some((string, code));
+                        code
+                    }
+                };
+                missing |= code == UNKNOWN;
+                codes.push(code);
+            }
+        }
+        if missing {
+            let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+            for (code, string) in codes.iter_mut().zip(strings) {
+                if let (UNKNOWN, Some(string)) = (*code, string) {
+                    *code = entries.code(string)?;
                 }
-            };
-            codes.push(code);
+            }
         }
         Ok(codes)
     }

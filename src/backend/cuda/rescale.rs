@@ -57,9 +57,13 @@ pub(super) fn rescale(from: &DataType, to: &DataType) -> Option<(Rescale, u32)> 
                 flags | abi::PROJECT_MODULO,
             ))
         }
-        (Kind::Instant(_) | Kind::Span(_), Kind::Number | Kind::Float)
-        | (Kind::Number | Kind::Float, Kind::Instant(_) | Kind::Span(_))
-        | (Kind::Number | Kind::Float, Kind::Number | Kind::Float) => Some((Rescale::NONE, 0)),
+        (
+            Kind::Instant(_) | Kind::Span(_) | Kind::Number | Kind::Float,
+            Kind::Number | Kind::Float,
+        )
+        | (Kind::Number | Kind::Float, Kind::Instant(_) | Kind::Span(_)) => {
+            Some((Rescale::NONE, 0))
+        }
         _ => None,
     }
 }

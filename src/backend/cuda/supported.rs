@@ -59,10 +59,11 @@ fn check_expr(expr: &TypedExpr) -> Result<(), String> {
         return Err(format!("an expression of type {}", expr.data_type));
     }
     match &expr.kind {
-        TypedKind::Compare { op, left, .. } if is_string(&left.data_type) => {
-            if !matches!(op, BinaryOp::Equal | BinaryOp::NotEqual) {
-                return Err(format!("`{op}` of strings"));
-            }
+        TypedKind::Compare { op, left, .. }
+            if is_string(&left.data_type)
+                && !matches!(op, BinaryOp::Equal | BinaryOp::NotEqual) =>
+        {
+            return Err(format!("`{op}` of strings"));
         }
         TypedKind::Cast { expr: input, .. } => check_cast(&input.data_type, &expr.data_type)?,
         _ => {}

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, UInt32Array};
-use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
 use arrow::compute::cast;
 use arrow::datatypes::{Decimal32Type, Decimal64Type, Decimal128Type, UInt32Type};
 
@@ -36,7 +36,7 @@ pub(super) fn upload(shared: &Shared, context: &Context, batch: &RecordBatch) ->
     let mut columns = Vec::with_capacity(batch.num_columns());
     for array in batch.columns() {
         let values = HostValues::of(array, &dictionary)?;
-        bytes += values.bytes.as_ref().len() as u64;
+        bytes += values.bytes.len() as u64;
         columns.push(upload_column(&launch, &values, rows)?);
     }
     context.metrics.add(names::UPLOAD_BYTES, bytes);
@@ -51,29 +51,15 @@ pub(super) fn upload(shared: &Shared, context: &Context, batch: &RecordBatch) ->
 /// Values in a kernel's layout, still on the host.
 struct HostValues {
     physical: PhysicalType,
-    bytes: Bytes,
+    bytes: Buffer,
     /// Rows to skip in `bytes` and in the validity.
     offset: u64,
     validity: Option<BooleanBuffer>,
 }
 
-enum Bytes {
-    Shared(arrow::buffer::Buffer),
-    Owned(Vec<u8>),
-}
-
-impl AsRef<[u8]> for Bytes {
-    fn as_ref(&self) -> &[u8] {
-        match self {
-            Bytes::Shared(buffer) => buffer,
-            Bytes::Owned(bytes) => bytes,
-        }
-    }
-}
-
 fn upload_column(launch: &Launch, host: &HostValues, rows: u64) -> Result<DeviceColumn> {
     let (device, stream) = (launch.device(), launch.stream());
-    let values = Arc::new(device.upload(stream, host.bytes.as_ref())?);
+    let values = Arc::new(device.upload(stream, &host.bytes)?);
     let validity = match &host.validity {
         None => None,
         Some(bits) => {
@@ -94,12 +80,12 @@ impl HostValues {
         let nulls = nulls.as_ref();
         if is_string(array.data_type()) {
             let codes = string_codes(array, dictionary)?;
-            return Ok(HostValues::plain(physical, to_bytes(&codes), nulls));
+            return Ok(HostValues::plain(physical, Buffer::from_vec(codes), nulls));
         }
         match array.data_type() {
             DataType::Boolean => Ok(HostValues::boolean(array.as_boolean().values(), nulls)),
             DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) => {
-                let bytes = decimal_bytes(array, physical)?;
+                let bytes = decimal_values(array, physical)?;
                 Ok(HostValues::plain(physical, bytes, nulls))
             }
             _ => Ok(HostValues::primitive(array, physical, nulls)),
@@ -107,11 +93,11 @@ impl HostValues {
     }
 
     /// Owned values, with the validity moved to start at bit 0.
-    fn plain(physical: PhysicalType, bytes: Vec<u8>, nulls: Option<&NullBuffer>) -> HostValues {
+    fn plain(physical: PhysicalType, bytes: Buffer, nulls: Option<&NullBuffer>) -> HostValues {
         let validity = nulls.map(|nulls| aligned(nulls.inner(), 0));
         HostValues {
             physical,
-            bytes: Bytes::Owned(bytes),
+            bytes,
             offset: 0,
             validity,
         }
@@ -125,7 +111,7 @@ impl HostValues {
         let physical = PhysicalType::Boolean;
         HostValues {
             physical,
-            bytes: Bytes::Shared(bytes),
+            bytes,
             offset: offset as u64,
             validity,
         }
@@ -147,7 +133,7 @@ impl HostValues {
         let validity = nulls.map(|nulls| aligned(nulls.inner(), offset));
         HostValues {
             physical,
-            bytes: Bytes::Shared(bytes),
+            bytes,
             offset: offset as u64,
             validity,
         }
@@ -165,46 +151,44 @@ fn aligned(bits: &BooleanBuffer, offset: usize) -> BooleanBuffer {
     moved.finish().slice(offset, bits.len())
 }
 
-fn to_bytes(codes: &[u32]) -> Vec<u8> {
-    codes.iter().flat_map(|code| code.to_ne_bytes()).collect()
+/// Decimal values as kernels want them: 64 bits for at most 18 digits, else 128.
+fn decimal_values(array: &ArrayRef, physical: PhysicalType) -> Result<Buffer> {
+    match array.data_type() {
+        DataType::Decimal32(..) => {
+            let values = array.as_primitive::<Decimal32Type>().values();
+            narrowed(array, values.iter().map(|value| i128::from(*value)))
+        }
+        DataType::Decimal64(..) => {
+            let values = array.as_primitive::<Decimal64Type>().values();
+            narrowed(array, values.iter().map(|value| i128::from(*value)))
+        }
+        _ if physical == PhysicalType::Int128 => Ok(array
+            .as_primitive::<Decimal128Type>()
+            .values()
+            .inner()
+            .clone()),
+        _ => {
+            let values = array.as_primitive::<Decimal128Type>().values();
+            narrowed(array, values.iter().copied())
+        }
+    }
 }
 
-fn decimal_bytes(array: &ArrayRef, physical: PhysicalType) -> Result<Vec<u8>> {
-    let values: Vec<i128> = match array.data_type() {
-        DataType::Decimal32(..) => array
-            .as_primitive::<Decimal32Type>()
-            .values()
-            .iter()
-            .map(|v| i128::from(*v))
-            .collect(),
-        DataType::Decimal64(..) => array
-            .as_primitive::<Decimal64Type>()
-            .values()
-            .iter()
-            .map(|v| i128::from(*v))
-            .collect(),
-        _ => array.as_primitive::<Decimal128Type>().values().to_vec(),
-    };
-    if physical == PhysicalType::Int128 {
-        return Ok(values
-            .iter()
-            .flat_map(|value| value.to_ne_bytes())
-            .collect());
+fn narrowed(array: &ArrayRef, values: impl ExactSizeIterator<Item = i128>) -> Result<Buffer> {
+    let mut narrow = Vec::with_capacity(values.len());
+    for (row, value) in values.enumerate() {
+        narrow.push(match i64::try_from(value) {
+            Ok(value) => value,
+            // What lies under a null may be anything.
+            Err(_) if array.is_null(row) => 0,
+            Err(_) => {
+                let digits = array.data_type();
+                let cause = format!("{value} in row {row} has more digits than {digits}");
+                return Err(Error::invalid("decimal column", cause, ""));
+            }
+        });
     }
-    let mut bytes = Vec::with_capacity(values.len() * 8);
-    for (row, value) in values.iter().enumerate() {
-        // What lies under a null may be anything.
-        let value = if array.is_null(row) { 0 } else { *value };
-        let narrow = i64::try_from(value).map_err(|_| {
-            let cause = format!(
-                "{value} in row {row} has more digits than {}",
-                array.data_type()
-            );
-            Error::invalid("decimal column", cause, "")
-        })?;
-        bytes.extend_from_slice(&narrow.to_ne_bytes());
-    }
-    Ok(bytes)
+    Ok(Buffer::from_vec(narrow))
 }
 
 /// The codes of a string array, dictionary-coded or not.
@@ -241,7 +225,7 @@ pub(super) fn scalar_bits(array: &ArrayRef, dictionary: &Dictionary) -> Result<O
     if array.is_null(0) {
         return Ok(None);
     }
-    let bytes = values.bytes.as_ref();
+    let bytes = values.bytes.as_slice();
     if values.physical == PhysicalType::Boolean {
         return Ok(Some(u128::from(bytes[0] >> values.offset & 1)));
     }

@@ -13,6 +13,128 @@
 
 use super::Kernel;
 
+/// threads per block
+pub const CEILINGS_THREADS: u32 = 256;
+/// independent operations that a thread has in flight
+pub const CEILINGS_ITEMS: u32 = 8;
+/// words of a 32-byte sector
+pub const CEILINGS_SECTOR_WORDS: u32 = 4;
+/// addresses of `ceilings_shared_atomic`
+pub const CEILINGS_SHARED_WORDS_MAX: u32 = 1024;
+
+/// Launch parameters of `ceilings_gather`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct CeilingsGatherParams {
+    /// \[words * (place_mask + 1)\], device, read
+    pub source: *const u64,
+    /// \[threads of the grid\], device, written: sum of the words read by each
+    pub sums: *mut u64,
+    /// places - 1, where their number is a power of two
+    pub place_mask: u64,
+    /// operations of the whole grid
+    pub operation_count: u64,
+    /// words of a place: 1, or `CEILINGS_SECTOR_WORDS`
+    pub words: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of CeilingsGatherParams"][::core::mem::size_of::<CeilingsGatherParams>() - 40usize];
+    ["Alignment of CeilingsGatherParams"][::core::mem::align_of::<CeilingsGatherParams>() - 8usize];
+    ["Offset of field: CeilingsGatherParams::source"]
+        [::core::mem::offset_of!(CeilingsGatherParams, source) - 0usize];
+    ["Offset of field: CeilingsGatherParams::sums"]
+        [::core::mem::offset_of!(CeilingsGatherParams, sums) - 8usize];
+    ["Offset of field: CeilingsGatherParams::place_mask"]
+        [::core::mem::offset_of!(CeilingsGatherParams, place_mask) - 16usize];
+    ["Offset of field: CeilingsGatherParams::operation_count"]
+        [::core::mem::offset_of!(CeilingsGatherParams, operation_count) - 24usize];
+    ["Offset of field: CeilingsGatherParams::words"]
+        [::core::mem::offset_of!(CeilingsGatherParams, words) - 32usize];
+    ["Offset of field: CeilingsGatherParams::reserved"]
+        [::core::mem::offset_of!(CeilingsGatherParams, reserved) - 36usize];
+};
+
+/// adds 1, result unused
+pub const CEILINGS_ADD: u32 = 0;
+/// compares with 0 and swaps for place + 1
+pub const CEILINGS_CAS: u32 = 1;
+/// stores place + 1: a scatter, not an atomic
+pub const CEILINGS_STORE: u32 = 2;
+
+/// Launch parameters of `ceilings_atomic`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct CeilingsAtomicParams {
+    /// \[place_mask + 1\], device, read and written
+    pub target: *mut u64,
+    /// places - 1, where their number is a power of two
+    pub place_mask: u64,
+    /// operations of the whole grid
+    pub operation_count: u64,
+    /// one of `CEILINGS_*`
+    pub op: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of CeilingsAtomicParams"][::core::mem::size_of::<CeilingsAtomicParams>() - 32usize];
+    ["Alignment of CeilingsAtomicParams"][::core::mem::align_of::<CeilingsAtomicParams>() - 8usize];
+    ["Offset of field: CeilingsAtomicParams::target"]
+        [::core::mem::offset_of!(CeilingsAtomicParams, target) - 0usize];
+    ["Offset of field: CeilingsAtomicParams::place_mask"]
+        [::core::mem::offset_of!(CeilingsAtomicParams, place_mask) - 8usize];
+    ["Offset of field: CeilingsAtomicParams::operation_count"]
+        [::core::mem::offset_of!(CeilingsAtomicParams, operation_count) - 16usize];
+    ["Offset of field: CeilingsAtomicParams::op"]
+        [::core::mem::offset_of!(CeilingsAtomicParams, op) - 24usize];
+    ["Offset of field: CeilingsAtomicParams::reserved"]
+        [::core::mem::offset_of!(CeilingsAtomicParams, reserved) - 28usize];
+};
+
+/// Launch parameters of `ceilings_shared_atomic`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct CeilingsSharedAtomicParams {
+    /// \[place_mask + 1\], device, accumulated; the caller zeroes it
+    pub counters: *mut u64,
+    /// operations of the whole grid
+    pub operation_count: u64,
+    /// places - 1: a power of two, at most `CEILINGS_SHARED_WORDS_MAX`
+    pub place_mask: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of CeilingsSharedAtomicParams"]
+        [::core::mem::size_of::<CeilingsSharedAtomicParams>() - 24usize];
+    ["Alignment of CeilingsSharedAtomicParams"]
+        [::core::mem::align_of::<CeilingsSharedAtomicParams>() - 8usize];
+    ["Offset of field: CeilingsSharedAtomicParams::counters"]
+        [::core::mem::offset_of!(CeilingsSharedAtomicParams, counters) - 0usize];
+    ["Offset of field: CeilingsSharedAtomicParams::operation_count"]
+        [::core::mem::offset_of!(CeilingsSharedAtomicParams, operation_count) - 8usize];
+    ["Offset of field: CeilingsSharedAtomicParams::place_mask"]
+        [::core::mem::offset_of!(CeilingsSharedAtomicParams, place_mask) - 16usize];
+    ["Offset of field: CeilingsSharedAtomicParams::reserved"]
+        [::core::mem::offset_of!(CeilingsSharedAtomicParams, reserved) - 20usize];
+};
+
+/// Launch parameters of `ceilings_empty`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct CeilingsEmptyParams {
+    /// zero
+    pub reserved: u64,
+}
+const _: () = {
+    ["Size of CeilingsEmptyParams"][::core::mem::size_of::<CeilingsEmptyParams>() - 8usize];
+    ["Alignment of CeilingsEmptyParams"][::core::mem::align_of::<CeilingsEmptyParams>() - 8usize];
+    ["Offset of field: CeilingsEmptyParams::reserved"]
+        [::core::mem::offset_of!(CeilingsEmptyParams, reserved) - 0usize];
+};
+
 /// bitmap, least significant bit first
 pub const PHYSICAL_BOOLEAN: u32 = 0;
 /// signed 8-bit integer
@@ -944,6 +1066,50 @@ const _: () = {
     ["Offset of field: ProjectSelectParams::reserved"]
         [::core::mem::offset_of!(ProjectSelectParams, reserved) - 188usize];
 };
+
+/// Reads 8 or 32 bytes at random places. (`ceilings_gather` in `kernels/ceilings.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct CeilingsGather;
+
+// SAFETY: the only parameter of the entry is one `CeilingsGatherParams`, as its signature says.
+unsafe impl Kernel for CeilingsGather {
+    const ENTRY: &'static str = "ceilings_gather";
+    const MODULE: &'static str = "ceilings";
+    type Params = CeilingsGatherParams;
+}
+
+/// Adds, compares and swaps, or stores 8 bytes at random places. (`ceilings_atomic` in `kernels/ceilings.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct CeilingsAtomic;
+
+// SAFETY: the only parameter of the entry is one `CeilingsAtomicParams`, as its signature says.
+unsafe impl Kernel for CeilingsAtomic {
+    const ENTRY: &'static str = "ceilings_atomic";
+    const MODULE: &'static str = "ceilings";
+    type Params = CeilingsAtomicParams;
+}
+
+/// Adds 1 at random places of a block's shared memory, and the totals to device memory at the end. (`ceilings_shared_atomic` in `kernels/ceilings.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct CeilingsSharedAtomic;
+
+// SAFETY: the only parameter of the entry is one `CeilingsSharedAtomicParams`, as its signature says.
+unsafe impl Kernel for CeilingsSharedAtomic {
+    const ENTRY: &'static str = "ceilings_shared_atomic";
+    const MODULE: &'static str = "ceilings";
+    type Params = CeilingsSharedAtomicParams;
+}
+
+/// Does nothing: what a launch costs. (`ceilings_empty` in `kernels/ceilings.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct CeilingsEmpty;
+
+// SAFETY: the only parameter of the entry is one `CeilingsEmptyParams`, as its signature says.
+unsafe impl Kernel for CeilingsEmpty {
+    const ENTRY: &'static str = "ceilings_empty";
+    const MODULE: &'static str = "ceilings";
+    type Params = CeilingsEmptyParams;
+}
 
 /// Compacts all columns by one predicate, keeping the order of rows. (`filter_compact` in `kernels/filter.cu`)
 #[derive(Clone, Copy, Debug)]

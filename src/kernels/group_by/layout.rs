@@ -156,6 +156,14 @@ impl GroupLayout {
         })
     }
 
+    /// Kind of an accumulator (`abi::ACCUMULATE_*`).
+    ///
+    /// # Panics
+    /// There are fewer accumulators.
+    pub fn kind(&self, accumulator: usize) -> u32 {
+        u32::from(self.abi.kinds[..self.abi.accumulator_count as usize][accumulator])
+    }
+
     pub(super) fn abi(&self) -> GroupByLayout {
         self.abi
     }

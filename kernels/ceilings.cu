@@ -128,6 +128,4 @@ ceilings_shared_atomic(GRID_CONSTANT(CeilingsSharedAtomicParams) params) {
 /// Errors  none
 /// Tests   benches/ceilings.rs
 extern "C" __global__ void __launch_bounds__(CEILINGS_THREADS)
-ceilings_empty(GRID_CONSTANT(CeilingsEmptyParams) params) {
-  (void)params;
-}
+ceilings_empty(GRID_CONSTANT(CeilingsEmptyParams) params) { (void)params; }

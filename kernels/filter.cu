@@ -77,8 +77,7 @@ KERNEL_FN uint32_t filter_list(const ColumnView &predicate, uint64_t tile_row, u
 #pragma unroll
   for (uint32_t step = 0; step < FilterPolicy::WARP_STEPS; step++) {
     const uint64_t row = tile_row + warp * FilterPolicy::WARP_ROWS + step * 32 + lane;
-    const bool keep =
-        row < row_count && column_bit(predicate, row) && column_valid(predicate, row);
+    const bool keep = row < row_count && column_bit(predicate, row) && column_valid(predicate, row);
     kept_words[step] = __ballot_sync(WARP_ALL, keep);
     count += (uint32_t)__popc(kept_words[step]);
   }
@@ -114,8 +113,7 @@ filter_compact(GRID_CONSTANT(FilterCompactParams) params) {
   const uint64_t tile = grid_ticket(params.tile_ticket);
   const uint64_t tile_row = tile * FILTER_TILE_ROWS;
   if (tile_row >= row_count && tile > 0) return;
-  const uint32_t kept =
-      filter_list(params.predicate, tile_row, row_count, kept_rows, warp_counts);
+  const uint32_t kept = filter_list(params.predicate, tile_row, row_count, kept_rows, warp_counts);
   if (threadIdx.x < 32) {
     const uint64_t before = grid_lookback(params.tile_states, tile, kept);
     if (threadIdx.x == 0) {

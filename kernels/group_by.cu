@@ -13,8 +13,8 @@
 
 struct GroupByPolicy {
   static const uint32_t TILE_ROWS = GROUP_BY_THREADS * GROUP_BY_ITEMS;
-  static const uint32_t SHARED_PROBES = 8;   // slots looked at in a block's own table
-  static const uint32_t USEFUL_PERCENT = 30; // rows that it must take to be tried further
+  static const uint32_t SHARED_PROBES = 8;    // slots looked at in a block's own table
+  static const uint32_t USEFUL_PERCENT = 30;  // rows that it must take to be tried further
 };
 static_assert(GROUP_BY_THREADS % 32 == 0, "warps are whole");
 
@@ -57,8 +57,7 @@ KERNEL_FN void group_by_sketch_keys(const GroupBySketchParams &params) {
        row += stride) {
     GroupByRowKey<W> key;
     group_by_pack(params.layout, params.keys, row, &key);
-    const uint64_t hash =
-        hash_words(key.words, group_by_key_words<W>(params.layout)) ^ key.is_null;
+    const uint64_t hash = hash_words(key.words, group_by_key_words<W>(params.layout)) ^ key.is_null;
     const uint32_t index = (uint32_t)(hash % GROUP_BY_SKETCH_REGISTERS);
     const uint64_t rest = hash / GROUP_BY_SKETCH_REGISTERS;
     const uint32_t rank = rest ? (uint32_t)__ffsll((long long)rest) : 53;
@@ -78,9 +77,7 @@ KERNEL_FN void group_by_sketch_keys(const GroupBySketchParams &params) {
 /// Errors  none
 /// Tests   tests/operators/group_by.rs
 extern "C" __global__ void __launch_bounds__(GROUP_BY_TABLE_THREADS)
-group_by_sketch(GRID_CONSTANT(GroupBySketchParams) params) {
-  group_by_sketch_keys<1>(params);
-}
+group_by_sketch(GRID_CONSTANT(GroupBySketchParams) params) { group_by_sketch_keys<1>(params); }
 
 /// Raises the registers of a distinct-count sketch of keys of several words.
 ///
@@ -96,10 +93,10 @@ group_by_sketch_wide(GRID_CONSTANT(GroupBySketchParams) params) {
 
 /// What a block carries through its tiles.
 struct GroupByBlock {
-  GroupByStore own;     // in shared memory; capacity 0: none
-  GroupByStore table;   // in device memory
-  bool own_useful;      // whether new groups may still enter the block's own table
-  uint32_t inserted;    // groups that this thread inserted into the table
+  GroupByStore own;    // in shared memory; capacity 0: none
+  GroupByStore table;  // in device memory
+  bool own_useful;     // whether new groups may still enter the block's own table
+  uint32_t inserted;   // groups that this thread inserted into the table
 };
 
 KERNEL_FN void group_by_take(const GroupByUpdateParams &params, const GroupByStore &store,
@@ -130,8 +127,8 @@ KERNEL_FN bool group_by_row(const GroupByUpdateParams &params, GroupByBlock *blo
       return true;
     }
   }
-  const uint64_t slot = group_by_slot(block->table, params.layout, key, hash, params.probe_max,
-                                      &block->inserted);
+  const uint64_t slot =
+      group_by_slot(block->table, params.layout, key, hash, params.probe_max, &block->inserted);
   if (slot == GROUP_BY_NO_SLOT) return false;
   group_by_take(params, block->table, slot, row);
   return true;
@@ -143,8 +140,12 @@ KERNEL_FN GroupByStore group_by_own(const GroupByUpdateParams &params, uint64_t 
   if (params.shared_slots == 0) return {memory, memory, 0, 1, 1, 1};
   const uint32_t slots = params.shared_slots + GROUP_BY_SPECIAL_SLOTS;
   const uint32_t key_stride = layout.accumulator_start;
-  GroupByStore own = {memory, memory + slots * key_stride, params.shared_slots, key_stride,
-                      layout.accumulator_words * params.shared_replicas, params.shared_replicas};
+  GroupByStore own = {memory,
+                      memory + slots * key_stride,
+                      params.shared_slots,
+                      key_stride,
+                      layout.accumulator_words * params.shared_replicas,
+                      params.shared_replicas};
   for (uint32_t i = threadIdx.x; i < slots * key_stride; i += GROUP_BY_THREADS) {
     own.keys[i] = layout.key_words == 1 ? GROUP_BY_EMPTY : 0;
   }
@@ -163,15 +164,16 @@ KERNEL_FN GroupByStore group_by_own(const GroupByUpdateParams &params, uint64_t 
 KERNEL_FN void group_by_spill(const GroupByUpdateParams &params, const GroupByStore &own,
                               uint32_t slot) {
   const GroupByLayout &layout = params.layout;
-  uint64_t *entry = params.spilled_entries +
-                    atomic_add_u64(params.spilled_count, 1) * layout.entry_words;
+  uint64_t *entry =
+      params.spilled_entries + atomic_add_u64(params.spilled_count, 1) * layout.entry_words;
   for (uint32_t w = 0; w < layout.entry_words; w++) entry[w] = 0;
   for (uint32_t w = 0; w < layout.accumulator_start; w++) {
     entry[w] = own.keys[slot * own.key_stride + w];
   }
   for (uint32_t a = 0; a < layout.accumulator_count; a++) {
     for (uint32_t w = 0; w < accumulator_width(layout.kinds[a]); w++) {
-      entry[layout.accumulator_start + layout.starts[a] + w] = accumulator_start(layout.kinds[a], w);
+      entry[layout.accumulator_start + layout.starts[a] + w] =
+          accumulator_start(layout.kinds[a], w);
     }
   }
   for (uint32_t replica = 0; replica < own.replicas; replica++) {
@@ -256,9 +258,7 @@ KERNEL_FN void group_by_update_rows(const GroupByUpdateParams &params) {
 /// Errors  none: rows that found no slot are pending, groups likewise spilled
 /// Tests   tests/operators/group_by.rs
 extern "C" __global__ void __launch_bounds__(GROUP_BY_THREADS)
-group_by_update(GRID_CONSTANT(GroupByUpdateParams) params) {
-  group_by_update_rows<1>(params);
-}
+group_by_update(GRID_CONSTANT(GroupByUpdateParams) params) { group_by_update_rows<1>(params); }
 
 /// Aggregates rows with keys of several words into the table.
 ///
@@ -285,8 +285,8 @@ KERNEL_FN void group_by_merge_entries(const GroupByMergeParams &params) {
     if (!group_by_in_use(layout, entry[0])) continue;
     GroupByRowKey<W> key;
     group_by_read_key(layout, entry, e - params.special_start, &key);
-    const uint64_t slot = group_by_slot(store, layout, key, group_by_hash(layout, key),
-                                        store.capacity, &inserted);
+    const uint64_t slot =
+        group_by_slot(store, layout, key, group_by_hash(layout, key), store.capacity, &inserted);
     if (slot == GROUP_BY_NO_SLOT) {
       status_set(params.status, STATUS_TABLE_FULL, e);
       continue;
@@ -307,9 +307,7 @@ KERNEL_FN void group_by_merge_entries(const GroupByMergeParams &params) {
 /// Errors  STATUS_TABLE_FULL: argument = the entry that found no slot
 /// Tests   tests/operators/group_by.rs
 extern "C" __global__ void __launch_bounds__(GROUP_BY_TABLE_THREADS)
-group_by_merge(GRID_CONSTANT(GroupByMergeParams) params) {
-  group_by_merge_entries<1>(params);
-}
+group_by_merge(GRID_CONSTANT(GroupByMergeParams) params) { group_by_merge_entries<1>(params); }
 
 /// Merges entries with keys of several words into a table that has room for all.
 ///

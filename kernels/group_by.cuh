@@ -71,8 +71,9 @@ struct GroupByStore {
 };
 
 KERNEL_FN GroupByStore group_by_global(const GroupByTable &table, const GroupByLayout &layout) {
-  return {table.entries, table.entries + layout.accumulator_start, table.capacity,
-          layout.entry_words, layout.entry_words, 1};
+  return {table.entries,      table.entries + layout.accumulator_start,
+          table.capacity,     layout.entry_words,
+          layout.entry_words, 1};
 }
 
 /// The slot of a one-word key, inserted if it is new.
@@ -114,8 +115,8 @@ KERNEL_FN bool group_by_same(const uint64_t *words, const GroupByRowKey<W> &key,
 /// The slot of a key of several words: claimed by its tag, published when its words are written.
 template <uint32_t W>
 KERNEL_FN uint64_t group_by_slot_wide(const GroupByStore &store, uint32_t key_words,
-                                      const GroupByRowKey<W> &key, uint64_t hash, uint64_t probe_max,
-                                      uint32_t *inserted) {
+                                      const GroupByRowKey<W> &key, uint64_t hash,
+                                      uint64_t probe_max, uint32_t *inserted) {
   const uint64_t tag = hash | 2;  // neither empty nor busy
   for (uint64_t probe = 0; probe < probe_max; probe++) {
     const uint64_t slot = (hash + probe) & (store.capacity - 1);

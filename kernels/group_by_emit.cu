@@ -66,8 +66,8 @@ KERNEL_FN GroupByResult emit_sum(const GroupByEmitAggregateParams &params, uint3
   return {words[0], words[1], true, false};
 }
 
-KERNEL_FN GroupByResult emit_result(const GroupByEmitAggregateParams &params,
-                                    const uint64_t *words, uint64_t count) {
+KERNEL_FN GroupByResult emit_result(const GroupByEmitAggregateParams &params, const uint64_t *words,
+                                    uint64_t count) {
   const GroupByLayout &layout = params.layout;
   const uint32_t kind = layout.kinds[params.accumulator];
   words += layout.starts[params.accumulator];

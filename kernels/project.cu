@@ -162,7 +162,8 @@ KERNEL_FN uint64_t cast_to_float(const ProjectCastParams &params, uint64_t row) 
 }
 
 KERNEL_FN bool cast_to_boolean(const ColumnView &input, uint64_t row) {
-  return type_is_float(input.type) ? column_float(input, row) != 0 : column_integer(input, row) != 0;
+  return type_is_float(input.type) ? column_float(input, row) != 0
+                                   : column_integer(input, row) != 0;
 }
 
 /// Casts a column to another type; integers of all kinds rescale on the way.

@@ -31,8 +31,8 @@ KERNEL_FN void project_fail(KernelStatus *status, const uint8_t *active, uint32_
   if (outcome->failure == STATUS_OK) return;
   const uint32_t error_flag = outcome->failure == STATUS_DIVISION_BY_ZERO
                                   ? PROJECT_DIVISION_BY_ZERO_IS_ERROR
-                                  : outcome->failure == STATUS_CAST ? PROJECT_CAST_IS_STRICT
-                                                                    : PROJECT_OVERFLOW_IS_ERROR;
+                              : outcome->failure == STATUS_CAST ? PROJECT_CAST_IS_STRICT
+                                                                : PROJECT_OVERFLOW_IS_ERROR;
   if (!(flags & error_flag)) return;
   if (!active || bitmap_get(active, row)) status_set(status, outcome->failure, row);
 }

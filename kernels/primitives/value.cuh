@@ -20,7 +20,9 @@ KERNEL_FN bool column_bit(const ColumnView &column, uint64_t row) {
 
 /// A scalar's bits as a value of the type pointed to.
 template <typename T>
-KERNEL_FN void scalar_read(uint64_t low, uint64_t, T *value) { *value = (T)low; }
+KERNEL_FN void scalar_read(uint64_t low, uint64_t, T *value) {
+  *value = (T)low;
+}
 KERNEL_FN void scalar_read(uint64_t low, uint64_t, float *value) {
   *value = __uint_as_float((uint32_t)low);
 }

@@ -1,9 +1,5 @@
 //! What the device can do at most: the rates that bound every operator.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a benchmark ends where it fails"
-)]
+#![expect(clippy::unwrap_used, reason = "a benchmark ends where it fails")]
 #![allow(
     dead_code,
     missing_docs,

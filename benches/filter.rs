@@ -1,9 +1,5 @@
 //! `filter`: stable compaction of columns by a bitmap.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a benchmark ends where it fails"
-)]
+#![expect(clippy::unwrap_used, reason = "a benchmark ends where it fails")]
 #![allow(
     dead_code,
     missing_docs,
@@ -59,7 +55,7 @@ fn main() {
                 peer_ms: (count == 2).then_some(peer_ms),
                 clock: Clock::Events,
             };
-            bench.run(&mut criterion, case, |launch| {
+            bench.run(&mut criterion, &case, |launch| {
                 filter_compact(launch, &predicate, &taken, &all).map(drop)
             });
         }

@@ -1,9 +1,5 @@
 //! `gather`: random rows of a column.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a benchmark ends where it fails"
-)]
+#![expect(clippy::unwrap_used, reason = "a benchmark ends where it fails")]
 #![allow(
     dead_code,
     missing_docs,
@@ -50,7 +46,7 @@ fn main() {
         peer_ms: Some(3.3),
         clock: Clock::Events,
     };
-    bench.run(&mut criterion, case, |launch| {
+    bench.run(&mut criterion, &case, |launch| {
         gather_rows(launch, &indices, &all, &[&column], &all, &status).map(drop)
     });
     bench.finish();

@@ -1,9 +1,5 @@
 //! `group_by`: a new table and one update, by number of groups, accumulators and skew.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a benchmark ends where it fails"
-)]
+#![expect(clippy::unwrap_used, reason = "a benchmark ends where it fails")]
 #![allow(
     dead_code,
     missing_docs,
@@ -113,7 +109,7 @@ fn main() {
                     }),
                     clock: Clock::Wall,
                 };
-                bench.run(&mut criterion, case, |launch| make(launch).map(drop));
+                bench.run(&mut criterion, &case, |launch| make(launch).map(drop));
             }
         }
     }

@@ -1,9 +1,5 @@
 //! `project`: one step of an expression each.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a benchmark ends where it fails"
-)]
+#![expect(clippy::unwrap_used, reason = "a benchmark ends where it fails")]
 #![allow(
     dead_code,
     missing_docs,
@@ -34,7 +30,7 @@ fn run(
         peer_ms: None,
         clock: Clock::Events,
     };
-    bench.run(criterion, case, |launch| work(launch).map(drop));
+    bench.run(criterion, &case, |launch| work(launch).map(drop));
 }
 
 fn main() {

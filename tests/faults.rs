@@ -1,6 +1,12 @@
 //! Devices that fail and streams that race: over the emulator, whose seed reorders streams and
 //! whose faults come when they are told to.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends where it fails"
+)]
+
 use std::sync::Arc;
 
 use arrow::array::{Int64Array, RecordBatch};

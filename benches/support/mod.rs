@@ -79,7 +79,8 @@ impl Bench {
         let driver = match CudaDriver::new(0, None) {
             Ok(driver) => driver,
             Err(error) => {
-                let _closed = writeln!(std::io::stdout(), "skipped: no CUDA device ({error})");
+                let mut stdout = std::io::stdout().lock();
+                let _closed = writeln!(stdout, "skipped: no CUDA device ({error})");
                 return None;
             }
         };
@@ -149,7 +150,7 @@ impl Bench {
     pub fn run(
         &mut self,
         criterion: &mut Criterion,
-        case: Case,
+        case: &Case,
         work: impl Fn(&Launch) -> Result<()>,
     ) {
         let mut samples: Vec<Duration> = Vec::new();
@@ -202,7 +203,8 @@ impl Bench {
         let table = format!("{head}\n{}\n", self.lines.join("\n"));
         let name = self.device.properties().name.clone();
         let copy = self.copy_bytes_per_second / 1e9;
-        writeln!(std::io::stdout(), "{name}, copy {copy:.0} GB/s\n{table}").unwrap();
+        let mut stdout = std::io::stdout().lock();
+        writeln!(stdout, "{name}, copy {copy:.0} GB/s\n{table}").unwrap();
         if let Some(path) = std::env::var_os("PELTON_BENCH_CSV") {
             let file = std::fs::OpenOptions::new()
                 .create(true)

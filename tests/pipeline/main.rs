@@ -1,5 +1,6 @@
 //! Plans end to end, over Parquet files in a temporary folder.
 
+mod backends;
 mod damage;
 mod errors;
 mod faults;

@@ -15,7 +15,9 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 
 /// Variables with our prefix that are no options: they steer builds and tests.
-const OTHER_VARIABLES: [&str; 8] = [
+const OTHER_VARIABLES: [&str; 10] = [
+    "PELTON_BENCH_CSV",
+    "PELTON_BENCH_ROWS",
     "PELTON_CACHE_DIR",
     "PELTON_CASES",
     "PELTON_CUDA_ARCHS",

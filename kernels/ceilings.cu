@@ -14,7 +14,8 @@ struct CeilingsPolicy {
 static_assert((CEILINGS_SHARED_WORDS_MAX & (CEILINGS_SHARED_WORDS_MAX - 1)) == 0,
               "places are chosen by a mask");
 
-/// The sum of the words of a place; whole sectors are read as two vectors of 16 bytes.
+/// The sum of the words of a place, read one by one: a sector takes four loads, which is why its
+/// rate from the cache is understated (docs/benchmarks.md).
 template <uint32_t WORDS>
 KERNEL_FN uint64_t ceilings_read(const uint64_t *source, uint64_t place) {
   const uint64_t *words = source + place * WORDS;
@@ -51,7 +52,7 @@ KERNEL_FN uint64_t ceilings_gather_sum(const CeilingsGatherParams &params) {
 /// Launch  any grid, block = CEILINGS_THREADS, shared = 0
 /// Nulls   none here
 /// Errors  none
-/// Tests   benches/ceilings.rs checks the sums before it times
+/// Tests   benches/ceilings.rs times it; its results are not checked yet
 extern "C" __global__ void __launch_bounds__(CEILINGS_THREADS)
 ceilings_gather(GRID_CONSTANT(CeilingsGatherParams) params) {
   const uint64_t thread = (uint64_t)blockIdx.x * CEILINGS_THREADS + threadIdx.x;
@@ -87,7 +88,7 @@ KERNEL_FN void ceilings_modify(const CeilingsAtomicParams &params) {
 /// Launch  any grid, block = CEILINGS_THREADS, shared = 0
 /// Nulls   none here
 /// Errors  none
-/// Tests   benches/ceilings.rs checks the target before it times
+/// Tests   benches/ceilings.rs times it; its results are not checked yet
 extern "C" __global__ void __launch_bounds__(CEILINGS_THREADS)
 ceilings_atomic(GRID_CONSTANT(CeilingsAtomicParams) params) {
   switch (params.op) {
@@ -103,7 +104,7 @@ ceilings_atomic(GRID_CONSTANT(CeilingsAtomicParams) params) {
 /// Launch  any grid, block = CEILINGS_THREADS, shared = 0
 /// Nulls   none here
 /// Errors  none
-/// Tests   benches/ceilings.rs checks the counters before it times
+/// Tests   benches/ceilings.rs times it; its results are not checked yet
 extern "C" __global__ void __launch_bounds__(CEILINGS_THREADS)
 ceilings_shared_atomic(GRID_CONSTANT(CeilingsSharedAtomicParams) params) {
   SHARED(uint64_t, counters, CEILINGS_SHARED_WORDS_MAX);

@@ -94,7 +94,7 @@ fn main() {
                     table.update(launch, &[&keys], &inputs, &all)?;
                     Ok(table)
                 };
-                verify(&bench, &make(&bench.launch()).unwrap(), rows, &all);
+                verify(&bench, &make(&bench.launch()).unwrap(), rows);
                 let skew = if skewed { "zipf1.5" } else { "uniform" };
                 let case = Case {
                     id: format!("group_by/{name}/groups={groups}/{skew}"),
@@ -117,7 +117,7 @@ fn main() {
 }
 
 /// The sums of all groups are the sum of all rows.
-fn verify(bench: &Bench, table: &GroupTable, rows: u64, _all: &DeviceRows) {
+fn verify(bench: &Bench, table: &GroupTable, rows: u64) {
     let launch = bench.launch();
     let list = table.list(&launch).unwrap();
     let status = pelton::kernels::Status::new(&launch, "group_by_emit_aggregate").unwrap();

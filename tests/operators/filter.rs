@@ -3,20 +3,17 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
-use pelton::backend::Backend;
-use pelton::backend::cpu::CpuBackend;
 use pelton::expr::{Expr, TypedExpr, col, lit, resolve};
 use pelton::operators::{FilterSpec, OperatorSpec};
 use pelton::types::{DataType, Literal, SchemaRef, Semantics};
 
-use crate::support::backends::{Outcome, compare_backends, run_transform, same_outcome};
-use crate::support::equality::ordered;
+use crate::support::backends::Outcome;
 use crate::support::exprs;
-use crate::support::oracle::{self, Stop};
+use crate::support::oracle;
 use crate::support::random::{Note, for_each_case};
 use crate::support::tables::{self, Table};
-use crate::support::values::{Rows, Value};
-use crate::{LENIENT, ORACLE_ROWS_MAX, STRICT, batch_of, integers, rows_of};
+use crate::support::values::Value;
+use crate::{LENIENT, STRICT, batch_of, check_ordered, integers, rows_of};
 
 fn spec_of(
     input: &SchemaRef,
@@ -32,28 +29,9 @@ fn spec_of(
     }
 }
 
-/// Compares all backends with the CPU's, and that with the oracle.
 fn check(spec: &FilterSpec, table: &Table) -> Outcome {
     let operator = OperatorSpec::Filter(spec.clone());
-    let cpu = CpuBackend::new();
-    let ran = run_transform(&cpu, &operator, None, std::slice::from_ref(&table.whole));
-    let expected = Outcome::of("cpu", &operator, ran);
-    let equal = |expected: &Rows, got: &Rows| ordered(expected, got, &[]);
-    if table.whole.num_rows() <= ORACLE_ROWS_MAX {
-        let oracle = match oracle::filter(spec, &table.whole) {
-            Ok(rows) => Some(Outcome::Rows(rows)),
-            Err(Stop::Arithmetic) => Some(Outcome::Arithmetic),
-            Err(Stop::Unknown) => None,
-        };
-        if let Some(oracle) = oracle
-            && let Err(difference) = same_outcome(&oracle, &expected, equal)
-        {
-            panic!("cpu differs from the oracle: {difference}");
-        }
-    }
-    let run = |backend: &dyn Backend| run_transform(backend, &operator, None, &table.batches);
-    compare_backends(&operator, &expected, run, equal);
-    expected
+    check_ordered(&operator, table, || oracle::filter(spec, &table.whole))
 }
 
 fn sample() -> RecordBatch {

@@ -18,9 +18,16 @@ mod project;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
+use pelton::backend::Backend;
+use pelton::backend::cpu::CpuBackend;
+use pelton::operators::OperatorSpec;
 use pelton::types::{DivisionByZero, EmptySum, Field, Overflow, Schema, Semantics};
 
-use support::values::Value;
+use support::backends::{Outcome, compare_backends, run_transform, same_outcome};
+use support::equality::ordered;
+use support::oracle::Stop;
+use support::tables::Table;
+use support::values::{Rows, Value};
 
 /// Wraps, null for division by zero, null for the sum of nothing.
 const LENIENT: Semantics = Semantics {
@@ -38,6 +45,34 @@ const STRICT: Semantics = Semantics {
 
 /// Rows up to which the naive oracle is asked.
 const ORACLE_ROWS_MAX: usize = 1100;
+
+/// Compares all backends with the CPU's over a transform that keeps order, and that with the oracle
+/// where the table is small enough for it.
+fn check_ordered(
+    operator: &OperatorSpec,
+    table: &Table,
+    oracle: impl FnOnce() -> Result<Rows, Stop>,
+) -> Outcome {
+    let cpu = CpuBackend::new();
+    let ran = run_transform(&cpu, operator, None, std::slice::from_ref(&table.whole));
+    let expected = Outcome::of("cpu", operator, ran);
+    let equal = |expected: &Rows, got: &Rows| ordered(expected, got, &[]);
+    if table.whole.num_rows() <= ORACLE_ROWS_MAX {
+        let oracle = match oracle() {
+            Ok(rows) => Some(Outcome::Rows(rows)),
+            Err(Stop::Arithmetic) => Some(Outcome::Arithmetic),
+            Err(Stop::Unknown) => None,
+        };
+        if let Some(oracle) = oracle
+            && let Err(difference) = same_outcome(&oracle, &expected, equal)
+        {
+            panic!("cpu differs from the oracle: {difference}");
+        }
+    }
+    let run = |backend: &dyn Backend| run_transform(backend, operator, None, &table.batches);
+    compare_backends(operator, &expected, run, equal);
+    expected
+}
 
 /// A batch of named columns, all nullable.
 fn batch_of(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {

@@ -7,7 +7,6 @@ use arrow::array::{
     Int32Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray, UInt32Array,
     UInt64Array,
 };
-use pelton::backend::Backend;
 use pelton::backend::cpu::CpuBackend;
 use pelton::error::ErrorKind;
 use pelton::expr::{Expr, TypedExpr, coalesce, col, lit, resolve, when};
@@ -15,14 +14,14 @@ use pelton::limits::EXPR_DEPTH_MAX;
 use pelton::operators::{OperatorSpec, ProjectSpec};
 use pelton::types::{DataType, Field, Literal, Schema, SchemaRef, Semantics, TimeUnit};
 
-use crate::support::backends::{Outcome, compare_backends, run_transform, same_outcome};
+use crate::support::backends::{Outcome, run_transform, same_outcome};
 use crate::support::equality::ordered;
 use crate::support::exprs;
-use crate::support::oracle::{self, Stop};
+use crate::support::oracle;
 use crate::support::random::{Note, case_count, for_each_case};
 use crate::support::tables::{self, Domain, Table};
 use crate::support::values::{Rows, Value};
-use crate::{LENIENT, ORACLE_ROWS_MAX, STRICT, batch_of, integers, rows_of};
+use crate::{LENIENT, STRICT, batch_of, check_ordered, integers, rows_of};
 
 /// A projection of typed expressions.
 fn spec_of(input: &SchemaRef, exprs: Vec<TypedExpr>, semantics: Semantics) -> ProjectSpec {
@@ -38,28 +37,9 @@ fn spec_of(input: &SchemaRef, exprs: Vec<TypedExpr>, semantics: Semantics) -> Pr
     }
 }
 
-/// Compares all backends with the CPU's, and that with the oracle.
 fn check(spec: &ProjectSpec, table: &Table) -> Outcome {
     let operator = OperatorSpec::Project(spec.clone());
-    let cpu = CpuBackend::new();
-    let ran = run_transform(&cpu, &operator, None, std::slice::from_ref(&table.whole));
-    let expected = Outcome::of("cpu", &operator, ran);
-    let equal = |expected: &Rows, got: &Rows| ordered(expected, got, &[]);
-    if table.whole.num_rows() <= ORACLE_ROWS_MAX {
-        let oracle = match oracle::project(spec, &table.whole) {
-            Ok(rows) => Some(Outcome::Rows(rows)),
-            Err(Stop::Arithmetic) => Some(Outcome::Arithmetic),
-            Err(Stop::Unknown) => None,
-        };
-        if let Some(oracle) = oracle
-            && let Err(difference) = same_outcome(&oracle, &expected, equal)
-        {
-            panic!("cpu differs from the oracle: {difference}");
-        }
-    }
-    let run = |backend: &dyn Backend| run_transform(backend, &operator, None, &table.batches);
-    compare_backends(&operator, &expected, run, equal);
-    expected
+    check_ordered(&operator, table, || oracle::project(spec, &table.whole))
 }
 
 /// Projects one expression under lenient and strict semantics; `None` is an arithmetic error.

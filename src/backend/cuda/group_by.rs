@@ -230,18 +230,14 @@ impl GroupBy {
         accumulator: u32,
     ) -> Result<()> {
         let list = pairs.list(launch)?;
-        let columns = (0..=self.keys.len())
-            .map(|key| pairs.emit_key(launch, &list, key))
-            .collect::<Result<Vec<_>>>()?;
-        let keys: Vec<&DeviceColumn> = columns[..self.keys.len()].iter().collect();
-        // The emitted columns say that they may be null even where the key may not.
-        let keys: Vec<DeviceColumn> = keys
-            .into_iter()
-            .zip(&self.keys)
-            .map(|(column, key)| column.clone().without_validity_if(!key.nullable))
-            .collect();
+        let mut keys = Vec::with_capacity(self.keys.len());
+        for (index, key) in self.keys.iter().enumerate() {
+            // An emitted column says that it may be null even where the key may not.
+            let column = pairs.emit_key(launch, &list, index)?;
+            keys.push(column.without_validity_if(!key.nullable));
+        }
         let keys: Vec<&DeviceColumn> = keys.iter().collect();
-        let value = &columns[self.keys.len()];
+        let value = &pairs.emit_key(launch, &list, self.keys.len())?;
         let rows = DeviceRows::known(list.groups());
         groups.update(launch, &keys, &[(accumulator, value)], &rows)
     }

@@ -18,6 +18,7 @@ enum {
   PHYSICAL_FLOAT32 = 10,  ///< IEEE 754 binary32
   PHYSICAL_FLOAT64 = 11,  ///< IEEE 754 binary64
   PHYSICAL_INT128 = 12,   ///< signed 128-bit integer
+  PHYSICAL_VIEW = 13,     ///< bytes that lie elsewhere: a `TextView`
 };
 
 enum {

@@ -12,6 +12,11 @@ enum {
   STATUS_INDEX_OUT_OF_RANGE = 4,  ///< an index is not below the rows it picks from; argument: row
   STATUS_TABLE_FULL = 5,          ///< a hash table that was sized to hold all has no slot; argument: entry
   STATUS_SUM_OVERFLOW = 6,        ///< a sum does not fit its type; argument: output row
+  STATUS_PAGE_CODEC = 7,          ///< compressed bytes are malformed; argument: page
+  STATUS_PAGE_LEVELS = 8,         ///< levels end early or are malformed; argument: page
+  STATUS_PAGE_VALUES = 9,         ///< values end early or are malformed; argument: page
+  STATUS_PAGE_INDEX = 10,         ///< a dictionary has no such entry; argument: page
+  STATUS_PAGE_TEXT = 11,          ///< a string is not UTF-8; argument: page
 };
 
 /// Status of one launch. The caller zeroes it; kernels set it at most once.

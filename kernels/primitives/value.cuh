@@ -156,7 +156,8 @@ KERNEL_FN uint32_t type_bytes(uint32_t type) {
     case PHYSICAL_INT32:
     case PHYSICAL_UINT32:
     case PHYSICAL_FLOAT32: return 4;
-    case PHYSICAL_INT128: return 16;
+    case PHYSICAL_INT128:
+    case PHYSICAL_VIEW: return 16;
     default: return 8;
   }
 }

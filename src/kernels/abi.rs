@@ -161,6 +161,8 @@ pub const PHYSICAL_FLOAT32: u32 = 10;
 pub const PHYSICAL_FLOAT64: u32 = 11;
 /// signed 128-bit integer
 pub const PHYSICAL_INT128: u32 = 12;
+/// bytes that lie elsewhere: a `TextView`
+pub const PHYSICAL_VIEW: u32 = 13;
 /// one value per row
 pub const COLUMN_ARRAY: u32 = 0;
 /// the value in `scalar_low`, `scalar_high` for every row
@@ -241,6 +243,16 @@ pub const STATUS_INDEX_OUT_OF_RANGE: u32 = 4;
 pub const STATUS_TABLE_FULL: u32 = 5;
 /// a sum does not fit its type; argument: output row
 pub const STATUS_SUM_OVERFLOW: u32 = 6;
+/// compressed bytes are malformed; argument: page
+pub const STATUS_PAGE_CODEC: u32 = 7;
+/// levels end early or are malformed; argument: page
+pub const STATUS_PAGE_LEVELS: u32 = 8;
+/// values end early or are malformed; argument: page
+pub const STATUS_PAGE_VALUES: u32 = 9;
+/// a dictionary has no such entry; argument: page
+pub const STATUS_PAGE_INDEX: u32 = 10;
+/// a string is not UTF-8; argument: page
+pub const STATUS_PAGE_TEXT: u32 = 11;
 
 /// Status of one launch. The caller zeroes it; kernels set it at most once.
 #[repr(C)]
@@ -841,6 +853,249 @@ const _: () = {
         [::core::mem::offset_of!(GroupByEmitAggregateParams, overflow_is_error) - 264usize];
     ["Offset of field: GroupByEmitAggregateParams::reserved"]
         [::core::mem::offset_of!(GroupByEmitAggregateParams, reserved) - 268usize];
+};
+
+/// threads per block of the decoders that give a page to a block
+pub const PAGE_THREADS: u32 = 256;
+/// threads per block of the decoders that give a page to a warp
+pub const PAGE_WARP_THREADS: u32 = 32;
+/// bytes after a page that kernels may read and never use
+pub const PAGE_SLACK_BYTES: u32 = 64;
+/// a level section whose length stands in front of it, in 4 bytes
+pub const PAGE_PREFIXED: u32 = 2147483647;
+/// BOOLEAN to a bitmap
+pub const PAGE_BITS_1: u32 = 0;
+/// low 8 bits of an element
+pub const PAGE_BITS_8: u32 = 1;
+/// low 16 bits of an element
+pub const PAGE_BITS_16: u32 = 2;
+/// low 32 bits of an element
+pub const PAGE_BITS_32: u32 = 3;
+/// 64 bits of an element
+pub const PAGE_BITS_64: u32 = 4;
+/// 32 bits, sign-extended to 64
+pub const PAGE_WIDEN_64: u32 = 5;
+/// big-endian two's complement of any length, to 64 bits
+pub const PAGE_DECIMAL_64: u32 = 6;
+/// big-endian two's complement of any length, to 128 bits
+pub const PAGE_DECIMAL_128: u32 = 7;
+/// INT96 (nanoseconds of the day, Julian day) to nanoseconds since 1970
+pub const PAGE_INT96: u32 = 8;
+/// bytes that stay where they are, as a `TextView`
+pub const PAGE_VIEW: u32 = 9;
+
+/// A string where it lies. Its bytes live as long as the buffer that they are in.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct TextView {
+    /// \[length\], device, read
+    pub bytes: *const u8,
+    /// bytes
+    pub length: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of TextView"][::core::mem::size_of::<TextView>() - 16usize];
+    ["Alignment of TextView"][::core::mem::align_of::<TextView>() - 8usize];
+    ["Offset of field: TextView::bytes"][::core::mem::offset_of!(TextView, bytes) - 0usize];
+    ["Offset of field: TextView::length"][::core::mem::offset_of!(TextView, length) - 8usize];
+    ["Offset of field: TextView::reserved"][::core::mem::offset_of!(TextView, reserved) - 12usize];
+};
+
+/** What `page_levels` finds out about a page and the decoders read. The host fills it for pages
+that have no levels.*/
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct PageState {
+    /// where the values begin in the page's data
+    pub values_at: u32,
+    /// values that are not null
+    pub value_count: u32,
+    /// bytes of the strings of a page whose strings must be put together
+    pub text_bytes: u64,
+}
+const _: () = {
+    ["Size of PageState"][::core::mem::size_of::<PageState>() - 16usize];
+    ["Alignment of PageState"][::core::mem::align_of::<PageState>() - 8usize];
+    ["Offset of field: PageState::values_at"]
+        [::core::mem::offset_of!(PageState, values_at) - 0usize];
+    ["Offset of field: PageState::value_count"]
+        [::core::mem::offset_of!(PageState, value_count) - 4usize];
+    ["Offset of field: PageState::text_bytes"]
+        [::core::mem::offset_of!(PageState, text_bytes) - 8usize];
+};
+
+/** One page. Values are written densely, nulls left out, from element `row_start` of the column on;
+`page_spread` then moves them to their rows.*/
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct Page {
+    /// \[data_bytes\], device, read: levels, then values, not compressed
+    pub data: *const u8,
+    /// \[dictionary_count\], device, read: values of the column's type
+    pub dictionary: *const ::core::ffi::c_void,
+    /// \[column rows\], device, written: values of the column's type
+    pub values: *mut ::core::ffi::c_void,
+    /// \[ceil(column rows / 8)\], device, zeroed, written; null: none is kept
+    pub validity: *mut u8,
+    /// \[column rows\], device, written; null: not kept
+    pub definition_levels: *mut u8,
+    /// \[column rows\], device, written; null: not kept
+    pub repetition_levels: *mut u8,
+    /// \[text_bytes of the state\], device, written: strings put together
+    pub text: *mut u8,
+    /// \[1\], device, read or written
+    pub state: *mut PageState,
+    /// first element of the page in the column's arrays
+    pub row_start: u64,
+    /// bytes of levels and values
+    pub data_bytes: u32,
+    /// level entries: values and nulls
+    pub level_count: u32,
+    /// entries of the dictionary
+    pub dictionary_count: u32,
+    /// of the values: the number that Parquet gives it
+    pub encoding: u32,
+    /// one of `PAGE_BITS_1` to `PAGE_VIEW`
+    pub conversion: u32,
+    /// of a PLAIN element; 0: a BYTE_ARRAY, 4 bytes of length before each
+    pub element_bytes: u32,
+    /// of a value of the column; 0: a bitmap
+    pub value_bytes: u32,
+    /// length of the section, or `PAGE_PREFIXED`
+    pub repetition_bytes: u32,
+    /// length of the section, or `PAGE_PREFIXED`
+    pub definition_bytes: u32,
+    /// bits of a repetition level; 0: the section is absent
+    pub repetition_bits: u32,
+    /// bits of a definition level; 0: the section is absent
+    pub definition_bits: u32,
+    /// level of a value that is not null
+    pub definition_level_max: u32,
+    /// 1: the levels are BIT_PACKED, without lengths; 0: RLE
+    pub levels_packed: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of Page"][::core::mem::size_of::<Page>() - 128usize];
+    ["Alignment of Page"][::core::mem::align_of::<Page>() - 8usize];
+    ["Offset of field: Page::data"][::core::mem::offset_of!(Page, data) - 0usize];
+    ["Offset of field: Page::dictionary"][::core::mem::offset_of!(Page, dictionary) - 8usize];
+    ["Offset of field: Page::values"][::core::mem::offset_of!(Page, values) - 16usize];
+    ["Offset of field: Page::validity"][::core::mem::offset_of!(Page, validity) - 24usize];
+    ["Offset of field: Page::definition_levels"]
+        [::core::mem::offset_of!(Page, definition_levels) - 32usize];
+    ["Offset of field: Page::repetition_levels"]
+        [::core::mem::offset_of!(Page, repetition_levels) - 40usize];
+    ["Offset of field: Page::text"][::core::mem::offset_of!(Page, text) - 48usize];
+    ["Offset of field: Page::state"][::core::mem::offset_of!(Page, state) - 56usize];
+    ["Offset of field: Page::row_start"][::core::mem::offset_of!(Page, row_start) - 64usize];
+    ["Offset of field: Page::data_bytes"][::core::mem::offset_of!(Page, data_bytes) - 72usize];
+    ["Offset of field: Page::level_count"][::core::mem::offset_of!(Page, level_count) - 76usize];
+    ["Offset of field: Page::dictionary_count"]
+        [::core::mem::offset_of!(Page, dictionary_count) - 80usize];
+    ["Offset of field: Page::encoding"][::core::mem::offset_of!(Page, encoding) - 84usize];
+    ["Offset of field: Page::conversion"][::core::mem::offset_of!(Page, conversion) - 88usize];
+    ["Offset of field: Page::element_bytes"]
+        [::core::mem::offset_of!(Page, element_bytes) - 92usize];
+    ["Offset of field: Page::value_bytes"][::core::mem::offset_of!(Page, value_bytes) - 96usize];
+    ["Offset of field: Page::repetition_bytes"]
+        [::core::mem::offset_of!(Page, repetition_bytes) - 100usize];
+    ["Offset of field: Page::definition_bytes"]
+        [::core::mem::offset_of!(Page, definition_bytes) - 104usize];
+    ["Offset of field: Page::repetition_bits"]
+        [::core::mem::offset_of!(Page, repetition_bits) - 108usize];
+    ["Offset of field: Page::definition_bits"]
+        [::core::mem::offset_of!(Page, definition_bits) - 112usize];
+    ["Offset of field: Page::definition_level_max"]
+        [::core::mem::offset_of!(Page, definition_level_max) - 116usize];
+    ["Offset of field: Page::levels_packed"]
+        [::core::mem::offset_of!(Page, levels_packed) - 120usize];
+    ["Offset of field: Page::reserved"][::core::mem::offset_of!(Page, reserved) - 124usize];
+};
+
+/// Launch parameters of every kernel that reads decompressed pages.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct PageDecodeParams {
+    /// all pages of the batch, device, read
+    pub pages: *const Page,
+    /// \[page_count\], device, read: the pages of this launch
+    pub order: *const u32,
+    /// \[1\], device, first error wins; the caller zeroes it
+    pub status: *mut KernelStatus,
+    /// pages of this launch
+    pub page_count: u64,
+}
+const _: () = {
+    ["Size of PageDecodeParams"][::core::mem::size_of::<PageDecodeParams>() - 32usize];
+    ["Alignment of PageDecodeParams"][::core::mem::align_of::<PageDecodeParams>() - 8usize];
+    ["Offset of field: PageDecodeParams::pages"]
+        [::core::mem::offset_of!(PageDecodeParams, pages) - 0usize];
+    ["Offset of field: PageDecodeParams::order"]
+        [::core::mem::offset_of!(PageDecodeParams, order) - 8usize];
+    ["Offset of field: PageDecodeParams::status"]
+        [::core::mem::offset_of!(PageDecodeParams, status) - 16usize];
+    ["Offset of field: PageDecodeParams::page_count"]
+        [::core::mem::offset_of!(PageDecodeParams, page_count) - 24usize];
+};
+
+/// One compressed page, or the compressed part of one.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct PageCompressed {
+    /// \[source_bytes\], device, read; `PAGE_SLACK_BYTES` may be read beyond
+    pub source: *const u8,
+    /// \[target_bytes\], device, written
+    pub target: *mut u8,
+    /// compressed bytes
+    pub source_bytes: u32,
+    /// bytes that it must decompress to, exactly
+    pub target_bytes: u32,
+    /// index of the page, for the status
+    pub page: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of PageCompressed"][::core::mem::size_of::<PageCompressed>() - 32usize];
+    ["Alignment of PageCompressed"][::core::mem::align_of::<PageCompressed>() - 8usize];
+    ["Offset of field: PageCompressed::source"]
+        [::core::mem::offset_of!(PageCompressed, source) - 0usize];
+    ["Offset of field: PageCompressed::target"]
+        [::core::mem::offset_of!(PageCompressed, target) - 8usize];
+    ["Offset of field: PageCompressed::source_bytes"]
+        [::core::mem::offset_of!(PageCompressed, source_bytes) - 16usize];
+    ["Offset of field: PageCompressed::target_bytes"]
+        [::core::mem::offset_of!(PageCompressed, target_bytes) - 20usize];
+    ["Offset of field: PageCompressed::page"]
+        [::core::mem::offset_of!(PageCompressed, page) - 24usize];
+    ["Offset of field: PageCompressed::reserved"]
+        [::core::mem::offset_of!(PageCompressed, reserved) - 28usize];
+};
+
+/// Launch parameters of the decompressors.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct PageDecompressParams {
+    /// \[page_count\], device, read
+    pub pages: *const PageCompressed,
+    /// \[1\], device, first error wins; the caller zeroes it
+    pub status: *mut KernelStatus,
+    /// pages of this launch
+    pub page_count: u64,
+}
+const _: () = {
+    ["Size of PageDecompressParams"][::core::mem::size_of::<PageDecompressParams>() - 24usize];
+    ["Alignment of PageDecompressParams"][::core::mem::align_of::<PageDecompressParams>() - 8usize];
+    ["Offset of field: PageDecompressParams::pages"]
+        [::core::mem::offset_of!(PageDecompressParams, pages) - 0usize];
+    ["Offset of field: PageDecompressParams::status"]
+        [::core::mem::offset_of!(PageDecompressParams, status) - 8usize];
+    ["Offset of field: PageDecompressParams::page_count"]
+        [::core::mem::offset_of!(PageDecompressParams, page_count) - 16usize];
 };
 
 /// threads per block
@@ -1472,6 +1727,94 @@ unsafe impl Kernel for GroupByEmitAggregate {
     const ENTRY: &'static str = "group_by_emit_aggregate";
     const MODULE: &'static str = "group_by_emit";
     type Params = GroupByEmitAggregateParams;
+}
+
+/// Decodes pages of dictionary indices to the dictionary's entries. (`page_decode_dictionary` in `kernels/parquet/dictionary.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct PageDecodeDictionary;
+
+// SAFETY: the only parameter of the entry is one `PageDecodeParams`, as its signature says.
+unsafe impl Kernel for PageDecodeDictionary {
+    const ENTRY: &'static str = "page_decode_dictionary";
+    const MODULE: &'static str = "dictionary";
+    type Params = PageDecodeParams;
+}
+
+/// Decodes pages of Booleans by runs (RLE, a length of 4 bytes in front). (`page_decode_rle_boolean` in `kernels/parquet/dictionary.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct PageDecodeRleBoolean;
+
+// SAFETY: the only parameter of the entry is one `PageDecodeParams`, as its signature says.
+unsafe impl Kernel for PageDecodeRleBoolean {
+    const ENTRY: &'static str = "page_decode_rle_boolean";
+    const MODULE: &'static str = "dictionary";
+    type Params = PageDecodeParams;
+}
+
+/// Reads the levels of pages: validity, or the levels themselves, and how many values follow where. (`page_levels` in `kernels/parquet/levels.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct PageLevels;
+
+// SAFETY: the only parameter of the entry is one `PageDecodeParams`, as its signature says.
+unsafe impl Kernel for PageLevels {
+    const ENTRY: &'static str = "page_levels";
+    const MODULE: &'static str = "levels";
+    type Params = PageDecodeParams;
+}
+
+/// Decompresses LZ4_RAW pages. (`page_decompress_lz4` in `kernels/parquet/lz4.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct PageDecompressLz4;
+
+// SAFETY: the only parameter of the entry is one `PageDecompressParams`, as its signature says.
+unsafe impl Kernel for PageDecompressLz4 {
+    const ENTRY: &'static str = "page_decompress_lz4";
+    const MODULE: &'static str = "lz4";
+    type Params = PageDecompressParams;
+}
+
+/// Decodes pages of fixed-width PLAIN values, dictionaries among them. (`page_decode_plain` in `kernels/parquet/plain.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct PageDecodePlain;
+
+// SAFETY: the only parameter of the entry is one `PageDecodeParams`, as its signature says.
+unsafe impl Kernel for PageDecodePlain {
+    const ENTRY: &'static str = "page_decode_plain";
+    const MODULE: &'static str = "plain";
+    type Params = PageDecodeParams;
+}
+
+/// Decodes pages of BYTE_ARRAY values: views of the strings, or decimals. (`page_decode_plain_bytes` in `kernels/parquet/plain.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct PageDecodePlainBytes;
+
+// SAFETY: the only parameter of the entry is one `PageDecodeParams`, as its signature says.
+unsafe impl Kernel for PageDecodePlainBytes {
+    const ENTRY: &'static str = "page_decode_plain_bytes";
+    const MODULE: &'static str = "plain";
+    type Params = PageDecodeParams;
+}
+
+/// Decompresses Snappy pages. (`page_decompress_snappy` in `kernels/parquet/snappy.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct PageDecompressSnappy;
+
+// SAFETY: the only parameter of the entry is one `PageDecompressParams`, as its signature says.
+unsafe impl Kernel for PageDecompressSnappy {
+    const ENTRY: &'static str = "page_decompress_snappy";
+    const MODULE: &'static str = "snappy";
+    type Params = PageDecompressParams;
+}
+
+/// Moves the dense values of pages with nulls to their rows; null rows become zero. (`page_spread` in `kernels/parquet/spread.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct PageSpread;
+
+// SAFETY: the only parameter of the entry is one `PageDecodeParams`, as its signature says.
+unsafe impl Kernel for PageSpread {
+    const ENTRY: &'static str = "page_spread";
+    const MODULE: &'static str = "spread";
+    type Params = PageDecodeParams;
 }
 
 /// Decimal arithmetic in 128 bits; operands and result are of 64 or 128 bits each. (`project_decimal` in `kernels/project.cu`)

@@ -11,6 +11,7 @@ mod column;
 pub mod filter;
 pub mod gather;
 pub mod group_by;
+pub mod page;
 pub mod project;
 
 pub use column::{DeviceColumn, DeviceRows, OutputColumn};
@@ -84,6 +85,15 @@ impl<'a> Launch<'a> {
         self.device.alloc_zeroed(self.stream, bytes)
     }
 
+    /// A buffer with these structs, for a kernel to read.
+    fn upload_structs<T: Unpadded>(&self, structs: &[T]) -> Result<DeviceBuffer> {
+        // SAFETY: `Unpadded` promises that every byte of a struct is initialised.
+        let bytes = unsafe {
+            std::slice::from_raw_parts(structs.as_ptr().cast::<u8>(), size_of_val(structs))
+        };
+        self.device.upload(self.stream, bytes)
+    }
+
     /// Queues a kernel over `grid` blocks; a grid of nothing is not launched.
     ///
     /// # Safety
@@ -130,6 +140,21 @@ impl<'a> Launch<'a> {
         .map_err(|error| error.context(format!("kernel {}", K::ENTRY)))
     }
 }
+
+/// Structs of the ABI that travel to the device as arrays.
+///
+/// # Safety
+/// The type has no padding.
+unsafe trait Unpadded: Copy {}
+
+// SAFETY: an integer has no padding.
+unsafe impl Unpadded for u32 {}
+// SAFETY: fields are ordered by size and fill the struct (`ABI_ASSERT` in kernels/abi/page.h).
+unsafe impl Unpadded for abi::Page {}
+// SAFETY: as `Page`.
+unsafe impl Unpadded for abi::PageState {}
+// SAFETY: as `Page`.
+unsafe impl Unpadded for abi::PageCompressed {}
 
 /// The status word of launches that can fail. Read once, after the launches.
 #[derive(Debug)]
@@ -180,6 +205,11 @@ impl Status {
                 ));
             }
             abi::STATUS_TABLE_FULL => "a hash table is full".to_string(),
+            abi::STATUS_PAGE_CODEC => "compressed bytes are malformed".to_string(),
+            abi::STATUS_PAGE_LEVELS => "levels are malformed".to_string(),
+            abi::STATUS_PAGE_VALUES => "values end early or are malformed".to_string(),
+            abi::STATUS_PAGE_INDEX => "an index is outside of the dictionary".to_string(),
+            abi::STATUS_PAGE_TEXT => "a string is not UTF-8".to_string(),
             abi::STATUS_SUM_OVERFLOW => "a sum does not fit its type".to_string(),
             other => format!("status {other}"),
         };
@@ -220,4 +250,5 @@ const _: () = {
     assert!(abi::PHYSICAL_FLOAT32 == PhysicalType::Float32 as u32);
     assert!(abi::PHYSICAL_FLOAT64 == PhysicalType::Float64 as u32);
     assert!(abi::PHYSICAL_INT128 == PhysicalType::Int128 as u32);
+    assert!(abi::PHYSICAL_VIEW == PhysicalType::View as u32);
 };

@@ -33,11 +33,13 @@ pub enum PhysicalType {
     Float64 = 11,
     /// Signed 128-bit integer; decimals of 19 to 38 digits.
     Int128 = 12,
+    /// Bytes that lie elsewhere: address and length, 16 bytes.
+    View = 13,
 }
 
 impl PhysicalType {
     /// Every physical type, in the order of the discriminants.
-    pub const ALL: [PhysicalType; 13] = [
+    pub const ALL: [PhysicalType; 14] = [
         PhysicalType::Boolean,
         PhysicalType::Int8,
         PhysicalType::Int16,
@@ -51,6 +53,7 @@ impl PhysicalType {
         PhysicalType::Float32,
         PhysicalType::Float64,
         PhysicalType::Int128,
+        PhysicalType::View,
     ];
 
     /// The layout of a logical type on the device, or `None` if kernels do not know it.
@@ -96,7 +99,7 @@ impl PhysicalType {
             PhysicalType::Int16 | PhysicalType::UInt16 | PhysicalType::Float16 => 16,
             PhysicalType::Int32 | PhysicalType::UInt32 | PhysicalType::Float32 => 32,
             PhysicalType::Int64 | PhysicalType::UInt64 | PhysicalType::Float64 => 64,
-            PhysicalType::Int128 => 128,
+            PhysicalType::Int128 | PhysicalType::View => 128,
         }
     }
 

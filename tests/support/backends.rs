@@ -73,19 +73,34 @@ fn next_tuning() -> GroupTuning {
 
 /// The CUDA backend over a fresh emulated device, every access checked.
 pub fn emulated(tuning: GroupTuning) -> Arc<dyn Backend> {
+    Arc::new(CudaBackend::with_tuning(emulated_device(), tuning))
+}
+
+/// A fresh emulated device with a seed of its own.
+fn emulated_device() -> Arc<Device> {
     let seed = SEED.with(|seed| seed.replace(seed.get() + 1));
     let options = SimtOptions {
         seed,
         ..SimtOptions::default()
     };
     let memory = MemoryManager::new(MemoryLimits::UNLIMITED);
-    let device = Device::new(Arc::new(SimtDriver::new(options)), memory);
-    Arc::new(CudaBackend::with_tuning(device, tuning))
+    Device::new(Arc::new(SimtDriver::new(options)), memory)
+}
+
+/// Every device under test: a fresh emulated one, and the first of CUDA if there is one.
+pub fn devices() -> Vec<Arc<Device>> {
+    let mut devices = vec![emulated_device()];
+    devices.extend(cuda_backend().map(|backend| Arc::clone(backend.device())));
+    devices
 }
 
 /// The CUDA backend on the first device, if there is one. `PELTON_REQUIRE_GPU=1` makes its absence
 /// a failure.
 fn cuda() -> Option<Arc<dyn Backend>> {
+    cuda_backend().map(|backend| backend as Arc<dyn Backend>)
+}
+
+fn cuda_backend() -> Option<Arc<CudaBackend>> {
     static BACKEND: LazyLock<Option<Arc<CudaBackend>>> = LazyLock::new(|| {
         let required = std::env::var_os("PELTON_REQUIRE_GPU").is_some_and(|value| value == "1");
         match CudaDriver::new(0, None) {
@@ -103,7 +118,7 @@ fn cuda() -> Option<Arc<dyn Backend>> {
             }
         }
     });
-    BACKEND.clone().map(|backend| backend as Arc<dyn Backend>)
+    BACKEND.clone()
 }
 
 /// Why a backend other than the CPU's may answer `Unsupported` for a specification; none: it may

@@ -1,0 +1,435 @@
+//! Launchers of the decoders of levels and values.
+
+use std::sync::Arc;
+
+use super::super::abi::{self, Page, PageDecodeParams, PageState};
+use super::super::{Kernel, Launch, Status, address_of};
+use super::{DeviceSlice, narrow};
+use crate::device::DeviceBuffer;
+use crate::error::{Error, Result};
+use crate::types::PhysicalType;
+
+/// How an element of a page becomes a value of the column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum PageConversion {
+    /// BOOLEAN to a bitmap.
+    Bits1 = abi::PAGE_BITS_1,
+    /// The low 8 bits.
+    Bits8 = abi::PAGE_BITS_8,
+    /// The low 16 bits.
+    Bits16 = abi::PAGE_BITS_16,
+    /// The low 32 bits.
+    Bits32 = abi::PAGE_BITS_32,
+    /// 64 bits.
+    Bits64 = abi::PAGE_BITS_64,
+    /// 32 bits, sign-extended to 64.
+    Widen64 = abi::PAGE_WIDEN_64,
+    /// Big-endian two's complement to 64 bits.
+    Decimal64 = abi::PAGE_DECIMAL_64,
+    /// Big-endian two's complement to 128 bits.
+    Decimal128 = abi::PAGE_DECIMAL_128,
+    /// INT96 to nanoseconds since 1970.
+    Int96 = abi::PAGE_INT96,
+    /// Bytes that stay where they are.
+    View = abi::PAGE_VIEW,
+}
+
+impl PageConversion {
+    /// Bytes of a value; 0 for a bitmap.
+    pub fn value_bytes(self) -> u32 {
+        match self {
+            PageConversion::Bits1 => 0,
+            PageConversion::Bits8 => 1,
+            PageConversion::Bits16 => 2,
+            PageConversion::Bits32 => 4,
+            PageConversion::Bits64
+            | PageConversion::Widen64
+            | PageConversion::Decimal64
+            | PageConversion::Int96 => 8,
+            PageConversion::Decimal128 | PageConversion::View => 16,
+        }
+    }
+
+    fn from_bits(self) -> bool {
+        use PageConversion::{Bits8, Bits16, Bits32, Bits64, Widen64};
+        matches!(self, Bits8 | Bits16 | Bits32 | Bits64 | Widen64)
+    }
+}
+
+/// Bits of the levels, by the greatest level that a column has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LevelWidths {
+    /// Greatest definition level; 0: the column is required, pages have no such section.
+    pub definition_level_max: u16,
+    /// Greatest repetition level; 0: the column is flat, pages have no such section.
+    pub repetition_level_max: u16,
+}
+
+/// Where a page's levels are and how they are encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LevelSpec {
+    /// Which levels there are.
+    pub widths: LevelWidths,
+    /// Bytes of the repetition and of the definition section (version 2). None (version 1): each
+    /// has its length in front of it.
+    pub section_bytes: Option<(u32, u32)>,
+    /// BIT_PACKED, without any length (version 1, deprecated).
+    pub packed: bool,
+}
+
+/// The arrays of a column that pages are decoded into.
+#[derive(Debug, Clone)]
+pub struct PageTarget {
+    /// Values of the column's type, a bitmap (zeroed) for Booleans.
+    pub values: Arc<DeviceBuffer>,
+    /// Validity, zeroed; none if no row can be null.
+    pub validity: Option<Arc<DeviceBuffer>>,
+    /// Definition and repetition levels, a byte each: for columns whose nesting is put together
+    /// later. The values of such columns stay dense.
+    pub levels: Option<(Arc<DeviceBuffer>, Arc<DeviceBuffer>)>,
+    /// Rows (level entries) of the arrays.
+    pub rows: u64,
+}
+
+/// One page: levels and values, already decompressed.
+#[derive(Debug, Clone)]
+pub struct PageSpec {
+    /// Levels, then values; followed by [`SLACK_BYTES`](super::SLACK_BYTES) of its buffer.
+    pub data: DeviceSlice,
+    /// Entries of the column's type, and their number.
+    pub dictionary: Option<(DeviceSlice, u32)>,
+    /// The column.
+    pub target: PageTarget,
+    /// The page's first row in the column's arrays.
+    pub row_start: u64,
+    /// Values and nulls.
+    pub level_count: u32,
+    /// Parquet's number of the encoding of the values.
+    pub encoding: u32,
+    /// What becomes of an element.
+    pub conversion: PageConversion,
+    /// Bytes of a PLAIN element; 0 for BYTE_ARRAY.
+    pub element_bytes: u32,
+    /// The levels.
+    pub levels: LevelSpec,
+}
+
+/// Numbers that Parquet gives the encodings.
+pub(super) mod encodings {
+    pub const PLAIN: u32 = 0;
+    pub const PLAIN_DICTIONARY: u32 = 2;
+    pub const RLE: u32 = 3;
+    pub const DELTA_BINARY_PACKED: u32 = 5;
+    pub const DELTA_LENGTH_BYTE_ARRAY: u32 = 6;
+    pub const DELTA_BYTE_ARRAY: u32 = 7;
+    pub const RLE_DICTIONARY: u32 = 8;
+    pub const BYTE_STREAM_SPLIT: u32 = 9;
+}
+
+/// The kernels that decode values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Decoder {
+    Plain,
+    PlainBytes,
+    Dictionary,
+    RleBoolean,
+    Delta,
+    DeltaLength,
+    DeltaBytes,
+    Split,
+}
+
+impl Decoder {
+    const ALL: [Decoder; 8] = [
+        Decoder::Plain,
+        Decoder::PlainBytes,
+        Decoder::Dictionary,
+        Decoder::RleBoolean,
+        Decoder::Delta,
+        Decoder::DeltaLength,
+        Decoder::DeltaBytes,
+        Decoder::Split,
+    ];
+
+    fn of(spec: &PageSpec) -> Option<Decoder> {
+        let boolean = spec.conversion == PageConversion::Bits1;
+        let bytes = spec.element_bytes == 0 && !boolean;
+        Some(match spec.encoding {
+            encodings::PLAIN if bytes => Decoder::PlainBytes,
+            encodings::PLAIN => Decoder::Plain,
+            encodings::PLAIN_DICTIONARY | encodings::RLE_DICTIONARY if !boolean => {
+                Decoder::Dictionary
+            }
+            encodings::RLE if boolean => Decoder::RleBoolean,
+            encodings::DELTA_BINARY_PACKED if spec.conversion.from_bits() && !bytes => {
+                Decoder::Delta
+            }
+            encodings::DELTA_LENGTH_BYTE_ARRAY if bytes => Decoder::DeltaLength,
+            encodings::DELTA_BYTE_ARRAY if !boolean => Decoder::DeltaBytes,
+            encodings::BYTE_STREAM_SPLIT if !bytes && !boolean => Decoder::Split,
+            _ => return None,
+        })
+    }
+}
+
+/// Pages that are decoded together.
+#[derive(Debug, Default)]
+pub struct DecodeBatch {
+    pages: Vec<Page>,
+    states: Vec<PageState>,
+    decoders: Vec<Decoder>,
+    with_levels: Vec<u32>,
+    spread: Vec<u32>,
+    reads: Vec<Arc<DeviceBuffer>>,
+    writes: Vec<Arc<DeviceBuffer>>,
+}
+
+/// What is wrong with a page's specification.
+fn refused(cause: impl Into<String>) -> Error {
+    Error::invalid("page", cause, "")
+}
+
+impl DecodeBatch {
+    /// Adds a page and returns its index, the argument of its status.
+    ///
+    /// # Errors
+    /// `InvalidInput` if buffers are too small for the page, `Unsupported` for an encoding that has
+    /// no kernel for the conversion.
+    pub fn add(&mut self, spec: &PageSpec) -> Result<u32> {
+        let index = narrow(self.pages.len() as u64, "pages")?;
+        let Some(decoder) = Decoder::of(spec) else {
+            let reason = format!("encoding {} to {:?}", spec.encoding, spec.conversion);
+            return Err(Error::unsupported("cuda", "page decoding", reason));
+        };
+        spec.data.check_slack()?;
+        check_target(spec)?;
+        let LevelSpec {
+            widths,
+            section_bytes,
+            packed,
+        } = spec.levels;
+        let (repetition_bytes, definition_bytes) =
+            section_bytes.unwrap_or((abi::PAGE_PREFIXED, abi::PAGE_PREFIXED));
+        let target = &spec.target;
+        let (dictionary, dictionary_count) = match &spec.dictionary {
+            None => (std::ptr::null(), 0),
+            Some((entries, count)) => {
+                let bytes = u64::from(spec.conversion.value_bytes()) * u64::from(*count);
+                if entries.bytes() < bytes {
+                    return Err(refused("the dictionary is shorter than its count says"));
+                }
+                self.reads.push(Arc::clone(entries.buffer()));
+                (entries.pointer::<std::ffi::c_void>().cast_const(), *count)
+            }
+        };
+        let levels = widths.definition_level_max > 0 || widths.repetition_level_max > 0;
+        self.pages.push(Page {
+            data: spec.data.pointer(),
+            dictionary,
+            values: address_of(&target.values),
+            validity: pointer_or_null(target.validity.as_ref()),
+            definition_levels: pointer_or_null(target.levels.as_ref().map(|levels| &levels.0)),
+            repetition_levels: pointer_or_null(target.levels.as_ref().map(|levels| &levels.1)),
+            text: std::ptr::null_mut(),
+            state: std::ptr::null_mut(), // set by `launch`, which knows where the states are
+            row_start: spec.row_start,
+            data_bytes: narrow(spec.data.bytes(), "bytes of a page")?,
+            level_count: spec.level_count,
+            dictionary_count,
+            encoding: spec.encoding,
+            conversion: spec.conversion as u32,
+            element_bytes: spec.element_bytes,
+            value_bytes: spec.conversion.value_bytes(),
+            repetition_bytes,
+            definition_bytes,
+            repetition_bits: bits_of(widths.repetition_level_max),
+            definition_bits: bits_of(widths.definition_level_max),
+            definition_level_max: u32::from(widths.definition_level_max),
+            levels_packed: u32::from(packed),
+            reserved: 0,
+        });
+        self.states.push(PageState {
+            values_at: 0,
+            value_count: spec.level_count,
+            text_bytes: 0,
+        });
+        self.decoders.push(decoder);
+        if levels {
+            self.with_levels.push(index);
+            if target.levels.is_none() {
+                self.spread.push(index);
+            }
+        }
+        self.reads.push(Arc::clone(spec.data.buffer()));
+        self.writes.push(Arc::clone(&target.values));
+        self.writes.extend(target.validity.clone());
+        if let Some((definition, repetition)) = &target.levels {
+            self.writes
+                .extend([Arc::clone(definition), Arc::clone(repetition)]);
+        }
+        Ok(index)
+    }
+
+    /// Pages added so far.
+    pub fn page_count(&self) -> usize {
+        self.pages.len()
+    }
+
+    /// Queues the launches: levels, values by encoding, and the moving of values to their rows.
+    ///
+    /// # Errors
+    /// No memory is left, or the driver refuses.
+    pub fn launch(mut self, launch: &Launch, status: &Status) -> Result<()> {
+        if self.pages.is_empty() {
+            return Ok(());
+        }
+        order(launch, &mut self.reads, &mut self.writes)?;
+        let states = launch.upload_structs(&self.states)?;
+        let state = address_of::<PageState>(&states);
+        for (index, page) in self.pages.iter_mut().enumerate() {
+            page.state = state.wrapping_add(index);
+        }
+        let pages = launch.upload_structs(&self.pages)?;
+        let table = Table {
+            launch,
+            status,
+            pages: &pages,
+            page_list: &self.pages,
+        };
+        table.run::<abi::PageLevels>(&self.with_levels, abi::PAGE_THREADS)?;
+        for decoder in Decoder::ALL {
+            let of_decoder = |index: &u32| self.decoders[*index as usize] == decoder;
+            let count = self.pages.len() as u32;
+            let chosen: Vec<u32> = (0..count).filter(of_decoder).collect();
+            match decoder {
+                Decoder::Plain => table.run::<abi::PageDecodePlain>(&chosen, abi::PAGE_THREADS),
+                Decoder::PlainBytes => {
+                    table.run::<abi::PageDecodePlainBytes>(&chosen, abi::PAGE_WARP_THREADS)
+                }
+                Decoder::Dictionary => {
+                    table.run::<abi::PageDecodeDictionary>(&chosen, abi::PAGE_THREADS)
+                }
+                Decoder::RleBoolean => {
+                    table.run::<abi::PageDecodeRleBoolean>(&chosen, abi::PAGE_THREADS)
+                }
+                Decoder::Delta | Decoder::DeltaLength | Decoder::DeltaBytes | Decoder::Split => {
+                    if chosen.is_empty() {
+                        Ok(())
+                    } else {
+                        let reason = format!("pages by {decoder:?}");
+                        Err(Error::unsupported("cuda", "page decoding", reason))
+                    }
+                }
+            }?;
+        }
+        table.run::<abi::PageSpread>(&self.spread, abi::PAGE_THREADS)
+    }
+}
+
+/// Orders all buffers, each once.
+fn order(
+    launch: &Launch,
+    reads: &mut Vec<Arc<DeviceBuffer>>,
+    writes: &mut Vec<Arc<DeviceBuffer>>,
+) -> Result<()> {
+    for buffers in [&mut *reads, &mut *writes] {
+        buffers.sort_by_key(|buffer| buffer.address());
+        buffers.dedup_by_key(|buffer| buffer.address());
+    }
+    for buffer in reads.iter() {
+        buffer.order_read(launch.stream())?;
+    }
+    for buffer in writes.iter() {
+        buffer.order_write(launch.stream())?;
+    }
+    Ok(())
+}
+
+/// The pages in device memory, and who launches over them.
+struct Table<'a> {
+    launch: &'a Launch<'a>,
+    status: &'a Status,
+    pages: &'a DeviceBuffer,
+    page_list: &'a [Page],
+}
+
+impl Table<'_> {
+    /// One block per page, the longest first so that none is left over at the end.
+    fn run<K: Kernel<Params = PageDecodeParams>>(
+        &self,
+        chosen: &[u32],
+        threads: u32,
+    ) -> Result<()> {
+        if chosen.is_empty() {
+            return Ok(());
+        }
+        let mut order = chosen.to_vec();
+        order.sort_by_key(|index| {
+            let page = &self.page_list[*index as usize];
+            std::cmp::Reverse((page.level_count, page.data_bytes))
+        });
+        let order_buffer = self.launch.upload_structs(&order)?;
+        let params = PageDecodeParams {
+            pages: address_of(self.pages),
+            order: address_of(&order_buffer),
+            status: self.status.pointer(),
+            page_count: order.len() as u64,
+        };
+        // SAFETY: `DecodeBatch::add` checked every slice and array against its buffer, and
+        // `DecodeBatch::launch` ordered and holds the buffers.
+        unsafe {
+            self.launch
+                .launch::<K>(order.len() as u64, threads, 0, &params)
+        }
+    }
+}
+
+fn pointer_or_null(buffer: Option<&Arc<DeviceBuffer>>) -> *mut u8 {
+    buffer.map_or(std::ptr::null_mut(), |buffer| address_of(buffer))
+}
+
+/// Bits that a level takes.
+fn bits_of(level_max: u16) -> u32 {
+    u16::BITS - level_max.leading_zeros()
+}
+
+/// The column's arrays hold the page's rows.
+fn check_target(spec: &PageSpec) -> Result<()> {
+    let target = &spec.target;
+    let end = spec.row_start + u64::from(spec.level_count);
+    if end > target.rows {
+        return Err(refused(format!(
+            "its rows end at {end}, the column's at {}",
+            target.rows
+        )));
+    }
+    let bitmap = PhysicalType::Boolean.bytes(target.rows);
+    let values = match spec.conversion.value_bytes() {
+        0 => bitmap,
+        bytes => u64::from(bytes) * target.rows,
+    };
+    let short = target.values.bytes() < values
+        || target
+            .validity
+            .as_ref()
+            .is_some_and(|bits| bits.bytes() < bitmap)
+        || target
+            .levels
+            .as_ref()
+            .is_some_and(|(definition, repetition)| {
+                definition.bytes() < target.rows || repetition.bytes() < target.rows
+            });
+    let LevelWidths {
+        definition_level_max,
+        repetition_level_max,
+    } = spec.levels.widths;
+    let nested = repetition_level_max > 0 || definition_level_max > 1;
+    let missing = nested && target.levels.is_none()
+        || definition_level_max > 0 && target.levels.is_none() && target.validity.is_none();
+    let too_deep = definition_level_max > u16::from(u8::MAX);
+    if short || missing || too_deep {
+        return Err(refused("its column's arrays do not fit it"));
+    }
+    Ok(())
+}

@@ -1,0 +1,15 @@
+//! Parquet pages decoded by kernels, on emulated devices and on a GPU if there is one, against the
+//! `parquet` crate: the pages that it writes, and the values that went into them.
+
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod encodings;
+mod pages;

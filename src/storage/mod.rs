@@ -13,14 +13,20 @@ mod dataset;
 mod expand;
 mod footer;
 mod interval;
+mod pages;
 mod partition;
 mod prune;
 mod reader;
 mod sample;
+mod thrift;
 
 pub use dataset::Dataset;
 pub use expand::expand;
 pub use footer::ParquetFile;
+pub use pages::{
+    ChunkFacts, Codec, PAGE_BYTES_MAX, Page, PageEncoding, PageKind, PageProblem, PageWalker,
+    PhysicalKind,
+};
 pub use partition::{Kept, Partition, RowGroup};
 pub use reader::{PartitionReader, ReadOptions};
 #[doc(hidden)]

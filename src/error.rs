@@ -45,6 +45,22 @@ pub enum ErrorKind {
         /// What is wrong there.
         cause: String,
     },
+    /// A file is encrypted; there is no way yet to give keys.
+    Encrypted {
+        /// The file.
+        file: PathBuf,
+        /// What of it; may be empty.
+        place: String,
+    },
+    /// A file asks for more than a fixed limit of ours, which keeps hostile files harmless.
+    TooLarge {
+        /// The file.
+        file: PathBuf,
+        /// Row group, column or page, as far as known; may be empty.
+        place: String,
+        /// What is too large, and the limit.
+        cause: String,
+    },
     /// An allocation would pass a tier's limit.
     Reservation {
         /// The tier that is full.
@@ -195,6 +211,14 @@ impl Error {
     }
 }
 
+fn write_place(f: &mut fmt::Formatter<'_>, file: &Path, place: &str) -> fmt::Result {
+    write!(f, "{}: ", file.display())?;
+    if place.is_empty() {
+        return Ok(());
+    }
+    write!(f, "{place}: ")
+}
+
 impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -221,11 +245,16 @@ impl fmt::Display for ErrorKind {
                 )
             }
             ErrorKind::Corrupt { file, place, cause } => {
-                write!(f, "{}: ", file.display())?;
-                if !place.is_empty() {
-                    write!(f, "{place}: ")?;
-                }
+                write_place(f, file, place)?;
                 write!(f, "{cause}")
+            }
+            ErrorKind::Encrypted { file, place } => {
+                write_place(f, file, place)?;
+                write!(f, "encrypted; write the file anew without encryption")
+            }
+            ErrorKind::TooLarge { file, place, cause } => {
+                write_place(f, file, place)?;
+                write!(f, "{cause}; write the file anew in smaller parts")
             }
             ErrorKind::Reservation {
                 tier,
@@ -298,6 +327,25 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "filter: column `x`: not in the schema; the columns are a, b"
+        );
+    }
+    #[test]
+    fn files_are_named_with_what_to_do() {
+        let file = PathBuf::from("a.parquet");
+        let place = "footer".to_string();
+        let encrypted = ErrorKind::Encrypted {
+            file: file.clone(),
+            place: place.clone(),
+        };
+        assert_eq!(
+            encrypted.to_string(),
+            "a.parquet: footer: encrypted; write the file anew without encryption"
+        );
+        let cause = "has 9 bytes; the limit is 8".to_string();
+        let large = ErrorKind::TooLarge { file, place, cause };
+        assert_eq!(
+            large.to_string(),
+            "a.parquet: footer: has 9 bytes; the limit is 8; write the file anew in smaller parts"
         );
     }
 }

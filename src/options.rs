@@ -427,6 +427,8 @@ options! {
     host_memory_limit: MemoryLimit = MemoryLimit::Percent(90.0), "bytes or %";
     /// How long a reservation waits for others to end before it fails.
     memory_reserve_timeout: Duration = Duration::from_millis(100), "duration";
+    /// Compare the pages of Parquet files with their checksums, where they have any.
+    parquet_check_crc: bool = true, "";
     /// What happens when the backend does not support a pipeline.
     fallback_mode: FallbackMode = FallbackMode::Warn, "";
     /// Least severe message that is logged.
@@ -623,6 +625,11 @@ impl EngineOptions {
     /// How long a reservation waits.
     pub fn memory_reserve_timeout(&self) -> Duration {
         self.memory_reserve_timeout
+    }
+
+    /// Whether checksums of pages are compared.
+    pub fn parquet_check_crc(&self) -> bool {
+        self.parquet_check_crc
     }
 
     /// What happens when the backend does not support a pipeline.

@@ -7,7 +7,6 @@
 
 mod args;
 mod canonical;
-mod checked;
 mod config;
 mod digest;
 mod failure;
@@ -15,6 +14,7 @@ mod generate;
 mod info;
 mod interrupt;
 mod output;
+mod problem;
 mod quickstart;
 mod run;
 mod session;
@@ -31,6 +31,7 @@ use terminal::Terminal;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     interrupt::install();
+    problem::silence_caught_panics();
     let terminal = Terminal::new(cli.globals.verbosity());
     match dispatch(cli, terminal) {
         Ok(()) | Err(Failure::ReaderGone) => ExitCode::SUCCESS,
@@ -48,7 +49,7 @@ fn dispatch(cli: Cli, terminal: Terminal) -> Result<(), Failure> {
         Command::Quickstart(args) => quickstart::run(&args, globals, terminal),
         Command::Run(args) => run::run(&args, globals, terminal),
         Command::Gen(args) => generate::command::run(args, globals, terminal),
-        Command::Digest(args) => digest::run(&args),
+        Command::Digest(args) => digest::run(&args, globals, terminal),
         Command::Info(_) => info::run(globals, terminal),
         Command::Config(_) => config::run(globals),
     }

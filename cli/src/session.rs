@@ -48,7 +48,15 @@ pub fn options(globals: &Globals) -> Result<EngineOptions, Failure> {
 /// # Errors
 /// As [`options`], and a backend that cannot be had.
 pub fn engine(globals: &Globals, terminal: Terminal) -> Result<Engine, Failure> {
-    let engine = Engine::new(options(globals)?)?;
+    engine_of(options(globals)?, terminal)
+}
+
+/// The engine with these options.
+///
+/// # Errors
+/// A backend that cannot be had.
+pub fn engine_of(options: EngineOptions, terminal: Terminal) -> Result<Engine, Failure> {
+    let engine = Engine::new(options)?;
     let choice = engine.backend_choice();
     terminal.detail(&format!("backend {}: {}", choice.name, choice.reason));
     Ok(engine)

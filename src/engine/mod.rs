@@ -347,6 +347,7 @@ impl Engine {
                 batch_rows: self.options.max_rows_per_partition(),
                 memory: Arc::clone(&self.memory),
                 reserve_timeout: self.options.memory_reserve_timeout(),
+                check_crc: self.options.parquet_check_crc(),
                 metrics: Arc::clone(metrics),
             },
         })

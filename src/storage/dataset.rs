@@ -1,5 +1,6 @@
 //! Files that are read as one table.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -54,7 +55,8 @@ impl Dataset {
         &self.files
     }
 
-    /// The schema of the rows: a column is nullable if it is in any file.
+    /// The schema of the rows: a column is nullable if it is in any file, and marked as UUIDs if it
+    /// is in all.
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
     }
@@ -122,6 +124,10 @@ fn match_columns(
         }
         if theirs.is_nullable() {
             field.set_nullable(true);
+        }
+        if theirs.metadata() != field.metadata() {
+            // Bytes here and UUIDs there: bytes.
+            field.set_metadata(HashMap::new());
         }
         columns.push(index);
     }

@@ -1,18 +1,30 @@
-//! Footers: what a file says about itself, read once.
+//! Footers: what a file says about itself, read once and judged before anybody believes it.
+//!
+//! `structure` reads the bytes and refuses what cannot be, `normalise` leaves out what only one
+//! writer understands, `schema` says in which types rows are read. What the pages must fit is in
+//! `chunk`; nothing here reads a page.
+
+mod normalise;
+mod schema;
+mod structure;
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 
+use super::guard::guard;
 use crate::error::{Error, Result};
+
+pub use schema::{EXTENSION_NAME, UUID};
+
+/// Rows of a row group without columns beyond this are refused: nothing in the file backs them.
+const COLUMNLESS_ROWS_MAX: i64 = 1 << 24;
 
 /// Footers kept; beyond it the cache starts anew. A footer takes some 10 KiB per row group.
 const FOOTERS_MAX: usize = 4096;
@@ -40,11 +52,17 @@ impl ParquetFile {
     /// Reads a file's footer, unless the file is known and unchanged (by size and time).
     ///
     /// # Errors
-    /// `Io` if the file cannot be read, `Corrupt` if it is no Parquet file.
+    /// `Io` if the file cannot be read, `Corrupt` if it is no Parquet file or its footer cannot be,
+    /// `Encrypted` if the footer or a column is, `TooLarge` and `Unsupported` for footers beyond
+    /// our limits.
     pub fn open(path: &Path) -> Result<Arc<ParquetFile>> {
         let refused = |cause: std::io::Error| Error::io(path, "open", &cause);
+        let found = std::fs::metadata(path).map_err(refused)?;
+        if !found.is_file() {
+            // A pipe would keep us waiting, a folder has no bytes.
+            return Err(refused(std::io::Error::other("not a regular file")));
+        }
         let file = File::open(path).map_err(refused)?;
-        let found = file.metadata().map_err(refused)?;
         let stamp = (found.len(), found.modified().ok());
         let cache = || FOOTERS.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, opened)) = cache().get(path)
@@ -62,16 +80,13 @@ impl ParquetFile {
     }
 
     fn read(path: &Path, file: &File, bytes: u64) -> Result<ParquetFile> {
-        check_magic(path, file, bytes)?;
+        let metadata = Arc::new(structure::read(path, file, bytes)?);
+        check_row_groups(path, &metadata)?;
         let footer = guard(path, "footer", || {
-            let footer = ArrowReaderMetadata::load(file, ArrowReaderOptions::new())?;
-            let flat = flat_schema(footer.schema());
-            if flat == **footer.schema() {
-                return Ok(footer);
-            }
-            // Dictionaries are read as their values; the types are still those of the file.
-            let options = ArrowReaderOptions::new().with_schema(Arc::new(flat));
-            ArrowReaderMetadata::try_new(Arc::clone(footer.metadata()), options)
+            let said =
+                ArrowReaderMetadata::try_new(Arc::clone(&metadata), ArrowReaderOptions::new())?;
+            let wanted = schema::to_read(said.parquet_schema(), said.schema());
+            ArrowReaderMetadata::try_new(metadata, ArrowReaderOptions::new().with_schema(wanted))
         })?;
         let columns = footer.schema().fields().len();
         let mut leaves = vec![Vec::new(); columns];
@@ -88,15 +103,10 @@ impl ParquetFile {
                 }
             }
         }
-        check_row_groups(path, footer.metadata())?;
-        let fields = footer.schema().fields().iter();
-        let fields: Vec<Field> = fields
-            .map(|field| Field::new(field.name(), field.data_type().clone(), field.is_nullable()))
-            .collect();
         Ok(ParquetFile {
             path: path.to_path_buf(),
             bytes,
-            schema: Arc::new(Schema::new(fields)),
+            schema: Arc::clone(footer.schema()),
             footer,
             leaves,
         })
@@ -112,7 +122,8 @@ impl ParquetFile {
         self.bytes
     }
 
-    /// The schema that its rows are read in: dictionaries count as their values.
+    /// The schema that its rows are read in: dictionaries count as their values, timestamps of 96
+    /// bits as microseconds, and the only metadata of fields is the mark of UUIDs.
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
     }
@@ -137,81 +148,6 @@ impl ParquetFile {
     }
 }
 
-/// Runs the decoder on bytes that anybody may have written: its errors and its panics become
-/// `Corrupt`. (A panic still prints its message, as the program's panic hook has it.)
-pub(super) fn guard<T>(
-    file: &Path,
-    place: impl Into<String>,
-    decode: impl FnOnce() -> parquet::errors::Result<T>,
-) -> Result<T> {
-    match catch_unwind(AssertUnwindSafe(decode)) {
-        Ok(Ok(decoded)) => Ok(decoded),
-        Ok(Err(cause)) => Err(Error::corrupt(file, place, one_line(&cause.to_string()))),
-        Err(panic) => {
-            let message = panic
-                .downcast_ref::<String>()
-                .map(String::as_str)
-                .or_else(|| panic.downcast_ref::<&str>().copied())
-                .unwrap_or("no message");
-            let cause = format!("the decoder gave up: {}", one_line(message));
-            Err(Error::corrupt(file, place, cause))
-        }
-    }
-}
-
-/// A decoder's message without the names of the types that it was wrapped in.
-fn one_line(text: &str) -> String {
-    const WRAPPERS: [&str; 6] = [
-        "Arrow: ",
-        "EOF: ",
-        "External: ",
-        "General: ",
-        "Parquet argument error: ",
-        "Parquet error: ",
-    ];
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let mut inner = line.as_str();
-    while let Some(stripped) = WRAPPERS
-        .iter()
-        .find_map(|wrapper| inner.strip_prefix(wrapper))
-    {
-        inner = stripped;
-    }
-    inner.to_string()
-}
-
-/// Parquet files begin and end with these bytes.
-const MAGIC: [u8; 4] = *b"PAR1";
-
-/// Says what a file is that does not look like Parquet at all: the commonest mistakes.
-fn check_magic(path: &Path, mut file: &File, bytes: u64) -> Result<()> {
-    let mut mark_at = |from: SeekFrom| {
-        let mut mark = [0; MAGIC.len()];
-        file.seek(from)
-            .and_then(|_| file.read_exact(&mut mark))
-            .map(|()| mark)
-            .map_err(|cause| Error::io(path, "read", &cause))
-    };
-    let corrupt = |cause: &str| Err(Error::corrupt(path, "", cause));
-    if bytes == 0 {
-        return corrupt("is empty: no Parquet file");
-    }
-    if bytes < 2 * MAGIC.len() as u64 {
-        return corrupt("is too short for a Parquet file");
-    }
-    let (first, last) = (mark_at(SeekFrom::Start(0))?, mark_at(SeekFrom::End(-4))?);
-    match (first == MAGIC, last == MAGIC) {
-        (_, true) => Ok(()),
-        (_, false) if last == *b"PARE" => Err(Error::unsupported(
-            "cpu",
-            format!("{}", path.display()),
-            "its footer is encrypted",
-        )),
-        (true, false) => corrupt("begins as a Parquet file and does not end as one: it is cut off"),
-        (false, false) => corrupt("is no Parquet file: it neither begins nor ends with `PAR1`"),
-    }
-}
-
 /// What the rest of this room takes for granted of a footer.
 fn check_row_groups(path: &Path, footer: &ParquetMetaData) -> Result<()> {
     let leaves = footer.file_metadata().schema_descr().num_columns();
@@ -225,6 +161,12 @@ fn check_row_groups(path: &Path, footer: &ParquetMetaData) -> Result<()> {
         if row_group.num_rows() < 0 {
             return corrupt(format!("says it has {} rows", row_group.num_rows()));
         }
+        if row_group.columns().is_empty() && row_group.num_rows() > COLUMNLESS_ROWS_MAX {
+            return corrupt(format!(
+                "has {} rows without a column",
+                row_group.num_rows()
+            ));
+        }
         for column in row_group.columns() {
             if column.compressed_size() < 0 || column.uncompressed_size() < 0 {
                 let name = column.column_path().string();
@@ -233,29 +175,4 @@ fn check_row_groups(path: &Path, footer: &ParquetMetaData) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn flat_schema(schema: &Schema) -> Schema {
-    let fields: Fields = schema.fields().iter().map(|f| flat_field(f)).collect();
-    Schema::new_with_metadata(fields, schema.metadata().clone())
-}
-
-fn flat_field(field: &Field) -> Field {
-    field.clone().with_data_type(flat_type(field.data_type()))
-}
-
-/// The type with every dictionary replaced by its values' type.
-fn flat_type(data_type: &DataType) -> DataType {
-    let flat = |field: &Field| Arc::new(flat_field(field));
-    match data_type {
-        DataType::Dictionary(_, value) => flat_type(value),
-        DataType::List(field) => DataType::List(flat(field)),
-        DataType::LargeList(field) => DataType::LargeList(flat(field)),
-        DataType::FixedSizeList(field, size) => DataType::FixedSizeList(flat(field), *size),
-        DataType::Map(field, sorted) => DataType::Map(flat(field), *sorted),
-        DataType::Struct(fields) => {
-            DataType::Struct(fields.iter().map(|f| flat_field(f)).collect())
-        }
-        other => other.clone(),
-    }
 }

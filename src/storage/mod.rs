@@ -4,14 +4,18 @@
 //! they share a schema, [`Dataset::prune`] drops the row groups in which no row can satisfy a
 //! predicate, [`Kept::partitions`] makes the units of scheduling, and [`PartitionReader`] gives
 //! their rows as Arrow batches. Files are hostile input: whatever one holds, the answer is rows
-//! or [`Corrupt`](crate::ErrorKind::Corrupt), never a panic that leaves this room (the decoder's
-//! own are caught). Decoding on a device is the backend's matter.
+//! or an error of the file's, never a panic that leaves this room (the decoder's own are caught).
+//! So this is the one door to files: footers are judged when they are opened, and a column chunk's
+//! pages by a [`PageWalker`] before anything decodes them, here or on a device.
 
 #![forbid(unsafe_code)]
 
+mod chunk;
 mod dataset;
 mod expand;
 mod footer;
+mod guard;
+mod inflate;
 mod interval;
 mod pages;
 mod partition;
@@ -20,9 +24,11 @@ mod reader;
 mod sample;
 mod thrift;
 
+pub use chunk::ColumnChunk;
 pub use dataset::Dataset;
 pub use expand::expand;
-pub use footer::ParquetFile;
+pub use footer::{EXTENSION_NAME, ParquetFile, UUID};
+pub use guard::decoder_is_guarded;
 pub use pages::{
     ChunkFacts, Codec, PAGE_BYTES_MAX, Page, PageEncoding, PageKind, PageProblem, PageWalker,
     PhysicalKind,

@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::compute::concat_batches;
+use arrow::error::ArrowError;
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 
-use super::footer::guard;
+use super::chunk::ColumnChunk;
+use super::guard::guard;
 use super::partition::{RowGroup, Shape};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{MemoryManager, Reservation, Tier};
@@ -36,6 +38,8 @@ pub struct ReadOptions {
     pub memory: Arc<MemoryManager>,
     /// How long to wait for these bytes.
     pub reserve_timeout: Duration,
+    /// Whether pages are compared with their checksums, where they have any.
+    pub check_crc: bool,
     /// The query's counters.
     pub metrics: Arc<Metrics>,
 }
@@ -47,6 +51,7 @@ impl ReadOptions {
             batch_rows,
             memory: MemoryManager::new(crate::memory::MemoryLimits::UNLIMITED),
             reserve_timeout: Duration::ZERO,
+            check_crc: true,
             metrics: Arc::default(),
         }
     }
@@ -71,7 +76,8 @@ struct OpenRowGroup {
     /// Column of the decoded batch for each column of the schema.
     order: Vec<usize>,
     rows_read: u64,
-    _chunks: Reservation,
+    /// For the column chunks, and for the pages that are held while they are decoded.
+    _held: [Reservation; 2],
 }
 
 impl Iterator for PartitionReader {
@@ -159,7 +165,7 @@ impl PartitionReader {
             let path = self.shape.file(row_group.file)?.path();
             let place = format!("row group {}", row_group.row_group);
             let decoded = guard(path, place.as_str(), || {
-                open.reader.next().transpose().map_err(ParquetError::from)
+                open.reader.next().transpose().map_err(unwrapped)
             })?;
             let Some(decoded) = decoded else {
                 if open.rows_read != row_group.rows {
@@ -181,11 +187,22 @@ impl PartitionReader {
         let shape = Arc::clone(&self.shape);
         let opened = shape.file(row_group.file)?;
         let place = format!("row group {}", row_group.row_group);
-        let ranges = self.ranges(row_group)?;
-        let bytes = ranges.iter().fold(0, |sum, (_, length)| sum + length);
-        let reservation = self.reserve(bytes)?;
-        let chunks = self.fetch(row_group.file, &ranges)?;
+        let chunks = chunks_of(&shape, row_group)?;
+        let sizes = chunks.iter().map(|chunk| chunk.facts().bytes);
+        let bytes = sizes.fold(0, u64::saturating_add);
+        if bytes > opened.bytes() {
+            let cause = format!("its column chunks of {bytes} bytes overlap");
+            return Err(Error::corrupt(opened.path(), place, cause));
+        }
+        let chunks_held = self.reserve(bytes)?;
+        let fetched = self.fetch(row_group.file, &chunks)?;
         self.options.metrics.add(names::SCAN_BYTES, bytes);
+        let mut page_bytes = 0;
+        for (chunk, bytes) in chunks.iter().zip(&fetched) {
+            page_bytes += chunk.check(bytes, self.options.check_crc)?;
+        }
+        let pages_held = self.reserve(page_bytes)?;
+        let chunks = ColumnChunks::new(&chunks, fetched, opened.bytes());
 
         let columns = shape.file_columns(row_group.file);
         let mut in_file_order = columns.clone();
@@ -206,7 +223,7 @@ impl PartitionReader {
             row_group,
             order,
             rows_read: 0,
-            _chunks: reservation,
+            _held: [chunks_held, pages_held],
         })
     }
 
@@ -217,52 +234,6 @@ impl PartitionReader {
             .min((BATCH_BYTES_MAX / row_bytes).max(1))
             .min(row_group.rows);
         usize::try_from(rows.max(1)).unwrap_or(usize::MAX)
-    }
-
-    /// Where the column chunks of a row group lie: start and length, within the file.
-    fn ranges(&self, row_group: RowGroup) -> Result<Vec<(u64, u64)>> {
-        let file = self.shape.file(row_group.file)?;
-        let footer = file.row_group(row_group.row_group);
-        let mut ranges = Vec::new();
-        let mut sum = 0u64;
-        for leaf in self.shape.leaves(row_group.file)? {
-            let chunk = footer.column(leaf);
-            let start = chunk
-                .dictionary_page_offset()
-                .unwrap_or_else(|| chunk.data_page_offset());
-            let length = chunk.compressed_size();
-            let range = u64::try_from(start).ok().zip(u64::try_from(length).ok());
-            let inside = |(start, length): &(u64, u64)| {
-                start
-                    .checked_add(*length)
-                    .is_some_and(|end| end <= file.bytes())
-            };
-            let Some((start, length)) = range.filter(inside) else {
-                return Err(Error::corrupt(
-                    file.path(),
-                    format!(
-                        "row group {}, column `{}`",
-                        row_group.row_group,
-                        chunk.column_path().string()
-                    ),
-                    format!(
-                        "its {length} bytes from {start} on lie outside of the file, \
-                         which has {} bytes",
-                        file.bytes()
-                    ),
-                ));
-            };
-            sum = sum.saturating_add(length);
-            ranges.push((start, length));
-        }
-        if sum > file.bytes() {
-            return Err(Error::corrupt(
-                file.path(),
-                format!("row group {}", row_group.row_group),
-                format!("its column chunks of {sum} bytes overlap"),
-            ));
-        }
-        Ok(ranges)
     }
 
     fn reserve(&self, bytes: u64) -> Result<Reservation> {
@@ -280,25 +251,42 @@ impl PartitionReader {
         }
     }
 
-    fn fetch(&mut self, file: usize, ranges: &[(u64, u64)]) -> Result<ColumnChunks> {
+    /// The bytes of the column chunks, in their order.
+    fn fetch(&mut self, file: usize, chunks: &[ColumnChunk<'_>]) -> Result<Vec<Bytes>> {
         let opened = Arc::clone(self.shape.file(file)?);
         let path = opened.path();
-        if self.file.as_ref().is_none_or(|(open, _)| *open != file) {
-            let handle = File::open(path).map_err(|cause| Error::io(path, "open", &cause))?;
-            self.file = Some((file, handle));
+        let handle = match self.file.take() {
+            Some((open, handle)) if open == file => handle,
+            _ => File::open(path).map_err(|cause| Error::io(path, "open", &cause))?,
+        };
+        let (_, handle) = self.file.insert((file, handle));
+        let mut fetched = Vec::with_capacity(chunks.len());
+        for chunk in chunks {
+            fetched.push(fetch_range(
+                handle,
+                path,
+                chunk.start(),
+                chunk.facts().bytes,
+            )?);
         }
-        let mut chunks = Vec::with_capacity(ranges.len());
-        if let Some((_, handle)) = &mut self.file {
-            for (start, length) in ranges {
-                let bytes = fetch_range(handle, path, *start, *length)?;
-                chunks.push((*start, bytes));
-            }
-        }
-        chunks.sort_by_key(|(start, _)| *start);
-        Ok(ColumnChunks {
-            chunks,
-            file_bytes: opened.bytes(),
-        })
+        Ok(fetched)
+    }
+}
+
+/// The column chunks of a row group that are read.
+fn chunks_of(shape: &Shape, row_group: RowGroup) -> Result<Vec<ColumnChunk<'_>>> {
+    let file = shape.file(row_group.file)?;
+    let leaves = shape.leaves(row_group.file)?.into_iter();
+    leaves
+        .map(|leaf| file.chunk(row_group.row_group, leaf))
+        .collect()
+}
+
+/// The decoder's error without Arrow's wrapping, which hides what is only not known yet.
+fn unwrapped(cause: ArrowError) -> ParquetError {
+    match cause {
+        ArrowError::NotYetImplemented(cause) => ParquetError::NYI(cause),
+        other => ParquetError::from(other),
     }
 }
 
@@ -323,7 +311,7 @@ fn ordered(
     shape: &Shape,
     order: &[usize],
     decoded: &RecordBatch,
-) -> std::result::Result<RecordBatch, arrow::error::ArrowError> {
+) -> std::result::Result<RecordBatch, ArrowError> {
     let columns = decoded.columns();
     let columns = order
         .iter()
@@ -340,6 +328,13 @@ struct ColumnChunks {
 }
 
 impl ColumnChunks {
+    fn new(chunks: &[ColumnChunk<'_>], fetched: Vec<Bytes>, file_bytes: u64) -> Self {
+        let starts = chunks.iter().map(ColumnChunk::start);
+        let mut chunks: Vec<_> = starts.zip(fetched).collect();
+        chunks.sort_by_key(|(start, _)| *start);
+        ColumnChunks { chunks, file_bytes }
+    }
+
     /// The fetched bytes from `start` to the end of their chunk.
     fn from(&self, start: u64) -> parquet::errors::Result<Bytes> {
         let after = self.chunks.partition_point(|(chunk, _)| *chunk <= start);

@@ -23,6 +23,8 @@ fn outcome(path: &std::path::Path, engine: &Engine) -> Result<bool> {
             let about_the_file = matches!(
                 error.kind(),
                 ErrorKind::Corrupt { .. }
+                    | ErrorKind::Encrypted { .. }
+                    | ErrorKind::TooLarge { .. }
                     | ErrorKind::InvalidInput { .. }
                     | ErrorKind::Unsupported { .. }
                     | ErrorKind::Io { .. }

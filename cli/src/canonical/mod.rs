@@ -12,14 +12,9 @@ mod text;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Fields, Schema};
+use pelton::storage::{EXTENSION_NAME, UUID};
 
 use cell::Cell;
-
-/// The key under which a field's metadata name its extension type.
-pub const EXTENSION_NAME: &str = "ARROW:extension:name";
-
-/// The name of the extension type of UUIDs.
-pub const UUID: &str = "arrow.uuid";
 
 /// A type that canonical text has no spelling for, or a batch that cannot be walked.
 #[derive(Debug)]

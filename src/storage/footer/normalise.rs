@@ -4,7 +4,7 @@
 //! rule is that a reader skips a field of another type; the decoder used here would misread it, so
 //! it gets a copy in which such fields, and unknown ones, are left out.
 
-use super::thrift::{Malformed, Walker, wire};
+use crate::storage::thrift::{Malformed, Walker, wire};
 
 /// The wire type of a field.
 #[derive(Clone, Copy)]
@@ -133,7 +133,7 @@ fn copy(
                 let (kind, count) = walker.list()?;
                 out.extend_from_slice(walker.since(start));
                 if kind != wire::STRUCT && count > 0 {
-                    return Err(Malformed);
+                    return Err(Malformed::Wrong);
                 }
                 for _ in 0..count {
                     copy(walker, inner, out)?;

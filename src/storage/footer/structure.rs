@@ -1,8 +1,8 @@
-//! Looks at a file's footer before it is parsed: is it Parquet, is it encrypted, can its structure
-//! be?
+//! The bytes of a footer: is this Parquet, is it encrypted, can its structure be?
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
 
 use parquet::file::metadata::{
     ColumnChunkMetaData, FileMetaData, ParquetMetaData, ParquetMetaDataBuilder,
@@ -10,8 +10,9 @@ use parquet::file::metadata::{
 };
 
 use super::normalise;
-use super::problem::{Kind, Problem};
-use super::thrift::{Malformed, Value, Walker};
+use crate::error::{Error, ErrorKind, Result};
+use crate::storage::guard::guard;
+use crate::storage::thrift::{Malformed, Value, Walker};
 
 /// Footers beyond this are refused: parsed, they take many times their size.
 const FOOTER_BYTES_MAX: u64 = 64 << 20;
@@ -19,8 +20,14 @@ const FOOTER_BYTES_MAX: u64 = 64 << 20;
 /// Nesting of a schema beyond this is refused: readers recurse.
 const SCHEMA_DEPTH_MAX: usize = 100;
 
-/// A magic number at each end.
-const MAGIC_BYTES: i64 = 4;
+/// Parquet files begin and end with these bytes.
+const MAGIC: [u8; 4] = *b"PAR1";
+
+/// What stands there instead where the footer is encrypted.
+const MAGIC_ENCRYPTED: [u8; 4] = *b"PARE";
+
+/// The footer's length and the magic number, at the end of a file.
+const TAIL_BYTES: u64 = 8;
 
 /// Magic number, footer length, magic number.
 const FRAME_BYTES: u64 = 12;
@@ -28,71 +35,92 @@ const FRAME_BYTES: u64 = 12;
 /// Checks magic numbers, footer length and footer structure, then parses the footer.
 ///
 /// # Errors
-/// `Corrupt`, `Encrypted`, or `Memory` for a footer too large to parse.
-pub(super) fn read(file: &File, file_bytes: u64) -> Result<ParquetMetaData, Problem> {
-    if file_bytes < FRAME_BYTES {
-        return Err(Problem::new(
-            Kind::Corrupt,
-            format_args!("{file_bytes} bytes are too few for a Parquet file"),
+/// `Corrupt`, `Encrypted`, `TooLarge` for a footer too large to parse, `Unsupported` for one too
+/// deep.
+pub(super) fn read(path: &Path, file: &File, file_bytes: u64) -> Result<ParquetMetaData> {
+    let footer_bytes = check_frame(path, file, file_bytes)?;
+    let mut footer = vec![0; usize::try_from(footer_bytes).unwrap_or(0)];
+    let start = SeekFrom::Start(file_bytes - TAIL_BYTES - footer_bytes);
+    read_at(path, file, start, &mut footer)?;
+
+    let malformed = |_| Error::corrupt(path, "footer", "is not a Thrift structure");
+    let facts = walk(&footer).map_err(malformed)?;
+    if facts.encrypted_columns > 0 {
+        return Err(Error::new(ErrorKind::Encrypted {
+            file: path.to_path_buf(),
+            place: format!("{} column chunks", facts.encrypted_columns),
+        }));
+    }
+    if facts.schema_depth > SCHEMA_DEPTH_MAX {
+        return Err(Error::unsupported(
+            "cpu",
+            format!("{}", path.display()),
+            format!("its schema is nested deeper than {SCHEMA_DEPTH_MAX}"),
         ));
     }
-    let mut tail = [0; 8];
-    read_at(file, &mut tail, file_bytes - 8)?;
-    let [a, b, c, d, magic @ ..] = tail;
-    match &magic {
-        b"PAR1" => {}
-        b"PARE" => {
-            return Err(Problem::new(Kind::Encrypted, "the footer is encrypted"));
+    let footer = normalise::footer(&footer).map_err(malformed)?;
+    guard(path, "footer", || {
+        repaired(&ParquetMetaDataReader::decode_metadata(&footer)?)
+    })
+}
+
+/// Says what a file is that does not look like Parquet at all, and how long its footer is if it
+/// does.
+fn check_frame(path: &Path, file: &File, file_bytes: u64) -> Result<u64> {
+    let corrupt = |cause: &str| Err(Error::corrupt(path, "", cause));
+    if file_bytes == 0 {
+        return corrupt("is empty: no Parquet file");
+    }
+    if file_bytes < FRAME_BYTES {
+        return corrupt("is too short for a Parquet file");
+    }
+    let (mut first, mut tail) = ([0; 4], [0; 8]);
+    read_at(path, file, SeekFrom::Start(0), &mut first)?;
+    read_at(
+        path,
+        file,
+        SeekFrom::Start(file_bytes - TAIL_BYTES),
+        &mut tail,
+    )?;
+    let [a, b, c, d, last @ ..] = tail;
+    match (first == MAGIC, last) {
+        (_, MAGIC) => {}
+        (_, MAGIC_ENCRYPTED) => {
+            return Err(Error::new(ErrorKind::Encrypted {
+                file: path.to_path_buf(),
+                place: "footer".to_string(),
+            }));
         }
-        _ => {
-            return Err(Problem::new(
-                Kind::Corrupt,
-                "no Parquet magic number at the end: truncated, or another format",
-            ));
+        (true, _) => {
+            return corrupt("begins as a Parquet file and does not end as one: it is cut off");
+        }
+        (false, _) => {
+            return corrupt("is no Parquet file: it neither begins nor ends with `PAR1`");
         }
     }
     let footer_bytes = u64::from(u32::from_le_bytes([a, b, c, d]));
     if footer_bytes > file_bytes - FRAME_BYTES {
-        return Err(Problem::new(
-            Kind::Corrupt,
-            format_args!("a footer of {footer_bytes} bytes in a file of {file_bytes}"),
-        ));
+        let cause = format!("has {footer_bytes} bytes in a file of {file_bytes}");
+        return Err(Error::corrupt(path, "footer", cause));
     }
     if footer_bytes > FOOTER_BYTES_MAX {
-        return Err(Problem::new(
-            Kind::Memory,
-            format_args!("a footer of {footer_bytes} bytes; the limit is {FOOTER_BYTES_MAX}"),
-        ));
+        return Err(Error::new(ErrorKind::TooLarge {
+            file: path.to_path_buf(),
+            place: "footer".to_string(),
+            cause: format!("has {footer_bytes} bytes; the limit is {FOOTER_BYTES_MAX}"),
+        }));
     }
-    let mut footer = vec![0; usize::try_from(footer_bytes).unwrap_or(0)];
-    read_at(file, &mut footer, file_bytes - 8 - footer_bytes)?;
-
-    let malformed = |Malformed| Problem::new(Kind::Corrupt, "the footer is not a Thrift structure");
-    let facts = walk(&footer).map_err(malformed)?;
-    if facts.encrypted_columns > 0 {
-        return Err(Problem::new(
-            Kind::Encrypted,
-            format_args!("{} column chunks are encrypted", facts.encrypted_columns),
-        ));
-    }
-    if facts.schema_depth > SCHEMA_DEPTH_MAX {
-        return Err(Problem::new(
-            Kind::Unsupported,
-            format_args!("a schema nested deeper than {SCHEMA_DEPTH_MAX}"),
-        ));
-    }
-    let footer = normalise::footer(&footer).map_err(malformed)?;
-    repaired(&ParquetMetaDataReader::decode_metadata(&footer)?)
+    Ok(footer_bytes)
 }
 
 /// Puts right what writers are known to leave wrong and every reader forgives: a file's row count
 /// that is not the sum of its row groups', and a dictionary offset inside the magic number, which
 /// means that there is no dictionary.
-fn repaired(metadata: &ParquetMetaData) -> Result<ParquetMetaData, Problem> {
+fn repaired(metadata: &ParquetMetaData) -> parquet::errors::Result<ParquetMetaData> {
     let no_dictionary = |column: &ColumnChunkMetaData| {
         column
             .dictionary_page_offset()
-            .is_some_and(|offset| (0..MAGIC_BYTES).contains(&offset))
+            .is_some_and(|offset| (0..MAGIC.len() as i64).contains(&offset))
     };
     let mut rows = 0_i64;
     let mut row_groups = Vec::with_capacity(metadata.num_row_groups());
@@ -126,10 +154,11 @@ fn repaired(metadata: &ParquetMetaData) -> Result<ParquetMetaData, Problem> {
         .build())
 }
 
-/// Fills `buffer` from `offset`.
-pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> Result<(), Problem> {
-    file.read_exact_at(buffer, offset)
-        .map_err(|cause| Problem::io("read", &cause))
+/// Fills `buffer` from a place on.
+fn read_at(path: &Path, mut file: &File, from: SeekFrom, buffer: &mut [u8]) -> Result<()> {
+    file.seek(from)
+        .and_then(|_| file.read_exact(buffer))
+        .map_err(|cause| Error::io(path, "read", &cause))
 }
 
 struct Facts {

@@ -13,7 +13,7 @@ KERNEL_FN void gather_column(const ColumnView &column, const ColumnOut &output, 
   if (output.type == PHYSICAL_BOOLEAN) {
     bitmap_write_warp((uint8_t *)output.values, row, picked && column_bit(column, index));
   } else if (in_rows) {
-    if (output.type == PHYSICAL_INT128) {
+    if (type_bytes(output.type) == 16) {
       ((int128_t *)output.values)[row] = picked ? column_value<int128_t>(column, index) : 0;
     } else {
       output_bits(output, row, picked ? column_bits(column, index) : 0);

@@ -11,14 +11,23 @@ pub mod cpu;
 #[cfg(any(feature = "cuda", feature = "simt"))]
 pub mod cuda;
 
+use std::time::{Duration, Instant};
+
 use arrow::array::RecordBatch;
 
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::memory::Batch;
 use crate::operators::{Context, Operator, OperatorSpec, StreamHandle};
+use crate::storage::{Partition, ReadOptions};
 use crate::types::SchemaRef;
 
-/// Makes operators and moves batches.
+/// Pause between two attempts to reserve device memory.
+const RESERVE_PAUSE: Duration = Duration::from_millis(1);
+
+/// Batches as they come, or the error that ends them.
+pub type Batches<'a> = Box<dyn Iterator<Item = Result<Batch>> + 'a>;
+
+/// Makes operators, decodes files and moves batches.
 pub trait Backend: Send + Sync {
     /// The name that options and error messages use: `cpu`, `cuda`, `simt`.
     fn name(&self) -> &'static str;
@@ -49,6 +58,50 @@ pub trait Backend: Send + Sync {
     /// # Errors
     /// The first failure of a kernel or copy on the stream.
     fn synchronize(&self, stream: StreamHandle) -> Result<()>;
+
+    /// The rows of a partition of Parquet files in the backend's memory, in order. After an error
+    /// there are no more. A backend that does not decode files itself uploads what the host decodes.
+    ///
+    /// # Errors
+    /// `Unsupported` for a column that the backend does not decode; later `Io`, `Corrupt`,
+    /// `Reservation`. What a page has wrong may be told only when somebody waits for the stream.
+    fn scan<'a>(
+        &'a self,
+        context: &'a Context,
+        partition: &Partition,
+        options: &'a ReadOptions,
+    ) -> Result<Batches<'a>> {
+        let batches = partition.read(options.clone());
+        Ok(Box::new(batches.map(move |batch| {
+            self.upload_or_wait(context, &batch?, options.reserve_timeout)
+        })))
+    }
+
+    /// Uploads a batch; where memory is short, waits for what others are about to free.
+    ///
+    /// # Errors
+    /// As [`Backend::upload`].
+    fn upload_or_wait(
+        &self,
+        context: &Context,
+        batch: &RecordBatch,
+        timeout: Duration,
+    ) -> Result<Batch> {
+        let started = Instant::now();
+        loop {
+            match self.upload(context, batch.clone()) {
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::Reservation { .. })
+                        && started.elapsed() < timeout =>
+                {
+                    // What this stream itself has freed may still be queued on it.
+                    self.synchronize(context.stream)?;
+                    std::thread::sleep(RESERVE_PAUSE);
+                }
+                other => return other,
+            }
+        }
+    }
 
     /// Moves a host batch to the backend's memory, in stream order.
     ///

@@ -163,30 +163,73 @@ impl Device {
         buffer: &DeviceBuffer,
         bytes: &[u8],
     ) -> Result<()> {
-        assert!(
-            bytes.len() as u64 <= buffer.bytes(),
-            "a copy stays within its buffer"
-        );
-        buffer.order_write(stream)?;
         let mut offset = 0;
         while offset < bytes.len() {
             let mut slab = self.pinned.take()?;
             let part = (bytes.len() - offset).min(slab.capacity());
             slab.as_mut_slice()[..part].copy_from_slice(&bytes[offset..offset + part]);
-            // SAFETY: `PinnedPool` keeps a slab until the event recorded by `give_back` has passed,
-            // and the range was checked against `DeviceBuffer::bytes` above.
-            unsafe {
-                self.driver.copy_to_device(
-                    stream,
-                    buffer.address() + offset as u64,
-                    slab.as_ptr(),
-                    part as u64,
-                )
-            }?;
-            self.pinned.give_back(slab, stream)?;
+            self.write_slab(stream, buffer, offset as u64, slab, part)?;
             offset += part;
         }
         Ok(())
+    }
+
+    /// Copies the first `bytes` bytes of a slab to a buffer, from `start` on, and gives the slab
+    /// back.
+    ///
+    /// # Errors
+    /// What the copy reports.
+    ///
+    /// # Panics
+    /// The slab or the buffer ends before.
+    pub fn write_slab(
+        &self,
+        stream: StreamHandle,
+        buffer: &DeviceBuffer,
+        start: u64,
+        slab: PinnedSlab,
+        bytes: usize,
+    ) -> Result<()> {
+        assert!(
+            start + bytes as u64 <= buffer.bytes() && bytes <= slab.capacity(),
+            "a copy stays within its buffer"
+        );
+        buffer.order_write(stream)?;
+        // SAFETY: `PinnedPool` keeps a slab until the event recorded by `give_back` has passed, and
+        // the range was checked against `DeviceBuffer::bytes` above.
+        unsafe {
+            self.driver.copy_to_device(
+                stream,
+                buffer.address() + start,
+                slab.as_ptr(),
+                bytes as u64,
+            )
+        }?;
+        self.pinned.give_back(slab, stream)
+    }
+
+    /// Copies bytes within device memory, from one buffer to another.
+    ///
+    /// # Errors
+    /// What the copy reports.
+    ///
+    /// # Panics
+    /// One of the buffers ends before.
+    pub fn copy(
+        &self,
+        stream: StreamHandle,
+        target: (&DeviceBuffer, u64),
+        source: (&DeviceBuffer, u64),
+        bytes: u64,
+    ) -> Result<()> {
+        assert!(
+            target.1 + bytes <= target.0.bytes() && source.1 + bytes <= source.0.bytes(),
+            "a copy stays within its buffers"
+        );
+        source.0.order_read(stream)?;
+        target.0.order_write(stream)?;
+        let (to, from) = (target.0.address() + target.1, source.0.address() + source.1);
+        self.driver.copy_device(stream, to, from, bytes)
     }
 
     /// Copies the first bytes of a buffer to the host and waits for them.
@@ -202,8 +245,25 @@ impl Device {
         buffer: &DeviceBuffer,
         bytes: &mut [u8],
     ) -> Result<()> {
+        self.read_at(stream, buffer, 0, bytes)
+    }
+
+    /// Copies bytes of a buffer, from `start` on, to the host and waits for them.
+    ///
+    /// # Errors
+    /// What failed on the stream before, or the copy.
+    ///
+    /// # Panics
+    /// The buffer ends before.
+    pub fn read_at(
+        self: &Arc<Self>,
+        stream: StreamHandle,
+        buffer: &DeviceBuffer,
+        start: u64,
+        bytes: &mut [u8],
+    ) -> Result<()> {
         assert!(
-            bytes.len() as u64 <= buffer.bytes(),
+            start + bytes.len() as u64 <= buffer.bytes(),
             "a copy stays within its buffer"
         );
         buffer.order_read(stream)?;
@@ -217,7 +277,7 @@ impl Device {
                 self.driver.copy_to_host(
                     stream,
                     slab.as_mut_ptr(),
-                    buffer.address() + offset as u64,
+                    buffer.address() + start + offset as u64,
                     part as u64,
                 )
             }?;

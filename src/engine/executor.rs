@@ -8,13 +8,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arrow::array::RecordBatch;
 
 use super::threads::{catch, named, not_started};
 use crate::backend::Backend;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::memory::{Batch, Reservation, Tier};
 use crate::metrics::{Metrics, names};
 use crate::network::{Delivery, Receiver, Sender, channel};
@@ -24,9 +24,6 @@ use crate::storage::{Partition, ReadOptions};
 
 /// Result batches per worker that may wait for the collector.
 const RESULTS_PER_WORKER: usize = 2;
-
-/// Pause between two attempts to reserve device memory.
-const RESERVE_PAUSE: Duration = Duration::from_millis(1);
 
 /// What a pipeline reads.
 pub(super) enum Input {
@@ -401,8 +398,9 @@ impl Worker<'_> {
         partition: &Partition,
         state: &mut Option<FoldState>,
     ) -> Result<Delivery> {
-        for (index, batch) in partition.read(self.read.clone()).enumerate() {
-            if self.host(stream, (place, index), &batch?, state)? == Delivery::Unwanted {
+        let batches = self.backend.scan(&stream.context, partition, self.read)?;
+        for (index, batch) in batches.enumerate() {
+            if self.batch(stream, (place, index), batch?, state)? == Delivery::Unwanted {
                 return Ok(Delivery::Unwanted);
             }
         }
@@ -417,28 +415,13 @@ impl Worker<'_> {
         state: &mut Option<FoldState>,
     ) -> Result<Delivery> {
         let started = Instant::now();
-        let batch = self.upload(stream, batch)?;
+        let timeout = self.read.reserve_timeout;
+        let batch = self
+            .backend
+            .upload_or_wait(&stream.context, batch, timeout)?;
         let metrics = &self.read.metrics;
         metrics.add_duration(names::OPERATOR_NANOSECONDS, started.elapsed());
         self.batch(stream, place, batch, state)
-    }
-
-    /// Uploads a batch; where memory is short, waits for what other workers are about to free.
-    fn upload(&self, stream: &Stream, batch: &RecordBatch) -> Result<Batch> {
-        let started = Instant::now();
-        loop {
-            match self.backend.upload(&stream.context, batch.clone()) {
-                Err(error)
-                    if matches!(error.kind(), ErrorKind::Reservation { .. })
-                        && started.elapsed() < self.read.reserve_timeout =>
-                {
-                    // What this worker itself has freed may still be queued on its stream.
-                    self.backend.synchronize(stream.handle)?;
-                    thread::sleep(RESERVE_PAUSE);
-                }
-                other => return other,
-            }
-        }
     }
 
     fn batch(

@@ -1322,6 +1322,71 @@ const _: () = {
         [::core::mem::offset_of!(ProjectSelectParams, reserved) - 188usize];
 };
 
+/// threads per block
+pub const TEXT_THREADS: u32 = 256;
+/// rows that a block of `text_offsets` handles
+pub const TEXT_TILE_ROWS: u32 = 1024;
+
+/// Launch parameters of `text_offsets`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct TextOffsetsParams {
+    /// \[rows\] views; nulls count as empty
+    pub column: ColumnView,
+    /// \[rows + 1\], device, written: where each string begins, and the end
+    pub out_offsets: *mut u64,
+    /// \[ceil(rows / TEXT_TILE_ROWS)\], device; the caller zeroes them
+    pub tile_states: *mut u64,
+    /// \[1\], device; the caller zeroes it
+    pub tile_ticket: *mut u64,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+}
+const _: () = {
+    ["Size of TextOffsetsParams"][::core::mem::size_of::<TextOffsetsParams>() - 88usize];
+    ["Alignment of TextOffsetsParams"][::core::mem::align_of::<TextOffsetsParams>() - 8usize];
+    ["Offset of field: TextOffsetsParams::column"]
+        [::core::mem::offset_of!(TextOffsetsParams, column) - 0usize];
+    ["Offset of field: TextOffsetsParams::out_offsets"]
+        [::core::mem::offset_of!(TextOffsetsParams, out_offsets) - 48usize];
+    ["Offset of field: TextOffsetsParams::tile_states"]
+        [::core::mem::offset_of!(TextOffsetsParams, tile_states) - 56usize];
+    ["Offset of field: TextOffsetsParams::tile_ticket"]
+        [::core::mem::offset_of!(TextOffsetsParams, tile_ticket) - 64usize];
+    ["Offset of field: TextOffsetsParams::row_count_device"]
+        [::core::mem::offset_of!(TextOffsetsParams, row_count_device) - 72usize];
+    ["Offset of field: TextOffsetsParams::row_count"]
+        [::core::mem::offset_of!(TextOffsetsParams, row_count) - 80usize];
+};
+
+/// Launch parameters of `text_copy`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct TextCopyParams {
+    /// \[rows\] views; nulls are skipped
+    pub column: ColumnView,
+    /// \[rows + 1\], device, read: of `text_offsets`
+    pub offsets: *const u64,
+    /// \[offsets\[rows\]\], device, written
+    pub out_bytes: *mut u8,
+    /// rows
+    pub row_count: u64,
+}
+const _: () = {
+    ["Size of TextCopyParams"][::core::mem::size_of::<TextCopyParams>() - 72usize];
+    ["Alignment of TextCopyParams"][::core::mem::align_of::<TextCopyParams>() - 8usize];
+    ["Offset of field: TextCopyParams::column"]
+        [::core::mem::offset_of!(TextCopyParams, column) - 0usize];
+    ["Offset of field: TextCopyParams::offsets"]
+        [::core::mem::offset_of!(TextCopyParams, offsets) - 48usize];
+    ["Offset of field: TextCopyParams::out_bytes"]
+        [::core::mem::offset_of!(TextCopyParams, out_bytes) - 56usize];
+    ["Offset of field: TextCopyParams::row_count"]
+        [::core::mem::offset_of!(TextCopyParams, row_count) - 64usize];
+};
+
 /// Reads 8 or 32 bytes at random places. (`ceilings_gather` in `kernels/ceilings.cu`)
 #[derive(Clone, Copy, Debug)]
 pub struct CeilingsGather;
@@ -1859,4 +1924,26 @@ unsafe impl Kernel for ProjectSelect {
     const ENTRY: &'static str = "project_select";
     const MODULE: &'static str = "project";
     type Params = ProjectSelectParams;
+}
+
+/// Sums the lengths of strings. (`text_offsets` in `kernels/text.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct TextOffsets;
+
+// SAFETY: the only parameter of the entry is one `TextOffsetsParams`, as its signature says.
+unsafe impl Kernel for TextOffsets {
+    const ENTRY: &'static str = "text_offsets";
+    const MODULE: &'static str = "text";
+    type Params = TextOffsetsParams;
+}
+
+/// Copies strings to where the offsets say. (`text_copy` in `kernels/text.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct TextCopy;
+
+// SAFETY: the only parameter of the entry is one `TextCopyParams`, as its signature says.
+unsafe impl Kernel for TextCopy {
+    const ENTRY: &'static str = "text_copy";
+    const MODULE: &'static str = "text";
+    type Params = TextCopyParams;
 }

@@ -75,6 +75,8 @@ pub struct DeviceColumn {
     validity: Option<Arc<DeviceBuffer>>,
     offset: u64,
     rows: u64,
+    /// What views point into.
+    kept: Arc<[Arc<DeviceBuffer>]>,
 }
 
 impl DeviceColumn {
@@ -111,6 +113,7 @@ impl DeviceColumn {
             validity,
             offset,
             rows,
+            kept: Arc::default(),
         })
     }
 
@@ -122,7 +125,20 @@ impl DeviceColumn {
             validity: None,
             offset: 0,
             rows,
+            kept: Arc::default(),
         }
+    }
+
+    /// The column, holding on to the buffers that its views point into.
+    #[must_use]
+    pub fn keeping(mut self, kept: Arc<[Arc<DeviceBuffer>]>) -> Self {
+        self.kept = kept;
+        self
+    }
+
+    /// The buffers that views of this column point into; none for other columns.
+    pub fn kept(&self) -> &Arc<[Arc<DeviceBuffer>]> {
+        &self.kept
     }
 
     /// The layout of the values.
@@ -162,6 +178,7 @@ impl DeviceColumn {
     pub fn bytes(&self) -> u64 {
         self.values().map_or(0, |buffer| buffer.bytes())
             + self.validity.as_ref().map_or(0, |buffer| buffer.bytes())
+            + self.kept.iter().map(|buffer| buffer.bytes()).sum::<u64>()
     }
 
     /// The bits of a scalar; none for a null, and for an array.
@@ -202,6 +219,9 @@ impl DeviceColumn {
                 (view.scalar_low, view.scalar_high) = super::halves(bits.cast_signed());
             }
             Values::Scalar(None) => view.kind = abi::COLUMN_SCALAR_NULL,
+        }
+        for buffer in self.kept.iter() {
+            buffer.order_read(launch.stream())?;
         }
         if let Some(validity) = &self.validity {
             validity.order_read(launch.stream())?;
@@ -285,6 +305,7 @@ impl OutputColumn {
             validity: self.validity.map(Arc::new),
             offset: 0,
             rows: self.rows,
+            kept: Arc::default(),
         }
     }
 }

@@ -74,6 +74,9 @@ fn compact_group(
     // SAFETY: `view` and `out` give pointers to buffers of at least `rows.max()` rows, ordered on
     // this stream; `words` has a ticket, a spare word and one state per tile, all zero.
     unsafe { launch.launch::<FilterCompact>(tiles, abi::FILTER_THREADS, 0, &params) }?;
-    let columns = outputs.into_iter().map(OutputColumn::into_column).collect();
+    let outputs = outputs.into_iter().zip(columns);
+    let columns = outputs
+        .map(|(output, column)| output.into_column().keeping(Arc::clone(column.kept())))
+        .collect();
     Ok((columns, DeviceRows::pending(rows.max(), count)))
 }

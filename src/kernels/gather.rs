@@ -1,5 +1,7 @@
 //! Launcher of `gather`.
 
+use std::sync::Arc;
+
 use super::abi::{self, GatherRows, GatherRowsParams};
 use super::{DeviceColumn, DeviceRows, Launch, OutputColumn, Status, blocks};
 use crate::error::Result;
@@ -50,7 +52,11 @@ pub fn gather_rows(
         // SAFETY: `view` and `out` give pointers to buffers of enough rows, ordered on this
         // stream; the kernel reads `columns` only below `built_rows`.
         unsafe { launch.launch::<GatherRows>(grid, abi::GATHER_THREADS, 0, &params) }?;
-        picked.extend(outputs.into_iter().map(OutputColumn::into_column));
+        let outputs = outputs.into_iter().zip(group.iter());
+        picked.extend(outputs.map(|(output, column)| {
+            let picked = output.into_column();
+            picked.keeping(Arc::clone(column.kept()))
+        }));
     }
     Ok(picked)
 }

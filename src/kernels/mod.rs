@@ -13,6 +13,7 @@ pub mod gather;
 pub mod group_by;
 pub mod page;
 pub mod project;
+pub mod text;
 
 pub use column::{DeviceColumn, DeviceRows, OutputColumn};
 

@@ -113,21 +113,31 @@ impl ColumnChunk<'_> {
         }
     }
 
-    /// Judges all of the chunk's bytes before a decoder gets them, and answers how many bytes of
-    /// pages it will hold at once: the dictionary and the largest data page.
+    /// The chunk's pages, all of its bytes being judged before a decoder gets them.
     ///
     /// # Errors
     /// `Corrupt`, `TooLarge` or `Unsupported`, with row group, column and page.
-    pub(super) fn check(&self, bytes: &Bytes, check_crc: bool) -> Result<u64> {
+    pub fn pages(&self, bytes: &Bytes, check_crc: bool) -> Result<Vec<Page>> {
         let mut walker = PageWalker::new(self.facts.clone());
         let pages = walker.feed(bytes).and_then(|()| walker.finish());
         let pages = pages.map_err(|problem| self.refuse(&problem))?;
-        let (mut dictionary, mut largest) = (0, 0);
         for (index, page) in pages.iter().enumerate() {
             if let Err(cause) = check_body(self.facts.codec, page, bytes, check_crc) {
                 let problem = PageProblem::Corrupt { page: index, cause };
                 return Err(self.refuse(&problem));
             }
+        }
+        Ok(pages)
+    }
+
+    /// As [`ColumnChunk::pages`], answering how many bytes of pages the chunk will hold at once: the
+    /// dictionary and the largest data page.
+    ///
+    /// # Errors
+    /// As `pages`.
+    pub(super) fn check(&self, bytes: &Bytes, check_crc: bool) -> Result<u64> {
+        let (mut dictionary, mut largest) = (0, 0);
+        for page in self.pages(bytes, check_crc)? {
             let held = page.compressed_bytes.max(page.uncompressed_bytes);
             match page.kind {
                 PageKind::Dictionary => dictionary = held,

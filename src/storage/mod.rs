@@ -22,6 +22,7 @@ mod partition;
 mod prune;
 mod reader;
 mod sample;
+mod stored;
 mod thrift;
 
 pub use chunk::ColumnChunk;
@@ -37,3 +38,4 @@ pub use partition::{Kept, Partition, RowGroup};
 pub use reader::{PartitionReader, ReadOptions};
 #[doc(hidden)]
 pub use sample::write_orders;
+pub use stored::StoredChunk;

@@ -199,6 +199,15 @@ impl Partition {
         sizes.fold(0, u64::saturating_add)
     }
 
+    /// Names and types of its columns.
+    pub fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.shape.schema)
+    }
+
+    pub(super) fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
     /// Its rows as Arrow batches.
     pub fn read(&self, options: ReadOptions) -> PartitionReader {
         PartitionReader::new(Arc::clone(&self.shape), self.row_groups.clone(), options)

@@ -40,3 +40,14 @@ pub fn is_string(data_type: &DataType) -> bool {
         _ => false,
     }
 }
+
+/// True for bytes that need not be text.
+pub fn is_binary(data_type: &DataType) -> bool {
+    matches!(
+        data_type,
+        DataType::Binary
+            | DataType::LargeBinary
+            | DataType::BinaryView
+            | DataType::FixedSizeBinary(_)
+    )
+}

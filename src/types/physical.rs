@@ -1,6 +1,6 @@
 //! The few layouts that kernels know.
 
-use super::{DECIMAL64_PRECISION_MAX, DataType, decimal_parts, is_string};
+use super::{DECIMAL64_PRECISION_MAX, DataType, decimal_parts, is_binary, is_string};
 
 /// How the values of a column lie in memory. The discriminants cross to the kernels
 /// (`kernels/abi/column.h`), where the same names stand with the prefix `PHYSICAL_`.
@@ -62,6 +62,9 @@ impl PhysicalType {
     pub fn of(data_type: &DataType) -> Option<PhysicalType> {
         if is_string(data_type) {
             return Some(PhysicalType::UInt32);
+        }
+        if is_binary(data_type) {
+            return Some(PhysicalType::View);
         }
         if let Some((precision, _)) = decimal_parts(data_type) {
             return Some(if precision <= DECIMAL64_PRECISION_MAX {

@@ -12,6 +12,8 @@ use arrow::compute::cast;
 use super::Shared;
 use super::batch::CudaBatch;
 use super::dictionary::Dictionary;
+use super::text::HostText;
+use crate::device::DeviceBuffer;
 use crate::error::{Error, Result};
 use crate::kernels::{DeviceColumn, Launch};
 use crate::memory::Batch;
@@ -26,6 +28,13 @@ pub(super) fn download(shared: &Shared, context: &Context, batch: &Batch) -> Res
     let rows = columns.rows.resolve(&launch)?;
     let mut arrays = Vec::with_capacity(columns.columns.len());
     for (column, field) in columns.columns.iter().zip(batch.schema().fields()) {
+        if column.physical() == PhysicalType::View {
+            let text = HostText::read(&launch, column, rows)?;
+            context.metrics.add(names::DOWNLOAD_BYTES, text.count());
+            let nulls = HostColumn::read_nulls(&launch, column, rows)?;
+            arrays.push(text.into_array(field.data_type(), nulls)?);
+            continue;
+        }
         let host = HostColumn::read(&launch, column, rows)?;
         context
             .metrics
@@ -60,26 +69,31 @@ fn bit_range(offset: u64, rows: u64) -> (u64, u64, usize) {
     )
 }
 
+fn read_bytes(launch: &Launch, buffer: &DeviceBuffer, start: u64, bytes: u64) -> Result<Vec<u8>> {
+    let mut host = vec![0; bytes as usize];
+    let device = launch.device();
+    device.read_at(launch.stream(), buffer, start, &mut host)?;
+    Ok(host)
+}
+
 impl HostColumn {
+    fn read_nulls(launch: &Launch, column: &DeviceColumn, rows: u64) -> Result<Option<NullBuffer>> {
+        if column.values().is_none() {
+            let null = column.scalar_bits().is_none();
+            return Ok(null.then(|| NullBuffer::new_null(rows as usize)));
+        }
+        let Some(validity) = column.validity() else {
+            return Ok(None);
+        };
+        let (first, bytes, bit) = bit_range(column.offset(), rows);
+        let bits = Buffer::from_vec(read_bytes(launch, validity, first, bytes)?);
+        let bits = BooleanBuffer::new(bits, bit, rows as usize);
+        Ok(Some(NullBuffer::new(bits)))
+    }
+
     fn read(launch: &Launch, column: &DeviceColumn, rows: u64) -> Result<HostColumn> {
-        let (device, stream) = (launch.device(), launch.stream());
-        let read = |buffer, start: u64, bytes: u64| {
-            let mut all = vec![0; (start + bytes) as usize];
-            device.read(stream, buffer, &mut all)?;
-            Ok::<_, Error>(all.split_off(start as usize))
-        };
-        let nulls = match column.validity() {
-            None => None,
-            Some(validity) => {
-                let (first, bytes, bit) = bit_range(column.offset(), rows);
-                let bits = Buffer::from_vec(read(validity, first, bytes)?);
-                Some(NullBuffer::new(BooleanBuffer::new(
-                    bits,
-                    bit,
-                    rows as usize,
-                )))
-            }
-        };
+        let read = |buffer, start, bytes| read_bytes(launch, buffer, start, bytes);
+        let nulls = HostColumn::read_nulls(launch, column, rows)?;
         let physical = column.physical();
         let (values, offset) = match column.values() {
             None => return Ok(HostColumn::of_scalar(column, rows as usize)),

@@ -14,7 +14,9 @@ mod gather;
 mod group_by;
 mod project;
 mod rescale;
+mod scan;
 mod supported;
+mod text;
 mod upload;
 
 use std::collections::HashMap;
@@ -24,14 +26,16 @@ use arrow::array::RecordBatch;
 
 pub use crate::kernels::group_by::GroupTuning;
 
-use super::Backend;
+use super::{Backend, Batches, RESERVE_PAUSE};
 use crate::device::Device;
 use crate::error::Result;
 use crate::kernels::{Launch, Status};
 use crate::memory::{Batch, StreamHandle};
 use crate::operators::{Context, Operator, OperatorSpec};
+use crate::storage::{Partition, ReadOptions};
 use crate::types::SchemaRef;
 use dictionary::DictionaryPlace;
+use scan::Places;
 
 /// What every operator of the backend shares.
 #[derive(Debug)]
@@ -40,7 +44,15 @@ struct Shared {
     dictionary: DictionaryPlace,
     tuning: GroupTuning,
     /// Status words of launches that nobody has waited for yet.
-    pending: Mutex<HashMap<StreamHandle, Vec<Status>>>,
+    pending: Mutex<HashMap<StreamHandle, Vec<Watched>>>,
+}
+
+/// A status word that nobody has read yet.
+#[derive(Debug)]
+struct Watched {
+    status: Status,
+    /// What the argument of a page's status means.
+    places: Option<Places>,
 }
 
 impl Shared {
@@ -50,8 +62,19 @@ impl Shared {
 
     /// Keeps a status word until somebody waits for the stream.
     fn watch(&self, stream: StreamHandle, status: Status) {
+        let places = None;
+        self.watch_all(stream, Watched { status, places });
+    }
+
+    /// As `watch`, for launches whose status names a page.
+    fn watch_pages(&self, stream: StreamHandle, status: Status, places: Places) {
+        let places = Some(places);
+        self.watch_all(stream, Watched { status, places });
+    }
+
+    fn watch_all(&self, stream: StreamHandle, watched: Watched) {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        pending.entry(stream).or_default().push(status);
+        pending.entry(stream).or_default().push(watched);
     }
 
     /// Waits for the status words of a stream; the first failure is the answer.
@@ -62,7 +85,13 @@ impl Shared {
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&launch.stream())
             .unwrap_or_default();
-        watched.iter().try_for_each(|status| status.check(launch))
+        watched.iter().try_for_each(|watched| {
+            let checked = watched.status.check(launch);
+            checked.map_err(|error| match &watched.places {
+                Some(places) => places.explain(error),
+                None => error,
+            })
+        })
     }
 }
 
@@ -146,6 +175,16 @@ impl Backend for CudaBackend {
             .settle(&Launch::new(&self.shared.device, stream));
         self.shared.device.driver().stream_synchronize(stream)?;
         settled
+    }
+
+    fn scan<'a>(
+        &'a self,
+        context: &'a Context,
+        partition: &Partition,
+        options: &'a ReadOptions,
+    ) -> Result<Batches<'a>> {
+        let scan = scan::Scan::new(&self.shared, context, partition, options)?;
+        Ok(Box::new(scan))
     }
 
     fn upload(&self, context: &Context, batch: RecordBatch) -> Result<Batch> {

@@ -12,13 +12,14 @@ use super::Shared;
 use super::batch::CudaBatch;
 use super::dictionary::Dictionary;
 use super::evaluate::physical;
+use super::text;
 use crate::error::{Error, Result};
 use crate::kernels::{DeviceColumn, DeviceRows, Launch};
 use crate::limits::ROWS_PER_BATCH_MAX;
 use crate::memory::Batch;
 use crate::metrics::names;
 use crate::operators::Context;
-use crate::types::{DataType, PhysicalType, is_string};
+use crate::types::{DataType, PhysicalType, is_binary, is_string};
 
 pub(super) fn upload(shared: &Shared, context: &Context, batch: &RecordBatch) -> Result<Batch> {
     let rows = batch.num_rows() as u64;
@@ -35,6 +36,10 @@ pub(super) fn upload(shared: &Shared, context: &Context, batch: &RecordBatch) ->
     let mut bytes = 0;
     let mut columns = Vec::with_capacity(batch.num_columns());
     for array in batch.columns() {
+        if is_binary(array.data_type()) {
+            columns.push(text::upload(&launch, array, &context.metrics)?);
+            continue;
+        }
         let values = HostValues::of(array, &dictionary)?;
         bytes += values.bytes.len() as u64;
         columns.push(upload_column(&launch, &values, rows)?);

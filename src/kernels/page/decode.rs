@@ -280,9 +280,9 @@ impl DecodeBatch {
     ///
     /// # Errors
     /// No memory is left, or the driver refuses.
-    pub fn launch(mut self, launch: &Launch, status: &Status) -> Result<()> {
+    pub fn launch(mut self, launch: &Launch, status: &Status) -> Result<Vec<Arc<DeviceBuffer>>> {
         if self.pages.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         order(launch, &mut self.reads, &mut self.writes)?;
         let states = launch.upload_structs(&self.states)?;
@@ -323,7 +323,8 @@ impl DecodeBatch {
                 }
             }?;
         }
-        table.run::<abi::PageSpread>(&self.spread, abi::PAGE_THREADS)
+        table.run::<abi::PageSpread>(&self.spread, abi::PAGE_THREADS)?;
+        Ok(Vec::new())
     }
 }
 

@@ -1,0 +1,398 @@
+//! All pages of a partition, decompressed and decoded into columns.
+
+use std::sync::Arc;
+
+use super::fetch::{Fetched, FetchedBatch, FetchedColumn};
+use super::places::Places;
+use super::text;
+use crate::backend::cuda::Shared;
+use crate::backend::cuda::dictionary::Dictionary;
+use crate::device::DeviceBuffer;
+use crate::error::Result;
+use crate::kernels::page::{
+    DecodeBatch, DecompressBatch, DeviceSlice, LevelSpec, LevelWidths, PageCodec, PageConversion,
+    PageSpec, PageTarget, SLACK_BYTES,
+};
+use crate::kernels::{DeviceColumn, Launch, Status};
+use crate::operators::Context;
+use crate::storage::{Codec, Page, PageEncoding, PageKind};
+use crate::types::PhysicalType;
+
+/// Alignment of decompressed pages and of dictionaries: that of the widest value.
+const ALIGNMENT: u64 = 16;
+
+/// Decodes what was fetched. What is wrong with a page is told when somebody waits for the stream.
+pub(super) fn assemble(
+    shared: &Shared,
+    context: &Context,
+    fetched: FetchedBatch,
+    dictionary: &Dictionary,
+    rows: u64,
+) -> Result<Vec<DeviceColumn>> {
+    let launch = shared.launch(context);
+    let columns: Vec<Column> = fetched.columns.into_iter().map(Column::new).collect();
+    let stored = fetched.buffer;
+    let (plain, views) = sizes(&columns);
+    let (device, stream) = (launch.device(), launch.stream());
+    let mut assembly = Assembly {
+        launch,
+        stored,
+        numbers: Pages::new(device.alloc(stream, plain + SLACK_BYTES)?),
+        strings: Pages::new(device.alloc(stream, views + SLACK_BYTES)?),
+        decompress: Watched::default(),
+        dictionaries: Watched::default(),
+        values: Watched::default(),
+    };
+    let mut located = Vec::with_capacity(columns.len());
+    for column in &columns {
+        located.push(assembly.locate(column)?);
+    }
+    let Watched { batch, places } = std::mem::take(&mut assembly.decompress);
+    if !batch.is_empty() {
+        let status = Status::new(&launch, "page_decompress")?;
+        batch.launch(&launch, &status)?;
+        shared.watch_pages(context.stream, status, places);
+    }
+    let mut entries = Vec::with_capacity(columns.len());
+    for (column, pages) in columns.iter().zip(&located) {
+        entries.push(assembly.dictionaries_of(column, pages, dictionary)?);
+    }
+    let kept = decode(shared, context, std::mem::take(&mut assembly.dictionaries))?;
+    let mut targets = Vec::with_capacity(columns.len());
+    for ((column, pages), entries) in columns.iter().zip(&located).zip(entries) {
+        targets.push(assembly.values_of(column, pages, entries, rows)?);
+    }
+    let more = decode(shared, context, std::mem::take(&mut assembly.values))?;
+    let kept: Arc<[Arc<DeviceBuffer>]> = kept
+        .into_iter()
+        .chain(more)
+        .chain([
+            Arc::clone(&assembly.stored),
+            Arc::clone(&assembly.strings.buffer),
+        ])
+        .collect();
+    let finished = columns.iter().zip(targets).map(|(column, target)| {
+        let physical = column.physical();
+        let PageTarget {
+            values,
+            validity,
+            rows,
+            ..
+        } = target;
+        let array = DeviceColumn::array(physical, values, validity, 0, rows)?;
+        Ok(match physical {
+            PhysicalType::View => array.keeping(Arc::clone(&kept)),
+            _ => array,
+        })
+    });
+    finished.collect()
+}
+
+/// Queues the decoding of pages; what their status says is explained by their places. Answers the
+/// buffers of strings that had to be put together.
+fn decode(
+    shared: &Shared,
+    context: &Context,
+    pages: Watched<DecodeBatch>,
+) -> Result<Vec<Arc<DeviceBuffer>>> {
+    let launch = shared.launch(context);
+    if pages.batch.page_count() == 0 {
+        return Ok(Vec::new());
+    }
+    let status = Status::new(&launch, "page_decode")?;
+    let kept = pages.batch.launch(&launch, &status)?;
+    shared.watch_pages(context.stream, status, pages.places);
+    Ok(kept)
+}
+
+/// Pages that are launched together, and where they come from.
+#[derive(Default)]
+struct Watched<B> {
+    batch: B,
+    places: Places,
+}
+
+/// A column and what it is going to be.
+struct Column {
+    fetched: FetchedColumn,
+    /// Strings as codes of the batches' dictionary.
+    coded: bool,
+}
+
+impl Column {
+    fn new(fetched: FetchedColumn) -> Self {
+        let strings = crate::types::is_string(fetched.field.data_type());
+        let coded = strings && text::all_in_dictionaries(&fetched);
+        Column { fetched, coded }
+    }
+
+    fn physical(&self) -> PhysicalType {
+        if self.coded {
+            PhysicalType::UInt32
+        } else {
+            self.fetched.layout.physical
+        }
+    }
+
+    fn conversion(&self) -> PageConversion {
+        if self.coded {
+            PageConversion::Bits32
+        } else {
+            self.fetched.layout.conversion
+        }
+    }
+
+    /// The device needs the page's body: all but dictionaries that only the host looks into.
+    fn wants(&self, page: &Page) -> bool {
+        !(self.coded && page.kind == PageKind::Dictionary)
+    }
+}
+
+/// Bytes of a page's level sections that are never compressed.
+fn level_bytes(page: &Page) -> u32 {
+    match page.kind {
+        PageKind::DataV2 => page.repetition_bytes + page.definition_bytes,
+        PageKind::DataV1 | PageKind::Dictionary => 0,
+    }
+}
+
+/// The codec of the page's compressed part, if a kernel must decompress it.
+fn codec_of(chunk: &Fetched, page: &Page) -> Option<PageCodec> {
+    let empty = page.uncompressed_bytes == level_bytes(page);
+    let stored = chunk.inflated || !page.compressed || empty;
+    match chunk.codec {
+        _ if stored => None,
+        Codec::Snappy => Some(PageCodec::Snappy),
+        Codec::Lz4Raw => Some(PageCodec::Lz4Raw),
+        _ => None,
+    }
+}
+
+/// Bytes of decompressed pages: of numbers, and of strings that views will point into.
+fn sizes(columns: &[Column]) -> (u64, u64) {
+    let (mut numbers, mut strings) = (0, 0);
+    for column in columns {
+        let sum = match column.physical() {
+            PhysicalType::View => &mut strings,
+            _ => &mut numbers,
+        };
+        for chunk in &column.fetched.chunks {
+            for page in chunk.pages.iter().filter(|page| column.wants(page)) {
+                if codec_of(chunk, page).is_some() {
+                    *sum += u64::from(page.uncompressed_bytes).next_multiple_of(ALIGNMENT);
+                }
+            }
+        }
+    }
+    (numbers, strings)
+}
+
+/// A buffer that decompressed pages are put into.
+struct Pages {
+    buffer: Arc<DeviceBuffer>,
+    filled: u64,
+}
+
+impl Pages {
+    fn new(buffer: DeviceBuffer) -> Self {
+        Pages {
+            buffer: Arc::new(buffer),
+            filled: 0,
+        }
+    }
+}
+
+struct Assembly<'a> {
+    launch: Launch<'a>,
+    stored: Arc<DeviceBuffer>,
+    numbers: Pages,
+    strings: Pages,
+    decompress: Watched<DecompressBatch>,
+    dictionaries: Watched<DecodeBatch>,
+    values: Watched<DecodeBatch>,
+}
+
+impl Assembly<'_> {
+    /// Where the decompressed body of each page of each chunk is, or is going to be.
+    fn locate(&mut self, column: &Column) -> Result<Vec<Vec<DeviceSlice>>> {
+        let mut located = Vec::with_capacity(column.fetched.chunks.len());
+        for chunk in &column.fetched.chunks {
+            let mut slices = Vec::with_capacity(chunk.pages.len());
+            for (index, (page, body)) in chunk.pages.iter().zip(&chunk.bodies).enumerate() {
+                let codec = codec_of(chunk, page).filter(|_| column.wants(page));
+                slices.push(match codec {
+                    Some(codec) => self.decompress(column, chunk, index, *body, codec)?,
+                    None => {
+                        let bytes = if chunk.inflated {
+                            page.uncompressed_bytes
+                        } else {
+                            page.compressed_bytes
+                        };
+                        DeviceSlice::new(&self.stored, *body, u64::from(bytes))?
+                    }
+                });
+            }
+            located.push(slices);
+        }
+        Ok(located)
+    }
+
+    fn decompress(
+        &mut self,
+        column: &Column,
+        chunk: &Fetched,
+        index: usize,
+        body: u64,
+        codec: PageCodec,
+    ) -> Result<DeviceSlice> {
+        let page = &chunk.pages[index];
+        let target = match column.physical() {
+            PhysicalType::View => &mut self.strings,
+            _ => &mut self.numbers,
+        };
+        let bytes = u64::from(page.uncompressed_bytes);
+        let start = target.filled;
+        target.filled += bytes.next_multiple_of(ALIGNMENT);
+        let levels = u64::from(level_bytes(page));
+        if levels > 0 {
+            let (device, stream) = (self.launch.device(), self.launch.stream());
+            device.copy(
+                stream,
+                (&target.buffer, start),
+                (&self.stored, body),
+                levels,
+            )?;
+        }
+        let compressed = u64::from(page.compressed_bytes) - levels;
+        let source = DeviceSlice::new(&self.stored, body + levels, compressed)?;
+        let values = DeviceSlice::new(&target.buffer, start + levels, bytes - levels)?;
+        let Watched { batch, places } = &mut self.decompress;
+        let place = places.next();
+        places.add(place, &chunk.stored, index);
+        batch.add(codec, place, source, values)?;
+        DeviceSlice::new(&target.buffer, start, bytes)
+    }
+
+    /// The dictionary of each chunk of a column: its entries as values of the column.
+    fn dictionaries_of(
+        &mut self,
+        column: &Column,
+        located: &[Vec<DeviceSlice>],
+        dictionary: &Dictionary,
+    ) -> Result<Vec<Option<(DeviceSlice, u32)>>> {
+        let (device, stream) = (self.launch.device(), self.launch.stream());
+        let mut found = Vec::with_capacity(located.len());
+        for (chunk, slices) in column.fetched.chunks.iter().zip(located) {
+            let first = chunk.pages.first().zip(slices.first());
+            let Some((page, body)) = first.filter(|(page, _)| page.kind == PageKind::Dictionary)
+            else {
+                found.push(None);
+                continue;
+            };
+            let conversion = column.conversion();
+            let bytes = u64::from(conversion.value_bytes()) * u64::from(page.value_count);
+            if column.coded {
+                let codes = text::codes(dictionary, chunk)?;
+                let bytes: Vec<u8> = codes.iter().flat_map(|code| code.to_ne_bytes()).collect();
+                let entries = Arc::new(device.upload(stream, &bytes)?);
+                let slice = DeviceSlice::new(&entries, 0, bytes.len() as u64)?;
+                found.push(Some((slice, page.value_count)));
+                continue;
+            }
+            let entries = Arc::new(device.alloc(stream, bytes)?);
+            let Watched { batch, places } = &mut self.dictionaries;
+            let index = batch.add(&PageSpec {
+                data: body.clone(),
+                dictionary: None,
+                target: PageTarget {
+                    values: Arc::clone(&entries),
+                    validity: None,
+                    levels: None,
+                    rows: u64::from(page.value_count),
+                },
+                row_start: 0,
+                level_count: page.value_count,
+                encoding: PageEncoding::Plain as u32,
+                conversion,
+                element_bytes: column.fetched.layout.element_bytes,
+                levels: LevelSpec::default(),
+            })?;
+            places.add(index, &chunk.stored, 0);
+            found.push(Some((
+                DeviceSlice::new(&entries, 0, bytes)?,
+                page.value_count,
+            )));
+        }
+        Ok(found)
+    }
+
+    /// Adds the data pages of a column; answers the arrays that they go to.
+    fn values_of(
+        &mut self,
+        column: &Column,
+        located: &[Vec<DeviceSlice>],
+        entries: Vec<Option<(DeviceSlice, u32)>>,
+        rows: u64,
+    ) -> Result<PageTarget> {
+        let target = self.target(column, rows)?;
+        let mut row_start = 0;
+        let chunks = column.fetched.chunks.iter().zip(located).zip(entries);
+        for ((chunk, slices), dictionary) in chunks {
+            for (index, (page, data)) in chunk.pages.iter().zip(slices).enumerate() {
+                let section_bytes = match page.kind {
+                    PageKind::Dictionary => continue,
+                    PageKind::DataV1 => None,
+                    PageKind::DataV2 => Some((page.repetition_bytes, page.definition_bytes)),
+                };
+                let packed = page.definition_encoding == PageEncoding::BitPacked;
+                let widths = LevelWidths {
+                    definition_level_max: chunk.definition_level_max,
+                    repetition_level_max: 0,
+                };
+                let Watched { batch, places } = &mut self.values;
+                let added = batch.add(&PageSpec {
+                    data: data.clone(),
+                    dictionary: dictionary.clone(),
+                    target: target.clone(),
+                    row_start,
+                    level_count: page.value_count,
+                    encoding: page.encoding as u32,
+                    conversion: column.conversion(),
+                    element_bytes: column.fetched.layout.element_bytes,
+                    levels: LevelSpec {
+                        widths,
+                        section_bytes,
+                        packed,
+                    },
+                })?;
+                places.add(added, &chunk.stored, index);
+                row_start += u64::from(page.value_count);
+            }
+        }
+        Ok(target)
+    }
+
+    fn target(&self, column: &Column, rows: u64) -> Result<PageTarget> {
+        let (device, stream) = (self.launch.device(), self.launch.stream());
+        let bitmap = PhysicalType::Boolean.bytes(rows);
+        let values = match column.physical() {
+            PhysicalType::Boolean => device.alloc_zeroed(stream, bitmap)?,
+            other => device.alloc(stream, other.bytes(rows))?,
+        };
+        let nullable = column
+            .fetched
+            .chunks
+            .iter()
+            .any(|chunk| chunk.definition_level_max > 0);
+        let validity = nullable
+            .then(|| device.alloc_zeroed(stream, bitmap))
+            .transpose()?;
+        let (values, validity) = (Arc::new(values), validity.map(Arc::new));
+        Ok(PageTarget {
+            values,
+            validity,
+            levels: None,
+            rows,
+        })
+    }
+}

@@ -1,0 +1,299 @@
+//! The bytes of a partition's column chunks: to the device as they are stored, or decompressed by
+//! the host first where no kernel knows the codec.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::layout::Layout;
+use super::transport::{Transport, read_exact};
+use crate::device::DeviceBuffer;
+use crate::error::{Error, Result};
+use crate::kernels::Launch;
+use crate::kernels::page::SLACK_BYTES;
+use crate::memory::{Reservation, Tier};
+use crate::metrics::names;
+use crate::storage::{Codec, Page, PageKind, PageWalker, ReadOptions, StoredChunk};
+use crate::types::{Field, is_string};
+
+/// Bytes of a chunk that are kept on the host for the sake of its dictionary; a larger dictionary of
+/// strings is decoded by the device.
+const DICTIONARY_BYTES_MAX: u64 = 4 << 20;
+
+/// A column chunk whose bytes are on the device.
+pub(super) struct Fetched {
+    pub(super) stored: StoredChunk,
+    pub(super) codec: Codec,
+    pub(super) definition_level_max: u16,
+    pub(super) pages: Vec<Page>,
+    /// Where each page's body begins in the batch's buffer.
+    pub(super) bodies: Vec<u64>,
+    /// True if the bodies were decompressed by the host.
+    pub(super) inflated: bool,
+    /// The dictionary page's body, decompressed, of a column of strings.
+    pub(super) dictionary: Option<Bytes>,
+}
+
+/// A column with its chunks, one per row group.
+pub(super) struct FetchedColumn {
+    pub(super) field: Field,
+    pub(super) layout: Layout,
+    pub(super) chunks: Vec<Fetched>,
+}
+
+/// A partition whose bytes are on the device.
+pub(super) struct FetchedBatch {
+    /// The pages as they are stored (or as the host decompressed them), with slack at the end.
+    pub(super) buffer: Arc<DeviceBuffer>,
+    pub(super) columns: Vec<FetchedColumn>,
+}
+
+struct Planned {
+    field: Field,
+    layout: Layout,
+    chunks: Vec<StoredChunk>,
+}
+
+/// A chunk that the host decompressed.
+struct Inflated {
+    pages: Vec<Page>,
+    bodies: Vec<Bytes>,
+    _held: Reservation,
+}
+
+/// Collects what is to be read, then reads it.
+pub(super) struct Fetch<'a> {
+    launch: &'a Launch<'a>,
+    options: &'a ReadOptions,
+    columns: Vec<Planned>,
+    files: HashMap<usize, File>,
+}
+
+/// Codecs that a kernel decompresses, or that need none.
+fn on_device(codec: Codec) -> bool {
+    matches!(codec, Codec::Uncompressed | Codec::Snappy | Codec::Lz4Raw)
+}
+
+impl<'a> Fetch<'a> {
+    pub(super) fn new(launch: &'a Launch<'a>, options: &'a ReadOptions) -> Self {
+        Fetch {
+            launch,
+            options,
+            columns: Vec::new(),
+            files: HashMap::new(),
+        }
+    }
+
+    /// Adds a column.
+    ///
+    /// # Errors
+    /// `Unsupported` if kernels do not decode it.
+    pub(super) fn plan(&mut self, field: &Field, chunks: &[StoredChunk]) -> Result<()> {
+        let mut layout = None;
+        for stored in chunks {
+            let here = Layout::of(stored.chunk()?.facts(), field)?;
+            if *layout.get_or_insert(here) != here {
+                // Files of one scan may store a column in different ways.
+                return Err(super::layout::refused(field, "is stored in several ways"));
+            }
+        }
+        if let Some(layout) = layout {
+            self.columns.push(Planned {
+                field: field.clone(),
+                layout,
+                chunks: chunks.to_vec(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Reads all that was planned.
+    ///
+    /// # Errors
+    /// `Io`, `Corrupt`, or no memory is left.
+    pub(super) fn run(mut self) -> Result<FetchedBatch> {
+        let columns = std::mem::take(&mut self.columns);
+        // What the host decompresses comes first: its size is needed for the one buffer of all.
+        let mut inflated = HashMap::new();
+        let mut bytes = 0;
+        for (column, planned) in columns.iter().enumerate() {
+            for (row_group, stored) in planned.chunks.iter().enumerate() {
+                let facts = stored.chunk()?.facts().clone();
+                self.launch_metrics(facts.bytes);
+                if on_device(facts.codec) {
+                    bytes += facts.bytes;
+                    continue;
+                }
+                let chunk = self.inflate(stored)?;
+                bytes += chunk
+                    .bodies
+                    .iter()
+                    .map(|body| body.len() as u64)
+                    .sum::<u64>();
+                inflated.insert((column, row_group), chunk);
+            }
+        }
+        let (device, stream) = (self.launch.device(), self.launch.stream());
+        let buffer = Arc::new(device.alloc(stream, bytes + SLACK_BYTES)?);
+        let launch = self.launch;
+        let mut transport = Transport::new(launch, &buffer);
+        let mut fetched = Vec::with_capacity(columns.len());
+        for (column, planned) in columns.into_iter().enumerate() {
+            let text = is_string(planned.field.data_type());
+            let mut chunks = Vec::with_capacity(planned.chunks.len());
+            for (row_group, stored) in planned.chunks.into_iter().enumerate() {
+                chunks.push(match inflated.remove(&(column, row_group)) {
+                    Some(chunk) => place_inflated(&mut transport, stored, chunk, text)?,
+                    None => self.pass(&mut transport, stored, text)?,
+                });
+            }
+            fetched.push(FetchedColumn {
+                field: planned.field,
+                layout: planned.layout,
+                chunks,
+            });
+        }
+        transport.finish()?;
+        Ok(FetchedBatch {
+            buffer,
+            columns: fetched,
+        })
+    }
+
+    fn launch_metrics(&self, bytes: u64) {
+        self.options.metrics.add(names::SCAN_BYTES, bytes);
+    }
+
+    fn file(&mut self, stored: &StoredChunk) -> Result<&File> {
+        match self.files.entry(stored.file_index) {
+            std::collections::hash_map::Entry::Occupied(known) => Ok(known.into_mut()),
+            std::collections::hash_map::Entry::Vacant(place) => Ok(place.insert(stored.open()?)),
+        }
+    }
+
+    /// Reads a chunk to the device and its page headers as they pass.
+    fn pass(
+        &mut self,
+        transport: &mut Transport,
+        stored: StoredChunk,
+        text: bool,
+    ) -> Result<Fetched> {
+        let chunk = stored.chunk()?;
+        let facts = chunk.facts();
+        let first = transport.position();
+        let mut walker = PageWalker::new(facts.clone());
+        let kept = if text {
+            facts.bytes.min(DICTIONARY_BYTES_MAX)
+        } else {
+            0
+        };
+        let kept = usize::try_from(kept).unwrap_or(0);
+        let mut head = Vec::with_capacity(kept);
+        let file = self.file(&stored)?;
+        transport.read(
+            (file, stored.path()),
+            chunk.start(),
+            facts.bytes,
+            |portion| {
+                let more = portion.len().min(kept - head.len());
+                head.extend_from_slice(&portion[..more]);
+                walker
+                    .feed(portion)
+                    .map_err(|problem| chunk.refuse(&problem))
+            },
+        )?;
+        let pages = walker.finish().map_err(|problem| chunk.refuse(&problem))?;
+        self.options.metrics.add(names::UPLOAD_BYTES, facts.bytes);
+        let dictionary = dictionary_of(&stored, &pages, head)?;
+        Ok(Fetched {
+            codec: facts.codec,
+            definition_level_max: facts.definition_level_max,
+            bodies: pages.iter().map(|page| first + page.body_start).collect(),
+            stored: stored.clone(),
+            pages,
+            inflated: false,
+            dictionary,
+        })
+    }
+
+    /// Reads a chunk and decompresses its pages on the host.
+    fn inflate(&mut self, stored: &StoredChunk) -> Result<Inflated> {
+        let chunk = stored.chunk()?;
+        let facts = chunk.facts();
+        let memory = Arc::clone(&self.options.memory);
+        let held = memory.reserve(Tier::Host, facts.bytes)?;
+        let length = usize::try_from(facts.bytes).map_err(|_| {
+            Error::corrupt(stored.path(), "", "a column chunk is larger than memory")
+        })?;
+        let mut bytes = vec![0; length];
+        read_exact(self.file(stored)?, stored.path(), &mut bytes, chunk.start())?;
+        let bytes = Bytes::from(bytes);
+        let pages = chunk.pages(&bytes, self.options.check_crc)?;
+        let sizes = pages.iter().map(|page| u64::from(page.uncompressed_bytes));
+        let _whole = memory.reserve(Tier::Host, sizes.sum())?;
+        drop(held);
+        let bodies = stored.decompress(bytes)?;
+        let sizes = bodies.iter().map(|body| body.len() as u64);
+        let held = memory.reserve(Tier::Host, sizes.sum())?;
+        let fitting = bodies.len() == pages.len()
+            && pages
+                .iter()
+                .zip(&bodies)
+                .all(|(page, body)| page.uncompressed_bytes as usize == body.len());
+        if !fitting {
+            let cause = "its pages are not as long as their headers say";
+            return Err(Error::corrupt(stored.path(), "", cause));
+        }
+        Ok(Inflated {
+            pages,
+            bodies,
+            _held: held,
+        })
+    }
+}
+
+fn place_inflated(
+    transport: &mut Transport,
+    stored: StoredChunk,
+    chunk: Inflated,
+    text: bool,
+) -> Result<Fetched> {
+    let mut bodies = Vec::with_capacity(chunk.bodies.len());
+    for body in &chunk.bodies {
+        bodies.push(transport.position());
+        transport.write(body)?;
+    }
+    let dictionary = chunk.pages.first().zip(chunk.bodies.first());
+    let dictionary = dictionary
+        .filter(|(page, _)| text && page.kind == PageKind::Dictionary)
+        .map(|(_, body)| body.clone());
+    let facts = stored.chunk()?.facts().clone();
+    Ok(Fetched {
+        stored,
+        codec: Codec::Uncompressed,
+        definition_level_max: facts.definition_level_max,
+        pages: chunk.pages,
+        bodies,
+        inflated: true,
+        dictionary,
+    })
+}
+
+/// The decompressed dictionary page out of a chunk's first bytes, if it is wholly there.
+fn dictionary_of(stored: &StoredChunk, pages: &[Page], head: Vec<u8>) -> Result<Option<Bytes>> {
+    let Some(page) = pages
+        .first()
+        .filter(|page| page.kind == PageKind::Dictionary)
+    else {
+        return Ok(None);
+    };
+    let end = page.body_start + u64::from(page.compressed_bytes);
+    let Some(end) = usize::try_from(end).ok().filter(|end| *end <= head.len()) else {
+        return Ok(None);
+    };
+    let mut first = Bytes::from(head);
+    first.truncate(end);
+    Ok(stored.decompress(first)?.into_iter().next())
+}

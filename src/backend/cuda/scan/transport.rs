@@ -1,0 +1,120 @@
+//! Bytes from files to the device, through pinned slabs.
+
+use std::fs::File;
+use std::io::ErrorKind as IoKind;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::device::{DeviceBuffer, PinnedSlab};
+use crate::error::{Error, Result};
+use crate::kernels::Launch;
+
+/// Fills a device buffer from its start on. Small pieces share a slab and a copy.
+pub(super) struct Transport<'a> {
+    launch: &'a Launch<'a>,
+    buffer: &'a Arc<DeviceBuffer>,
+    /// Bytes of the buffer whose copy is queued.
+    copied: u64,
+    slab: Option<PinnedSlab>,
+    filled: usize,
+}
+
+impl<'a> Transport<'a> {
+    pub(super) fn new(launch: &'a Launch<'a>, buffer: &'a Arc<DeviceBuffer>) -> Self {
+        Transport {
+            launch,
+            buffer,
+            copied: 0,
+            slab: None,
+            filled: 0,
+        }
+    }
+
+    /// Where the next byte goes.
+    pub(super) fn position(&self) -> u64 {
+        self.copied + self.filled as u64
+    }
+
+    /// Reads `length` bytes of a file from `start` on, and shows each portion as it passes.
+    pub(super) fn read(
+        &mut self,
+        (file, path): (&File, &Path),
+        start: u64,
+        length: u64,
+        mut passing: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let mut done = 0;
+        while done < length {
+            let portion = self.portion(length - done)?;
+            read_exact(file, path, portion, start + done)?;
+            passing(portion)?;
+            let bytes = portion.len();
+            done += bytes as u64;
+            self.advance(bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Copies bytes that the host has.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        let mut left = bytes;
+        while !left.is_empty() {
+            let portion = self.portion(left.len() as u64)?;
+            let (now, later) = left.split_at(portion.len());
+            portion.copy_from_slice(now);
+            let bytes = now.len();
+            left = later;
+            self.advance(bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Queues the copy of the last slab.
+    pub(super) fn finish(mut self) -> Result<()> {
+        self.flush()
+    }
+
+    /// At most `wanted` bytes of the slab, at least one.
+    fn portion(&mut self, wanted: u64) -> Result<&mut [u8]> {
+        let slab = match self.slab.take() {
+            Some(slab) => slab,
+            None => self.launch.device().pinned().take()?,
+        };
+        let slab = self.slab.insert(slab);
+        let left = slab.capacity() - self.filled;
+        let bytes = usize::try_from(wanted).unwrap_or(usize::MAX).min(left);
+        Ok(&mut slab.as_mut_slice()[self.filled..self.filled + bytes])
+    }
+
+    fn advance(&mut self, bytes: usize) -> Result<()> {
+        self.filled += bytes;
+        let full = self
+            .slab
+            .as_ref()
+            .is_some_and(|slab| slab.capacity() == self.filled);
+        if full { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let filled = std::mem::take(&mut self.filled);
+        let Some(slab) = self.slab.take() else {
+            return Ok(());
+        };
+        let (device, stream) = (self.launch.device(), self.launch.stream());
+        device.write_slab(stream, self.buffer, self.copied, slab, filled)?;
+        self.copied += filled as u64;
+        Ok(())
+    }
+}
+
+/// Reads bytes of a file, all of them.
+pub(super) fn read_exact(file: &File, path: &Path, bytes: &mut [u8], start: u64) -> Result<()> {
+    file.read_exact_at(bytes, start).map_err(|cause| {
+        if cause.kind() == IoKind::UnexpectedEof {
+            Error::corrupt(path, "", "became shorter while it was read")
+        } else {
+            Error::io(path, "read", &cause)
+        }
+    })
+}

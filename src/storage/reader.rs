@@ -58,7 +58,7 @@ impl ReadOptions {
 }
 
 /// Gives the rows of a partition in order, in batches of at most so many rows. Row groups smaller
-/// than a batch are fused. After an error it ends.
+/// than a batch are fused, as long as their bytes are few. After an error it ends.
 pub struct PartitionReader {
     shape: Arc<Shape>,
     options: ReadOptions,
@@ -67,6 +67,7 @@ pub struct PartitionReader {
     /// Batches that wait for more, together smaller than a batch may be.
     waiting: Vec<RecordBatch>,
     waiting_rows: u64,
+    waiting_bytes: u64,
     file: Option<(usize, File)>,
 }
 
@@ -99,6 +100,7 @@ impl Iterator for PartitionReader {
                 self.open = None;
                 self.waiting.clear();
                 self.waiting_rows = 0;
+                self.waiting_bytes = 0;
                 Some(Err(error))
             }
         }
@@ -114,6 +116,7 @@ impl PartitionReader {
             open: None,
             waiting: Vec::new(),
             waiting_rows: 0,
+            waiting_bytes: 0,
             file: None,
         }
     }
@@ -124,10 +127,13 @@ impl PartitionReader {
                 return self.flush();
             };
             let rows = batch.num_rows() as u64;
-            let full = self.waiting_rows + rows > self.options.batch_rows;
+            let bytes = batch.get_array_memory_size() as u64;
+            let full = self.waiting_rows + rows > self.options.batch_rows
+                || self.waiting_bytes + bytes > BATCH_BYTES_MAX;
             let fused = if full { self.flush()? } else { None };
             self.waiting.push(batch);
             self.waiting_rows += rows;
+            self.waiting_bytes += bytes;
             if fused.is_some() {
                 return Ok(fused);
             }
@@ -141,6 +147,7 @@ impl PartitionReader {
     fn flush(&mut self) -> Result<Option<RecordBatch>> {
         let waiting = std::mem::take(&mut self.waiting);
         self.waiting_rows = 0;
+        self.waiting_bytes = 0;
         if waiting.len() <= 1 {
             return Ok(waiting.into_iter().next());
         }

@@ -82,11 +82,12 @@ fn data_files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// What `pelton digest` says about one file, and how it ended.
-fn digest(path: &Path) -> Result<String, String> {
+/// What `pelton digest` with some flags says about one file, and how it ended.
+fn digest(path: &Path, flags: &[&str]) -> Result<String, String> {
     let started = Instant::now();
     let output = Command::new(env!("CARGO_BIN_EXE_pelton"))
         .arg("digest")
+        .args(flags)
         .arg(path)
         .output()
         .unwrap();
@@ -111,10 +112,15 @@ fn digest(path: &Path) -> Result<String, String> {
     Ok(text)
 }
 
+/// Whether an answer is the manifest's digest and number of rows.
+fn has_digest(row: &BTreeMap<String, String>, answer: &str) -> bool {
+    answer.starts_with(&format!("{} {} ", row["digest"], row["rows"]))
+}
+
 /// Why an answer is not the manifest's, if it is not.
 fn objection(row: &BTreeMap<String, String>, answer: &str) -> Option<String> {
     let is_error = answer.starts_with("ERROR ");
-    let digest_equal = answer.starts_with(&format!("{} {} ", row["digest"], row["rows"]));
+    let digest_equal = has_digest(row, answer);
     let fulfilled = match row["expect"].as_str() {
         "decode" => digest_equal,
         "error" | "error with CRC checks on, else decode" => is_error,
@@ -145,7 +151,7 @@ fn every_file_gets_the_manifests_verdict() {
         }
     }
     for row in &rows {
-        let objection = match digest(&folder.join(&row["file"])) {
+        let objection = match digest(&folder.join(&row["file"]), &[]) {
             Ok(answer) => objection(row, &answer),
             Err(crash) => Some(crash),
         };
@@ -153,4 +159,38 @@ fn every_file_gets_the_manifests_verdict() {
     }
     assert!(rows.len() > 80, "the manifest has only {} rows", rows.len());
     assert!(objections.is_empty(), "\n{}", objections.join("\n"));
+}
+
+#[test]
+fn a_wrong_checksum_is_passed_over_on_request() {
+    let Some(folder) = material() else { return };
+    let rows = manifest(&folder);
+    let decodes = |row: &&BTreeMap<_, _>| row["expect"] == "error with CRC checks on, else decode";
+    let mut count = 0;
+    for row in rows.iter().filter(decodes) {
+        let flags = ["-o", "parquet_check_crc=false"];
+        let answer = digest(&folder.join(&row["file"]), &flags).unwrap();
+        assert!(has_digest(row, &answer), "{}: {answer}", row["file"]);
+        count += 1;
+    }
+    assert!(count > 0);
+}
+
+#[test]
+fn emulated_kernels_read_the_same_rows_or_decline() {
+    let Some(folder) = material() else { return };
+    let mut objections = Vec::new();
+    let mut read = 0;
+    for row in manifest(&folder)
+        .iter()
+        .filter(|row| row["expect"] == "decode")
+    {
+        match digest(&folder.join(&row["file"]), &["--backend", "simt"]) {
+            Ok(answer) if answer.starts_with("ERROR unsupported ") => {}
+            Ok(answer) if has_digest(row, &answer) => read += 1,
+            Ok(other) | Err(other) => objections.push(format!("{}: {other}", row["file"])),
+        }
+    }
+    assert!(objections.is_empty(), "\n{}", objections.join("\n"));
+    assert!(read > 20, "only {read} files were read");
 }

@@ -22,7 +22,7 @@ enum {
   PAGE_WIDEN_64 = 5,     ///< 32 bits, sign-extended to 64
   PAGE_DECIMAL_64 = 6,   ///< big-endian two's complement of any length, to 64 bits
   PAGE_DECIMAL_128 = 7,  ///< big-endian two's complement of any length, to 128 bits
-  PAGE_INT96 = 8,        ///< INT96 (nanoseconds of the day, Julian day) to nanoseconds since 1970
+  PAGE_INT96 = 8,        ///< INT96 (nanoseconds of the day, Julian day) to microseconds since 1970
   PAGE_VIEW = 9,         ///< bytes that stay where they are, as a `TextView`
 };
 

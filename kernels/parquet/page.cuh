@@ -38,11 +38,12 @@ KERNEL_FN int128_t page_big_endian(const uint8_t *bytes, uint32_t length) {
   return value;
 }
 
-/// Nanoseconds since 1970 of an INT96 element; beyond 64 bits they wrap, as the CPU's do.
+/// Microseconds since 1970 of an INT96 element; beyond 64 bits they wrap, as the CPU's do.
 KERNEL_FN uint64_t page_int96(const uint8_t *bytes, uint64_t length) {
-  const uint64_t nanoseconds = bytes_u64(bytes, length, 0);
-  const int64_t days = (int64_t)bytes_u32(bytes, length, 8) - 2440588;  // Julian day of 1970-01-01
-  return (uint64_t)days * 86400000000000ull + nanoseconds;
+  const int64_t nanoseconds = (int64_t)bytes_u64(bytes, length, 0);
+  const int64_t day = (int32_t)bytes_u32(bytes, length, 8);
+  const int64_t days = day - 2440588;  // the Julian day of 1970-01-01
+  return (uint64_t)days * 86400000000ull + (uint64_t)(nanoseconds / 1000);
 }
 
 /// Writes value `index` of a page from the low bits of an element. For conversions that need no

@@ -879,7 +879,7 @@ pub const PAGE_WIDEN_64: u32 = 5;
 pub const PAGE_DECIMAL_64: u32 = 6;
 /// big-endian two's complement of any length, to 128 bits
 pub const PAGE_DECIMAL_128: u32 = 7;
-/// INT96 (nanoseconds of the day, Julian day) to nanoseconds since 1970
+/// INT96 (nanoseconds of the day, Julian day) to microseconds since 1970
 pub const PAGE_INT96: u32 = 8;
 /// bytes that stay where they are, as a `TextView`
 pub const PAGE_VIEW: u32 = 9;

@@ -5,7 +5,8 @@ use bytes::Bytes;
 use super::ParquetFile;
 use super::inflate;
 use super::pages::{
-    ChunkFacts, Codec, PAGE_BYTES_MAX, Page, PageKind, PageProblem, PageWalker, PhysicalKind,
+    ChunkFacts, Codec, PAGE_BYTES_MAX, Page, PageEncoding, PageKind, PageProblem, PageWalker,
+    PhysicalKind,
 };
 use crate::error::{Error, ErrorKind, Result};
 
@@ -130,21 +131,48 @@ impl ColumnChunk<'_> {
         Ok(pages)
     }
 
-    /// As [`ColumnChunk::pages`], answering how many bytes of pages the chunk will hold at once: the
-    /// dictionary and the largest data page.
+    /// As [`ColumnChunk::pages`], answering what decoding them takes.
     ///
     /// # Errors
     /// As `pages`.
-    pub(super) fn check(&self, bytes: &Bytes, check_crc: bool) -> Result<u64> {
-        let (mut dictionary, mut largest) = (0, 0);
-        for page in self.pages(bytes, check_crc)? {
-            let held = page.compressed_bytes.max(page.uncompressed_bytes);
-            match page.kind {
-                PageKind::Dictionary => dictionary = held,
-                PageKind::DataV1 | PageKind::DataV2 => largest = held.max(largest),
+    pub(super) fn check(&self, bytes: &Bytes, check_crc: bool) -> Result<PageBytes> {
+        let pages = self.pages(bytes, check_crc)?;
+        Ok(PageBytes::of(&pages))
+    }
+}
+
+/// What decoding a column chunk takes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct PageBytes {
+    /// Bytes of pages that the decoder holds at once: the dictionary and the largest data page.
+    pub(super) held: u64,
+    /// About the bytes of all its values, where each index of a dictionary counts as an entry of
+    /// mean size.
+    pub(super) decoded: u64,
+}
+
+impl PageBytes {
+    fn of(pages: &[Page]) -> PageBytes {
+        let (mut dictionary, mut largest, mut entry_mean, mut decoded) = (0, 0, 0, 0u64);
+        for page in pages {
+            let held = u64::from(page.compressed_bytes.max(page.uncompressed_bytes));
+            if page.kind == PageKind::Dictionary {
+                dictionary = held;
+                entry_mean = u64::from(page.uncompressed_bytes / page.value_count.max(1));
+                continue;
             }
+            largest = held.max(largest);
+            decoded = decoded.saturating_add(match page.encoding {
+                PageEncoding::PlainDictionary | PageEncoding::RleDictionary => {
+                    u64::from(page.value_count) * entry_mean
+                }
+                _ => u64::from(page.uncompressed_bytes),
+            });
         }
-        Ok(u64::from(dictionary) + u64::from(largest))
+        PageBytes {
+            held: dictionary + largest,
+            decoded,
+        }
     }
 }
 
@@ -180,9 +208,163 @@ fn check_body(codec: Codec, page: &Page, chunk: &[u8], check_crc: bool) -> Resul
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
-    use super::super::pages::PageEncoding;
+    use std::fs;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use parquet::file::metadata::{
+        ColumnChunkMetaDataBuilder as Column, FileMetaData, ParquetMetaData,
+        ParquetMetaDataBuilder, ParquetMetaDataReader, ParquetMetaDataWriter, RowGroupMetaData,
+    };
+    use parquet::schema::parser::parse_message_type;
+    use parquet::schema::types::SchemaDescriptor;
+
     use super::*;
+    use crate::storage::{Dataset, ReadOptions, write_orders};
+
+    /// The file of the sample, with another footer.
+    fn with_footer(folder: &Path, edit: impl Fn(&ParquetMetaData) -> ParquetMetaData) -> Vec<u8> {
+        write_orders(folder).unwrap();
+        let whole = fs::read(folder.join("orders.parquet")).unwrap();
+        let mut reader = ParquetMetaDataReader::new();
+        reader.try_parse(&Bytes::from(whole.clone())).unwrap();
+        let metadata = edit(&reader.finish().unwrap());
+        // The old footer stays where it was, as bytes that nobody needs.
+        let mut changed = whole;
+        ParquetMetaDataWriter::new(&mut changed, &metadata)
+            .finish()
+            .unwrap();
+        changed
+    }
+
+    fn with_column(
+        edit: impl Fn(Column) -> Column,
+    ) -> impl Fn(&ParquetMetaData) -> ParquetMetaData {
+        move |metadata| {
+            let group = metadata.row_group(0).clone();
+            let mut columns = group.columns().to_vec();
+            columns[0] = edit(columns[0].clone().into_builder()).build().unwrap();
+            let group = group.into_builder().set_column_metadata(columns).build();
+            with_groups(metadata, group.unwrap(), 5)
+        }
+    }
+
+    fn with_groups(like: &ParquetMetaData, group: RowGroupMetaData, rows: i64) -> ParquetMetaData {
+        let schema = group.schema_descr_ptr();
+        let version = like.file_metadata().version();
+        let file = FileMetaData::new(version, rows, None, None, schema, None);
+        ParquetMetaDataBuilder::new(file)
+            .set_row_groups(vec![group])
+            .build()
+    }
+
+    /// The rows of a file with another footer, or why it has none.
+    fn outcome(edit: impl Fn(&ParquetMetaData) -> ParquetMetaData) -> Result<usize, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("edited.parquet");
+        fs::write(&path, with_footer(folder.path(), edit)).unwrap();
+        let read = || {
+            let dataset = Dataset::open(std::slice::from_ref(&path))?;
+            let columns: Vec<usize> = (0..dataset.schema().fields().len()).collect();
+            let mut rows = 0;
+            for partition in dataset.prune(&columns, None)?.partitions(1 << 20) {
+                for batch in partition.read(ReadOptions::detached(100)) {
+                    rows += batch?.num_rows();
+                }
+            }
+            Ok(rows)
+        };
+        read().map_err(|error: Error| {
+            let name = format!("{}: ", path.display());
+            error.to_string().replace(&name, "")
+        })
+    }
+
+    #[test]
+    fn footers_that_miss_their_chunks_are_refused_and_known_slips_forgiven() {
+        assert_eq!(outcome(with_column(|column| column)), Ok(5));
+        let place = "row group 0, column `customer_id`";
+        for (edited, expected) in [
+            (
+                outcome(with_column(|column| column.set_num_values(6))),
+                "has 6 values for 5 rows",
+            ),
+            (
+                outcome(with_column(|column| column.set_num_values(-5))),
+                "has -5 values for 5 rows",
+            ),
+            (
+                outcome(with_column(|column| {
+                    let column = column.set_dictionary_page_offset(None);
+                    column.set_data_page_offset(1 << 40)
+                })),
+                "lie outside of the file",
+            ),
+            (
+                outcome(with_column(|column| {
+                    column.set_total_compressed_size(1 << 40)
+                })),
+                "lie outside of the file",
+            ),
+            (
+                outcome(with_column(|column| column.set_total_compressed_size(30))),
+                "page 0: its 24 bytes from 14 on pass the column chunk's 30",
+            ),
+        ] {
+            let text = edited.err().unwrap_or_default();
+            assert!(text.starts_with(place) && text.contains(expected), "{text}");
+        }
+        let negative = outcome(with_column(|column| column.set_total_compressed_size(-1)));
+        assert!(negative.is_err_and(|text| text.contains("its size is negative")));
+
+        // A file's row count that is not its row groups' sum, and a dictionary in the magic number.
+        let rows = outcome(|metadata| with_groups(metadata, metadata.row_group(0).clone(), 77));
+        assert_eq!(rows, Ok(5));
+        let dictionary = |metadata: &ParquetMetaData| {
+            let start = metadata.row_group(0).column(0).byte_range().0;
+            let start = i64::try_from(start).unwrap();
+            let edit = |column: Column| {
+                let column = column.set_dictionary_page_offset(Some(0));
+                column.set_data_page_offset(start)
+            };
+            with_column(edit)(metadata)
+        };
+        assert_eq!(outcome(dictionary), Ok(5));
+    }
+
+    #[test]
+    fn rows_that_nothing_backs_are_refused() {
+        let columnless = |rows| {
+            outcome(move |metadata| {
+                let schema = Arc::new(parse_message_type("message m {}").unwrap());
+                let schema = Arc::new(SchemaDescriptor::new(schema));
+                let group = RowGroupMetaData::builder(schema).set_num_rows(rows);
+                with_groups(metadata, group.build().unwrap(), rows)
+            })
+        };
+        assert_eq!(columnless(250), Ok(250));
+        let text = "row group 0: has 4294967296 rows without a column";
+        assert_eq!(columnless(1 << 32), Err(text.to_string()));
+        let text = "row group 0: says it has -1 rows";
+        assert_eq!(columnless(-1), Err(text.to_string()));
+    }
+
+    #[test]
+    fn an_index_weighs_as_much_as_an_entry() {
+        let mut dictionary = page(&[0; 10], 40, None);
+        (dictionary.kind, dictionary.value_count) = (PageKind::Dictionary, 4);
+        let mut indices = page(&[0; 8], 20, None);
+        (indices.encoding, indices.value_count) = (PageEncoding::RleDictionary, 1000);
+        let plain = page(&[0; 8], 30, None);
+        let bytes = PageBytes::of(&[dictionary, indices, plain]);
+        let expected = PageBytes {
+            held: 70,
+            decoded: 10_030,
+        };
+        assert_eq!(bytes, expected);
+    }
 
     fn page(bytes: &[u8], uncompressed_bytes: u32, crc: Option<u32>) -> Page {
         Page {

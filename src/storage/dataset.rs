@@ -139,3 +139,47 @@ fn match_columns(
     }
     Ok(columns)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::fs::File;
+
+    use parquet::file::writer::SerializedFileWriter;
+    use parquet::schema::parser::parse_message_type;
+
+    use super::*;
+    use crate::storage::EXTENSION_NAME;
+
+    #[test]
+    fn a_column_is_of_uuids_if_it_is_in_every_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for (name, logical) in [("a", "(UUID)"), ("b", "(UUID)"), ("c", "")] {
+            let message = format!("message m {{ required fixed_len_byte_array(16) u {logical}; }}");
+            let schema = Arc::new(parse_message_type(&message).unwrap());
+            let file = File::create(path(name)).unwrap();
+            let writer = SerializedFileWriter::new(file, schema, Arc::default()).unwrap();
+            writer.close().unwrap();
+        }
+        let marked = |names: &[&str]| {
+            let paths: Vec<PathBuf> = names.iter().map(|name| path(name)).collect();
+            let dataset = Dataset::open(&paths).unwrap();
+            dataset
+                .schema()
+                .field(0)
+                .metadata()
+                .contains_key(EXTENSION_NAME)
+        };
+        assert!(marked(&["a", "b"]));
+        assert!(!marked(&["a", "c"]));
+        assert!(!marked(&["c", "a"]));
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Dataset::open(&[folder.path().to_path_buf()]).unwrap_err();
+        assert!(error.to_string().ends_with("not a regular file"), "{error}");
+    }
+}

@@ -22,7 +22,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{MemoryManager, Reservation, Tier};
 use crate::metrics::{Metrics, names};
 
-/// Bytes of one decoded batch, as the footer lets us estimate: below what 32-bit string offsets
+/// Bytes of one decoded batch, as footer and page headers let us estimate: below what 32-bit string offsets
 /// reach.
 const BATCH_BYTES_MAX: u64 = 1 << 30;
 
@@ -58,7 +58,7 @@ impl ReadOptions {
 }
 
 /// Gives the rows of a partition in order, in batches of at most so many rows. Row groups smaller
-/// than a batch are fused. After an error it ends.
+/// than a batch are fused, as long as their bytes are few. After an error it ends.
 pub struct PartitionReader {
     shape: Arc<Shape>,
     options: ReadOptions,
@@ -67,6 +67,7 @@ pub struct PartitionReader {
     /// Batches that wait for more, together smaller than a batch may be.
     waiting: Vec<RecordBatch>,
     waiting_rows: u64,
+    waiting_bytes: u64,
     file: Option<(usize, File)>,
 }
 
@@ -99,6 +100,7 @@ impl Iterator for PartitionReader {
                 self.open = None;
                 self.waiting.clear();
                 self.waiting_rows = 0;
+                self.waiting_bytes = 0;
                 Some(Err(error))
             }
         }
@@ -114,6 +116,7 @@ impl PartitionReader {
             open: None,
             waiting: Vec::new(),
             waiting_rows: 0,
+            waiting_bytes: 0,
             file: None,
         }
     }
@@ -124,10 +127,13 @@ impl PartitionReader {
                 return self.flush();
             };
             let rows = batch.num_rows() as u64;
-            let full = self.waiting_rows + rows > self.options.batch_rows;
+            let bytes = batch.get_array_memory_size() as u64;
+            let full = self.waiting_rows + rows > self.options.batch_rows
+                || self.waiting_bytes + bytes > BATCH_BYTES_MAX;
             let fused = if full { self.flush()? } else { None };
             self.waiting.push(batch);
             self.waiting_rows += rows;
+            self.waiting_bytes += bytes;
             if fused.is_some() {
                 return Ok(fused);
             }
@@ -141,6 +147,7 @@ impl PartitionReader {
     fn flush(&mut self) -> Result<Option<RecordBatch>> {
         let waiting = std::mem::take(&mut self.waiting);
         self.waiting_rows = 0;
+        self.waiting_bytes = 0;
         if waiting.len() <= 1 {
             return Ok(waiting.into_iter().next());
         }
@@ -197,11 +204,13 @@ impl PartitionReader {
         let chunks_held = self.reserve(bytes)?;
         let fetched = self.fetch(row_group.file, &chunks)?;
         self.options.metrics.add(names::SCAN_BYTES, bytes);
-        let mut page_bytes = 0;
+        let (mut held, mut decoded) = (0u64, 0u64);
         for (chunk, bytes) in chunks.iter().zip(&fetched) {
-            page_bytes += chunk.check(bytes, self.options.check_crc)?;
+            let pages = chunk.check(bytes, self.options.check_crc)?;
+            held = held.saturating_add(pages.held);
+            decoded = decoded.saturating_add(pages.decoded);
         }
-        let pages_held = self.reserve(page_bytes)?;
+        let pages_held = self.reserve(held)?;
         let chunks = ColumnChunks::new(&chunks, fetched, opened.bytes());
 
         let columns = shape.file_columns(row_group.file);
@@ -209,7 +218,7 @@ impl PartitionReader {
         in_file_order.sort_unstable();
         let place_of = |column: &usize| in_file_order.binary_search(column).unwrap_or(0);
         let order = columns.iter().map(place_of).collect();
-        let rows = self.batch_rows(row_group);
+        let rows = self.batch_rows(row_group, decoded);
         let mask = shape.mask(row_group.file)?;
         let reader = guard(opened.path(), place, || {
             ParquetRecordBatchReaderBuilder::new_with_metadata(chunks, opened.footer().clone())
@@ -227,8 +236,8 @@ impl PartitionReader {
         })
     }
 
-    fn batch_rows(&self, row_group: RowGroup) -> usize {
-        let row_bytes = (row_group.bytes / row_group.rows.max(1)).max(1);
+    fn batch_rows(&self, row_group: RowGroup, decoded: u64) -> usize {
+        let row_bytes = (decoded.max(row_group.bytes) / row_group.rows.max(1)).max(1);
         let rows = self.options.batch_rows;
         let rows = rows
             .min((BATCH_BYTES_MAX / row_bytes).max(1))

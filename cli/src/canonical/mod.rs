@@ -135,7 +135,7 @@ fn is_uuid(field: &Field) -> bool {
         && field
             .metadata()
             .get(EXTENSION_NAME)
-            .is_some_and(|name| name.contains("uuid"))
+            .is_some_and(|name| name == UUID)
 }
 
 /// The canonical name of a field's type.

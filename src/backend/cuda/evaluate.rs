@@ -10,7 +10,7 @@ use crate::types::{
 };
 
 use super::batch::CudaBatch;
-use super::{rescale, upload};
+use super::{rescale, text, upload};
 
 /// Evaluates expressions over one batch.
 pub(super) struct Evaluator<'a> {
@@ -44,7 +44,11 @@ impl<'a> Evaluator<'a> {
 
     /// The column of an expression.
     pub(super) fn evaluate(&self, expr: &TypedExpr) -> Result<DeviceColumn> {
-        self.evaluate_where(expr, None)
+        match &expr.kind {
+            // A column that is only passed on keeps its views.
+            TypedKind::Column(index) => Ok(self.batch.columns[*index].clone()),
+            _ => self.evaluate_where(expr, None),
+        }
     }
 
     fn failures<'b>(&'b self, flags: u32, active: Option<&'b DeviceColumn>) -> Failures<'b> {
@@ -63,6 +67,10 @@ impl<'a> Evaluator<'a> {
     ) -> Result<DeviceColumn> {
         let rows = &self.batch.rows;
         match &expr.kind {
+            TypedKind::Column(index) if is_string(&expr.data_type) => {
+                let column = &self.batch.columns[*index];
+                text::coded(&self.launch, &self.batch.dictionary, column, rows)
+            }
             TypedKind::Column(index) => Ok(self.batch.columns[*index].clone()),
             TypedKind::Literal(literal) => self.literal(literal, &expr.data_type),
             TypedKind::Arithmetic { op, left, right } => {

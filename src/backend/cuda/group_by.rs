@@ -10,6 +10,7 @@ use super::Shared;
 use super::batch::CudaBatch;
 use super::dictionary::{CODE_BITS, Dictionary};
 use super::evaluate::physical;
+use super::text;
 use crate::error::{Error, Result};
 use crate::expr::AggregateFunction;
 use crate::kernels::group_by::{Emit, GroupKey, GroupLayout, GroupTable};
@@ -213,6 +214,20 @@ impl GroupBy {
         state.downcast_mut::<State>().ok_or_else(foreign_state)
     }
 
+    /// The batch with codes for the strings that are compared.
+    fn with_coded_keys(&self, launch: &Launch, batch: &CudaBatch) -> Result<CudaBatch> {
+        let mut coded = batch.clone();
+        let distinct = self.distinct.iter().map(|(input, _)| *input);
+        for index in self.spec.group_keys.iter().copied().chain(distinct) {
+            if is_string(self.spec.input.field(index).data_type()) {
+                let column = &coded.columns[index];
+                let column = text::coded(launch, &batch.dictionary, column, &batch.rows)?;
+                coded.columns[index] = column;
+            }
+        }
+        Ok(coded)
+    }
+
     /// Key columns of a batch, and with them the value column of a count distinct.
     fn keys<'b>(&self, batch: &'b CudaBatch, value: Option<usize>) -> Vec<&'b DeviceColumn> {
         let keys = self.spec.group_keys.iter().copied();
@@ -272,7 +287,7 @@ impl Fold for GroupBy {
     fn next(&self, context: &Context, state: &mut FoldState, batch: Batch) -> Result<()> {
         let launch = self.shared.launch(context);
         let state = GroupBy::state(state)?;
-        let batch = CudaBatch::of(&batch)?;
+        let batch = &self.with_coded_keys(&launch, CudaBatch::of(&batch)?)?;
         self.shared.settle(&launch)?;
         state.dictionary = Some(Arc::clone(&batch.dictionary));
         let rows = &batch.rows;

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::expr::{AggregateFunction, BinaryOp, TypedExpr, TypedKind};
 use crate::operators::OperatorSpec;
-use crate::types::{DataType, PhysicalType, SchemaRef, is_string};
+use crate::types::{DataType, PhysicalType, SchemaRef, is_binary, is_string};
 
 /// Checks an operator and every type it meets.
 pub(super) fn check(backend: &'static str, spec: &OperatorSpec) -> Result<()> {
@@ -36,8 +36,15 @@ pub(super) fn check(backend: &'static str, spec: &OperatorSpec) -> Result<()> {
                 if extreme && input.is_some_and(is_string) {
                     return refuse(format!("{} of strings", aggregate.function));
                 }
+                if input.is_some_and(is_binary) && aggregate.function != AggregateFunction::Count {
+                    return refuse(format!("{} of bytes", aggregate.function));
+                }
             }
-            Ok(())
+            let mut keys = group_by.group_keys.iter();
+            match keys.find(|key| is_binary(group_by.input.field(**key).data_type())) {
+                Some(_) => refuse("groups of bytes".to_string()),
+                None => Ok(()),
+            }
         }
     }
 }
@@ -57,6 +64,11 @@ pub(super) fn check_schema(backend: &'static str, schema: &SchemaRef) -> Result<
 fn check_expr(expr: &TypedExpr) -> Result<(), String> {
     if PhysicalType::of(&expr.data_type).is_none() && expr.data_type != DataType::Null {
         return Err(format!("an expression of type {}", expr.data_type));
+    }
+    let mut operands = expr.children().into_iter();
+    let tests_null = matches!(expr.kind, TypedKind::IsNull(_) | TypedKind::IsNotNull(_));
+    if operands.any(|operand| is_binary(&operand.data_type)) && !tests_null {
+        return Err("an expression over bytes".to_string());
     }
     match &expr.kind {
         TypedKind::Compare { op, left, .. }

@@ -29,7 +29,7 @@ pub enum PageConversion {
     Decimal64 = abi::PAGE_DECIMAL_64,
     /// Big-endian two's complement to 128 bits.
     Decimal128 = abi::PAGE_DECIMAL_128,
-    /// INT96 to nanoseconds since 1970.
+    /// INT96 to microseconds since 1970.
     Int96 = abi::PAGE_INT96,
     /// Bytes that stay where they are.
     View = abi::PAGE_VIEW,

@@ -69,3 +69,45 @@ fn flat(data_type: &DataType) -> &DataType {
         other => other,
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use parquet::arrow::parquet_to_arrow_schema;
+    use parquet::schema::parser::parse_message_type;
+
+    use super::*;
+
+    #[test]
+    fn fields_keep_their_types_and_no_metadata_but_the_mark_of_uuids() {
+        let message = "message m {
+            required int96 t = 1;
+            required group l (LIST) = 2 {
+                repeated group list {
+                    required group e = 3 {
+                        optional fixed_len_byte_array(16) u (UUID) = 4;
+                        required binary s (UTF8) = 5;
+                    }
+                }
+            }
+            required fixed_len_byte_array(16) b = 6;
+        }";
+        let parquet = SchemaDescriptor::new(Arc::new(parse_message_type(message).unwrap()));
+        let arrow = Arc::new(parquet_to_arrow_schema(&parquet, None).unwrap());
+        assert!(!arrow.field(2).metadata().is_empty());
+
+        let mark = (EXTENSION_NAME.to_string(), UUID.to_string());
+        let uuid = Field::new("u", DataType::FixedSizeBinary(16), true);
+        let fields = vec![
+            uuid.with_metadata([mark].into()),
+            Field::new("s", DataType::Utf8, false),
+        ];
+        let element = Field::new("e", DataType::Struct(fields.into()), false);
+        let expected = Schema::new(vec![
+            Field::new("t", DataType::Timestamp(TimeUnit::Microsecond, None), false),
+            Field::new("l", DataType::List(Arc::new(element)), false),
+            Field::new("b", DataType::FixedSizeBinary(16), false),
+        ]);
+        assert_eq!(*to_read(&parquet, &arrow), expected);
+    }
+}

@@ -246,3 +246,86 @@ fn walk_row_group(walker: &mut Walker<'_>) -> Result<u64, Malformed> {
     })?;
     Ok(encrypted)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    /// Why a file with this footer, said to have so many bytes, is refused.
+    fn refusal(footer: &[u8], bytes: u32, magic: &[u8; 4]) -> ErrorKind {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(&[&MAGIC, footer, &bytes.to_le_bytes(), magic].concat())
+            .unwrap();
+        let file_bytes = file.as_file().metadata().unwrap().len();
+        let path = Path::new("a.parquet");
+        read(path, file.as_file(), file_bytes)
+            .unwrap_err()
+            .kind()
+            .clone()
+    }
+
+    fn of_footer(footer: &[u8]) -> ErrorKind {
+        refusal(footer, u32::try_from(footer.len()).unwrap(), &MAGIC)
+    }
+
+    #[test]
+    fn frames_that_cannot_be_are_refused() {
+        let text = |kind: ErrorKind| kind.to_string();
+        assert_eq!(
+            text(refusal(&[0; 10], 11, &MAGIC)),
+            "a.parquet: footer: has 11 bytes in a file of 22"
+        );
+        assert!(text(refusal(&[0; 10], 10, b"PAR2")).contains("it is cut off"));
+        let encrypted = refusal(&[0; 10], 10, &MAGIC_ENCRYPTED);
+        assert!(matches!(encrypted, ErrorKind::Encrypted { .. }));
+
+        // Sparse: its footer is never read.
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let file_bytes = 3 * FOOTER_BYTES_MAX;
+        file.as_file().set_len(file_bytes).unwrap();
+        let mut handle = file.as_file();
+        handle.write_all(&MAGIC).unwrap();
+        handle.seek(SeekFrom::End(-8)).unwrap();
+        let says = u32::try_from(2 * FOOTER_BYTES_MAX).unwrap();
+        handle.write_all(&says.to_le_bytes()).unwrap();
+        handle.write_all(&MAGIC).unwrap();
+        let error = read(Path::new("a.parquet"), handle, file_bytes).unwrap_err();
+        assert!(
+            matches!(error.kind(), ErrorKind::TooLarge { .. }),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn structures_that_cannot_be_are_refused() {
+        assert_eq!(
+            of_footer(&[0xff; 10]).to_string(),
+            "a.parquet: footer: is not a Thrift structure"
+        );
+        assert!(matches!(of_footer(&[0]), ErrorKind::Corrupt { .. }));
+
+        // A row group (field 4) of one column chunk (field 1) with a key (field 8).
+        let encrypted = of_footer(&[0x49, 0x1c, 0x19, 0x1c, 0x8c, 0, 0, 0, 0]);
+        assert_eq!(
+            encrypted.to_string(),
+            "a.parquet: 1 column chunks: encrypted; write the file anew without encryption"
+        );
+
+        // A schema (field 2) of so many elements that each say they have one child (field 5).
+        let nested = |depth: usize| {
+            let mut footer = vec![0x29, 0xfc, u8::try_from(depth).unwrap() | 128, 0];
+            for _ in 0..depth {
+                footer.extend([0x55, 2, 0]);
+            }
+            footer.push(0);
+            of_footer(&footer)
+        };
+        let deep = nested(SCHEMA_DEPTH_MAX + 1);
+        assert!(matches!(deep, ErrorKind::Unsupported { .. }), "{deep}");
+        let flat = nested(SCHEMA_DEPTH_MAX);
+        assert!(matches!(flat, ErrorKind::Corrupt { .. }), "{flat}");
+    }
+}

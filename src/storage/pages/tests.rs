@@ -460,11 +460,19 @@ fn a_dictionary_comes_first_once_and_whole() {
     };
     refused(
         &of(PhysicalKind::Boolean),
-        &[dict.clone()],
+        std::slice::from_ref(&dict),
         "dictionary of truth values",
     );
-    refused(&of(PhysicalKind::Int64), &[dict.clone()], "which need 24");
-    refused(&of(PhysicalKind::Int96), &[dict.clone()], "which need 36");
+    refused(
+        &of(PhysicalKind::Int64),
+        std::slice::from_ref(&dict),
+        "which need 24",
+    );
+    refused(
+        &of(PhysicalKind::Int96),
+        std::slice::from_ref(&dict),
+        "which need 36",
+    );
     refused(
         &of(PhysicalKind::ByteArray),
         &[dictionary(4, 0, 12)],

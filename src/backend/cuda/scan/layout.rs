@@ -82,7 +82,7 @@ fn conversion(facts: &ChunkFacts, data_type: &DataType) -> Option<PageConversion
         )
         | (PhysicalKind::Double, DataType::Float64) => To::Bits64,
         (PhysicalKind::Int64, _) if decimal == Some(PhysicalType::Int64) => To::Bits64,
-        (PhysicalKind::Int96, DataType::Timestamp(TimeUnit::Nanosecond, _)) => To::Int96,
+        (PhysicalKind::Int96, DataType::Timestamp(TimeUnit::Microsecond, _)) => To::Int96,
         (PhysicalKind::FixedLenByteArray, DataType::Float16) if facts.type_length == 2 => {
             To::Bits16
         }

@@ -296,8 +296,8 @@ impl ParquetSink {
         let Part {
             path, mut writer, ..
         } = part;
-        writer.flush().map_err(|cause| failed(&path, cause))?;
-        let row_groups = writer.flushed_row_groups();
+        let footer = writer.finish().map_err(|cause| failed(&path, cause))?;
+        let row_groups = footer.row_groups();
         self.summary.row_groups += row_groups.len() as u64;
         let columns = &mut self.summary.columns;
         for row_group in row_groups {
@@ -312,11 +312,10 @@ impl ParquetSink {
                 columns[index].uncompressed += chunk.uncompressed_size().unsigned_abs();
             }
         }
-        let out = writer.into_inner().map_err(|cause| failed(&path, cause))?;
-        let refused = |cause: &io::Error| Error::io(&path, "write", cause);
-        let file = out.into_inner().map_err(|cause| refused(cause.error()))?;
-        file.sync_all().map_err(|cause| refused(&cause))?;
-        self.summary.bytes += file.metadata().map_err(|cause| refused(&cause))?.len();
+        let file = writer.inner().get_ref(); // `finish` flushed what is above
+        let refused = |cause: io::Error| Error::io(&path, "write", &cause);
+        file.sync_all().map_err(refused)?;
+        self.summary.bytes += file.metadata().map_err(refused)?.len();
         self.summary.files.push(path);
         Ok(())
     }

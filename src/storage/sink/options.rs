@@ -228,7 +228,7 @@ pub struct SinkOptions {
     /// Whether a column with no encoding of its own starts with a dictionary.
     pub dictionary: bool,
     /// The encoding of columns, by name: of a column of the schema, or of a leaf of a nested one
-    /// (`a.list.element`).
+    /// (`a.list.item`).
     pub encodings: BTreeMap<String, ColumnEncoding>,
     /// The statistics that are written.
     pub statistics: StatisticsLevel,

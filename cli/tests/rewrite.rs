@@ -4,7 +4,9 @@
 mod support;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use arrow::array::{ArrayRef, BooleanArray, ListBuilder, RecordBatch, StringBuilder};
 use parquet::basic::{Compression, Encoding};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use support::{names, orders, pelton, write_parquet};
@@ -126,6 +128,28 @@ fn flags_reach_the_files() {
         names(&folder.path().join("out")),
         ["parts", "whole.parquet"]
     );
+}
+
+#[test]
+fn nested_columns_and_no_rows_pass_through() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut lists = ListBuilder::new(StringBuilder::new());
+    for row in 0..100 {
+        lists.append_value((0..row % 3).map(|n| Some(format!("{row}.{n}"))));
+        lists.append_null();
+    }
+    let lists: ArrayRef = Arc::new(lists.finish());
+    let whether: ArrayRef = Arc::new((0..200).map(|n| Some(n % 3 == 0)).collect::<BooleanArray>());
+    let nested = RecordBatch::try_from_iter([("lists", lists), ("whether", whether)]).unwrap();
+    for (name, batch) in [("nested", nested), ("empty", orders().slice(0, 0))] {
+        let source = folder.path().join(name);
+        let target = folder.path().join(format!("{name} anew"));
+        write_parquet(&source, &batch);
+        let ran = rewrite(&source, &target, &["--format", "csv"]).ok();
+        assert_eq!(digest(&source), digest(&target), "{}", ran.stdout);
+        let nested = ran.stdout.contains(",default,nested: left to the writer,");
+        assert_eq!(nested, name == "nested", "{}", ran.stdout);
+    }
 }
 
 #[test]

@@ -111,11 +111,16 @@ fn choose_one(
     cut: bool,
     codec: Codec,
 ) -> Result<Choice, Box<dyn std::error::Error>> {
+    let comparable = [SortField::new(field.data_type().clone())];
+    let left = |reason: &str| Choice {
+        encoding: None,
+        reason: reason.to_string(),
+    };
     if field.data_type().is_nested() {
-        return Ok(Choice {
-            encoding: None,
-            reason: "nested: left to the writer".to_string(),
-        });
+        return Ok(left("nested: left to the writer"));
+    }
+    if !RowConverter::supports_fields(&comparable) {
+        return Ok(left("values not compared: left to the writer"));
     }
     let alone = Schema::new(vec![field.clone()]);
     let physical = ArrowSchemaConverter::new()

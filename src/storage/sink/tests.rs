@@ -429,10 +429,7 @@ fn options_that_do_not_fit_are_refused_before_anything_is_made() -> Result<()> {
             encoding("d=dictionary")?,
             "plain, delta_byte_array, byte_stream_split",
         ),
-        (
-            encoding("l=delta_binary_packed")?,
-            "column `l.list.item`: ",
-        ),
+        (encoding("l=delta_binary_packed")?, "column `l.list.item`: "),
         (
             encoding("x=plain")?,
             "the columns are b, n, f, d, l.list.item",
@@ -499,6 +496,10 @@ fn types_without_a_place_are_named() {
             "its intervals have no nanoseconds",
         ),
         (union, "it has no unions"),
+        (
+            DataType::Decimal32(1, 0),
+            "its writer wants wider decimals of one digit",
+        ),
         (
             DataType::Struct(arrow::datatypes::Fields::empty()),
             "empty structs",

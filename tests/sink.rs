@@ -187,7 +187,7 @@ fn a_query_is_written_in_the_order_of_its_result() -> Result<()> {
         let summary = frame.sink_parquet(&engine, &path, SinkOptions::default())?;
         let result = frame.collect(&engine)?;
         assert_eq!(summary.rows, result.rows() as u64);
-        assert_eq!(summary.files, [path.clone()]);
+        assert_eq!(summary.files, std::slice::from_ref(&path));
         assert_eq!(summary.metrics.get("result_rows"), summary.rows);
         assert_eq!(summary.metrics.get("sink_rows"), summary.rows);
         let again = scan_parquet(&path)?.collect(&engine)?;

@@ -49,7 +49,7 @@ fn dispatch(cli: Cli, terminal: Terminal) -> Result<(), Failure> {
         Command::Quickstart(args) => quickstart::run(&args, globals, terminal),
         Command::Run(args) => run::run(&args, globals, terminal),
         Command::Gen(args) => generate::command::run(args, globals, terminal),
-        Command::Rewrite(args) => rewrite::run(args, globals, terminal),
+        Command::Rewrite(args) => rewrite::run(&args, globals, terminal),
         Command::Digest(args) => digest::run(&args),
         Command::Info(_) => info::run(globals, terminal),
         Command::Config(_) => config::run(globals),

@@ -14,7 +14,7 @@ use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, UInt64Array
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use clap::Args;
-use parquet::file::metadata::ParquetMetaDataReader;
+use parquet::file::metadata::{ParquetMetaDataReader, RowGroupMetaData};
 use pelton::storage::{
     Codec, Dataset, Kept, PageVersion, ParquetSink, Partition, ReadOptions, SinkOptions,
     SinkSummary, StatisticsLevel, expand,
@@ -112,7 +112,7 @@ pub struct RewriteArgs {
 ///
 /// # Errors
 /// A file cannot be read, the target exists, the disk refuses, or an encoding does not fit.
-pub fn run(args: RewriteArgs, globals: &Globals, terminal: Terminal) -> Result<(), Failure> {
+pub fn run(args: &RewriteArgs, globals: &Globals, terminal: Terminal) -> Result<(), Failure> {
     let dataset = Dataset::open(&expand(&args.inputs)?)?;
     let schema = dataset.schema().clone();
     let columns: Vec<usize> = (0..schema.fields().len()).collect();
@@ -120,7 +120,7 @@ pub fn run(args: RewriteArgs, globals: &Globals, terminal: Terminal) -> Result<(
     // Each row group by itself: neighbours are not fused below no bytes at all.
     let partitions = kept.partitions(0);
 
-    let mut options = options(&args)?;
+    let mut options = options(args)?;
     let sample = sample(&schema, &partitions)?;
     let cut = sample.num_rows() as u64 != kept.rows();
     let mut choices = choose(&schema, &sample, cut, args.codec).map_err(Failure::new)?;
@@ -146,7 +146,7 @@ pub fn run(args: RewriteArgs, globals: &Globals, terminal: Terminal) -> Result<(
         return report(&schema, &choices, &before, None, globals);
     }
     let started = Instant::now();
-    let summary = write(&args, options, &kept, &partitions, terminal)?;
+    let summary = write(args, options, &kept, &partitions, terminal)?;
     let seconds = started.elapsed().as_secs_f64();
     report(&schema, &choices, &before, Some(&summary), globals)?;
     let all = dataset.files().iter().map(|file| file.bytes());
@@ -233,7 +233,11 @@ fn bytes_of(dataset: &Dataset, schema: &SchemaRef) -> Result<Vec<u64>, Failure> 
         let footer = ParquetMetaDataReader::new()
             .parse_and_finish(&opened)
             .map_err(|cause| refused(&cause))?;
-        for chunk in footer.row_groups().iter().flat_map(|group| group.columns()) {
+        for chunk in footer
+            .row_groups()
+            .iter()
+            .flat_map(RowGroupMetaData::columns)
+        {
             let root = chunk.column_path().parts().first();
             if let Some(root) = root.and_then(|root| schema.index_of(root).ok()) {
                 bytes[root] += chunk.compressed_size().unsigned_abs();

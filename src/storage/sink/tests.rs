@@ -68,7 +68,7 @@ fn a_file_appears_when_it_is_finished() -> Result<()> {
     assert_eq!(sink.temporary().and_then(Path::parent), Some(folder.path()));
     let summary = sink.finish()?;
     assert_eq!(names(folder.path())?, ["n.parquet"]);
-    assert_eq!(summary.files, [path.clone()]);
+    assert_eq!(summary.files, std::slice::from_ref(&path));
     assert_eq!((summary.rows, summary.row_groups), (1000, 1));
     assert_eq!(summary.bytes, std::fs::metadata(&path)?.len());
     assert_eq!(summary.metrics.get(names::SINK_BYTES), summary.bytes);
@@ -298,7 +298,7 @@ fn rows_are_cut_into_groups_and_files() -> Result<()> {
         Ok(footer(path)?
             .row_groups()
             .iter()
-            .map(|g| g.num_rows())
+            .map(parquet::file::metadata::RowGroupMetaData::num_rows)
             .collect())
     };
     let parts = [
@@ -311,7 +311,7 @@ fn rows_are_cut_into_groups_and_files() -> Result<()> {
     assert_eq!(groups(&summary.files[0])?, [3_000, 3_000, 3_000, 1_000]);
     assert_eq!(groups(&summary.files[2])?, [3_000, 2_000]);
     assert_eq!((summary.rows, summary.row_groups), (25_000, 10));
-    assert_eq!(read(&path)?, [batch.clone()]);
+    assert_eq!(read(&path)?, std::slice::from_ref(&batch));
 
     // A limit of bytes is about that many.
     let path = folder.path().join("bytes");

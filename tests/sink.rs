@@ -194,6 +194,24 @@ fn a_query_is_written_in_the_order_of_its_result() -> Result<()> {
         ordered(&rows(&result.batches), &rows(&again.batches), &[])
             .unwrap_or_else(|e| panic!("{e}"));
     }
+    // Whoever runs the query: the emulated kernels' batches have the plan's types, too.
+    let emulated = Engine::new(EngineOptions::default().with("backend", "simt")?)?;
+    let strings = scan_parquet(&source)?
+        .limit(300)
+        .group_by([col("k")])
+        .agg([col("v").sum().alias("sum"), count_rows().alias("n")]);
+    for (index, frame) in [strings, scan_parquet(&source)?.limit(300)]
+        .iter()
+        .enumerate()
+    {
+        let path = folder.path().join(format!("emulated {index}.parquet"));
+        let summary = frame.sink_parquet(&emulated, &path, SinkOptions::default())?;
+        assert!(summary.rows > 0);
+        assert_eq!(
+            summary.rows,
+            scan_parquet(&path)?.collect(&engine)?.rows() as u64
+        );
+    }
     // A query that fails leaves nothing, and a target that may not be replaced ends it before.
     let target = folder.path().join("0.parquet");
     let refused = frames[0].sink_parquet(&engine, &target, SinkOptions::default());

@@ -23,6 +23,8 @@ Examples:
   pelton quickstart                       data, a query and its plan in a minute
   pelton gen tpch --scale 1 --out data    the eight tables as Parquet
   pelton run plan.json --format csv       a serialised query
+  pelton rewrite data/*.parquet out.parquet
+                                          the same rows, encoded for GPUs
   pelton info                             what this machine can run";
 
 /// Queries Parquet files on GPUs; without one, the same on the CPU
@@ -103,6 +105,8 @@ pub enum Command {
     Run(crate::run::RunArgs),
     /// Make TPC-H-like Parquet data
     Gen(crate::generate::command::GenArgs),
+    /// Write Parquet files anew, encoded for GPUs
+    Rewrite(crate::rewrite::RewriteArgs),
     /// Fingerprint the rows of Parquet files
     Digest(crate::digest::DigestArgs),
     /// Show what this program can run on this machine

@@ -16,6 +16,7 @@ mod interrupt;
 mod output;
 mod problem;
 mod quickstart;
+mod rewrite;
 mod run;
 mod session;
 mod terminal;
@@ -50,6 +51,7 @@ fn dispatch(cli: Cli, terminal: Terminal) -> Result<(), Failure> {
         Command::Run(args) => run::run(&args, globals, terminal),
         Command::Gen(args) => generate::command::run(args, globals, terminal),
         Command::Digest(args) => digest::run(&args, globals, terminal),
+        Command::Rewrite(args) => rewrite::run(&args, globals, terminal),
         Command::Info(_) => info::run(globals, terminal),
         Command::Config(_) => config::run(globals),
     }

@@ -859,6 +859,10 @@ const _: () = {
 pub const PAGE_THREADS: u32 = 256;
 /// threads per block of the decoders that give a page to a warp
 pub const PAGE_WARP_THREADS: u32 = 32;
+/// threads per block of the decompressors, a page per warp of a block
+pub const PAGE_CODEC_THREADS: u32 = 128;
+/// bytes of a page, compressed or not: Parquet counts them in an i32
+pub const PAGE_BYTES_MAX: u32 = 2147483647;
 /// bytes after a page that kernels may read and never use
 pub const PAGE_SLACK_BYTES: u32 = 64;
 /// a level section whose length stands in front of it, in 4 bytes
@@ -1050,9 +1054,9 @@ pub struct PageCompressed {
     pub source: *const u8,
     /// \[target_bytes\], device, written
     pub target: *mut u8,
-    /// compressed bytes
+    /// compressed bytes, at most `PAGE_BYTES_MAX`
     pub source_bytes: u32,
-    /// bytes that it must decompress to, exactly
+    /// bytes that it must decompress to, exactly; at most `PAGE_BYTES_MAX`
     pub target_bytes: u32,
     /// index of the page, for the status
     pub page: u32,

@@ -1798,6 +1798,61 @@ unsafe impl Kernel for GroupByEmitAggregate {
     type Params = GroupByEmitAggregateParams;
 }
 
+/// Decodes pages of BYTE_STREAM_SPLIT elements. (`page_decode_byte_stream_split` in `kernels/parquet/byte_stream_split.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct PageDecodeByteStreamSplit;
+
+// SAFETY: the only parameter of the entry is one `PageDecodeParams`, as its signature says.
+unsafe impl Kernel for PageDecodeByteStreamSplit {
+    const ENTRY: &'static str = "page_decode_byte_stream_split";
+    const MODULE: &'static str = "byte_stream_split";
+    type Params = PageDecodeParams;
+}
+
+/// Decodes pages of DELTA_BINARY_PACKED integers. (`page_decode_delta` in `kernels/parquet/delta.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct PageDecodeDelta;
+
+// SAFETY: the only parameter of the entry is one `PageDecodeParams`, as its signature says.
+unsafe impl Kernel for PageDecodeDelta {
+    const ENTRY: &'static str = "page_decode_delta";
+    const MODULE: &'static str = "delta";
+    type Params = PageDecodeParams;
+}
+
+/// Decodes pages of DELTA_LENGTH_BYTE_ARRAY strings: views into the page, or decimals. (`page_decode_delta_length` in `kernels/parquet/delta_text.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct PageDecodeDeltaLength;
+
+// SAFETY: the only parameter of the entry is one `PageDecodeParams`, as its signature says.
+unsafe impl Kernel for PageDecodeDeltaLength {
+    const ENTRY: &'static str = "page_decode_delta_length";
+    const MODULE: &'static str = "delta_text";
+    type Params = PageDecodeParams;
+}
+
+/// Finds out how many bytes the strings of DELTA_BYTE_ARRAY pages are, put together. (`page_size_delta_bytes` in `kernels/parquet/delta_text.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct PageSizeDeltaBytes;
+
+// SAFETY: the only parameter of the entry is one `PageDecodeParams`, as its signature says.
+unsafe impl Kernel for PageSizeDeltaBytes {
+    const ENTRY: &'static str = "page_size_delta_bytes";
+    const MODULE: &'static str = "delta_text";
+    type Params = PageDecodeParams;
+}
+
+/// Decodes pages of DELTA_BYTE_ARRAY strings: puts them together in the page's text, and writes views of them, decimals, or halves. (`page_decode_delta_bytes` in `kernels/parquet/delta_text.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct PageDecodeDeltaBytes;
+
+// SAFETY: the only parameter of the entry is one `PageDecodeParams`, as its signature says.
+unsafe impl Kernel for PageDecodeDeltaBytes {
+    const ENTRY: &'static str = "page_decode_delta_bytes";
+    const MODULE: &'static str = "delta_text";
+    type Params = PageDecodeParams;
+}
+
 /// Decodes pages of dictionary indices to the dictionary's entries. (`page_decode_dictionary` in `kernels/parquet/dictionary.cu`)
 #[derive(Clone, Copy, Debug)]
 pub struct PageDecodeDictionary;

@@ -166,3 +166,8 @@ fn check(name: &str, encoded: bool) {
 fn files_of_plain_values_and_dictionaries() {
     check("files of plain values", false);
 }
+
+#[test]
+fn files_of_every_encoding() {
+    check("files of every encoding", true);
+}

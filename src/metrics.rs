@@ -24,6 +24,8 @@ pub mod names {
     pub const ROW_GROUPS_PRUNED: &str = "scan_row_groups_pruned";
     /// Compressed bytes of the column chunks read.
     pub const SCAN_BYTES: &str = "scan_bytes";
+    /// Bytes of the columns that were decoded: values, validity, and strings.
+    pub const SCAN_DECODED_BYTES: &str = "scan_decoded_bytes";
     /// Rows decoded from files.
     pub const SCAN_ROWS: &str = "scan_rows";
     /// Bytes copied host to device.

@@ -25,6 +25,7 @@ Examples:
   pelton run plan.json --format csv       a serialised query
   pelton rewrite data/*.parquet out.parquet
                                           the same rows, encoded for GPUs
+  pelton bench scan data/lineitem.parquet how fast files are read
   pelton info                             what this machine can run";
 
 /// Queries Parquet files on GPUs; without one, the same on the CPU
@@ -109,6 +110,8 @@ pub enum Command {
     Rewrite(crate::rewrite::RewriteArgs),
     /// Fingerprint the rows of Parquet files
     Digest(crate::digest::DigestArgs),
+    /// Measure how fast files are read
+    Bench(crate::bench::BenchArgs),
     /// Show what this program can run on this machine
     Info(crate::info::InfoArgs),
     /// Show every engine option, its value and where that came from

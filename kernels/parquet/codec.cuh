@@ -18,6 +18,8 @@
 #define CODEC_BATCH_BYTES 128u   // of elements, between two looks whether the window must move
 #define CODEC_LITERAL_MAX 270u   // longer literals are copied without the window
 #define CODEC_ELEMENT_TAIL 8u    // bytes that an element has beside its literal, and of words beyond
+#define CODEC_REACH_OUT 32u     // in a lane's reach: what follows begins beyond the 32 bytes
+#define CODEC_REACH_OUTPUT 64u  // in a lane's reach: one byte of output
 static_assert(CODEC_BLOCK_BYTES == 16 * WARP_LANES, "a lane loads 16 bytes");
 static_assert(CODEC_WINDOW_BYTES == 2 * CODEC_BLOCK_BYTES, "blocks alternate in the window");
 static_assert(CODEC_BATCH_BYTES + WARP_LANES + CODEC_LITERAL_MAX + CODEC_ELEMENT_TAIL <=
@@ -56,7 +58,8 @@ struct Codec {
   uint32_t part_count;  ///< parts in the list
   uint32_t found;       ///< lanes that held an element in the last round
   bool stopped;         ///< the element at `at` is too long for the list
-  uint4 ahead;          ///< the lane's bytes of block `staged`
+  uint32_t asked;       ///< the block that `ahead` is of
+  uint4 ahead;          ///< the lane's bytes of a block
 };
 
 /// What a lane reads, if an element begins at its byte.
@@ -104,7 +107,8 @@ KERNEL_FN Codec codec_open(const PageCompressed &page, CodecShared *shared) {
   codec.length = page.target_bytes;
   codec.done = codec.written = codec.held = codec.staged = codec.part_count = codec.found = 0;
   codec.stopped = false;
-  codec.ahead = codec_load(codec, 0);
+  codec.asked = ~0u;
+  codec.ahead = make_uint4(0, 0, 0, 0);
   return codec;
 }
 
@@ -113,14 +117,15 @@ KERNEL_FN Codec codec_open(const PageCompressed &page, CodecShared *shared) {
 KERNEL_FN void codec_stage(Codec &codec) {
   const uint32_t block = codec.at / CODEC_BLOCK_BYTES;
   if (codec.staged >= block + 2) return;
-  if (codec.staged < block) {
-    codec.staged = block;
-    codec.ahead = codec_load(codec, block);
-  }
-  while (codec.staged < block + 2) {
-    codec.shared->window[codec.staged % 2 * WARP_LANES + codec_lane()] = codec.ahead;
-    codec.staged++;
+  if (codec.staged < block) codec.staged = block;
+  for (;;) {
+    if (codec.asked == codec.staged) {
+      if (codec.staged >= block + 2) break;
+      codec.shared->window[codec.staged % 2 * WARP_LANES + codec_lane()] = codec.ahead;
+      codec.staged++;
+    }
     codec.ahead = codec_load(codec, codec.staged);
+    codec.asked = codec.staged;
   }
   __syncwarp();
 }
@@ -191,29 +196,29 @@ KERNEL_FN bool codec_match(Codec &codec, uint32_t distance, uint64_t count) {
 /// Scope warp; `at` is before `end`, at most half of the list is full · Result the list · JIT yes
 KERNEL_FN bool codec_round(Codec &codec, const CodecElement &element) {
   const uint32_t lane = codec_lane(), left = codec.end - codec.at;
-  const uint32_t limit = left < WARP_LANES ? left : WARP_LANES;
   const uint32_t next = lane + element.bytes;
-  uint32_t chain = 1u << lane;  // the elements that this lane's leads to, ...
-  uint32_t reach = element.stop || next > 63 ? 63 : next;  // ... the byte behind them, ...
-  if (!element.stop) reach += (element.literal + element.match) << 6;  // ... and their output
+  const bool leaves = element.stop || next >= left || next >= WARP_LANES;
+  uint32_t chain = 1u << lane;                         // the elements that this lane's leads to, ...
+  uint32_t reach = leaves ? CODEC_REACH_OUT : next;    // ... the byte behind them, ...
+  if (!element.stop) reach += (element.literal + element.match) * CODEC_REACH_OUTPUT;  // ... output
   for (uint32_t known = 1; known < CODEC_FOUND_MAX; known *= 2) {
-    const uint32_t to = reach & 63;
-    const uint32_t chain_to = __shfl_sync(WARP_ALL, chain, (int)(to % WARP_LANES));
-    const uint32_t reach_to = __shfl_sync(WARP_ALL, reach, (int)(to % WARP_LANES));
-    if (to < limit) {
+    // A shuffle takes the lane from the low 5 bits.
+    const uint32_t chain_to = __shfl_sync(WARP_ALL, chain, (int)reach);
+    const uint32_t reach_to = __shfl_sync(WARP_ALL, reach, (int)reach);
+    if (!(reach & CODEC_REACH_OUT)) {
       chain |= chain_to;
-      reach = (reach & ~63u) + reach_to;
+      reach = (reach & ~(CODEC_REACH_OUTPUT - 1)) + reach_to;
     }
   }
-  const uint32_t total = __shfl_sync(WARP_ALL, reach, 0) >> 6;
+  const uint32_t total = __shfl_sync(WARP_ALL, reach, 0) / CODEC_REACH_OUTPUT;
   chain = __shfl_sync(WARP_ALL, chain, 0);
   const uint32_t stops = __ballot_sync(WARP_ALL, element.stop) & chain;
   codec.found = chain & ~stops;
   codec.stopped = stops != 0;
   const bool mine = codec.found >> lane & 1;
-  const uint32_t start = codec.done + total - (reach >> 6);
+  const uint32_t start = codec.done + total - reach / CODEC_REACH_OUTPUT;
   const uint32_t literal_end = start + element.literal;
-  const bool bad = element.bytes > left - lane || literal_end + element.match > codec.length ||
+  const bool bad = next > left || literal_end + element.match > codec.length ||
                    (element.match && element.distance - 1 >= literal_end);
   if (__any_sync(WARP_ALL, mine && bad)) return false;
   if (mine) {
@@ -262,19 +267,18 @@ KERNEL_FN void codec_write(Codec &codec) {
     const CodecPart part = codec.shared->parts[part_index];
     before += (uint32_t)__popc(starts);
     const uint32_t p = chunk + lane, from = p - part.distance;
-    const bool inside = p >= part.literal_end && from >= chunk && from < p;
-    const uint32_t value = inside || p >= codec.done ? 0 : codec_byte(codec, part, p, chunk);
-    uint32_t root = inside ? from - chunk : lane, byte = value;
-    if (__any_sync(WARP_ALL, inside)) {
-      for (;;) {
-        const uint32_t next = __shfl_sync(WARP_ALL, root, (int)root);
-        const bool moved = __any_sync(WARP_ALL, next != root);
-        root = next;
-        if (!moved) break;
+    const bool active = p < codec.done;
+    const bool inside = active && p >= part.literal_end && from >= chunk;
+    uint32_t byte = active && !inside ? codec_byte(codec, part, p, chunk) : 0;
+    const uint32_t insiders = __ballot_sync(WARP_ALL, inside);
+    if (insiders) {
+      uint32_t root = inside ? from - chunk : lane;
+      while (__any_sync(WARP_ALL, (int)(insiders >> root & 1))) {
+        root = __shfl_sync(WARP_ALL, root, (int)root);
       }
-      byte = __shfl_sync(WARP_ALL, value, (int)root);
+      byte = __shfl_sync(WARP_ALL, byte, (int)root);
     }
-    if (p < codec.done) {
+    if (active) {
       ((uint8_t *)codec.shared->history)[p % CODEC_HISTORY_BYTES] = (uint8_t)byte;
       codec.target[p] = (uint8_t)byte;
     }

@@ -26,8 +26,8 @@ KERNEL_FN bool snappy_header(Codec &codec) {
 KERNEL_FN CodecElement snappy_element(const Codec &codec) {
   const uint32_t word = codec_word(codec, codec.at + codec_lane());
   const uint32_t kind = word & 3, size = word >> 2 & 63, second = word >> 8 & 255;
-  // A literal: its length less 1, or from 60 on how many bytes have it. Else a match: with 11 bits of
-  // distance and 4 to 11 bytes, with 16 bits, with 32.
+  // A literal: its length less 1, or from 60 on how many bytes have it. Else a match: with 11 bits
+  // of distance and 4 to 11 bytes, with 16 bits, with 32.
   const bool literal = kind == 0, near = kind == 1, extra = literal && size == 60;
   const uint32_t count = (extra ? second : near ? (size & 7) + 3 : size) + 1;
   const uint32_t literal_at = 1 + extra;

@@ -1,5 +1,5 @@
-// What the page decompressors share: a warp, the window of compressed bytes that it reads, the parts
-// of output that it found there, and the loop that writes them.
+// What the page decompressors share: a warp, the window of compressed bytes that it reads, the
+// parts of output that it found there, and the loop that writes them.
 //
 // All lanes read the elements of 32 bytes at once, each as if one began at its byte; doubling finds
 // those that the first one leads to. Their literals and matches become parts. Parts are written 32
@@ -14,10 +14,12 @@
 #define CODEC_WINDOW_BYTES 1024u   // of the source in shared memory: two blocks
 #define CODEC_HISTORY_BYTES 4096u  // of output in shared memory
 #define CODEC_PARTS_MAX 32u
-#define CODEC_FOUND_MAX 16u      // elements that begin in 32 bytes; each has 2 bytes or more
-#define CODEC_BATCH_BYTES 128u   // of elements, between two looks whether the window must move
-#define CODEC_LITERAL_MAX 270u   // longer literals are copied without the window
-#define CODEC_ELEMENT_TAIL 8u    // bytes that an element has beside its literal, and of words beyond
+#define CODEC_FOUND_MAX 16u     // elements that begin in 32 bytes; each has 2 bytes or more
+#define CODEC_BATCH_BYTES 128u  // of elements, between two looks whether the window must move
+#define CODEC_LITERAL_MAX 270u  // longer literals are copied without the window
+#define CODEC_ELEMENT_TAIL 8u   // bytes that an element has beside its literal, and of words beyond
+#define CODEC_REACH_OUT 32u     // in a lane's reach: what follows begins beyond the 32 bytes
+#define CODEC_REACH_OUTPUT 64u  // in a lane's reach: one byte of output
 static_assert(CODEC_BLOCK_BYTES == 16 * WARP_LANES, "a lane loads 16 bytes");
 static_assert(CODEC_WINDOW_BYTES == 2 * CODEC_BLOCK_BYTES, "blocks alternate in the window");
 static_assert(CODEC_BATCH_BYTES + WARP_LANES + CODEC_LITERAL_MAX + CODEC_ELEMENT_TAIL <=
@@ -56,7 +58,8 @@ struct Codec {
   uint32_t part_count;  ///< parts in the list
   uint32_t found;       ///< lanes that held an element in the last round
   bool stopped;         ///< the element at `at` is too long for the list
-  uint4 ahead;          ///< the lane's bytes of block `staged`
+  uint32_t asked;       ///< the block that `ahead` is of
+  uint4 ahead;          ///< the lane's bytes of a block
 };
 
 /// What a lane reads, if an element begins at its byte.
@@ -69,9 +72,7 @@ struct CodecElement {
   bool stop;  ///< the element is too long for the list
 };
 
-KERNEL_FN uint32_t codec_lane() {
-  return threadIdx.x % WARP_LANES;
-}
+KERNEL_FN uint32_t codec_lane() { return threadIdx.x % WARP_LANES; }
 
 /// 8 bytes of the page; those outside of it are zero.
 KERNEL_FN uint64_t codec_edge(const Codec &codec, uint32_t at) {
@@ -104,7 +105,8 @@ KERNEL_FN Codec codec_open(const PageCompressed &page, CodecShared *shared) {
   codec.length = page.target_bytes;
   codec.done = codec.written = codec.held = codec.staged = codec.part_count = codec.found = 0;
   codec.stopped = false;
-  codec.ahead = codec_load(codec, 0);
+  codec.asked = ~0u;
+  codec.ahead = make_uint4(0, 0, 0, 0);
   return codec;
 }
 
@@ -113,14 +115,15 @@ KERNEL_FN Codec codec_open(const PageCompressed &page, CodecShared *shared) {
 KERNEL_FN void codec_stage(Codec &codec) {
   const uint32_t block = codec.at / CODEC_BLOCK_BYTES;
   if (codec.staged >= block + 2) return;
-  if (codec.staged < block) {
-    codec.staged = block;
-    codec.ahead = codec_load(codec, block);
-  }
-  while (codec.staged < block + 2) {
-    codec.shared->window[codec.staged % 2 * WARP_LANES + codec_lane()] = codec.ahead;
-    codec.staged++;
+  if (codec.staged < block) codec.staged = block;
+  for (;;) {
+    if (codec.asked == codec.staged) {
+      if (codec.staged >= block + 2) break;
+      codec.shared->window[codec.staged % 2 * WARP_LANES + codec_lane()] = codec.ahead;
+      codec.staged++;
+    }
     codec.ahead = codec_load(codec, codec.staged);
+    codec.asked = codec.staged;
   }
   __syncwarp();
 }
@@ -186,36 +189,37 @@ KERNEL_FN bool codec_match(Codec &codec, uint32_t distance, uint64_t count) {
   return true;
 }
 
-/// Finds the elements that the one at `at` leads to within 32 bytes, checks them, puts them into the
-/// list and moves behind them, or stops at one that is too long for it. False if one is malformed.
-/// Scope warp; `at` is before `end`, at most half of the list is full · Result the list · JIT yes
+/// Finds the elements that the one at `at` leads to within 32 bytes, checks them, puts them into
+/// the list and moves behind them, or stops at one that is too long for it. False if one is
+/// malformed. Scope warp; `at` is before `end`, at most half of the list is full · Result the list
+/// · JIT yes
 KERNEL_FN bool codec_round(Codec &codec, const CodecElement &element) {
   const uint32_t lane = codec_lane(), left = codec.end - codec.at;
-  const uint32_t limit = left < WARP_LANES ? left : WARP_LANES;
   const uint32_t next = lane + element.bytes;
-  uint32_t chain = 1u << lane;  // the elements that this lane's leads to, ...
-  uint32_t reach = element.stop || next > 63 ? 63 : next;  // ... the byte behind them, ...
-  if (!element.stop) reach += (element.literal + element.match) << 6;  // ... and their output
+  const bool leaves = element.stop || next >= left || next >= WARP_LANES;
+  uint32_t chain = 1u << lane;                       // the elements that this lane's leads to, ...
+  uint32_t reach = leaves ? CODEC_REACH_OUT : next;  // ... the byte behind them, ...
+  if (!element.stop) reach += (element.literal + element.match) * CODEC_REACH_OUTPUT;  // ... output
   for (uint32_t known = 1; known < CODEC_FOUND_MAX; known *= 2) {
-    const uint32_t to = reach & 63;
-    const uint32_t chain_to = __shfl_sync(WARP_ALL, chain, (int)(to % WARP_LANES));
-    const uint32_t reach_to = __shfl_sync(WARP_ALL, reach, (int)(to % WARP_LANES));
-    if (to < limit) {
+    // A shuffle takes the lane from the low 5 bits.
+    const uint32_t chain_to = __shfl_sync(WARP_ALL, chain, (int)reach);
+    const uint32_t reach_to = __shfl_sync(WARP_ALL, reach, (int)reach);
+    if (!(reach & CODEC_REACH_OUT)) {
       chain |= chain_to;
-      reach = (reach & ~63u) + reach_to;
+      reach = (reach & ~(CODEC_REACH_OUTPUT - 1)) + reach_to;
     }
   }
-  const uint32_t total = __shfl_sync(WARP_ALL, reach, 0) >> 6;
+  const uint32_t total = __shfl_sync(WARP_ALL, reach, 0) / CODEC_REACH_OUTPUT;
   chain = __shfl_sync(WARP_ALL, chain, 0);
   const uint32_t stops = __ballot_sync(WARP_ALL, element.stop) & chain;
   codec.found = chain & ~stops;
   codec.stopped = stops != 0;
   const bool mine = codec.found >> lane & 1;
-  const uint32_t start = codec.done + total - (reach >> 6);
+  const uint32_t start = codec.done + total - reach / CODEC_REACH_OUTPUT;
   const uint32_t literal_end = start + element.literal;
-  const bool bad = element.bytes > left - lane || literal_end + element.match > codec.length ||
-                   (element.match && element.distance - 1 >= literal_end);
-  if (__any_sync(WARP_ALL, mine && bad)) return false;
+  const bool early = element.match && element.distance - 1 >= literal_end;
+  const bool late = next > left || literal_end + element.match > codec.length;
+  if (__any_sync(WARP_ALL, mine && (early || late))) return false;
   if (mine) {
     const uint32_t index = codec.part_count + (uint32_t)__popc(codec.found & ((1u << lane) - 1));
     const uint32_t source = codec.at + lane + element.literal_at - start;
@@ -235,14 +239,13 @@ KERNEL_FN bool codec_more(const Codec &codec, uint32_t batch) {
          codec.part_count <= CODEC_PARTS_MAX - CODEC_FOUND_MAX;
 }
 
-/// The byte of output `p` of a part, from the window, the history or the target.
+/// The byte of output `p` of a part, from the window, the history or the target. `held` is the
+/// first byte of output that the history has.
 KERNEL_FN uint32_t codec_byte(const Codec &codec, const CodecPart &part, uint32_t p,
-                              uint32_t chunk) {
+                              uint32_t held) {
   const bool literal = p < part.literal_end;
   const uint32_t from = p - part.distance;
-  // A slot that this chunk is about to write is as good as lost.
-  const bool held = from >= codec.held && from + CODEC_HISTORY_BYTES >= chunk + WARP_LANES;
-  if (!literal && !held) return codec.target[from];
+  if (!literal && from < held) return codec.target[from];
   const uint8_t *bytes = (const uint8_t *)(literal ? codec.shared->window : codec.shared->history);
   const uint32_t mask = literal ? CODEC_WINDOW_BYTES - 1 : CODEC_HISTORY_BYTES - 1;
   return bytes[(literal ? part.source + p : from) & mask];
@@ -261,20 +264,23 @@ KERNEL_FN void codec_write(Codec &codec) {
     const uint32_t part_index = before + (uint32_t)__popc(starts & ((2u << lane) - 1)) - 1;
     const CodecPart part = codec.shared->parts[part_index];
     before += (uint32_t)__popc(starts);
+    // A slot of the history that this chunk is about to write is as good as lost.
+    const uint32_t kept = CODEC_HISTORY_BYTES - WARP_LANES;
+    const uint32_t slots = chunk > kept ? chunk - kept : 0;
+    const uint32_t held = codec.held > slots ? codec.held : slots;
     const uint32_t p = chunk + lane, from = p - part.distance;
-    const bool inside = p >= part.literal_end && from >= chunk && from < p;
-    const uint32_t value = inside || p >= codec.done ? 0 : codec_byte(codec, part, p, chunk);
-    uint32_t root = inside ? from - chunk : lane, byte = value;
-    if (__any_sync(WARP_ALL, inside)) {
-      for (;;) {
-        const uint32_t next = __shfl_sync(WARP_ALL, root, (int)root);
-        const bool moved = __any_sync(WARP_ALL, next != root);
-        root = next;
-        if (!moved) break;
+    const bool active = p < codec.done;
+    const bool inside = active && p >= part.literal_end && from >= chunk;
+    uint32_t byte = active && !inside ? codec_byte(codec, part, p, held) : 0;
+    const uint32_t insiders = __ballot_sync(WARP_ALL, inside);
+    if (insiders) {
+      uint32_t root = inside ? from - chunk : lane;
+      while (__any_sync(WARP_ALL, (int)(insiders >> root & 1))) {
+        root = __shfl_sync(WARP_ALL, root, (int)root);
       }
-      byte = __shfl_sync(WARP_ALL, value, (int)root);
+      byte = __shfl_sync(WARP_ALL, byte, (int)root);
     }
-    if (p < codec.done) {
+    if (active) {
       ((uint8_t *)codec.shared->history)[p % CODEC_HISTORY_BYTES] = (uint8_t)byte;
       codec.target[p] = (uint8_t)byte;
     }

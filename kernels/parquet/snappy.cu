@@ -25,16 +25,18 @@ KERNEL_FN bool snappy_header(Codec &codec) {
 /// The element that may begin at the lane's byte.
 KERNEL_FN CodecElement snappy_element(const Codec &codec) {
   const uint32_t word = codec_word(codec, codec.at + codec_lane());
-  const uint32_t kind = word & 3, size = word >> 2 & 63;
-  if (kind == 0) {  // a literal: its length less 1, or from 60 on how many bytes have it
-    const uint32_t extra = size == 60, count = (extra ? word >> 8 & 255 : size) + 1;
-    return CodecElement{1 + extra + count, 1 + extra, count, 0, 0, size > 60};
-  }
-  if (kind == 1) {  // a match of 4 to 11 bytes, 11 bits of distance
-    const uint32_t distance = (word & 0xe0) << 3 | (word >> 8 & 255);
-    return CodecElement{2, 0, 0, (size & 7) + 4, distance, false};
-  }
-  return CodecElement{3, 0, 0, size + 1, word >> 8 & 65535, kind == 3};  // 16 bits of distance
+  const uint32_t kind = word & 3, size = word >> 2 & 63, second = word >> 8 & 255;
+  // A literal: its length less 1, or from 60 on how many bytes have it. Else a match: with 11 bits
+  // of distance and 4 to 11 bytes, with 16 bits, with 32.
+  const bool literal = kind == 0, near = kind == 1, extra = literal && size == 60;
+  const uint32_t count = (extra ? second : near ? (size & 7) + 3 : size) + 1;
+  const uint32_t literal_at = 1 + extra;
+  return CodecElement{literal ? literal_at + count : 1 + kind,
+                      literal_at,
+                      literal ? count : 0,
+                      literal ? 0 : count,
+                      near ? (word & 0xe0) << 3 | second : word >> 8 & 65535,
+                      literal ? size > 60 : kind == 3};
 }
 
 /// The element at `at`, at which a round stopped: a literal whose length has 2 bytes or more, or a

@@ -235,7 +235,8 @@ fn files_larger_than_the_device() {
     let error = query.collect(&tiny).expect_err("too small").to_string();
     assert!(error.contains("device memory"), "{error}");
     assert_eq!(tiny.memory().used(Tier::Device), 0);
-    let small = scan_parquet(file_of(10, 10).path()).unwrap();
+    let small_file = file_of(10, 10);
+    let small = scan_parquet(small_file.path()).unwrap();
     assert_eq!(small.collect(&tiny).unwrap().rows(), 10);
 }
 

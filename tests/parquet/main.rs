@@ -12,4 +12,5 @@
 mod support;
 
 mod encodings;
+mod hostile;
 mod pages;

@@ -110,9 +110,8 @@ KERNEL_FN void delta_window(DeltaStream *stream, const uint8_t *data, uint64_t b
 }
 
 /// Reads the headers of the stream that begins at byte `at`, up to its end, and answers the byte
-/// behind it. `stream->total` becomes 0 if it is malformed, ends early, or has fewer than `count_min`
-/// or more than `count_max` values.
-/// Scope one thread · Result in the caller · JIT yes
+/// behind it. `stream->total` becomes 0 if it is malformed, ends early, or has fewer than
+/// `count_min` or more than `count_max` values. Scope one thread · Result in the caller · JIT yes
 KERNEL_FN uint64_t delta_walk(DeltaStream *stream, const uint8_t *data, uint64_t bytes, uint64_t at,
                               uint64_t count_min, uint64_t count_max) {
   delta_start(stream, data, bytes, at, 32);

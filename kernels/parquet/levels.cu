@@ -51,11 +51,12 @@ KERNEL_FN bool level_read(const Page &page, const LevelSection &section, uint32_
                           uint8_t *out, bool validity, HybridRuns *runs, uint32_t *count) {
   const uint8_t *data = page.data + section.at;
   if (threadIdx.x == 0) hybrid_start(runs, 0);
+  const bool flat = level_flat(page);
   uint32_t start = 0;
   while (start < page.level_count) {
     __syncthreads();
     if (threadIdx.x == 0 && !page.levels_packed) {
-      hybrid_window(runs, data, section.bytes, bits, page.level_count, !level_flat(page));
+      hybrid_window(runs, data, section.bytes, bits, page.level_count, !flat);
     }
     __syncthreads();
     const uint32_t end = page.levels_packed ? page.level_count : runs->window_end;
@@ -69,8 +70,7 @@ KERNEL_FN bool level_read(const Page &page, const LevelSection &section, uint32_
         if (out) out[page.row_start + index] = (uint8_t)level;
       }
       if (!validity) continue;
-      const bool valid =
-          index < end && (level_flat(page) ? level != 0 : level == page.definition_level_max);
+      const bool valid = index < end && (flat ? level != 0 : level == page.definition_level_max);
       *count += valid;
       if (page.validity) {
         const uint32_t lane = threadIdx.x & 31;

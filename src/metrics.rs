@@ -42,6 +42,12 @@ pub mod names {
     pub const QUERY_NANOSECONDS: &str = "query_nanoseconds";
     /// Nanoseconds spent decoding Parquet, summed over workers.
     pub const DECODE_NANOSECONDS: &str = "decode_nanoseconds";
+    /// Nanoseconds spent reading files into pinned memory, summed over workers; part of decoding.
+    pub const READ_NANOSECONDS: &str = "read_nanoseconds";
+    /// Nanoseconds spent waiting for pinned memory that a copy still used; part of decoding.
+    pub const PINNED_WAIT_NANOSECONDS: &str = "pinned_wait_nanoseconds";
+    /// Nanoseconds spent queueing the decompression and decoding of pages; part of decoding.
+    pub const ASSEMBLE_NANOSECONDS: &str = "assemble_nanoseconds";
     /// Nanoseconds spent in operators and copies as the host sees them, summed over workers.
     pub const OPERATOR_NANOSECONDS: &str = "operator_nanoseconds";
     /// Pipelines that ran on the CPU because the engine's backend does not support them.

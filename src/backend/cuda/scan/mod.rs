@@ -98,9 +98,12 @@ impl<'a> Scan<'a> {
             fetch.plan(field, &chunks[range.clone()])?;
         }
         let fetched = fetch.run()?;
+        let started = Instant::now();
         let dictionary = self.shared.dictionary.get();
         let columns = assemble::assemble(self.shared, self.context, fetched, &dictionary, rows)?;
-        self.context.metrics.add(names::SCAN_ROWS, rows);
+        let metrics = &self.context.metrics;
+        metrics.add_duration(names::ASSEMBLE_NANOSECONDS, started.elapsed());
+        metrics.add(names::SCAN_ROWS, rows);
         let rows = DeviceRows::known(rows);
         let batch = CudaBatch {
             columns,

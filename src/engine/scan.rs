@@ -39,9 +39,6 @@ pub(super) fn about(kept: &Kept, partition_bytes: u64) -> String {
             "pruned by page indexes: {pages} pages of {bytes} compressed bytes in the others"
         ));
     }
-    if pruned.bytes_read > 0 {
-        line(format!("{} bytes read in order to prune", pruned.bytes_read));
-    }
     text
 }
 

@@ -63,16 +63,25 @@ impl fmt::Debug for BloomFilters {
 }
 
 impl BloomFilters {
-    fn of(&self, bytes: &FileBytes<'_>, file: &ParquetFile, place: (usize, usize)) -> Option<Arc<Sbbf>> {
+    fn of(
+        &self,
+        bytes: &FileBytes<'_>,
+        file: &ParquetFile,
+        place: (usize, usize),
+    ) -> Option<Arc<Sbbf>> {
         let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = kept().filters.get(&place) {
             return known.clone();
         }
         let (row_group, leaf) = place;
         let read = read(bytes, file.row_group(row_group).column(leaf)).map(Arc::new);
-        let size = read.as_ref().map_or(0, |filter| filter.num_blocks() as u64 * BLOCK_BYTES);
+        let size = read
+            .as_ref()
+            .map_or(0, |filter| filter.num_blocks() as u64 * BLOCK_BYTES);
         let mut kept = kept();
-        if kept.bytes + size <= FILTER_BYTES_KEPT_MAX && kept.filters.insert(place, read.clone()).is_none() {
+        if kept.bytes + size <= FILTER_BYTES_KEPT_MAX
+            && kept.filters.insert(place, read.clone()).is_none()
+        {
             kept.bytes += size;
         }
         read
@@ -197,9 +206,7 @@ fn before_casts(operand: &TypedExpr, value: &ArrayRef) -> Option<ArrayRef> {
 
 /// Whether no two values become one by the cast.
 fn keeps_apart(from: &DataType, to: &DataType) -> bool {
-    let narrow = |t: &DataType| {
-        t.is_integer() && !matches!(t, DataType::Int64 | DataType::UInt64)
-    };
+    let narrow = |t: &DataType| t.is_integer() && !matches!(t, DataType::Int64 | DataType::UInt64);
     let fineness = |unit: &TimeUnit| match unit {
         TimeUnit::Second => 0,
         TimeUnit::Millisecond => 1,

@@ -52,7 +52,9 @@ impl Misses {
     }
 
     fn gave_up(&self, column: usize) -> bool {
-        self.0.get(&column).is_some_and(|misses| *misses >= MISSES_MAX)
+        self.0
+            .get(&column)
+            .is_some_and(|misses| *misses >= MISSES_MAX)
     }
 }
 
@@ -116,7 +118,10 @@ impl<'z> GroupDictionaries<'z> {
     fn read_entries(&self, column: usize) -> Option<ArrayRef> {
         let (leaf, start, length) = self.place(column)?;
         let chunk = self.file.chunk(self.row_group, leaf).ok()?;
-        let plain = Plain::of(chunk.metadata().column_descr(), self.zones.data_type(column)?)?;
+        let plain = Plain::of(
+            chunk.metadata().column_descr(),
+            self.zones.data_type(column)?,
+        )?;
         let bytes = self.bytes.range(start, length, DICTIONARY_BYTES_MAX)?;
         let page = chunk.dictionary_page(&bytes)?;
         if u64::from(page.uncompressed_bytes) > DICTIONARY_BYTES_MAX

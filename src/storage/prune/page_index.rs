@@ -150,7 +150,11 @@ fn column_index(index: &[u8]) -> Result<ColumnIndex<'_>, Malformed> {
                 }
             }
             (MINS | MAXES, wire::LIST) => {
-                let ends = if number == MINS { &mut read.mins } else { &mut read.maxes };
+                let ends = if number == MINS {
+                    &mut read.mins
+                } else {
+                    &mut read.maxes
+                };
                 for _ in 0..list_of(&mut walker, &[wire::BINARY])? {
                     ends.push(walker.binary()?);
                 }
@@ -309,7 +313,8 @@ impl Evidence for IndexedAway<'_> {
     fn bounds(&self, column: usize) -> Option<Bounds> {
         let leaf = self.group.zones.leaf(column)?;
         let chunk = self.file.row_group(self.group.row_group).column(leaf);
-        let indexed = chunk.column_index_offset().is_some() && chunk.offset_index_offset().is_some();
+        let indexed =
+            chunk.column_index_offset().is_some() && chunk.offset_index_offset().is_some();
         if !indexed {
             return self.group.bounds(column);
         }
@@ -323,4 +328,4 @@ impl Evidence for IndexedAway<'_> {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

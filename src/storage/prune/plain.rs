@@ -188,10 +188,18 @@ impl Plain {
                 bytes.get(start..)?.to_vec()
             }
             (Form::Float, Point::Float(value)) if *value == 0.0 => {
-                return Some([0.0f32, -0.0].map(|zero| zero.to_le_bytes().to_vec()).into());
+                return Some(
+                    [0.0f32, -0.0]
+                        .map(|zero| zero.to_le_bytes().to_vec())
+                        .into(),
+                );
             }
             (Form::Double, Point::Float(value)) if *value == 0.0 => {
-                return Some([0.0f64, -0.0].map(|zero| zero.to_le_bytes().to_vec()).into());
+                return Some(
+                    [0.0f64, -0.0]
+                        .map(|zero| zero.to_le_bytes().to_vec())
+                        .into(),
+                );
             }
             // The point is a float of 32 bits that was widened: the way back is exact.
             (Form::Float, Point::Float(value)) => (*value as f32).to_le_bytes().to_vec(),
@@ -319,10 +327,7 @@ mod tests {
         assert_eq!(zero.len(), 2);
         assert_eq!(double.stored(&Sample::Nan), None);
         let small = plain("int32 x (INTEGER(8,true))", &DataType::Int8).unwrap();
-        assert_eq!(
-            small.stored(&Sample::Value(Point::Integer(1 << 40))),
-            None
-        );
+        assert_eq!(small.stored(&Sample::Value(Point::Integer(1 << 40))), None);
         let seconds = DataType::Timestamp(TimeUnit::Second, None);
         for (column, data_type) in [
             ("int64 x", &seconds),

@@ -45,6 +45,42 @@ struct Bounds {
     /// Whether there are values besides null.
     any: bool,
     null: bool,
+    /// Whether all values are the same one, which both ends are.
+    one: bool,
+}
+
+impl Bounds {
+    /// Nothing but null.
+    const NULL: Bounds = Bounds {
+        min: None,
+        max: None,
+        any: false,
+        null: true,
+        one: false,
+    };
+
+    /// Nothing at all.
+    const NOTHING: Bounds = Bounds {
+        null: false,
+        ..Bounds::NULL
+    };
+
+    /// Anything.
+    const ANYTHING: Bounds = Bounds {
+        any: true,
+        ..Bounds::NULL
+    };
+
+    /// Exactly the value of an array of one row, which is not null.
+    fn of(value: ArrayRef) -> Bounds {
+        Bounds {
+            min: Some(value.clone()),
+            max: Some(value),
+            any: true,
+            null: false,
+            one: true,
+        }
+    }
 }
 
 /// What is known of the rows of a file, a row group or a page.
@@ -195,12 +231,12 @@ impl Judge<'_> {
         let floating = expr.data_type.is_floating();
         let mut values = Values {
             interval: bounds.any.then(Interval::default),
-            nan: bounds.any && floating && !matches!(expr.kind, TypedKind::Literal(_)),
+            nan: bounds.any && floating,
             null: bounds.null,
         };
         let end = |array: Option<&ArrayRef>| array.and_then(|array| sample(array.as_ref(), 0));
         let (min, max) = (end(bounds.min.as_ref()), end(bounds.max.as_ref()));
-        if let (TypedKind::Literal(_), Some(value)) = (&expr.kind, &min) {
+        if let (true, false, Some(value)) = (bounds.one, bounds.null, &min) {
             return Values::of_sample(value.clone());
         }
         if let Some(interval) = &mut values.interval {
@@ -224,11 +260,10 @@ impl Judge<'_> {
             TypedKind::Literal(literal) => {
                 let value = literal_array(literal, &expr.data_type).ok()?;
                 let null = value.is_null(0);
-                Some(Bounds {
-                    min: Some(value.clone()),
-                    max: Some(value),
-                    any: !null,
-                    null,
+                Some(if null {
+                    Bounds::NULL
+                } else {
+                    Bounds::of(value)
                 })
             }
             TypedKind::Cast {
@@ -251,6 +286,7 @@ impl Judge<'_> {
                     max: cast(bounds.max),
                     any: bounds.any,
                     null: bounds.null || !strict,
+                    one: bounds.one,
                 })
             }
             _ => None,

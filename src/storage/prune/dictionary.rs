@@ -12,11 +12,11 @@ use arrow::compute::{CastOptions, cast_with_options};
 use parquet::basic::Encoding;
 use parquet::file::metadata::ColumnChunkMetaData;
 
-use super::Comparison;
 use super::file_bytes::FileBytes;
 use super::membership::Membership;
 use super::plain::Plain;
 use super::zones::Zones;
+use super::{Bounds, Comparison, Evidence, columns_of, may_match};
 use crate::expr::{TypedExpr, TypedKind};
 use crate::storage::ParquetFile;
 use crate::storage::interval::{Outcome, Values, compare, sample};
@@ -33,6 +33,9 @@ const DICTIONARY_BYTES_MAX: u64 = 2 << 20;
 
 /// A dictionary of more entries is not compared: that takes longer than what it may save.
 const DICTIONARY_ENTRIES_MAX: u32 = 1 << 16;
+
+/// A dictionary of more entries is not tried entry by entry against several comparisons at once.
+const DICTIONARY_ENTRIES_TRIED_MAX: usize = 1 << 12;
 
 /// Row groups in a row that a column's dictionaries did not exclude, after which they are no longer
 /// asked.
@@ -92,6 +95,41 @@ impl<'z> GroupDictionaries<'z> {
         self.read.borrow().keys().copied().collect()
     }
 
+    /// Whether a part of the predicate that must be true, and that compares one column several
+    /// times, is so for no entry of the column's dictionary, nor for null where there may be nulls.
+    pub(super) fn exclude_together(&self, group: &dyn Evidence, predicate: &TypedExpr) -> bool {
+        if let TypedKind::And(left, right) = &predicate.kind
+            && (self.exclude_together(group, left) || self.exclude_together(group, right))
+        {
+            return true;
+        }
+        let mut columns = Vec::new();
+        columns_of(predicate, &mut columns);
+        let ([column], TypedKind::And(..)) = (columns.as_slice(), &predicate.kind) else {
+            return false; // alone, a comparison was asked for already
+        };
+        let known = self.is_readable(*column).then(|| self.entries(*column));
+        let Some(entries) = known.flatten() else {
+            return false;
+        };
+        if entries.len() > DICTIONARY_ENTRIES_TRIED_MAX {
+            return false;
+        }
+        let one = |bounds: Bounds| OneValue {
+            column: *column,
+            bounds,
+        };
+        let null = group.bounds(*column).is_none_or(|bounds| bounds.null);
+        let null_matches = null && may_match(&one(Bounds::NULL), predicate);
+        let matches = |entry| may_match(&one(Bounds::of(entries.slice(entry, 1))), predicate);
+        !null_matches && !(0..entries.len()).any(matches)
+    }
+
+    fn is_readable(&self, column: usize) -> bool {
+        let read = self.read.borrow().get(&column).map(Option::is_some);
+        read.unwrap_or_else(|| !self.misses.gave_up(column) && self.place(column).is_some())
+    }
+
     /// Where the column's dictionary lies, if it has all values of its chunk.
     fn place(&self, column: usize) -> Option<(usize, i64, i64)> {
         let leaf = self.zones.leaf(column)?;
@@ -147,9 +185,7 @@ fn is_all_dictionary(chunk: &ColumnChunkMetaData) -> bool {
 
 impl Membership for GroupDictionaries<'_> {
     fn can_tell(&self, comparison: &Comparison) -> bool {
-        let column = comparison.column;
-        let read = self.read.borrow().get(&column).map(Option::is_some);
-        read.unwrap_or_else(|| !self.misses.gave_up(column) && self.place(column).is_some())
+        self.is_readable(comparison.column)
     }
 
     fn tell(&self, comparison: &Comparison) -> Option<Outcome> {
@@ -167,6 +203,18 @@ impl Membership for GroupDictionaries<'_> {
             }
         }
         Some(outcome)
+    }
+}
+
+/// A column that has one value, or is null.
+struct OneValue {
+    column: usize,
+    bounds: Bounds,
+}
+
+impl Evidence for OneValue {
+    fn bounds(&self, column: usize) -> Option<Bounds> {
+        (column == self.column).then(|| self.bounds.clone())
     }
 }
 

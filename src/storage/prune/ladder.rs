@@ -131,7 +131,8 @@ impl<'p> Ladder<'p> {
                 true => &dictionaries,
                 false => &Nothing,
             };
-            let excluded = excludes(&filtered, known, predicate);
+            let excluded = excludes(&filtered, known, predicate)
+                || self.steps.dictionary && dictionaries.exclude_together(&group, predicate);
             let asked = dictionaries.asked();
             let ranges = (!excluded && self.steps.page_index)
                 .then(|| self.page_ranges(scene, &group, filters, known));

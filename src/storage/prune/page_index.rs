@@ -225,17 +225,13 @@ impl ColumnPages {
         };
         let (min, max) = (end(&self.mins), end(&self.maxes));
         let null = only_nulls || counted.is_none_or(|nulls| *nulls != 0);
-        let group = group.unwrap_or(Bounds {
-            min: None,
-            max: None,
-            any: true,
-            null: true,
-        });
+        let group = group.unwrap_or(Bounds::ANYTHING);
         Some(Bounds {
             min: min.or(group.min),
             max: max.or(group.max),
             any: !only_nulls && group.any,
             null: null && group.null,
+            one: false,
         })
     }
 }
@@ -318,12 +314,7 @@ impl Evidence for IndexedAway<'_> {
         if !indexed {
             return self.group.bounds(column);
         }
-        Some(Bounds {
-            min: None,
-            max: None,
-            any: false,
-            null: false,
-        })
+        Some(Bounds::NOTHING)
     }
 }
 

@@ -123,6 +123,7 @@ impl ColumnZones {
             max: end(&self.maxes),
             any: zone.any,
             null: zone.null,
+            one: false,
         })
     }
 }
@@ -206,6 +207,7 @@ fn joined(union: Bounds, more: Bounds) -> Bounds {
         max: outer(union.max, more.max, false),
         any: true,
         null,
+        one: false,
     }
 }
 

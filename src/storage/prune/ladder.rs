@@ -187,7 +187,8 @@ impl<'p> Ladder<'p> {
         }
         let pages = PageEvidence::read(group, scene.bytes, scene.file, &self.columns)?;
         let ranges = pages.ranges(rows, || may_match(&pages));
-        (ranges.as_slice() != [0..rows]).then_some(ranges)
+        let all = |range: &Range<u64>| *range == (0..rows);
+        (!ranges.first().is_some_and(all)).then_some(ranges)
     }
 }
 

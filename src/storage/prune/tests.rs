@@ -352,10 +352,14 @@ fn check(
     let mut read = vec![false; rows.len()];
     for row_group in kept.row_groups() {
         let first = row_group.row_group * layout.rows_per_group;
-        let whole = [0..row_group.rows];
-        for range in row_group.ranges.as_deref().unwrap_or(&whole) {
-            let index = |row: u64| first + usize::try_from(row).unwrap_or(usize::MAX);
-            read[index(range.start)..index(range.end)].fill(true);
+        let index = |row: u64| first + usize::try_from(row).unwrap_or(usize::MAX);
+        match &row_group.ranges {
+            None => read[first..index(row_group.rows)].fill(true),
+            Some(ranges) => {
+                for range in ranges.iter() {
+                    read[index(range.start)..index(range.end)].fill(true);
+                }
+            }
         }
     }
     for (row, values) in rows.iter().enumerate().filter(|(row, _)| !read[*row]) {

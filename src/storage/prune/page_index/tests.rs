@@ -58,13 +58,14 @@ fn pages_between_the_ranges_are_outside() {
         first_rows: vec![0, 4, 8],
         bytes: vec![1, 10, 100],
     };
-    for (ranges, expected) in [
-        (vec![0..12], (0, 0)),
-        (vec![0..1, 11..12], (1, 10)),
-        (vec![3..5], (1, 100)),
-        (vec![4..8], (2, 101)),
-        (vec![], (3, 111)),
+    for (first, second, expected) in [
+        (0..6, 6..12, (0, 0)),
+        (0..1, 11..12, (1, 10)),
+        (3..4, 4..5, (1, 100)),
+        (4..6, 7..8, (2, 101)),
     ] {
+        let ranges = [first, second];
         assert_eq!(pages.outside(&ranges, 12), expected, "{ranges:?}");
     }
+    assert_eq!(pages.outside(&[], 12), (3, 111));
 }

@@ -41,6 +41,8 @@ pub mod names {
     pub const PRUNING_BYTES: &str = "scan_pruning_bytes";
     /// Compressed bytes of the column chunks read.
     pub const SCAN_BYTES: &str = "scan_bytes";
+    /// Bytes of the columns that were decoded: values, validity, and strings.
+    pub const SCAN_DECODED_BYTES: &str = "scan_decoded_bytes";
     /// Rows decoded from files.
     pub const SCAN_ROWS: &str = "scan_rows";
     /// Bytes copied host to device.
@@ -61,6 +63,12 @@ pub mod names {
     pub const OPERATOR_NANOSECONDS: &str = "operator_nanoseconds";
     /// Pipelines that ran on the CPU because the engine's backend does not support them.
     pub const PIPELINE_FALLBACKS: &str = "pipeline_fallbacks";
+    /// Rows written by a sink.
+    pub const SINK_ROWS: &str = "sink_rows";
+    /// Bytes of the files that a sink wrote.
+    pub const SINK_BYTES: &str = "sink_bytes";
+    /// Nanoseconds spent encoding and writing Parquet.
+    pub const SINK_NANOSECONDS: &str = "sink_nanoseconds";
     /// Peak of device bytes reserved.
     pub const DEVICE_BYTES_PEAK: &str = "device_bytes_peak";
 }

@@ -23,6 +23,9 @@ Examples:
   pelton quickstart                       data, a query and its plan in a minute
   pelton gen tpch --scale 1 --out data    the eight tables as Parquet
   pelton run plan.json --format csv       a serialised query
+  pelton rewrite data/*.parquet out.parquet
+                                          the same rows, encoded for GPUs
+  pelton bench scan data/lineitem.parquet how fast files are read
   pelton info                             what this machine can run";
 
 /// Queries Parquet files on GPUs; without one, the same on the CPU
@@ -103,8 +106,12 @@ pub enum Command {
     Run(crate::run::RunArgs),
     /// Make TPC-H-like Parquet data
     Gen(crate::generate::command::GenArgs),
+    /// Write Parquet files anew, encoded for GPUs
+    Rewrite(crate::rewrite::RewriteArgs),
     /// Fingerprint the rows of Parquet files
     Digest(crate::digest::DigestArgs),
+    /// Measure how fast files are read
+    Bench(crate::bench::BenchArgs),
     /// Show what this program can run on this machine
     Info(crate::info::InfoArgs),
     /// Show every engine option, its value and where that came from

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod bench;
 mod canonical;
 mod config;
 mod digest;
@@ -16,6 +17,7 @@ mod interrupt;
 mod output;
 mod problem;
 mod quickstart;
+mod rewrite;
 mod run;
 mod session;
 mod terminal;
@@ -50,6 +52,8 @@ fn dispatch(cli: Cli, terminal: Terminal) -> Result<(), Failure> {
         Command::Run(args) => run::run(&args, globals, terminal),
         Command::Gen(args) => generate::command::run(args, globals, terminal),
         Command::Digest(args) => digest::run(&args, globals, terminal),
+        Command::Rewrite(args) => rewrite::run(&args, globals, terminal),
+        Command::Bench(args) => bench::run(&args, globals, terminal),
         Command::Info(_) => info::run(globals, terminal),
         Command::Config(_) => config::run(globals),
     }

@@ -12,6 +12,7 @@ use arrow::json::writer::{JsonArray, JsonFormat, LineDelimited};
 use arrow::util::pretty::pretty_format_batches_with_schema;
 use clap::ValueEnum;
 use parquet::arrow::ArrowWriter;
+use pelton::storage::{ParquetSink, SinkOptions};
 
 use crate::args::Globals;
 use crate::canonical;
@@ -59,6 +60,7 @@ pub fn write(
     let by_name = globals.output.as_deref().and_then(Format::of_extension);
     let format = globals.format.or(by_name).unwrap_or(Format::Table);
     match &globals.output {
+        Some(path) if format == Format::Parquet => sink(path, schema, batches),
         Some(path) => to_file(path, |out| write_to(out, format, schema, batches)),
         None => {
             let stdout = io::stdout();
@@ -82,6 +84,21 @@ pub fn text(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     Ok(out.flush()?)
+}
+
+/// Writes a result as a Parquet file, whole or not at all.
+fn sink(path: &Path, schema: &SchemaRef, batches: &[RecordBatch]) -> Result<(), Failure> {
+    let options = SinkOptions {
+        overwrite: true,
+        ..SinkOptions::default()
+    };
+    let mut sink = ParquetSink::create(path, schema.clone(), options)?;
+    let _registered = sink.temporary().map(Registered::new);
+    for batch in batches {
+        sink.write(batch)?;
+    }
+    sink.finish()?;
+    Ok(())
 }
 
 /// Fills a file that appears only when it is complete.

@@ -10,10 +10,11 @@ use clap::Args;
 use pelton::engine::{LazyFrame, QueryResult, scan_parquet};
 use pelton::expr::{col, lit};
 use pelton::metrics::names;
+use pelton::storage::SinkCodec;
 
 use crate::args::Globals;
 use crate::failure::Failure;
-use crate::generate::{Codec, Request, RowGroups, Table, command, generate};
+use crate::generate::{Request, RowGroups, Table, command, generate};
 use crate::terminal::{self, Terminal};
 use crate::{output, session};
 
@@ -29,7 +30,8 @@ The data is made once, in $PELTON_CACHE_DIR, else $XDG_CACHE_HOME/pelton, else ~
 Examples:
   pelton quickstart
   pelton quickstart --scale 1 --backend cpu
-  pelton quickstart --quiet --format json";
+  pelton quickstart --quiet --format json
+  pelton quickstart --format parquet --output answer.parquet";
 
 /// Flags of `quickstart`.
 #[derive(Debug, Args)]
@@ -104,7 +106,7 @@ fn lineitem(args: &QuickstartArgs, terminal: Terminal) -> Result<PathBuf, Failur
         scale: args.scale,
         tables: vec![Table::Lineitem],
         row_groups: RowGroups::Bytes(ROW_GROUP_BYTES),
-        codec: Codec::Snappy,
+        codec: SinkCodec::Snappy,
         files: 1,
         overwrite: true,
     };

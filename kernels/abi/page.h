@@ -8,6 +8,8 @@
 enum {
   PAGE_THREADS = 256,         ///< threads per block of the decoders that give a page to a block
   PAGE_WARP_THREADS = 32,     ///< threads per block of the decoders that give a page to a warp
+  PAGE_CODEC_THREADS = 128,   ///< threads per block of the decompressors, a page per warp of a block
+  PAGE_BYTES_MAX = 0x7fffffff,  ///< bytes of a page, compressed or not: Parquet counts them in an i32
   PAGE_SLACK_BYTES = 64,      ///< bytes after a page that kernels may read and never use
   PAGE_PREFIXED = 0x7fffffff, ///< a level section whose length stands in front of it, in 4 bytes
 };
@@ -85,8 +87,8 @@ ABI_ASSERT(sizeof(PageDecodeParams) == 32, "PageDecodeParams crosses the ABI");
 typedef struct PageCompressed {
   const uint8_t *source;  ///< [source_bytes], device, read; `PAGE_SLACK_BYTES` may be read beyond
   uint8_t *target;        ///< [target_bytes], device, written
-  uint32_t source_bytes;  ///< compressed bytes
-  uint32_t target_bytes;  ///< bytes that it must decompress to, exactly
+  uint32_t source_bytes;  ///< compressed bytes, at most `PAGE_BYTES_MAX`
+  uint32_t target_bytes;  ///< bytes that it must decompress to, exactly; at most `PAGE_BYTES_MAX`
   uint32_t page;          ///< index of the page, for the status
   uint32_t reserved;      ///< zero
 } PageCompressed;

@@ -1,11 +1,9 @@
 // Operator  Parquet page decoding: dictionary indices, and Booleans by runs
 // Kernels   page_decode_dictionary, page_decode_rle_boolean
-// Method    a block per page: one thread lists the runs of a window, all threads read indices from
-// it
-//           and copy the dictionary's entries, which are of the column's type
+// Method    a block per page: one thread lists the runs of a window, all threads read
+//           indices from it and copy the dictionary's entries, which are of the column's type
 // Cost      reads the bits of the indices, writes the values; dictionary entries come from caches
-// Source    the Parquet format's Encodings.md, "Dictionary Encoding"; written from the
-// specification
+// Source    the Parquet format's Encodings.md, "Dictionary Encoding"; written from its text
 #include "primitives/bitmap.cuh"
 #include "parquet/hybrid.cuh"
 #include "parquet/page.cuh"

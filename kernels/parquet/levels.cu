@@ -1,6 +1,6 @@
 // Operator  Parquet page decoding: levels
 // Kernels   page_levels
-// Method    a block per page: one thread lists the runs of a window, all threads read values from it
+// Method    a block per page: one thread lists the runs of a window, all threads read levels of it
 // Cost      reads the levels, writes 1/8 B of validity per row, or 2 B of levels if nested
 // Source    the Parquet format's Encodings.md and README.md; written from the specification
 #include "primitives/bitmap.cuh"

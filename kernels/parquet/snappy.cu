@@ -1,62 +1,90 @@
 // Operator  Parquet page decompression: Snappy
 // Kernels   page_decompress_snappy
-// Method    a warp per page; one lane reads the elements
-// Cost      reads the compressed bytes, writes the page; matches read it again
+// Method    a warp per page: lanes read the elements of 32 bytes at once, then write 32 bytes of
+//           output at once (parquet/codec.cuh)
+// Cost      reads the compressed bytes, writes the page; matches farther back than the history in
+//           shared memory read it again
 // Source    the Snappy project's format_description.txt; written from the description
-#include "parquet/page.cuh"
+#include "parquet/codec.cuh"
+
+#define SNAPPY_LENGTH_BYTES_MAX 5u  // of the varint in front
+
+/// The length in front must be the page's. False if it is not.
+KERNEL_FN bool snappy_header(Codec &codec) {
+  uint64_t length = 0;
+  codec_stage(codec);
+  for (uint32_t i = 0; i < SNAPPY_LENGTH_BYTES_MAX; i++) {
+    if (codec.at >= codec.end) return false;
+    const uint32_t byte = codec_word(codec, codec.at++) & 255;
+    length |= (uint64_t)(byte & 127) << (7 * i);
+    if (byte < 128) return length == codec.length;
+  }
+  return false;
+}
+
+/// The element that may begin at the lane's byte.
+KERNEL_FN CodecElement snappy_element(const Codec &codec) {
+  const uint32_t word = codec_word(codec, codec.at + codec_lane());
+  const uint32_t kind = word & 3, size = word >> 2 & 63, second = word >> 8 & 255;
+  // A literal: its length less 1, or from 60 on how many bytes have it. Else a match: with 11 bits
+  // of distance and 4 to 11 bytes, with 16 bits, with 32.
+  const bool literal = kind == 0, near = kind == 1, extra = literal && size == 60;
+  const uint32_t count = (extra ? second : near ? (size & 7) + 3 : size) + 1;
+  const uint32_t literal_at = 1 + extra;
+  return CodecElement{literal ? literal_at + count : 1 + kind,
+                      literal_at,
+                      literal ? count : 0,
+                      literal ? 0 : count,
+                      near ? (word & 0xe0) << 3 | second : word >> 8 & 65535,
+                      literal ? size > 60 : kind == 3};
+}
+
+/// The element at `at`, at which a round stopped: a literal whose length has 2 bytes or more, or a
+/// match with 32 bits of distance. False if it is malformed.
+KERNEL_FN bool snappy_long(Codec &codec) {
+  const uint32_t tag = codec_word(codec, codec.at) & 255;
+  const uint32_t extra = tag & 3 ? 4 : (tag >> 2) - 59;
+  if (codec.end - codec.at - 1 < extra) return false;
+  const uint32_t word = codec_word(codec, codec.at + 1);
+  codec.at += 1 + extra;
+  if (tag & 3) return codec_match(codec, word, (tag >> 2) + 1);
+  return codec_literal(codec, (uint64_t)(extra < 4 ? word & ((1u << (8 * extra)) - 1) : word) + 1);
+}
 
 /// Decompresses one page. False if the bytes are malformed.
-KERNEL_FN bool snappy_page(const PageCompressed &page) {
-  const uint8_t *source = page.source;
-  const uint64_t bytes = page.source_bytes;
-  uint64_t at = 0, length, done = 0;
-  if (!bytes_varint(source, bytes, &at, &length) || length != page.target_bytes) return false;
-  while (done < length) {
-    if (at >= bytes) return false;
-    const uint32_t tag = source[at++], kind = tag & 3;
-    uint64_t count = (tag >> 2) + 1, distance = 0;
-    if (kind == 0) {
-      if (count > 60) {
-        const uint32_t extra = (uint32_t)count - 60;
-        if (bytes - at < extra) return false;
-        const uint32_t word = bytes_u32(source, bytes, at);
-        count = (uint64_t)(extra == 4 ? word : word & ((1u << (8 * extra)) - 1)) + 1;
-        at += extra;
-      }
-      if (count > bytes - at || count > length - done) return false;
-      for (uint64_t i = 0; i < count; i++) page.target[done + i] = source[at + i];
-      at += count;
-    } else {
-      const uint32_t extra = kind == 3 ? 4 : kind;
-      if (bytes - at < extra) return false;
-      const uint32_t word = bytes_u32(source, bytes, at);
-      if (kind == 1) {
-        count = (tag >> 2 & 7) + 4;
-        distance = (tag >> 5) << 8 | (word & 255);
-      } else {
-        distance = kind == 2 ? word & 65535 : word;
-      }
-      at += extra;
-      if (distance == 0 || distance > done || count > length - done) return false;
-      for (uint64_t i = 0; i < count; i++) page.target[done + i] = page.target[done + i - distance];
+KERNEL_FN bool snappy_page(Codec &codec) {
+  if (!snappy_header(codec)) return false;
+  for (;;) {
+    codec.stopped = false;
+    if (codec.at < codec.end) {
+      codec_stage(codec);
+      const uint32_t batch = codec.at;
+      do {
+        if (!codec_round(codec, snappy_element(codec))) return false;
+      } while (codec_more(codec, batch));
     }
-    done += count;
+    codec_write(codec);
+    if (codec.stopped) {
+      if (!snappy_long(codec)) return false;
+    } else if (codec.at >= codec.end) {
+      return codec.done == codec.length;
+    }
   }
-  return at == bytes;
 }
 
 /// Decompresses Snappy pages.
 ///
 /// Shape   pages[page_count].source -> pages[page_count].target
-/// Launch  grid = page_count, block = PAGE_WARP_THREADS, shared = 0
+/// Launch  grid = ceil(page_count / CODEC_WARPS), block = PAGE_CODEC_THREADS, shared = 0
 /// Nulls   none here
 /// Errors  STATUS_PAGE_CODEC: argument = the page's index
 /// Tests   tests/parquet/codec.rs
-extern "C" __global__ void __launch_bounds__(PAGE_WARP_THREADS)
+extern "C" __global__ void __launch_bounds__(PAGE_CODEC_THREADS)
 page_decompress_snappy(GRID_CONSTANT(PageDecompressParams) params) {
-  const PageCompressed page = params.pages[blockIdx.x];
-  if (threadIdx.x == 0 && !snappy_page(page)) {
-    status_set(params.status, STATUS_PAGE_CODEC, page.page);
-    for (uint64_t i = 0; i < page.target_bytes; i++) page.target[i] = 0;
-  }
+  SHARED(CodecShared, shared, CODEC_WARPS);
+  const uint32_t warp = threadIdx.x / WARP_LANES;
+  const uint64_t index = (uint64_t)blockIdx.x * CODEC_WARPS + warp;
+  if (index >= params.page_count) return;
+  Codec codec = codec_open(params.pages[index], &shared[warp]);
+  if (!snappy_page(codec)) codec_fail(params.pages[index], params.status);
 }

@@ -1,8 +1,7 @@
 // Operator  Parquet page decoding: room for nulls
 // Kernels   page_spread
-// Method    a block per page moves the dense values to their rows, from the last tile to the first:
-// a
-//           value never moves down, so that a tile reads what later writes cannot touch
+// Method    a block per page moves the dense values to their rows, from the last tile to the
+//           first: a value never moves down, so that a tile reads what later writes cannot touch
 // Cost      reads 1/8 B of validity per row; reads and writes the values of rows behind a null
 // Source    none needed
 #include "primitives/bitmap.cuh"

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::{Engine, QueryResult};
+use super::{Engine, QueryResult, threads};
 use crate::error::Result;
 use crate::expr::{Expr, col};
 use crate::plan::{LogicalPlan, ParquetFiles, Query};
-use crate::storage::{Dataset, expand};
+use crate::storage::{Dataset, ParquetSink, SinkOptions, SinkSummary, expand};
 use crate::types::Semantics;
 
 /// Starts a query over Parquet files: a file, a folder, or a pattern with `*`, `?`, `[…]`, `**`.
@@ -151,6 +151,52 @@ impl LazyFrame {
     /// As [`Engine::execute`].
     pub fn collect(&self, engine: &Engine) -> Result<QueryResult> {
         engine.execute(&self.query)
+    }
+
+    /// Runs the query and writes its rows as a Parquet file, or as a folder of files if the options
+    /// give the rows of a file. Nothing is left after an error.
+    ///
+    /// The rows come in the order of the result. Today the engine hands them over when the query
+    /// has ended, so that the result is in memory once before it is written.
+    ///
+    /// ```
+    /// use pelton::prelude::*;
+    /// use pelton::storage::SinkOptions;
+    /// # fn main() -> pelton::Result<()> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # pelton::doc_support::write_orders(folder.path())?;
+    /// # let orders = folder.path().join("orders.parquet");
+    /// # let totals = folder.path().join("totals.parquet");
+    /// let engine = Engine::new(EngineOptions::default())?;
+    /// let summary = scan_parquet(&orders)?
+    ///     .group_by([col("customer_id")])
+    ///     .agg([col("amount").sum().alias("total")])
+    ///     .sink_parquet(&engine, &totals, SinkOptions::default())?;
+    /// assert_eq!(summary.rows, 3);
+    /// assert_eq!(scan_parquet(&totals)?.collect(&engine)?.rows(), 3);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`ParquetSink::create`], before the query runs; as [`Engine::execute`]; and as
+    /// [`ParquetSink::write`].
+    pub fn sink_parquet(
+        &self,
+        engine: &Engine,
+        path: impl AsRef<Path>,
+        options: SinkOptions,
+    ) -> Result<SinkSummary> {
+        let schema = threads::on_own_stack(|| self.query.plan.schema())?;
+        let mut sink = ParquetSink::create(path, schema, options)?;
+        let result = engine.execute(&self.query)?;
+        for batch in &result.batches {
+            sink.write(batch)?;
+        }
+        let mut summary = sink.finish()?;
+        summary.metrics.counters.extend(result.metrics.counters);
+        summary.fallbacks = result.fallbacks;
+        Ok(summary)
     }
 }
 

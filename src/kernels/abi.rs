@@ -859,6 +859,10 @@ const _: () = {
 pub const PAGE_THREADS: u32 = 256;
 /// threads per block of the decoders that give a page to a warp
 pub const PAGE_WARP_THREADS: u32 = 32;
+/// threads per block of the decompressors, a page per warp of a block
+pub const PAGE_CODEC_THREADS: u32 = 128;
+/// bytes of a page, compressed or not: Parquet counts them in an i32
+pub const PAGE_BYTES_MAX: u32 = 2147483647;
 /// bytes after a page that kernels may read and never use
 pub const PAGE_SLACK_BYTES: u32 = 64;
 /// a level section whose length stands in front of it, in 4 bytes
@@ -1050,9 +1054,9 @@ pub struct PageCompressed {
     pub source: *const u8,
     /// \[target_bytes\], device, written
     pub target: *mut u8,
-    /// compressed bytes
+    /// compressed bytes, at most `PAGE_BYTES_MAX`
     pub source_bytes: u32,
-    /// bytes that it must decompress to, exactly
+    /// bytes that it must decompress to, exactly; at most `PAGE_BYTES_MAX`
     pub target_bytes: u32,
     /// index of the page, for the status
     pub page: u32,
@@ -1792,6 +1796,61 @@ unsafe impl Kernel for GroupByEmitAggregate {
     const ENTRY: &'static str = "group_by_emit_aggregate";
     const MODULE: &'static str = "group_by_emit";
     type Params = GroupByEmitAggregateParams;
+}
+
+/// Decodes pages of BYTE_STREAM_SPLIT elements. (`page_decode_byte_stream_split` in `kernels/parquet/byte_stream_split.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct PageDecodeByteStreamSplit;
+
+// SAFETY: the only parameter of the entry is one `PageDecodeParams`, as its signature says.
+unsafe impl Kernel for PageDecodeByteStreamSplit {
+    const ENTRY: &'static str = "page_decode_byte_stream_split";
+    const MODULE: &'static str = "byte_stream_split";
+    type Params = PageDecodeParams;
+}
+
+/// Decodes pages of DELTA_BINARY_PACKED integers. (`page_decode_delta` in `kernels/parquet/delta.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct PageDecodeDelta;
+
+// SAFETY: the only parameter of the entry is one `PageDecodeParams`, as its signature says.
+unsafe impl Kernel for PageDecodeDelta {
+    const ENTRY: &'static str = "page_decode_delta";
+    const MODULE: &'static str = "delta";
+    type Params = PageDecodeParams;
+}
+
+/// Decodes pages of DELTA_LENGTH_BYTE_ARRAY strings: views into the page, or decimals. (`page_decode_delta_length` in `kernels/parquet/delta_text.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct PageDecodeDeltaLength;
+
+// SAFETY: the only parameter of the entry is one `PageDecodeParams`, as its signature says.
+unsafe impl Kernel for PageDecodeDeltaLength {
+    const ENTRY: &'static str = "page_decode_delta_length";
+    const MODULE: &'static str = "delta_text";
+    type Params = PageDecodeParams;
+}
+
+/// Finds out how many bytes the strings of DELTA_BYTE_ARRAY pages are, put together. (`page_size_delta_bytes` in `kernels/parquet/delta_text.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct PageSizeDeltaBytes;
+
+// SAFETY: the only parameter of the entry is one `PageDecodeParams`, as its signature says.
+unsafe impl Kernel for PageSizeDeltaBytes {
+    const ENTRY: &'static str = "page_size_delta_bytes";
+    const MODULE: &'static str = "delta_text";
+    type Params = PageDecodeParams;
+}
+
+/// Decodes pages of DELTA_BYTE_ARRAY strings: puts them together in the page's text, and writes views of them, decimals, or halves. (`page_decode_delta_bytes` in `kernels/parquet/delta_text.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct PageDecodeDeltaBytes;
+
+// SAFETY: the only parameter of the entry is one `PageDecodeParams`, as its signature says.
+unsafe impl Kernel for PageDecodeDeltaBytes {
+    const ENTRY: &'static str = "page_decode_delta_bytes";
+    const MODULE: &'static str = "delta_text";
+    type Params = PageDecodeParams;
 }
 
 /// Decodes pages of dictionary indices to the dictionary's entries. (`page_decode_dictionary` in `kernels/parquet/dictionary.cu`)

@@ -1,9 +1,10 @@
-//! Parquet files on local disks: which bytes are read, and in what portions.
+//! Parquet files on local disks: which bytes are read, and in what portions, and how they are
+//! written.
 //!
 //! [`expand`] turns patterns into files, [`Dataset`] reads their footers (cached) and checks that
 //! they share a schema, [`Dataset::prune`] drops the files, row groups and pages in which no row can
-//! satisfy a predicate, [`Kept::partitions`] makes the units of scheduling, and [`PartitionReader`] gives
-//! their rows as Arrow batches. Files are hostile input: whatever one holds, the answer is rows
+//! satisfy a predicate, [`Kept::partitions`] makes the units of scheduling, and [`PartitionReader`]
+//! gives their rows as Arrow batches. [`ParquetSink`] writes batches. Files are hostile input: whatever one holds, the answer is rows
 //! or an error of the file's, never a panic that leaves this room (the decoder's own are caught).
 //! So this is the one door to files: footers are judged when they are opened, and a column chunk's
 //! pages by a [`PageWalker`] before anything decodes them, here or on a device.
@@ -22,6 +23,7 @@ mod partition;
 mod prune;
 mod reader;
 mod sample;
+mod sink;
 mod stored;
 mod thrift;
 
@@ -39,4 +41,10 @@ pub use prune::{PruneSteps, Pruned, Removed};
 pub use reader::{PartitionReader, ReadOptions};
 #[doc(hidden)]
 pub use sample::write_orders;
+pub use sink::{
+    BROTLI_LEVEL_DEFAULT, ColumnBytes, ColumnEncoding, DICTIONARY_BYTES_DEFAULT,
+    GZIP_LEVEL_DEFAULT, PAGE_BYTES_DEFAULT, PAGE_ROWS_DEFAULT, PageVersion, ParquetSink,
+    ROW_GROUP_ROWS_DEFAULT, SinkCodec, SinkOptions, SinkSummary, StatisticsLevel,
+    ZSTD_LEVEL_DEFAULT,
+};
 pub use stored::StoredChunk;

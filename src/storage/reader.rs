@@ -94,6 +94,8 @@ impl Iterator for PartitionReader {
         match batch {
             Ok(Some(batch)) => {
                 metrics.add(names::SCAN_ROWS, batch.num_rows() as u64);
+                let decoded = batch.get_array_memory_size() as u64;
+                metrics.add(names::SCAN_DECODED_BYTES, decoded);
                 Some(Ok(batch))
             }
             Ok(None) => None,

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float16Array, Float32Array,
-    Float64Array, Int8Array, Int16Array, Int32Array, Int64Array, StringArray, UInt64Array,
+    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, FixedSizeBinaryArray,
+    Float16Array, Float32Array, Float64Array, Int8Array, Int16Array, Int32Array, Int64Array,
+    StringArray, TimestampMicrosecondArray, UInt64Array,
 };
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, TimeUnit};
 use half::f16;
 use parquet::basic::Encoding;
 use parquet::file::properties::{WriterProperties, WriterVersion};
@@ -36,18 +37,19 @@ fn number(random: &mut Random, shape: usize, row: usize) -> i64 {
     }
 }
 
-fn text(random: &mut Random, shape: usize) -> String {
+fn text(random: &mut Random, shape: usize, row: usize) -> String {
     match shape {
         0 => String::new(),
         1 => format!("value {}", random.between(0..=20)),
         2 => "é".repeat(random.below(40)),
         3 => "x".repeat(random.below(6000)),
+        4 => format!("http://example.org/{}/{row:06}", row / 300),
         _ => format!("{:x}", random.bits()),
     }
 }
 
 /// A random column of a type.
-fn column(random: &mut Random, data_type: &DataType, rows: usize) -> ArrayRef {
+pub fn column(random: &mut Random, data_type: &DataType, rows: usize) -> ArrayRef {
     let valid = valid(random, rows);
     let is_valid = |row: usize| valid.as_ref().is_none_or(|valid| valid[row]);
     let shape = random.below(6);
@@ -55,9 +57,8 @@ fn column(random: &mut Random, data_type: &DataType, rows: usize) -> ArrayRef {
         .map(|row| is_valid(row).then(|| number(random, shape, row)))
         .collect();
     let of = |random: &mut Random| -> Vec<Option<String>> {
-        let text_shape = shape.min(4);
         (0..rows)
-            .map(|row| is_valid(row).then(|| text(random, text_shape)))
+            .map(|row| is_valid(row).then(|| text(random, shape, row)))
             .collect()
     };
     match data_type {
@@ -97,6 +98,22 @@ fn column(random: &mut Random, data_type: &DataType, rows: usize) -> ArrayRef {
             let array = Decimal128Array::from_iter(values);
             Arc::new(array.with_precision_and_scale(*precision, *scale).unwrap())
         }
+        DataType::Timestamp(TimeUnit::Microsecond, None) => {
+            Arc::new(TimestampMicrosecondArray::from_iter(numbers))
+        }
+        DataType::FixedSizeBinary(width) => {
+            let values = numbers.iter().map(|n| {
+                n.map(|n| {
+                    (n.to_be_bytes().iter().cycle().copied())
+                        .take(*width as usize)
+                        .collect()
+                })
+            });
+            let values: Vec<Option<Vec<u8>>> = values.collect();
+            let array =
+                FixedSizeBinaryArray::try_from_sparse_iter_with_size(values.into_iter(), *width);
+            Arc::new(array.unwrap())
+        }
         DataType::Utf8 => Arc::new(StringArray::from_iter(of(random))),
         DataType::Binary => Arc::new(BinaryArray::from_iter(
             of(random).iter().map(Option::as_ref),
@@ -108,6 +125,11 @@ fn column(random: &mut Random, data_type: &DataType, rows: usize) -> ArrayRef {
 /// Writes random columns with an encoding (dictionary if none) and decodes their pages on every
 /// device.
 fn check(types: &[DataType], encoding: Option<Encoding>) {
+    check_with(types, encoding, Encoding::PLAIN);
+}
+
+/// The same; `fallback` is the encoding after a dictionary has become too large.
+fn check_with(types: &[DataType], encoding: Option<Encoding>, fallback: Encoding) {
     for_each_case("pages", |random| {
         let rows = *random.pick(&ROWS);
         let data_type = random.pick(types).clone();
@@ -119,8 +141,7 @@ fn check(types: &[DataType], encoding: Option<Encoding>) {
             .set_data_page_row_count_limit(*random.pick(&[100, 1000, 20_000]))
             .set_write_batch_size(*random.pick(&[1, 64, 1024]))
             .set_dictionary_page_size_limit(*random.pick(&[64, 1 << 20]));
-        // With a dictionary, this is the encoding after the dictionary has become too large.
-        properties = properties.set_encoding(encoding.unwrap_or(Encoding::PLAIN));
+        properties = properties.set_encoding(encoding.unwrap_or(fallback));
         let pages = write_pages(&array, properties.build());
         for device in devices() {
             decode(&device, &pages, &array)
@@ -156,9 +177,58 @@ fn dictionaries() {
     use DataType::{Float32, Float64, Int8, Int16, Int32, Int64, Utf8};
     check(&[Utf8, Int8, Int16, Int32, Int64, Float32, Float64], None);
     check(&DECIMALS, None);
+    check_with(&[Int32, Int64], None, Encoding::DELTA_BINARY_PACKED);
+    check_with(&[Utf8], None, Encoding::DELTA_BYTE_ARRAY);
 }
 
 #[test]
 fn boolean_runs() {
     check(&[DataType::Boolean], Some(Encoding::RLE));
+}
+
+/// Integers of every width, and what else is stored as an integer.
+const INTEGERS: [DataType; 9] = [
+    DataType::Int8,
+    DataType::Int16,
+    DataType::Int32,
+    DataType::Int64,
+    DataType::UInt64,
+    DataType::Date32,
+    DataType::Timestamp(TimeUnit::Microsecond, None),
+    DataType::Decimal128(9, 2),
+    DataType::Decimal128(18, 2),
+];
+
+#[test]
+fn deltas() {
+    check(&INTEGERS, Some(Encoding::DELTA_BINARY_PACKED));
+}
+
+#[test]
+fn strings_by_length() {
+    let types = [DataType::Utf8, DataType::Binary];
+    check(&types, Some(Encoding::DELTA_LENGTH_BYTE_ARRAY));
+}
+
+#[test]
+fn strings_by_prefix() {
+    let types = [
+        DataType::Utf8,
+        DataType::Binary,
+        DataType::FixedSizeBinary(1),
+        DataType::FixedSizeBinary(11),
+        DataType::Float16,
+        DataType::Decimal128(38, 5),
+    ];
+    check(&types, Some(Encoding::DELTA_BYTE_ARRAY));
+}
+
+#[test]
+fn streams_of_bytes() {
+    use DataType::{Float16, Float32, Float64, Int8, Int32, Int64, UInt64};
+    let mut types = vec![Float16, Float32, Float64, Int8, Int32, Int64, UInt64];
+    types.extend(DECIMALS);
+    check(&types, Some(Encoding::BYTE_STREAM_SPLIT));
+    let types: Vec<DataType> = (1..=20).map(DataType::FixedSizeBinary).collect();
+    check(&types, Some(Encoding::BYTE_STREAM_SPLIT));
 }

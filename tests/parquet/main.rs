@@ -11,5 +11,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod codec;
 mod encodings;
+mod files;
 mod pages;

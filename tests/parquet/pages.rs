@@ -137,7 +137,7 @@ pub fn decode(device: &Arc<Device>, pages: &[Page], array: &ArrayRef) -> Result<
                 };
                 let mut first = DecodeBatch::default();
                 first.add(&spec)?;
-                first.launch(&launch, &status)?;
+                kept.extend(first.launch(&launch, &status)?);
                 let bytes = u64::from(count) * value_bytes;
                 dictionary = Some((DeviceSlice::new(&entries, 0, bytes)?, count));
                 continue;
@@ -155,7 +155,7 @@ pub fn decode(device: &Arc<Device>, pages: &[Page], array: &ArrayRef) -> Result<
         batch.add(&spec)?;
         row_start += u64::from(page.num_values());
     }
-    batch.launch(&launch, &status)?;
+    kept.extend(batch.launch(&launch, &status)?);
     status.check(&launch)?;
     let read = |buffer: &DeviceBuffer, bytes: u64| {
         let mut host = vec![0; bytes as usize];
@@ -183,7 +183,7 @@ pub fn decode(device: &Arc<Device>, pages: &[Page], array: &ArrayRef) -> Result<
 impl Decoded {
     fn bytes_of(&self, address: u64, length: usize) -> &[u8] {
         let inside = |(start, bytes): &&(u64, Vec<u8>)| {
-            (*start..=*start + bytes.len() as u64).contains(&address)
+            (*start..*start + bytes.len() as u64).contains(&address)
         };
         let (start, bytes) = self
             .buffers

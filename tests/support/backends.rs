@@ -100,6 +100,11 @@ fn cuda() -> Option<Arc<dyn Backend>> {
     cuda_backend().map(|backend| backend as Arc<dyn Backend>)
 }
 
+/// Whether a GPU is under test.
+pub fn cuda_is_there() -> bool {
+    cuda_backend().is_some()
+}
+
 fn cuda_backend() -> Option<Arc<CudaBackend>> {
     static BACKEND: LazyLock<Option<Arc<CudaBackend>>> = LazyLock::new(|| {
         let required = std::env::var_os("PELTON_REQUIRE_GPU").is_some_and(|value| value == "1");

@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray, UInt32Array, UInt64Array};
 use clap::{Args, Subcommand};
+use pelton::storage::SinkCodec;
 
-use super::{Codec, Made, Request, RowGroups, Table, generate};
+use super::{Made, Request, RowGroups, Table, generate};
 use crate::args::Globals;
 use crate::failure::Failure;
 use crate::output;
@@ -34,8 +35,10 @@ version 1, dictionary-encoded where that helps, with statistics. A table is TABL
 
 Examples:
   pelton gen tpch --scale 0.1 --out data
-  pelton gen tpch --scale 10 --out data --tables lineitem,orders --compression zstd
-  pelton gen tpch --scale 100 --out data --files 8 --row-group-bytes 128MiB";
+  pelton gen tpch --scale 10 --out data --tables lineitem,orders --codec zstd
+  pelton gen tpch --scale 100 --out data --files 8 --row-group-bytes 128MiB
+  pelton gen tpch --scale 1 --out data --codec none --row-group-rows 1000000
+`pelton rewrite` gives such files other encodings.";
 
 /// Flags of `gen tpch`.
 #[derive(Debug, Args)]
@@ -62,9 +65,14 @@ struct TpchArgs {
           conflicts_with = "row_group_bytes")]
     row_group_rows: Option<u64>,
 
-    /// Compression of pages
-    #[arg(long, value_enum, value_name = "CODEC", default_value = "snappy")]
-    compression: Codec,
+    /// Compression of pages: none, snappy, zstd, zstd(LEVEL), lz4, gzip, brotli
+    #[arg(
+        long,
+        visible_alias = "compression",
+        value_name = "CODEC",
+        default_value = "snappy"
+    )]
+    codec: SinkCodec,
 
     /// Files a table (nation and region are one always)
     #[arg(long, value_name = "N", default_value_t = 1,
@@ -93,7 +101,7 @@ pub fn run(args: GenArgs, globals: &Globals, terminal: Terminal) -> Result<(), F
             Some(rows) => RowGroups::Rows(rows),
             None => RowGroups::Bytes(args.row_group_bytes),
         },
-        codec: args.compression,
+        codec: args.codec,
         files: args.files,
         overwrite: args.overwrite,
     };
@@ -141,7 +149,7 @@ pub fn scale(text: &str) -> Result<f64, String> {
 }
 
 /// A number of bytes, with or without a unit.
-fn byte_count(text: &str) -> Result<u64, String> {
+pub fn byte_count(text: &str) -> Result<u64, String> {
     let complaint = || "a size is a number of bytes such as 134217728, 128MiB or 128MB".to_string();
     let end = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')

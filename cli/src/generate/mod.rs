@@ -13,8 +13,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::Compression;
 use parquet::file::properties::{WriterProperties, WriterPropertiesPtr};
+use pelton::storage::SinkCodec;
 
 pub use tables::Table;
 
@@ -31,19 +32,6 @@ pub enum RowGroups {
     Rows(u64),
 }
 
-/// How pages are compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Codec {
-    /// Snappy.
-    Snappy,
-    /// Zstandard, level 1.
-    Zstd,
-    /// LZ4, raw blocks.
-    Lz4,
-    /// Not at all.
-    None,
-}
-
 /// What to make.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -54,7 +42,7 @@ pub struct Request {
     /// The size of row groups.
     pub row_groups: RowGroups,
     /// The compression of pages.
-    pub codec: Codec,
+    pub codec: SinkCodec,
     /// Files a table.
     pub files: u32,
     /// Whether existing tables are replaced.
@@ -154,6 +142,7 @@ pub fn generate(
     let mut tables = request.tables.clone();
     tables.sort_unstable();
     tables.dedup();
+    let properties = properties(request.codec)?;
     let layouts: Vec<Layout> = tables
         .iter()
         .map(|table| Layout::new(*table, request))
@@ -187,7 +176,7 @@ pub fn generate(
         temporary.path(),
         &layouts,
         request.scale,
-        &properties(request.codec),
+        &properties,
         &progress,
     );
     progress.finish_and_clear();
@@ -232,15 +221,12 @@ fn remove(path: &Path) -> std::io::Result<()> {
 }
 
 /// Data pages version 1, dictionaries and statistics on: what most writers do.
-fn properties(codec: Codec) -> WriterPropertiesPtr {
-    let compression = match codec {
-        Codec::Snappy => Compression::SNAPPY,
-        Codec::Zstd => Compression::ZSTD(ZstdLevel::default()),
-        Codec::Lz4 => Compression::LZ4_RAW,
-        Codec::None => Compression::UNCOMPRESSED,
-    };
+fn properties(codec: SinkCodec) -> Result<WriterPropertiesPtr, Failure> {
+    // The crate spells codecs as we do, in capitals.
+    let spelled = codec.to_string().to_ascii_uppercase();
+    let compression: Compression = spelled.parse().map_err(Failure::usage)?;
     let properties = WriterProperties::builder()
         .set_compression(compression)
         .set_created_by(format!("pelton {}", env!("CARGO_PKG_VERSION")));
-    Arc::new(properties.build())
+    Ok(Arc::new(properties.build()))
 }

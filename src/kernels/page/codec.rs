@@ -1,9 +1,14 @@
 //! Launchers of the decompressors.
 
+use std::sync::Arc;
+
 use super::super::abi::{self, PageCompressed, PageDecompressParams};
-use super::super::{Launch, Status, address_of};
-use super::{DeviceSlice, narrow};
-use crate::error::Result;
+use super::super::{Launch, Status, address_of, blocks};
+use super::DeviceSlice;
+use crate::error::{Error, Result};
+
+/// Pages of a block: one per warp.
+const PAGES_PER_BLOCK: u32 = abi::PAGE_CODEC_THREADS / abi::PAGE_WARP_THREADS;
 
 /// Codecs that have a kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,11 +30,10 @@ pub struct DecompressBatch {
 
 impl DecompressBatch {
     /// Adds a page: `source` must give exactly `target.bytes()` bytes. Both are followed by
-    /// [`SLACK_BYTES`](super::SLACK_BYTES) of their buffers; `target` starts at a multiple of 16
-    /// bytes, so that no two pages share a word. `page` is the argument of its status.
+    /// [`SLACK_BYTES`](super::SLACK_BYTES) of their buffers. `page` is the argument of its status.
     ///
     /// # Errors
-    /// `InvalidInput` if a slice lacks its slack or is longer than 32 bits count.
+    /// `InvalidInput` if a slice lacks its slack or is longer than an `i32` counts.
     pub fn add(
         &mut self,
         codec: PageCodec,
@@ -42,8 +46,8 @@ impl DecompressBatch {
         let compressed = PageCompressed {
             source: source.pointer(),
             target: target.pointer(),
-            source_bytes: narrow(source.bytes(), "compressed bytes")?,
-            target_bytes: narrow(target.bytes(), "bytes of a page")?,
+            source_bytes: page_bytes(source.bytes(), "compressed bytes")?,
+            target_bytes: page_bytes(target.bytes(), "bytes of a page")?,
             page,
             reserved: 0,
         };
@@ -51,8 +55,8 @@ impl DecompressBatch {
             PageCodec::Snappy => self.snappy.push(compressed),
             PageCodec::Lz4Raw => self.lz4.push(compressed),
         }
-        self.sources.push(source);
-        self.targets.push(target);
+        hold(&mut self.sources, source);
+        hold(&mut self.targets, target);
         Ok(())
     }
 
@@ -61,8 +65,7 @@ impl DecompressBatch {
         self.snappy.is_empty() && self.lz4.is_empty()
     }
 
-    /// Queues the launches. What a page has wrong is told by `status`; its bytes are then
-    /// undefined, but written.
+    /// Queues the launches. What a page has wrong is told by `status`; its bytes are then zero.
     ///
     /// # Errors
     /// No memory is left, or the driver refuses.
@@ -75,6 +78,14 @@ impl DecompressBatch {
         }
         launch_codec::<abi::PageDecompressSnappy>(launch, &mut self.snappy, status)?;
         launch_codec::<abi::PageDecompressLz4>(launch, &mut self.lz4, status)
+    }
+}
+
+/// Keeps the buffer of a slice; many pages in a row have the same one.
+fn hold(slices: &mut Vec<DeviceSlice>, slice: DeviceSlice) {
+    let same = |last: &DeviceSlice| Arc::ptr_eq(last.buffer(), slice.buffer());
+    if !slices.last().is_some_and(same) {
+        slices.push(slice);
     }
 }
 
@@ -93,7 +104,18 @@ where
         status: status.pointer(),
         page_count: pages.len() as u64,
     };
+    let grid = blocks(pages.len() as u64, PAGES_PER_BLOCK);
     // SAFETY: `DecompressBatch::add` checked every slice against its buffer, with slack, and
     // `DecompressBatch::launch` ordered and holds the buffers.
-    unsafe { launch.launch::<K>(pages.len() as u64, abi::PAGE_WARP_THREADS, 0, &params) }
+    unsafe { launch.launch::<K>(grid, abi::PAGE_CODEC_THREADS, 0, &params) }
+}
+
+/// A length that Parquet has for pages.
+fn page_bytes(length: u64, what: &str) -> Result<u32> {
+    let narrow = u32::try_from(length).ok();
+    let narrow = narrow.filter(|length| *length <= abi::PAGE_BYTES_MAX);
+    narrow.ok_or_else(|| {
+        let cause = format!("{length} {what} are more than {}", abi::PAGE_BYTES_MAX);
+        Error::invalid("page", cause, "")
+    })
 }

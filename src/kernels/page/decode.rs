@@ -1,10 +1,11 @@
 //! Launchers of the decoders of levels and values.
 
+use std::mem::offset_of;
 use std::sync::Arc;
 
 use super::super::abi::{self, Page, PageDecodeParams, PageState};
 use super::super::{Kernel, Launch, Status, address_of};
-use super::{DeviceSlice, narrow};
+use super::{DeviceSlice, SLACK_BYTES, narrow};
 use crate::device::DeviceBuffer;
 use crate::error::{Error, Result};
 use crate::types::PhysicalType;
@@ -54,6 +55,12 @@ impl PageConversion {
     fn from_bits(self) -> bool {
         use PageConversion::{Bits8, Bits16, Bits32, Bits64, Widen64};
         matches!(self, Bits8 | Bits16 | Bits32 | Bits64 | Widen64)
+    }
+
+    /// Elements of this many bytes (0: any) that DELTA_BYTE_ARRAY holds can become such a value.
+    fn from_bytes(self, element_bytes: u32) -> bool {
+        use PageConversion::{Bits16, Decimal64, Decimal128, View};
+        matches!(self, Decimal64 | Decimal128 | View) || self == Bits16 && element_bytes == 2
     }
 }
 
@@ -162,12 +169,22 @@ impl Decoder {
                 Decoder::Dictionary
             }
             encodings::RLE if boolean => Decoder::RleBoolean,
-            encodings::DELTA_BINARY_PACKED if spec.conversion.from_bits() && !bytes => {
+            encodings::DELTA_BINARY_PACKED
+                if spec.conversion.from_bits() && matches!(spec.element_bytes, 4 | 8) =>
+            {
                 Decoder::Delta
             }
-            encodings::DELTA_LENGTH_BYTE_ARRAY if bytes => Decoder::DeltaLength,
-            encodings::DELTA_BYTE_ARRAY if !boolean => Decoder::DeltaBytes,
-            encodings::BYTE_STREAM_SPLIT if !bytes && !boolean => Decoder::Split,
+            encodings::DELTA_LENGTH_BYTE_ARRAY if bytes && spec.conversion.from_bytes(0) => {
+                Decoder::DeltaLength
+            }
+            encodings::DELTA_BYTE_ARRAY if spec.conversion.from_bytes(spec.element_bytes) => {
+                Decoder::DeltaBytes
+            }
+            encodings::BYTE_STREAM_SPLIT
+                if !bytes && !boolean && spec.conversion != PageConversion::Int96 =>
+            {
+                Decoder::Split
+            }
             _ => return None,
         })
     }
@@ -231,7 +248,7 @@ impl DecodeBatch {
             validity: pointer_or_null(target.validity.as_ref()),
             definition_levels: pointer_or_null(target.levels.as_ref().map(|levels| &levels.0)),
             repetition_levels: pointer_or_null(target.levels.as_ref().map(|levels| &levels.1)),
-            text: std::ptr::null_mut(),
+            text: std::ptr::null_mut(), // set by `launch`, if strings must be put together
             state: std::ptr::null_mut(), // set by `launch`, which knows where the states are
             row_start: spec.row_start,
             data_bytes: narrow(spec.data.bytes(), "bytes of a page")?,
@@ -277,6 +294,12 @@ impl DecodeBatch {
     }
 
     /// Queues the launches: levels, values by encoding, and the moving of values to their rows.
+    /// Answers the buffers that strings were put together in, which must live as long as the
+    /// column's views; most encodings need none, their views point into the pages.
+    ///
+    /// Pages of DELTA_BYTE_ARRAY make it wait for the device, once per batch: how long their
+    /// strings are together is known only after their lengths have been decoded. A page of a few
+    /// bytes may ask for a lot; what it asks for is allocated from the device's budget, or refused.
     ///
     /// # Errors
     /// No memory is left, or the driver refuses.
@@ -290,18 +313,14 @@ impl DecodeBatch {
         for (index, page) in self.pages.iter_mut().enumerate() {
             page.state = state.wrapping_add(index);
         }
-        let pages = launch.upload_structs(&self.pages)?;
-        let table = Table {
-            launch,
-            status,
-            pages: &pages,
-            page_list: &self.pages,
-        };
+        let mut table = Table::new(launch, status, &self.pages)?;
         table.run::<abi::PageLevels>(&self.with_levels, abi::PAGE_THREADS)?;
+        let text = self.place_text(&table, &states)?;
+        if !text.is_empty() {
+            table = Table::new(launch, status, &self.pages)?;
+        }
         for decoder in Decoder::ALL {
-            let of_decoder = |index: &u32| self.decoders[*index as usize] == decoder;
-            let count = self.pages.len() as u32;
-            let chosen: Vec<u32> = (0..count).filter(of_decoder).collect();
+            let chosen = self.pages_of(decoder);
             match decoder {
                 Decoder::Plain => table.run::<abi::PageDecodePlain>(&chosen, abi::PAGE_THREADS),
                 Decoder::PlainBytes => {
@@ -313,18 +332,70 @@ impl DecodeBatch {
                 Decoder::RleBoolean => {
                     table.run::<abi::PageDecodeRleBoolean>(&chosen, abi::PAGE_THREADS)
                 }
-                Decoder::Delta | Decoder::DeltaLength | Decoder::DeltaBytes | Decoder::Split => {
-                    if chosen.is_empty() {
-                        Ok(())
-                    } else {
-                        let reason = format!("pages by {decoder:?}");
-                        Err(Error::unsupported("cuda", "page decoding", reason))
-                    }
+                Decoder::Delta => table.run::<abi::PageDecodeDelta>(&chosen, abi::PAGE_THREADS),
+                Decoder::DeltaLength => {
+                    table.run::<abi::PageDecodeDeltaLength>(&chosen, abi::PAGE_THREADS)
+                }
+                Decoder::DeltaBytes => {
+                    table.run::<abi::PageDecodeDeltaBytes>(&chosen, abi::PAGE_THREADS)
+                }
+                Decoder::Split => {
+                    table.run::<abi::PageDecodeByteStreamSplit>(&chosen, abi::PAGE_THREADS)
                 }
             }?;
         }
         table.run::<abi::PageSpread>(&self.spread, abi::PAGE_THREADS)?;
-        Ok(Vec::new())
+        Ok(text)
+    }
+
+    fn pages_of(&self, decoder: Decoder) -> Vec<u32> {
+        let of_decoder = |index: &u32| self.decoders[*index as usize] == decoder;
+        (0..self.pages.len() as u32).filter(of_decoder).collect()
+    }
+
+    /// Allocates the buffer for strings that must be put together, if there are any, and tells the
+    /// pages their parts of it.
+    fn place_text(
+        &mut self,
+        table: &Table,
+        states: &DeviceBuffer,
+    ) -> Result<Vec<Arc<DeviceBuffer>>> {
+        let view = PageConversion::View as u32;
+        let mut lengths: Vec<u64> = (self.pages.iter().zip(&self.decoders))
+            .map(|(page, decoder)| match decoder {
+                Decoder::Split if page.conversion == view => {
+                    u64::from(page.element_bytes) * u64::from(page.level_count)
+                }
+                _ => 0,
+            })
+            .collect();
+        let put_together = self.pages_of(Decoder::DeltaBytes);
+        if !put_together.is_empty() {
+            table.run::<abi::PageSizeDeltaBytes>(&put_together, abi::PAGE_THREADS)?;
+            let mut bytes = vec![0; self.states.len() * size_of::<PageState>()];
+            let launch = table.launch;
+            launch.device.read(launch.stream, states, &mut bytes)?;
+            for index in put_together {
+                let at =
+                    index as usize * size_of::<PageState>() + offset_of!(PageState, text_bytes);
+                let word = bytes[at..at + size_of::<u64>()].try_into();
+                lengths[index as usize] = word.map_or(0, u64::from_ne_bytes);
+            }
+        }
+        let total = (lengths.iter()).try_fold(SLACK_BYTES, |sum, length| sum.checked_add(*length));
+        let total = total.ok_or_else(|| refused("its strings are longer than 64 bits count"))?;
+        if total == SLACK_BYTES {
+            return Ok(Vec::new());
+        }
+        let text = Arc::new(table.launch.alloc(total)?);
+        let mut start = 0;
+        for (page, length) in self.pages.iter_mut().zip(lengths) {
+            if length > 0 {
+                page.text = address_of::<u8>(&text).wrapping_add(start);
+                start += length as usize;
+            }
+        }
+        Ok(vec![text])
     }
 }
 
@@ -351,11 +422,22 @@ fn order(
 struct Table<'a> {
     launch: &'a Launch<'a>,
     status: &'a Status,
-    pages: &'a DeviceBuffer,
-    page_list: &'a [Page],
+    pages: DeviceBuffer,
+    /// What a page costs: level entries, bytes.
+    costs: Vec<(u32, u32)>,
 }
 
-impl Table<'_> {
+impl<'a> Table<'a> {
+    fn new(launch: &'a Launch<'a>, status: &'a Status, pages: &[Page]) -> Result<Self> {
+        let cost = |page: &Page| (page.level_count, page.data_bytes);
+        Ok(Table {
+            launch,
+            status,
+            pages: launch.upload_structs(pages)?,
+            costs: pages.iter().map(cost).collect(),
+        })
+    }
+
     /// One block per page, the longest first so that none is left over at the end.
     fn run<K: Kernel<Params = PageDecodeParams>>(
         &self,
@@ -366,13 +448,10 @@ impl Table<'_> {
             return Ok(());
         }
         let mut order = chosen.to_vec();
-        order.sort_by_key(|index| {
-            let page = &self.page_list[*index as usize];
-            std::cmp::Reverse((page.level_count, page.data_bytes))
-        });
+        order.sort_by_key(|index| std::cmp::Reverse(self.costs[*index as usize]));
         let order_buffer = self.launch.upload_structs(&order)?;
         let params = PageDecodeParams {
-            pages: address_of(self.pages),
+            pages: address_of(&self.pages),
             order: address_of(&order_buffer),
             status: self.status.pointer(),
             page_count: order.len() as u64,

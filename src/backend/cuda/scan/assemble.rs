@@ -14,6 +14,7 @@ use crate::kernels::page::{
     PageSpec, PageTarget, SLACK_BYTES,
 };
 use crate::kernels::{DeviceColumn, Launch, Status};
+use crate::metrics::names;
 use crate::operators::Context;
 use crate::storage::{Codec, Page, PageEncoding, PageKind};
 use crate::types::PhysicalType;
@@ -73,6 +74,8 @@ pub(super) fn assemble(
         .collect();
     let finished = columns.iter().zip(targets).map(|(column, target)| {
         let physical = column.physical();
+        let metrics = &context.metrics;
+        metrics.add(names::SCAN_DECODED_BYTES, column.decoded_bytes(&target));
         let PageTarget {
             values,
             validity,
@@ -140,6 +143,25 @@ impl Column {
         } else {
             self.fetched.layout.conversion
         }
+    }
+
+    /// Bytes of the decoded column: values, validity, and the pages that views point into.
+    fn decoded_bytes(&self, target: &PageTarget) -> u64 {
+        let nullable = target.validity.is_some();
+        let validity = if nullable {
+            PhysicalType::Boolean.bytes(target.rows)
+        } else {
+            0
+        };
+        let values = self.physical().bytes(target.rows) + validity;
+        if self.physical() != PhysicalType::View {
+            return values;
+        }
+        let pages = self.fetched.chunks.iter().flat_map(|chunk| &chunk.pages);
+        values
+            + pages
+                .map(|page| u64::from(page.uncompressed_bytes))
+                .sum::<u64>()
     }
 
     /// The device needs the page's body: all but dictionaries that only the host looks into.

@@ -1,0 +1,161 @@
+//! `bench scan`: the time from files to decoded columns, for sets of columns.
+//!
+//! A query counts the values of each column, so that all pages are decoded and next to nothing is
+//! computed. The first run of a set reads footers and warms up; it is not counted.
+
+use std::fmt::Write;
+use std::time::Instant;
+
+use clap::Args;
+use pelton::engine::{Engine, scan_parquet_files};
+use pelton::metrics::names;
+use pelton::prelude::{LazyFrame, col};
+
+use crate::args::Globals;
+use crate::failure::Failure;
+use crate::terminal::Terminal;
+use crate::{output, session};
+
+const EXAMPLES: &str = "\
+Prints one line per set of columns: compressed and decoded gigabytes, the fastest run in milliseconds,
+gigabytes per second of both, and row groups. Decoded bytes are those of the columns in memory: values,
+validity, and the bytes of strings. Without --columns the sets are all columns, and of TPC-H's lineitem
+and orders those that queries 1 and 6 read and the comments.
+
+Examples:
+  pelton bench scan data/lineitem.parquet
+  pelton bench scan data/*.parquet --columns l_shipdate,l_discount --columns l_comment --repeat 9
+  pelton bench scan data/lineitem.parquet --backend cpu";
+
+/// Sets of columns of TPC-H's tables that are measured if the files have them.
+const SETS: [(&str, &[&str]); 4] = [
+    (
+        "Q1",
+        &[
+            "l_returnflag",
+            "l_linestatus",
+            "l_quantity",
+            "l_extendedprice",
+            "l_discount",
+            "l_tax",
+            "l_shipdate",
+        ],
+    ),
+    (
+        "Q6",
+        &["l_shipdate", "l_discount", "l_quantity", "l_extendedprice"],
+    ),
+    ("l_comment", &["l_comment"]),
+    ("o_comment", &["o_comment"]),
+];
+
+/// Flags of `bench scan`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct ScanArgs {
+    /// Parquet files, patterns or folders
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<String>,
+
+    /// A set of columns, separated by commas; may be repeated
+    #[arg(long, value_name = "A,B")]
+    columns: Vec<String>,
+
+    /// Runs that are counted, per set
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    repeat: u32,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The files cannot be read.
+pub fn run(args: &ScanArgs, globals: &Globals, terminal: Terminal) -> Result<(), Failure> {
+    let engine = session::engine(globals, terminal)?;
+    let scan = scan_parquet_files(&args.files)?;
+    let schema = scan.query().plan.schema()?;
+    let names: Vec<String> = schema
+        .fields()
+        .iter()
+        .map(|field| field.name().clone())
+        .collect();
+    output::text(&format!(
+        "{:<12} {:>13} {:>10} {:>9} {:>13} {:>13} {:>10}\n",
+        "columns", "compressed GB", "decoded GB", "ms", "compressed/s", "decoded/s", "row groups"
+    ))?;
+    for (name, columns) in sets(args, &names)? {
+        output::text(&measure(&engine, &scan, &name, &columns, args.repeat)?)?;
+    }
+    Ok(())
+}
+
+/// The sets of columns, by name.
+fn sets(args: &ScanArgs, all: &[String]) -> Result<Vec<(String, Vec<String>)>, Failure> {
+    let has = |column: &str| all.iter().any(|known| known == column);
+    if args.columns.is_empty() {
+        let mut sets = vec![("all".to_string(), all.to_vec())];
+        for (name, columns) in SETS {
+            if columns.iter().all(|column| has(column)) {
+                let columns = columns.iter().map(ToString::to_string);
+                sets.push((name.to_string(), columns.collect()));
+            }
+        }
+        return Ok(sets);
+    }
+    let mut sets = Vec::with_capacity(args.columns.len());
+    for list in &args.columns {
+        let columns: Vec<String> = list
+            .split(',')
+            .map(|name| name.trim().to_string())
+            .collect();
+        if let Some(unknown) = columns.iter().find(|column| !has(column)) {
+            let known = all.join(", ");
+            let message = format!("no column `{unknown}`; the files have {known}");
+            return Err(Failure::new(message));
+        }
+        sets.push((list.clone(), columns));
+    }
+    Ok(sets)
+}
+
+fn measure(
+    engine: &Engine,
+    scan: &LazyFrame,
+    name: &str,
+    columns: &[String],
+    repeat: u32,
+) -> Result<String, Failure> {
+    let counts = columns
+        .iter()
+        .map(|column| col(column).count().alias(column));
+    let query = scan.clone().group_by([]).agg(counts);
+    let mut best = f64::INFINITY;
+    let mut line = String::new();
+    for run in 0..=repeat {
+        let started = Instant::now();
+        let result = query.collect(engine)?;
+        let seconds = started.elapsed().as_secs_f64();
+        if let Some(fallback) = result.fallbacks.first() {
+            return Err(Failure::new(format!("not measured, because {fallback}")));
+        }
+        let counter = |name: &str| result.metrics.get(name) as f64 / 1e9;
+        if run == 0 || seconds >= best {
+            continue; // the first run reads footers
+        }
+        best = seconds;
+        let (stored, decoded) = (
+            counter(names::SCAN_BYTES),
+            counter(names::SCAN_DECODED_BYTES),
+        );
+        line.clear();
+        let _ = writeln!(
+            line,
+            "{name:<12} {stored:>13.3} {decoded:>10.3} {:>9.1} {:>8.1} GB/s {:>8.1} GB/s {:>10}",
+            best * 1e3,
+            stored / best,
+            decoded / best,
+            result.metrics.get(names::ROW_GROUPS_TOTAL),
+        );
+    }
+    Ok(line)
+}

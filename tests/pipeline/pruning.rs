@@ -158,6 +158,13 @@ fn bloom_filters_miss_what_lies_between_the_ends() -> Result<()> {
     );
     let cast = col("even").cast(DataType::Decimal128(20, 2)).eq(lit(501));
     assert_eq!(outcome(&path, cast, &[])?, none());
+    // Either zero equals the other, though they hash apart.
+    let zeros = folder.path().join("zeros.parquet");
+    let column: ArrayRef = Arc::new(Float64Array::from(vec![-1.0, -0.0, 1.0]));
+    let batch = RecordBatch::try_from_iter([("x", column)]).map_err(failed)?;
+    let blooming = properties().set_bloom_filter_enabled(true);
+    write(&zeros, &batch, blooming.set_dictionary_enabled(false))?;
+    assert_eq!(outcome(&zeros, col("x").eq(lit(0.0)), &[])?.rows, 1);
     // One row group has the number; none is asked where others may match anyway.
     assert_eq!(outcome(&path, odd(500), &[])?, expect(1, [0, 9, 0, 0], 100));
     let either = odd(501).or(col("up").gt_eq(lit(0)));
@@ -195,6 +202,15 @@ fn dictionaries_have_all_values_and_are_given_up_where_they_do_not_help() -> Res
         outcome(&path, col("even").eq(lit(501)), &off)?,
         expect(0, [0; 4], 1000)
     );
+
+    // A dictionary has no null, its column may.
+    let column: Int64Array = (0..1000).map(|row| (row % 3 > 0).then_some(row)).collect();
+    let column: ArrayRef = Arc::new(column);
+    let batch = RecordBatch::try_from_iter([("x", column)]).map_err(failed)?;
+    write(&path, &batch, properties())?;
+    let never_five = !col("x").eq(lit(5)).and(col("x").eq(lit(5)));
+    let nulls = col("x").is_null().and(col("x").is_null().or(never_five));
+    assert_eq!(outcome(&path, nulls, &[])?.rows, 334);
 
     // The number 7 is in the first row groups, and between the ends of all.
     for (groups_with, pruned) in [(3, 7), (4, 0)] {

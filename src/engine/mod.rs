@@ -41,9 +41,10 @@ use executor::{Input, Materialised, Run};
 /// Partitions per worker that an automatic partition size aims at, so that none waits long.
 const PARTITIONS_PER_WORKER: u64 = 4;
 
-/// Device bytes that a partition takes at once, as a multiple of its uncompressed bytes: as stored,
-/// decompressed, decoded.
-const DEVICE_BYTES_FACTOR: u64 = 3;
+/// Device bytes of a worker, as a multiple of a partition's uncompressed bytes: two partitions, one
+/// being decoded while the other is computed, each as stored, decompressed, and decoded; and as much
+/// again for what operators keep.
+const DEVICE_BYTES_FACTOR: u64 = 12;
 
 /// Bounds of an automatic partition size: below, a partition costs more than its rows; above, it
 /// takes too much of a device.

@@ -158,7 +158,7 @@ impl<'a> Fetch<'a> {
                 inflated.insert((column, row_group), chunk);
             }
         }
-        let (device, stream) = (self.launch.device(), self.launch.stream());
+        let (device, stream) = (self.launch.device(), self.launch.copies());
         let buffer = Arc::new(device.alloc(stream, bytes + SLACK_BYTES)?);
         let launch = self.launch;
         let metrics = Arc::clone(&self.options.metrics);

@@ -87,7 +87,7 @@ impl<'a> Scan<'a> {
     }
 
     fn read(&self, range: &Range<usize>) -> Result<Batch> {
-        let launch = self.shared.launch(self.context);
+        let launch = self.shared.launch_with_copies(self.context)?;
         let rows = self.rows[range.clone()].iter().sum();
         let mut fetch = fetch::Fetch::new(&launch, self.options);
         for (index, leaves) in self.columns.iter().enumerate() {
@@ -154,5 +154,10 @@ impl Iterator for Scan<'_> {
         let metrics = &self.context.metrics;
         metrics.add_duration(names::DECODE_NANOSECONDS, started.elapsed());
         Some(batch)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        // Every row group that is left may be a batch of its own.
+        (0, Some(self.rows.len() - self.next))
     }
 }

@@ -118,7 +118,7 @@ impl<'a> Transport<'a> {
         let Some(slab) = self.slab.take() else {
             return Ok(());
         };
-        let (device, stream) = (self.launch.device(), self.launch.stream());
+        let (device, stream) = (self.launch.device(), self.launch.copies());
         device.write_slab(stream, self.buffer, self.copied, slab, filled)?;
         self.copied += filled as u64;
         Ok(())

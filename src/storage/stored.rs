@@ -34,6 +34,17 @@ impl StoredChunk {
         self.file.chunk(self.row_group, self.leaf)
     }
 
+    /// An error that says where the chunk is and what is wrong with it.
+    pub fn corrupt(&self, cause: impl std::fmt::Display) -> Error {
+        Error::corrupt(self.path(), self.place(), cause)
+    }
+
+    fn place(&self) -> String {
+        let column = self.file.row_group(self.row_group).column(self.leaf);
+        let name = column.column_path();
+        format!("row group {}, column `{name}`", self.row_group)
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         self.file.path()
@@ -57,11 +68,7 @@ impl StoredChunk {
         let chunk = self.chunk()?;
         let group = self.file.row_group(self.row_group);
         let column = group.column(self.leaf).clone();
-        let place = format!(
-            "row group {}, column `{}`",
-            self.row_group,
-            column.column_path()
-        );
+        let place = self.place();
         let (start, length) = (chunk.start(), bytes.len() as u64);
         let source = Arc::new(ChunkBytes { start, bytes });
         let rows = usize::try_from(self.rows).unwrap_or(usize::MAX);

@@ -22,6 +22,15 @@ use crate::types::PhysicalType;
 /// Alignment of decompressed pages and of dictionaries: that of the widest value.
 const ALIGNMENT: u64 = 16;
 
+/// A leaf column on the device.
+pub(super) struct Decoded {
+    /// A value per row; of a leaf of a nested column, per level entry.
+    pub(super) column: DeviceColumn,
+    /// Definition and repetition levels of a leaf of a nested column. Levels that can only be 0 are
+    /// not written.
+    pub(super) levels: Option<(Arc<DeviceBuffer>, Arc<DeviceBuffer>)>,
+}
+
 /// Decodes what was fetched. What is wrong with a page is told when somebody waits for the stream.
 pub(super) fn assemble(
     shared: &Shared,
@@ -29,7 +38,7 @@ pub(super) fn assemble(
     fetched: FetchedBatch,
     dictionary: &Dictionary,
     rows: u64,
-) -> Result<Vec<DeviceColumn>> {
+) -> Result<Vec<Decoded>> {
     let launch = shared.launch(context);
     let columns: Vec<Column> = fetched.columns.into_iter().map(Column::new).collect();
     let stored = fetched.buffer;
@@ -79,14 +88,15 @@ pub(super) fn assemble(
         let PageTarget {
             values,
             validity,
+            levels,
             rows,
-            ..
         } = target;
         let array = DeviceColumn::array(physical, values, validity, 0, rows)?;
-        Ok(match physical {
+        let column = match physical {
             PhysicalType::View => array.keeping(Arc::clone(&kept)),
             _ => array,
-        })
+        };
+        Ok(Decoded { column, levels })
     });
     finished.collect()
 }
@@ -145,7 +155,18 @@ impl Column {
         }
     }
 
-    /// Bytes of the decoded column: values, validity, and the pages that views point into.
+    /// Elements of the column's arrays, where a batch has so many rows: a leaf of a nested column
+    /// has one per level entry.
+    fn entries(&self, rows: u64) -> u64 {
+        if !self.fetched.nested {
+            return rows;
+        }
+        let pages = self.fetched.chunks.iter().flat_map(|chunk| &chunk.pages);
+        let data = pages.filter(|page| page.kind != PageKind::Dictionary);
+        data.map(|page| u64::from(page.value_count)).sum()
+    }
+
+    /// Bytes of the decoded column: values, validity, levels, and the pages that views point into.
     fn decoded_bytes(&self, target: &PageTarget) -> u64 {
         let nullable = target.validity.is_some();
         let validity = if nullable {
@@ -153,7 +174,12 @@ impl Column {
         } else {
             0
         };
-        let values = self.physical().bytes(target.rows) + validity;
+        let levels = if target.levels.is_some() {
+            2 * target.rows
+        } else {
+            0
+        };
+        let values = self.physical().bytes(target.rows) + validity + levels;
         if self.physical() != PhysicalType::View {
             return values;
         }
@@ -176,6 +202,19 @@ fn level_bytes(page: &Page) -> u32 {
         PageKind::DataV2 => page.repetition_bytes + page.definition_bytes,
         PageKind::DataV1 | PageKind::Dictionary => 0,
     }
+}
+
+/// True if the levels of a page are BIT_PACKED.
+fn packed_levels(column: &Column, chunk: &Fetched, page: &Page) -> Result<bool> {
+    let packed = |encoding: PageEncoding| encoding == PageEncoding::BitPacked;
+    let definition = packed(page.definition_encoding);
+    let repetition = packed(page.repetition_encoding);
+    let both = chunk.definition_level_max > 0 && chunk.repetition_level_max > 0;
+    if both && definition != repetition {
+        let reason = "has levels in two encodings";
+        return Err(super::layout::refused(&column.fetched.field, reason));
+    }
+    Ok(definition || repetition)
 }
 
 /// The codec of the page's compressed part, if a kernel must decompress it.
@@ -356,7 +395,7 @@ impl Assembly<'_> {
         entries: Vec<Option<(DeviceSlice, u32)>>,
         rows: u64,
     ) -> Result<PageTarget> {
-        let target = self.target(column, rows)?;
+        let target = self.target(column, column.entries(rows))?;
         let mut row_start = 0;
         let chunks = column.fetched.chunks.iter().zip(located).zip(entries);
         for ((chunk, slices), dictionary) in chunks {
@@ -366,10 +405,10 @@ impl Assembly<'_> {
                     PageKind::DataV1 => None,
                     PageKind::DataV2 => Some((page.repetition_bytes, page.definition_bytes)),
                 };
-                let packed = page.definition_encoding == PageEncoding::BitPacked;
+                let packed = packed_levels(column, chunk, page)?;
                 let widths = LevelWidths {
                     definition_level_max: chunk.definition_level_max,
-                    repetition_level_max: 0,
+                    repetition_level_max: chunk.repetition_level_max,
                 };
                 let Watched { batch, places } = &mut self.values;
                 let added = batch.add(&PageSpec {
@@ -410,11 +449,32 @@ impl Assembly<'_> {
             .then(|| device.alloc_zeroed(stream, bitmap))
             .transpose()?;
         let (values, validity) = (Arc::new(values), validity.map(Arc::new));
+        let levels = (column.fetched.nested)
+            .then(|| self.levels(column, rows))
+            .transpose()?;
         Ok(PageTarget {
             values,
             validity,
-            levels: None,
+            levels,
             rows,
         })
+    }
+
+    /// Room for the levels of a leaf of a nested column: a byte per entry. Chunks without a
+    /// definition level, where others have one, leave it at 0.
+    fn levels(
+        &self,
+        column: &Column,
+        entries: u64,
+    ) -> Result<(Arc<DeviceBuffer>, Arc<DeviceBuffer>)> {
+        let (device, stream) = (self.launch.device(), self.launch.stream());
+        let definition = Arc::new(device.alloc_zeroed(stream, entries)?);
+        let mut chunks = column.fetched.chunks.iter();
+        let repetition = if chunks.any(|chunk| chunk.repetition_level_max > 0) {
+            Arc::new(device.alloc_zeroed(stream, entries)?)
+        } else {
+            Arc::clone(&definition) // which pages without repetition levels do not write
+        };
+        Ok((definition, repetition))
     }
 }

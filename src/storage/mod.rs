@@ -18,6 +18,7 @@ mod footer;
 mod guard;
 mod inflate;
 mod interval;
+mod masked;
 mod nested;
 mod pages;
 mod partition;

@@ -34,16 +34,28 @@ pub(super) struct Leaf<'a> {
     pub(super) repetition_level_max: u16,
 }
 
-/// What is wrong with the levels, and of which leaf.
+/// What is wrong, and with which leaf.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Problem {
     pub(super) leaf: usize,
     pub(super) cause: String,
+    /// True if it is nothing wrong with the file: only that it cannot be put together here.
+    pub(super) declined: bool,
+}
+
+impl Problem {
+    fn corrupt(leaf: usize, cause: String) -> Problem {
+        Problem {
+            leaf,
+            cause,
+            declined: false,
+        }
+    }
 }
 
 /// Checks that the leaf at an index has levels in its bounds, and so many rows.
 pub(super) fn check(index: usize, leaf: &Leaf, rows: u64) -> Result<(), Problem> {
-    let wrong = |cause: String| Err(Problem { leaf: index, cause });
+    let wrong = |cause: String| Err(Problem::corrupt(index, cause));
     let most = |levels: &[u8]| levels.iter().copied().max().unwrap_or(0);
     let (definition, repetition) = (most(leaf.definition), most(leaf.repetition));
     // Of a level of one bit that is not below a list, anything but 0 counts as 1: so the CPU reads it.
@@ -156,7 +168,7 @@ impl<'a> Assembly<'a> {
         scope: Scope,
     ) -> Result<ArrayRef, Problem> {
         let index = self.next;
-        let wrong = |cause: String| Problem { leaf: index, cause };
+        let wrong = |cause: String| Problem::corrupt(index, cause);
         let failed = |cause: ArrowError| wrong(cause.to_string());
         let Some(first) = self.leaves.get(index) else {
             return Err(wrong("has fewer leaves than its type".to_string()));
@@ -176,7 +188,18 @@ impl<'a> Assembly<'a> {
                     if array.len() != expected {
                         let have = array.len();
                         let cause = format!("has {have} values in a struct of {expected}");
-                        return Err(Problem { leaf, cause });
+                        return Err(Problem::corrupt(leaf, cause));
+                    }
+                    // Arrow knows no null keys; the file does, where a writer made them optional.
+                    let optional = child.definition_level > node.definition_level;
+                    if optional && !field.is_nullable() && array.null_count() > 0 {
+                        let cause = "has null keys of maps".to_string();
+                        let declined = true;
+                        return Err(Problem {
+                            leaf,
+                            cause,
+                            declined,
+                        });
                     }
                     arrays.push(array);
                 }
@@ -346,3 +369,6 @@ fn offsets_of<O: OffsetSizeTrait>(offsets: &[usize]) -> Result<OffsetBuffer<O>, 
     }
     Ok(OffsetBuffer::new(ScalarBuffer::from(narrow)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -91,6 +91,12 @@ impl NestedPart {
 
     /// What is wrong with it, as an error of its file.
     fn refuse(&self, problem: &Problem) -> Error {
+        if problem.declined {
+            let leaf = self.shape.leaves.get(problem.leaf);
+            let name = leaf.map_or("", |leaf| leaf.name());
+            let reason = format!("column `{name}` {}", problem.cause);
+            return Error::unsupported("cuda", "scan", reason);
+        }
         let found = self.leaves.get(problem.leaf).or(self.leaves.first());
         match found {
             Some(leaf) => leaf.chunk.corrupt(&problem.cause),

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use arrow::array::BooleanBufferBuilder;
+
 use super::fetch::{Fetched, FetchedBatch, FetchedColumn};
 use super::places::Places;
 use super::text;
@@ -21,6 +23,9 @@ use crate::types::PhysicalType;
 
 /// Alignment of decompressed pages and of dictionaries: that of the widest value.
 const ALIGNMENT: u64 = 16;
+
+/// Bitmaps from the host are padded to a multiple of this: kernels change them in words.
+const BITMAP_BYTES: usize = 64;
 
 /// A leaf column on the device.
 pub(super) struct Decoded {
@@ -161,9 +166,7 @@ impl Column {
         if !self.fetched.nested {
             return rows;
         }
-        let pages = self.fetched.chunks.iter().flat_map(|chunk| &chunk.pages);
-        let data = pages.filter(|page| page.kind != PageKind::Dictionary);
-        data.map(|page| u64::from(page.value_count)).sum()
+        self.fetched.chunks.iter().map(entries_of).sum()
     }
 
     /// Bytes of the decoded column: values, validity, levels, and the pages that views point into.
@@ -194,6 +197,13 @@ impl Column {
     fn wants(&self, page: &Page) -> bool {
         !(self.coded && page.kind == PageKind::Dictionary)
     }
+}
+
+/// Level entries of a chunk; its rows, if it is of a flat column.
+fn entries_of(chunk: &Fetched) -> u64 {
+    let data = chunk.pages.iter();
+    let data = data.filter(|page| page.kind != PageKind::Dictionary);
+    data.map(|page| u64::from(page.value_count)).sum()
 }
 
 /// Bytes of a page's level sections that are never compressed.
@@ -440,15 +450,8 @@ impl Assembly<'_> {
             PhysicalType::Boolean => device.alloc_zeroed(stream, bitmap)?,
             other => device.alloc(stream, other.bytes(rows))?,
         };
-        let nullable = column
-            .fetched
-            .chunks
-            .iter()
-            .any(|chunk| chunk.definition_level_max > 0);
-        let validity = nullable
-            .then(|| device.alloc_zeroed(stream, bitmap))
-            .transpose()?;
-        let (values, validity) = (Arc::new(values), validity.map(Arc::new));
+        let values = Arc::new(values);
+        let validity = self.validity(column, rows)?;
         let levels = (column.fetched.nested)
             .then(|| self.levels(column, rows))
             .transpose()?;
@@ -458,6 +461,29 @@ impl Assembly<'_> {
             levels,
             rows,
         })
+    }
+
+    /// The validity that kernels add to, if any row can be null. All rows are valid from the start
+    /// where a chunk has no definition levels and others do: files of one scan may differ in that.
+    fn validity(&self, column: &Column, rows: u64) -> Result<Option<Arc<DeviceBuffer>>> {
+        let (device, stream) = (self.launch.device(), self.launch.stream());
+        let required = |chunk: &Fetched| chunk.definition_level_max == 0;
+        let chunks = &column.fetched.chunks;
+        if chunks.iter().all(required) {
+            return Ok(None);
+        }
+        if !chunks.iter().any(required) {
+            let zeros = device.alloc_zeroed(stream, PhysicalType::Boolean.bytes(rows))?;
+            return Ok(Some(Arc::new(zeros)));
+        }
+        let mut bits = BooleanBufferBuilder::new(0);
+        for chunk in chunks {
+            let entries = usize::try_from(entries_of(chunk)).unwrap_or(usize::MAX);
+            bits.append_n(entries, required(chunk));
+        }
+        let mut bytes = bits.as_slice().to_vec();
+        bytes.resize(bytes.len().next_multiple_of(BITMAP_BYTES), 0);
+        Ok(Some(Arc::new(device.upload(stream, &bytes)?)))
     }
 
     /// Room for the levels of a leaf of a nested column: a byte per entry. Chunks without a

@@ -1,7 +1,7 @@
 // Operator  Parquet page decoding: levels
 // Kernels   page_levels
 // Method    a block per page: one thread lists the runs of a window, all threads read levels of it
-// Cost      reads the levels, writes 1/8 B of validity per row, or 2 B of levels if nested
+// Cost      reads the levels, writes 1/8 B of validity and, if nested, 2 B of levels per entry
 // Source    the Parquet format's Encodings.md and README.md; written from the specification
 #include "primitives/bitmap.cuh"
 #include "parquet/hybrid.cuh"
@@ -82,9 +82,10 @@ KERNEL_FN bool level_read(const Page &page, const LevelSection &section, uint32_
   return true;
 }
 
-/// Reads the levels of pages: validity, or the levels themselves, and how many values follow where.
+/// Reads the levels of pages: validity, the levels themselves if nested, and how many values follow
+/// where.
 ///
-/// Shape   pages[page_count] -> validity[column rows] or levels[column rows], states[page_count]
+/// Shape   pages[page_count] -> validity[column rows], levels[column rows], states[page_count]
 /// Launch  grid = page_count, block = PAGE_THREADS, shared = 0
 /// Nulls   a level below the greatest is a null
 /// Errors  STATUS_PAGE_LEVELS: argument = page; the page then has no values

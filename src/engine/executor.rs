@@ -19,7 +19,7 @@ use crate::memory::{Batch, Reservation, Tier};
 use crate::metrics::{Metrics, names};
 use crate::network::{Delivery, Receiver, Sender, channel};
 use crate::operators::{Context, Fold, FoldState, Operator, StreamHandle, Transform};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, Source};
 use crate::storage::{Partition, ReadOptions};
 
 /// Result batches per worker that may wait for the collector.
@@ -135,7 +135,10 @@ pub(super) struct Operators {
 /// # Errors
 /// `Unsupported` if the backend cannot run the pipeline.
 pub(super) fn instantiate(backend: &dyn Backend, pipeline: &Pipeline) -> Result<Operators> {
-    backend.check_schema(&pipeline.input)?;
+    match &pipeline.source {
+        Source::Scan(_) => backend.check_scan(&pipeline.input)?,
+        Source::Previous => backend.check_schema(&pipeline.input)?,
+    }
     let mut operators = Operators {
         transforms: Vec::with_capacity(pipeline.transforms.len()),
         fold: None,

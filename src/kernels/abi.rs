@@ -1875,7 +1875,7 @@ unsafe impl Kernel for PageDecodeRleBoolean {
     type Params = PageDecodeParams;
 }
 
-/// Reads the levels of pages: validity, or the levels themselves, and how many values follow where. (`page_levels` in `kernels/parquet/levels.cu`)
+/// Reads the levels of pages: validity, the levels themselves if nested, and how many values follow where. (`page_levels` in `kernels/parquet/levels.cu`)
 #[derive(Clone, Copy, Debug)]
 pub struct PageLevels;
 

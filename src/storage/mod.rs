@@ -18,6 +18,8 @@ mod footer;
 mod guard;
 mod inflate;
 mod interval;
+mod masked;
+mod nested;
 mod pages;
 mod partition;
 mod prune;
@@ -32,6 +34,7 @@ pub use dataset::Dataset;
 pub use expand::expand;
 pub use footer::{EXTENSION_NAME, ParquetFile, UUID};
 pub use guard::decoder_is_guarded;
+pub use nested::{NestedKind, NestedNode, NestedShape};
 pub use pages::{
     ChunkFacts, Codec, PAGE_BYTES_MAX, Page, PageEncoding, PageKind, PageProblem, PageWalker,
     PhysicalKind,

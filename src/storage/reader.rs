@@ -19,6 +19,7 @@ use parquet::file::reader::{ChunkReader, Length};
 
 use super::chunk::ColumnChunk;
 use super::guard::guard;
+use super::masked::masked;
 use super::partition::{RowGroup, Shape};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{MemoryManager, Reservation, Tier};
@@ -342,7 +343,7 @@ fn ordered(
     let columns = decoded.columns();
     let columns = order
         .iter()
-        .filter_map(|&place| columns.get(place).cloned());
+        .filter_map(|&place| columns.get(place).map(masked));
     let options = RecordBatchOptions::new().with_row_count(Some(decoded.num_rows()));
     RecordBatch::try_new_with_options(Arc::clone(&shape.schema), columns.collect(), &options)
 }

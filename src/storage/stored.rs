@@ -34,6 +34,17 @@ impl StoredChunk {
         self.file.chunk(self.row_group, self.leaf)
     }
 
+    /// An error that says where the chunk is and what is wrong with it.
+    pub fn corrupt(&self, cause: impl std::fmt::Display) -> Error {
+        Error::corrupt(self.path(), self.place(), cause)
+    }
+
+    fn place(&self) -> String {
+        let column = self.file.row_group(self.row_group).column(self.leaf);
+        let name = column.column_path();
+        format!("row group {}, column `{name}`", self.row_group)
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         self.file.path()

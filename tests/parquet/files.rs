@@ -36,7 +36,7 @@ fn encodings(data_type: &DataType) -> &'static [Encoding] {
     }
 }
 
-fn codec(random: &mut Random) -> Compression {
+pub fn codec(random: &mut Random) -> Compression {
     match random.below(8) {
         0 => Compression::UNCOMPRESSED,
         1 | 2 => Compression::SNAPPY,
@@ -104,7 +104,7 @@ fn table(random: &mut Random) -> RecordBatch {
     RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap()
 }
 
-fn engine(backend: &str, random: &mut Random) -> Engine {
+pub fn engine(backend: &str, random: &mut Random) -> Engine {
     let mut options = EngineOptions::default();
     let seed = random.bits() % 1000;
     for option in [
@@ -199,7 +199,7 @@ fn file_of(rows: i64, row_group_rows: usize) -> tempfile::NamedTempFile {
     file
 }
 
-fn engine_with(options: &[&str]) -> Engine {
+pub fn engine_with(options: &[&str]) -> Engine {
     let mut all = EngineOptions::default();
     for option in options {
         all.set_pair(option).unwrap();

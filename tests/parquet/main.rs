@@ -15,4 +15,5 @@ mod codec;
 mod encodings;
 mod files;
 mod hostile;
+mod nested;
 mod pages;

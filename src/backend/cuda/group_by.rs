@@ -370,11 +370,7 @@ impl Fold for GroupBy {
         let dictionary = state
             .dictionary
             .unwrap_or_else(|| self.shared.dictionary.get());
-        let finished = CudaBatch {
-            columns,
-            rows,
-            dictionary,
-        };
+        let finished = CudaBatch::flat(columns, rows, dictionary);
         Ok(vec![finished.into_batch(Arc::clone(&self.spec.output))])
     }
 }

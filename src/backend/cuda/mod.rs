@@ -12,6 +12,7 @@ mod evaluate;
 mod filter;
 mod gather;
 mod group_by;
+mod nested;
 mod project;
 mod rescale;
 mod scan;
@@ -168,7 +169,11 @@ impl Backend for CudaBackend {
     }
 
     fn check_schema(&self, schema: &SchemaRef) -> Result<()> {
-        supported::check_schema(self.name(), schema)
+        supported::check_schema(self.name(), "batch", schema)
+    }
+
+    fn check_scan(&self, schema: &SchemaRef) -> Result<()> {
+        supported::check_scan(self.name(), schema)
     }
 
     fn stream_create(&self) -> Result<StreamHandle> {

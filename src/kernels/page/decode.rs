@@ -90,10 +90,10 @@ pub struct LevelSpec {
 pub struct PageTarget {
     /// Values of the column's type, a bitmap (zeroed) for Booleans.
     pub values: Arc<DeviceBuffer>,
-    /// Validity, zeroed; none if no row can be null.
+    /// Validity, zeroed; none if no row can be null, or if levels are kept and values stay dense.
     pub validity: Option<Arc<DeviceBuffer>>,
     /// Definition and repetition levels, a byte each: for columns whose nesting is put together
-    /// later. The values of such columns stay dense.
+    /// later. Levels that a column does not have are not written; both may be one buffer then.
     pub levels: Option<(Arc<DeviceBuffer>, Arc<DeviceBuffer>)>,
     /// Rows (level entries) of the arrays.
     pub rows: u64,
@@ -274,7 +274,7 @@ impl DecodeBatch {
         self.decoders.push(decoder);
         if levels {
             self.with_levels.push(index);
-            if target.levels.is_none() {
+            if target.validity.is_some() {
                 self.spread.push(index);
             }
         }

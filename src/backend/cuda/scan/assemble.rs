@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use arrow::array::BooleanBufferBuilder;
+
 use super::fetch::{Fetched, FetchedBatch, FetchedColumn};
 use super::places::Places;
 use super::text;
@@ -22,6 +24,18 @@ use crate::types::PhysicalType;
 /// Alignment of decompressed pages and of dictionaries: that of the widest value.
 const ALIGNMENT: u64 = 16;
 
+/// Bitmaps from the host are padded to a multiple of this: kernels change them in words.
+const BITMAP_BYTES: usize = 64;
+
+/// A leaf column on the device.
+pub(super) struct Decoded {
+    /// A value per row; of a leaf of a nested column, per level entry.
+    pub(super) column: DeviceColumn,
+    /// Definition and repetition levels of a leaf of a nested column. Levels that can only be 0 are
+    /// not written.
+    pub(super) levels: Option<(Arc<DeviceBuffer>, Arc<DeviceBuffer>)>,
+}
+
 /// Decodes what was fetched. What is wrong with a page is told when somebody waits for the stream.
 pub(super) fn assemble(
     shared: &Shared,
@@ -29,7 +43,7 @@ pub(super) fn assemble(
     fetched: FetchedBatch,
     dictionary: &Dictionary,
     rows: u64,
-) -> Result<Vec<DeviceColumn>> {
+) -> Result<Vec<Decoded>> {
     let launch = shared.launch_with_copies(context)?;
     let columns: Vec<Column> = fetched.columns.into_iter().map(Column::new).collect();
     let stored = fetched.buffer;
@@ -79,14 +93,15 @@ pub(super) fn assemble(
         let PageTarget {
             values,
             validity,
+            levels,
             rows,
-            ..
         } = target;
         let array = DeviceColumn::array(physical, values, validity, 0, rows)?;
-        Ok(match physical {
+        let column = match physical {
             PhysicalType::View => array.keeping(Arc::clone(&kept)),
             _ => array,
-        })
+        };
+        Ok(Decoded { column, levels })
     });
     finished.collect()
 }
@@ -145,7 +160,16 @@ impl Column {
         }
     }
 
-    /// Bytes of the decoded column: values, validity, and the pages that views point into.
+    /// Elements of the column's arrays, where a batch has so many rows: a leaf of a nested column
+    /// has one per level entry.
+    fn entries(&self, rows: u64) -> u64 {
+        if !self.fetched.nested {
+            return rows;
+        }
+        self.fetched.chunks.iter().map(entries_of).sum()
+    }
+
+    /// Bytes of the decoded column: values, validity, levels, and the pages that views point into.
     fn decoded_bytes(&self, target: &PageTarget) -> u64 {
         let nullable = target.validity.is_some();
         let validity = if nullable {
@@ -153,7 +177,12 @@ impl Column {
         } else {
             0
         };
-        let values = self.physical().bytes(target.rows) + validity;
+        let levels = if target.levels.is_some() {
+            2 * target.rows
+        } else {
+            0
+        };
+        let values = self.physical().bytes(target.rows) + validity + levels;
         if self.physical() != PhysicalType::View {
             return values;
         }
@@ -170,12 +199,32 @@ impl Column {
     }
 }
 
+/// Level entries of a chunk; its rows, if it is of a flat column.
+fn entries_of(chunk: &Fetched) -> u64 {
+    let data = chunk.pages.iter();
+    let data = data.filter(|page| page.kind != PageKind::Dictionary);
+    data.map(|page| u64::from(page.value_count)).sum()
+}
+
 /// Bytes of a page's level sections that are never compressed.
 fn level_bytes(page: &Page) -> u32 {
     match page.kind {
         PageKind::DataV2 => page.repetition_bytes + page.definition_bytes,
         PageKind::DataV1 | PageKind::Dictionary => 0,
     }
+}
+
+/// True if the levels of a page are BIT_PACKED.
+fn packed_levels(column: &Column, chunk: &Fetched, page: &Page) -> Result<bool> {
+    let packed = |encoding: PageEncoding| encoding == PageEncoding::BitPacked;
+    let definition = packed(page.definition_encoding);
+    let repetition = packed(page.repetition_encoding);
+    let both = chunk.definition_level_max > 0 && chunk.repetition_level_max > 0;
+    if both && definition != repetition {
+        let reason = "has levels in two encodings";
+        return Err(super::layout::refused(&column.fetched.field, reason));
+    }
+    Ok(definition || repetition)
 }
 
 /// The codec of the page's compressed part, if a kernel must decompress it.
@@ -356,7 +405,7 @@ impl Assembly<'_> {
         entries: Vec<Option<(DeviceSlice, u32)>>,
         rows: u64,
     ) -> Result<PageTarget> {
-        let target = self.target(column, rows)?;
+        let target = self.target(column, column.entries(rows))?;
         let mut row_start = 0;
         let chunks = column.fetched.chunks.iter().zip(located).zip(entries);
         for ((chunk, slices), dictionary) in chunks {
@@ -366,10 +415,10 @@ impl Assembly<'_> {
                     PageKind::DataV1 => None,
                     PageKind::DataV2 => Some((page.repetition_bytes, page.definition_bytes)),
                 };
-                let packed = page.definition_encoding == PageEncoding::BitPacked;
+                let packed = packed_levels(column, chunk, page)?;
                 let widths = LevelWidths {
                     definition_level_max: chunk.definition_level_max,
-                    repetition_level_max: 0,
+                    repetition_level_max: chunk.repetition_level_max,
                 };
                 let Watched { batch, places } = &mut self.values;
                 let added = batch.add(&PageSpec {
@@ -401,20 +450,57 @@ impl Assembly<'_> {
             PhysicalType::Boolean => device.alloc_zeroed(stream, bitmap)?,
             other => device.alloc(stream, other.bytes(rows))?,
         };
-        let nullable = column
-            .fetched
-            .chunks
-            .iter()
-            .any(|chunk| chunk.definition_level_max > 0);
-        let validity = nullable
-            .then(|| device.alloc_zeroed(stream, bitmap))
+        let values = Arc::new(values);
+        let validity = self.validity(column, rows)?;
+        let levels = (column.fetched.nested)
+            .then(|| self.levels(column, rows))
             .transpose()?;
-        let (values, validity) = (Arc::new(values), validity.map(Arc::new));
         Ok(PageTarget {
             values,
             validity,
-            levels: None,
+            levels,
             rows,
         })
+    }
+
+    /// The validity that kernels add to, if any row can be null. All rows are valid from the start
+    /// where a chunk has no definition levels and others do: files of one scan may differ in that.
+    fn validity(&self, column: &Column, rows: u64) -> Result<Option<Arc<DeviceBuffer>>> {
+        let (device, stream) = (self.launch.device(), self.launch.stream());
+        let required = |chunk: &Fetched| chunk.definition_level_max == 0;
+        let chunks = &column.fetched.chunks;
+        if chunks.iter().all(required) {
+            return Ok(None);
+        }
+        if !chunks.iter().any(required) {
+            let zeros = device.alloc_zeroed(stream, PhysicalType::Boolean.bytes(rows))?;
+            return Ok(Some(Arc::new(zeros)));
+        }
+        let mut bits = BooleanBufferBuilder::new(0);
+        for chunk in chunks {
+            let entries = usize::try_from(entries_of(chunk)).unwrap_or(usize::MAX);
+            bits.append_n(entries, required(chunk));
+        }
+        let mut bytes = bits.as_slice().to_vec();
+        bytes.resize(bytes.len().next_multiple_of(BITMAP_BYTES), 0);
+        Ok(Some(Arc::new(device.upload(stream, &bytes)?)))
+    }
+
+    /// Room for the levels of a leaf of a nested column: a byte per entry. Chunks without a
+    /// definition level, where others have one, leave it at 0.
+    fn levels(
+        &self,
+        column: &Column,
+        entries: u64,
+    ) -> Result<(Arc<DeviceBuffer>, Arc<DeviceBuffer>)> {
+        let (device, stream) = (self.launch.device(), self.launch.stream());
+        let definition = Arc::new(device.alloc_zeroed(stream, entries)?);
+        let mut chunks = column.fetched.chunks.iter();
+        let repetition = if chunks.any(|chunk| chunk.repetition_level_max > 0) {
+            Arc::new(device.alloc_zeroed(stream, entries)?)
+        } else {
+            Arc::clone(&definition) // which pages without repetition levels do not write
+        };
+        Ok((definition, repetition))
     }
 }

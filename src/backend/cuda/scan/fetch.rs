@@ -27,6 +27,7 @@ pub(super) struct Fetched {
     pub(super) stored: StoredChunk,
     pub(super) codec: Codec,
     pub(super) definition_level_max: u16,
+    pub(super) repetition_level_max: u16,
     pub(super) pages: Vec<Page>,
     /// Where each page's body begins in the batch's buffer.
     pub(super) bodies: Vec<u64>,
@@ -59,10 +60,12 @@ impl Fetched {
     }
 }
 
-/// A column with its chunks, one per row group.
+/// A leaf column with its chunks, one per row group.
 pub(super) struct FetchedColumn {
     pub(super) field: Field,
     pub(super) layout: Layout,
+    /// True if it is a leaf of a nested column: its levels are kept.
+    pub(super) nested: bool,
     pub(super) chunks: Vec<Fetched>,
 }
 
@@ -76,6 +79,7 @@ pub(super) struct FetchedBatch {
 struct Planned {
     field: Field,
     layout: Layout,
+    nested: bool,
     chunks: Vec<StoredChunk>,
 }
 
@@ -109,14 +113,20 @@ impl<'a> Fetch<'a> {
         }
     }
 
-    /// Adds a column.
+    /// Adds a leaf column, of a flat column or of a nested one.
     ///
     /// # Errors
     /// `Unsupported` if kernels do not decode it.
-    pub(super) fn plan(&mut self, field: &Field, chunks: &[StoredChunk]) -> Result<()> {
+    pub(super) fn plan(
+        &mut self,
+        field: &Field,
+        nested: bool,
+        chunks: &[StoredChunk],
+    ) -> Result<()> {
         let mut layout = None;
         for stored in chunks {
-            let here = Layout::of(stored.chunk()?.facts(), field)?;
+            let chunk = stored.chunk()?;
+            let here = Layout::of(chunk.facts(), field, nested)?;
             if *layout.get_or_insert(here) != here {
                 // Files of one scan may store a column in different ways.
                 return Err(super::layout::refused(field, "is stored in several ways"));
@@ -126,6 +136,7 @@ impl<'a> Fetch<'a> {
             self.columns.push(Planned {
                 field: field.clone(),
                 layout,
+                nested,
                 chunks: chunks.to_vec(),
             });
         }
@@ -176,6 +187,7 @@ impl<'a> Fetch<'a> {
             fetched.push(FetchedColumn {
                 field: planned.field,
                 layout: planned.layout,
+                nested: planned.nested,
                 chunks,
             });
         }
@@ -234,6 +246,7 @@ impl<'a> Fetch<'a> {
         Ok(Fetched {
             codec: facts.codec,
             definition_level_max: facts.definition_level_max,
+            repetition_level_max: facts.repetition_level_max,
             bodies: pages.iter().map(|page| first + page.body_start).collect(),
             stored: stored.clone(),
             pages,
@@ -298,6 +311,7 @@ fn place_inflated(
         stored,
         codec: Codec::Uncompressed,
         definition_level_max: facts.definition_level_max,
+        repetition_level_max: facts.repetition_level_max,
         pages: chunk.pages,
         bodies,
         inflated: true,

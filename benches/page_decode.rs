@@ -270,6 +270,7 @@ fn decode(
                 conversion,
                 element_bytes: width as u32,
                 levels: LevelSpec::default(),
+                text: false,
             };
             batch.add(&spec).unwrap();
         }

@@ -429,6 +429,8 @@ options! {
     memory_reserve_timeout: Duration = Duration::from_millis(100), "duration";
     /// Compare the pages of Parquet files with their checksums, where they have any.
     parquet_check_crc: bool = true, "";
+    /// Compare them also where kernels decompress the pages: the host then reads every byte.
+    parquet_check_crc_device: bool = false, "";
     /// What happens when the backend does not support a pipeline.
     fallback_mode: FallbackMode = FallbackMode::Warn, "";
     /// Least severe message that is logged.
@@ -630,6 +632,11 @@ impl EngineOptions {
     /// Whether checksums of pages are compared.
     pub fn parquet_check_crc(&self) -> bool {
         self.parquet_check_crc
+    }
+
+    /// Whether checksums of pages that kernels decompress are compared.
+    pub fn parquet_check_crc_device(&self) -> bool {
+        self.parquet_check_crc_device
     }
 
     /// What happens when the backend does not support a pipeline.

@@ -1941,6 +1941,17 @@ unsafe impl Kernel for PageSpread {
     type Params = PageDecodeParams;
 }
 
+/// Checks that the strings of pages are UTF-8. (`page_check_text` in `kernels/parquet/text_check.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct PageCheckText;
+
+// SAFETY: the only parameter of the entry is one `PageDecodeParams`, as its signature says.
+unsafe impl Kernel for PageCheckText {
+    const ENTRY: &'static str = "page_check_text";
+    const MODULE: &'static str = "text_check";
+    type Params = PageDecodeParams;
+}
+
 /// Decimal arithmetic in 128 bits; operands and result are of 64 or 128 bits each. (`project_decimal` in `kernels/project.cu`)
 #[derive(Clone, Copy, Debug)]
 pub struct ProjectDecimal;

@@ -1,6 +1,7 @@
 //! Column chunks: where they lie in their file, and whether their bytes can be what it says.
 
 use bytes::Bytes;
+use parquet::basic::ConvertedType;
 
 use super::ParquetFile;
 use super::inflate;
@@ -139,6 +140,16 @@ impl ColumnChunk<'_> {
         let pages = self.pages(bytes, check_crc)?;
         Ok(PageBytes::of(&pages))
     }
+
+    /// Whether the host's decoder leaves it to us to see that the column's strings are UTF-8: it
+    /// looks only at columns that the format itself calls UTF-8 (not at JSON, say), and of strings
+    /// behind their lengths not where one ends and the next begins.
+    pub(super) fn leaves_text_unchecked(&self, pages: &PageBytes) -> bool {
+        let group = self.file.row_group(self.row_group);
+        let said = group.column(self.leaf).column_descr().converted_type();
+        self.facts.physical == PhysicalKind::ByteArray
+            && (said != ConvertedType::UTF8 || pages.joined_text)
+    }
 }
 
 /// What decoding a column chunk takes.
@@ -149,11 +160,14 @@ pub(super) struct PageBytes {
     /// About the bytes of all its values, where each index of a dictionary counts as an entry of
     /// mean size.
     pub(super) decoded: u64,
+    /// Whether there are strings behind their lengths, one after the other.
+    pub(super) joined_text: bool,
 }
 
 impl PageBytes {
     fn of(pages: &[Page]) -> PageBytes {
         let (mut dictionary, mut largest, mut entry_mean, mut decoded) = (0, 0, 0, 0u64);
+        let mut joined_text = false;
         for page in pages {
             let held = u64::from(page.compressed_bytes.max(page.uncompressed_bytes));
             if page.kind == PageKind::Dictionary {
@@ -162,6 +176,7 @@ impl PageBytes {
                 continue;
             }
             largest = held.max(largest);
+            joined_text |= page.encoding == PageEncoding::DeltaLengthByteArray;
             decoded = decoded.saturating_add(match page.encoding {
                 PageEncoding::PlainDictionary | PageEncoding::RleDictionary => {
                     u64::from(page.value_count) * entry_mean
@@ -172,6 +187,7 @@ impl PageBytes {
         PageBytes {
             held: dictionary + largest,
             decoded,
+            joined_text,
         }
     }
 }
@@ -185,13 +201,8 @@ fn check_body(codec: Codec, page: &Page, chunk: &[u8], check_crc: bool) -> Resul
         .zip(usize::try_from(range.end).ok());
     let body = range.and_then(|(start, end)| chunk.get(start..end));
     let body = body.ok_or_else(|| "is cut off".to_string())?;
-    if let Some(expected) = page.crc.filter(|_| check_crc) {
-        let found = crc32fast::hash(body);
-        if found != expected {
-            return Err(format!(
-                "its bytes have the checksum {found:08x}, its header says {expected:08x}"
-            ));
-        }
+    if check_crc && page.crc.is_some() {
+        page.compare_crc(crc32fast::hash(body))?;
     }
     let levels = u64::from(page.level_bytes());
     if page.compressed && inflate::is_suspect(codec, stored - levels, PAGE_BYTES_MAX.into()) {
@@ -362,6 +373,7 @@ mod tests {
         let expected = PageBytes {
             held: 70,
             decoded: 10_030,
+            joined_text: false,
         };
         assert_eq!(bytes, expected);
     }

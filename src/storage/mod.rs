@@ -33,8 +33,8 @@ pub use expand::expand;
 pub use footer::{EXTENSION_NAME, ParquetFile, UUID};
 pub use guard::decoder_is_guarded;
 pub use pages::{
-    ChunkFacts, Codec, PAGE_BYTES_MAX, Page, PageEncoding, PageKind, PageProblem, PageWalker,
-    PhysicalKind,
+    ChunkFacts, Codec, PAGE_BYTES_MAX, Page, PageChecksums, PageEncoding, PageKind, PageProblem,
+    PageWalker, PhysicalKind,
 };
 pub use partition::{Kept, Partition, RowGroup};
 pub use reader::{PartitionReader, ReadOptions};

@@ -3,9 +3,10 @@
 //! A [`PageWalker`] is fed a chunk's bytes in portions of any size and judges every length and
 //! count before a decoder believes it, on the host or on a device. It decodes nothing and looks
 //! at no page's body. What a footer says comes in as [`ChunkFacts`]. What is deliberately not
-//! here: checksums and what a body holds when inflated, which the reader looks at.
+//! here: what a body holds when inflated, which the reader looks at. [`PageChecksums`] goes beside it.
 
 mod check;
+mod checksum;
 mod header;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,8 @@ use parquet::basic::{Compression, Type as PhysicalType};
 
 use super::thrift::Malformed;
 use header::Header;
+
+pub use checksum::PageChecksums;
 
 /// A page header that is longer is refused. Statistics of long strings make headers long, and no
 /// writer puts more than a few kilobytes there.
@@ -189,6 +192,19 @@ impl Page {
         // Their sum is at most the body's bytes: checked when the header was read.
         self.repetition_bytes + self.definition_bytes
     }
+
+    /// Compares the checksum of the page's bytes with the one in its header, if there is one.
+    ///
+    /// # Errors
+    /// They are not the bytes that were written, in words.
+    pub(super) fn compare_crc(&self, found: u32) -> Result<(), String> {
+        match self.crc {
+            Some(expected) if found != expected => Err(format!(
+                "its bytes have the checksum {found:08x}, its header says {expected:08x}"
+            )),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// What the footer says of a column chunk, as far as its pages must fit it.
@@ -305,6 +321,11 @@ impl PageWalker {
             self.failed = Some(problem.clone());
         }
         outcome
+    }
+
+    /// The pages whose headers end within the bytes so far.
+    pub fn pages(&self) -> &[Page] {
+        &self.pages
     }
 
     /// The pages, once all bytes were fed.

@@ -14,4 +14,5 @@ mod support;
 mod codec;
 mod encodings;
 mod files;
+mod mutants;
 mod pages;

@@ -121,6 +121,7 @@ pub fn decode(device: &Arc<Device>, pages: &[Page], array: &ArrayRef) -> Result<
                 widths,
                 ..LevelSpec::default()
             },
+            text: array.data_type() == &DataType::Utf8,
         };
         match page {
             Page::DictionaryPage { .. } => {

@@ -120,6 +120,8 @@ pub struct PageSpec {
     pub element_bytes: u32,
     /// The levels.
     pub levels: LevelSpec,
+    /// The values are strings, which must be UTF-8. Bytes of any other kind need not be.
+    pub text: bool,
 }
 
 /// Numbers that Parquet gives the encodings.
@@ -198,6 +200,8 @@ pub struct DecodeBatch {
     decoders: Vec<Decoder>,
     with_levels: Vec<u32>,
     spread: Vec<u32>,
+    /// Pages whose strings are checked. Indices are not: the dictionary's strings are.
+    texts: Vec<u32>,
     reads: Vec<Arc<DeviceBuffer>>,
     writes: Vec<Arc<DeviceBuffer>>,
 }
@@ -272,6 +276,13 @@ impl DecodeBatch {
             text_bytes: 0,
         });
         self.decoders.push(decoder);
+        let holds_strings = matches!(
+            decoder,
+            Decoder::PlainBytes | Decoder::DeltaLength | Decoder::DeltaBytes
+        );
+        if spec.text && holds_strings && spec.conversion == PageConversion::View {
+            self.texts.push(index);
+        }
         if levels {
             self.with_levels.push(index);
             if target.levels.is_none() {
@@ -344,6 +355,7 @@ impl DecodeBatch {
                 }
             }?;
         }
+        table.run::<abi::PageCheckText>(&self.texts, abi::PAGE_THREADS)?;
         table.run::<abi::PageSpread>(&self.spread, abi::PAGE_THREADS)?;
         Ok(text)
     }

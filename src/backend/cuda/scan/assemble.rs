@@ -118,15 +118,21 @@ struct Watched<B> {
 /// A column and what it is going to be.
 struct Column {
     fetched: FetchedColumn,
+    /// Strings, which must be UTF-8; other bytes need not be.
+    text: bool,
     /// Strings as codes of the batches' dictionary.
     coded: bool,
 }
 
 impl Column {
     fn new(fetched: FetchedColumn) -> Self {
-        let strings = crate::types::is_string(fetched.field.data_type());
-        let coded = strings && text::all_in_dictionaries(&fetched);
-        Column { fetched, coded }
+        let text = crate::types::is_string(fetched.field.data_type());
+        let coded = text && text::all_in_dictionaries(&fetched);
+        Column {
+            fetched,
+            text,
+            coded,
+        }
     }
 
     fn physical(&self) -> PhysicalType {
@@ -338,6 +344,7 @@ impl Assembly<'_> {
                 conversion,
                 element_bytes: column.fetched.layout.element_bytes,
                 levels: LevelSpec::default(),
+                text: column.text,
             })?;
             places.add(index, &chunk.stored, 0);
             found.push(Some((
@@ -386,6 +393,7 @@ impl Assembly<'_> {
                         section_bytes,
                         packed,
                     },
+                    text: column.text,
                 })?;
                 places.add(added, &chunk.stored, index);
                 row_start += u64::from(page.value_count);

@@ -15,7 +15,7 @@ use crate::kernels::Launch;
 use crate::kernels::page::SLACK_BYTES;
 use crate::memory::{Reservation, Tier};
 use crate::metrics::names;
-use crate::storage::{Codec, Page, PageKind, PageWalker, ReadOptions, StoredChunk};
+use crate::storage::{Codec, Page, PageChecksums, PageKind, PageWalker, ReadOptions, StoredChunk};
 use crate::types::{Field, is_string};
 
 /// Bytes of a chunk that are kept on the host for the sake of its dictionary; a larger dictionary of
@@ -191,6 +191,8 @@ impl<'a> Fetch<'a> {
         };
         let kept = usize::try_from(kept).unwrap_or(0);
         let mut head = Vec::with_capacity(kept);
+        let check_crc = self.options.check_crc && self.options.check_crc_device;
+        let mut checksums = check_crc.then(PageChecksums::default);
         let file = self.file(&stored)?;
         transport.read(
             (file, stored.path()),
@@ -199,9 +201,11 @@ impl<'a> Fetch<'a> {
             |portion| {
                 let more = portion.len().min(kept - head.len());
                 head.extend_from_slice(&portion[..more]);
-                walker
-                    .feed(portion)
-                    .map_err(|problem| chunk.refuse(&problem))
+                let fed = walker.feed(portion).and_then(|()| match &mut checksums {
+                    Some(checksums) => checksums.feed(walker.pages(), portion),
+                    None => Ok(()),
+                });
+                fed.map_err(|problem| chunk.refuse(&problem))
             },
         )?;
         let pages = walker.finish().map_err(|problem| chunk.refuse(&problem))?;

@@ -33,12 +33,16 @@ use crate::metrics::{Metrics, Snapshot, names};
 use crate::options::{EngineOptions, FallbackMode};
 use crate::pipeline::{Pipeline, ScanSpec, Source, describe, lower};
 use crate::plan::Query;
-use crate::storage::{Dataset, Kept, ReadOptions};
+use crate::storage::{Dataset, Kept, Partition, ReadOptions};
 use crate::types::SchemaRef;
 use executor::{Input, Materialised, Run};
 
 /// Partitions per worker that an automatic partition size aims at, so that none waits long.
 const PARTITIONS_PER_WORKER: u64 = 4;
+
+/// Device bytes that a partition takes at once, as a multiple of its uncompressed bytes: as stored,
+/// decompressed, decoded.
+const DEVICE_BYTES_FACTOR: u64 = 3;
 
 /// Bounds of an automatic partition size: below, a partition costs more than its rows; above, it
 /// takes too much of a device.
@@ -308,10 +312,35 @@ impl Engine {
 
     fn partition_bytes(&self, kept: &Kept) -> u64 {
         self.options.target_partition_size().unwrap_or_else(|| {
-            let workers = self.options.num_streaming_threads() as u64;
-            let even = kept.bytes() / (workers * PARTITIONS_PER_WORKER).max(1);
-            even.clamp(PARTITION_BYTES_AUTO.0, PARTITION_BYTES_AUTO.1)
+            let workers = (self.workers() as u64).max(1);
+            let even = kept.bytes() / (workers * PARTITIONS_PER_WORKER);
+            let fitting = self.device_limit() / (workers * DEVICE_BYTES_FACTOR);
+            let (min, max) = PARTITION_BYTES_AUTO;
+            even.clamp(min, max.min(fitting).max(min))
         })
+    }
+
+    /// Worker threads of a pipeline.
+    fn workers(&self) -> usize {
+        let threads = self.options.num_streaming_threads();
+        threads.min(self.options.num_streams())
+    }
+
+    /// Device bytes that the engine's backend may use; no limit where it has no device.
+    fn device_limit(&self) -> u64 {
+        if self.backend.name() == self.cpu.name() {
+            return u64::MAX;
+        }
+        self.memory.limits().device
+    }
+
+    /// No more workers than partitions that fit the device at one time, so that none waits for
+    /// memory that another one will never free.
+    fn workers_for(&self, partitions: &[Partition]) -> usize {
+        let largest = partitions.iter().map(Partition::bytes).max().unwrap_or(0);
+        let each = largest.saturating_mul(DEVICE_BYTES_FACTOR).max(1);
+        let fitting = usize::try_from(self.device_limit() / each).unwrap_or(usize::MAX);
+        self.workers().min(fitting).max(1)
     }
 
     fn run(
@@ -322,6 +351,7 @@ impl Engine {
         previous: &Materialised,
         metrics: &Arc<Metrics>,
     ) -> Result<Materialised> {
+        let mut threads = self.workers();
         let input = match kept {
             Some(kept) => {
                 let partitions = kept.partitions(self.partition_bytes(kept));
@@ -331,6 +361,7 @@ impl Engine {
                 let pruned = total - kept.row_groups().len() as u64;
                 metrics.add(names::ROW_GROUPS_PRUNED, pruned);
                 metrics.add(names::PARTITIONS, partitions.len() as u64);
+                threads = self.workers_for(&partitions);
                 Input::Partitions(partitions)
             }
             None => previous.as_input(backend, metrics)?,
@@ -339,10 +370,7 @@ impl Engine {
             backend,
             pipeline,
             input,
-            threads: self
-                .options
-                .num_streaming_threads()
-                .min(self.options.num_streams()),
+            threads,
             read: ReadOptions {
                 batch_rows: self.options.max_rows_per_partition(),
                 memory: Arc::clone(&self.memory),

@@ -20,7 +20,7 @@ use crate::types::{Field, is_string};
 
 /// Bytes of a chunk that are kept on the host for the sake of its dictionary; a larger dictionary of
 /// strings is decoded by the device.
-const DICTIONARY_BYTES_MAX: u64 = 4 << 20;
+const DICTIONARY_BYTES_MAX: u64 = 2 << 20;
 
 /// A column chunk whose bytes are on the device.
 pub(super) struct Fetched {
@@ -32,8 +32,31 @@ pub(super) struct Fetched {
     pub(super) bodies: Vec<u64>,
     /// True if the bodies were decompressed by the host.
     pub(super) inflated: bool,
-    /// The dictionary page's body, decompressed, of a column of strings.
-    pub(super) dictionary: Option<Bytes>,
+    /// The dictionary page of a column of strings.
+    pub(super) dictionary: Option<DictionaryBytes>,
+}
+
+/// A dictionary page that the host has.
+#[derive(Clone)]
+pub(super) enum DictionaryBytes {
+    /// As it is stored, its header in front.
+    Stored(Bytes),
+    /// Its body, decompressed.
+    Inflated(Bytes),
+}
+
+impl Fetched {
+    /// The body of the dictionary page; empty if there is none.
+    pub(super) fn dictionary_body(&self) -> Result<Bytes> {
+        match &self.dictionary {
+            None => Ok(Bytes::new()),
+            Some(DictionaryBytes::Inflated(body)) => Ok(body.clone()),
+            Some(DictionaryBytes::Stored(page)) => {
+                let bodies = self.stored.decompress(page.clone())?;
+                Ok(bodies.into_iter().next().unwrap_or_default())
+            }
+        }
+    }
 }
 
 /// A column with its chunks, one per row group.
@@ -210,7 +233,7 @@ impl<'a> Fetch<'a> {
         )?;
         let pages = walker.finish().map_err(|problem| chunk.refuse(&problem))?;
         self.options.metrics.add(names::UPLOAD_BYTES, facts.bytes);
-        let dictionary = dictionary_of(&stored, &pages, head)?;
+        let dictionary = dictionary_of(&pages, head);
         Ok(Fetched {
             codec: facts.codec,
             definition_level_max: facts.definition_level_max,
@@ -272,7 +295,7 @@ fn place_inflated(
     let dictionary = chunk.pages.first().zip(chunk.bodies.first());
     let dictionary = dictionary
         .filter(|(page, _)| text && page.kind == PageKind::Dictionary)
-        .map(|(_, body)| body.clone());
+        .map(|(_, body)| DictionaryBytes::Inflated(body.clone()));
     let facts = stored.chunk()?.facts().clone();
     Ok(Fetched {
         stored,
@@ -285,19 +308,14 @@ fn place_inflated(
     })
 }
 
-/// The decompressed dictionary page out of a chunk's first bytes, if it is wholly there.
-fn dictionary_of(stored: &StoredChunk, pages: &[Page], head: Vec<u8>) -> Result<Option<Bytes>> {
-    let Some(page) = pages
+/// The dictionary page out of a chunk's first bytes, if it is wholly there.
+fn dictionary_of(pages: &[Page], head: Vec<u8>) -> Option<DictionaryBytes> {
+    let page = pages
         .first()
-        .filter(|page| page.kind == PageKind::Dictionary)
-    else {
-        return Ok(None);
-    };
+        .filter(|page| page.kind == PageKind::Dictionary)?;
     let end = page.body_start + u64::from(page.compressed_bytes);
-    let Some(end) = usize::try_from(end).ok().filter(|end| *end <= head.len()) else {
-        return Ok(None);
-    };
+    let end = usize::try_from(end).ok().filter(|end| *end <= head.len())?;
     let mut first = Bytes::from(head);
     first.truncate(end);
-    Ok(stored.decompress(first)?.into_iter().next())
+    Some(DictionaryBytes::Stored(first))
 }

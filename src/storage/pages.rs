@@ -287,8 +287,6 @@ pub struct PageWalker {
     fed: u64,
     /// Level entries of the data pages so far.
     values_seen: u64,
-    /// Whether all values were seen and what follows is no page: readers stop there.
-    at_padding: bool,
     failed: Option<PageProblem>,
 }
 
@@ -303,7 +301,6 @@ impl PageWalker {
             body_left: 0,
             fed: 0,
             values_seen: 0,
-            at_padding: false,
             failed: None,
         }
     }
@@ -344,10 +341,10 @@ impl PageWalker {
         if self.fed < bytes {
             return corrupt(format!("only {} of {bytes} bytes are there", self.fed));
         }
+        if !self.pending.is_empty() {
+            return corrupt("its header is cut off by the end of the column chunk".into());
+        }
         if self.values_seen < value_count {
-            if !self.pending.is_empty() {
-                return corrupt("its header is cut off by the end of the column chunk".into());
-            }
             let seen = self.values_seen;
             return corrupt(format!(
                 "is missing: {seen} values so far, the footer says {value_count}"
@@ -376,7 +373,7 @@ impl PageWalker {
                 .min(bytes.len());
             self.body_left -= skipped as u64;
             bytes = &bytes[skipped..];
-            if bytes.is_empty() || self.at_padding {
+            if bytes.is_empty() {
                 return Ok(());
             }
             match self.header(&mut bytes)? {
@@ -389,8 +386,7 @@ impl PageWalker {
         }
     }
 
-    /// The next header, taken off the bytes; `None` if it goes on in the next portion, or there
-    /// is none and need not be.
+    /// The next header, taken off the bytes; `None` if it goes on in the next portion.
     fn header(&mut self, bytes: &mut &[u8]) -> Result<Option<Header>, PageProblem> {
         let cut = self.pending.len();
         let window = bytes.len().min(HEADER_BYTES_MAX - cut);
@@ -411,11 +407,6 @@ impl PageWalker {
                 if cut == 0 {
                     self.pending.extend_from_slice(&bytes[..window]);
                 }
-                Ok(None)
-            }
-            Err(_) if self.values_seen == self.facts.value_count => {
-                self.at_padding = true;
-                self.pending.clear();
                 Ok(None)
             }
             Err(Malformed::Ended) => {
@@ -439,7 +430,6 @@ impl PageWalker {
                 .last()
                 .is_some_and(|page| page.kind != PageKind::Dictionary),
         };
-        let is_data = header.is_data();
         match check::page(&self.facts, &so_far, header) {
             Ok(check::Checked { body_bytes, page }) => {
                 self.page_index += 1;
@@ -450,11 +440,6 @@ impl PageWalker {
                     }
                     self.pages.push(page);
                 }
-                Ok(())
-            }
-            // Behind the last value anything may lie that is no further data.
-            Err(_) if so_far.values_left == 0 && !is_data => {
-                self.at_padding = true;
                 Ok(())
             }
             Err(problem) => Err(problem),

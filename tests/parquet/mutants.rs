@@ -15,6 +15,7 @@ use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Field, Schema};
 use parquet::arrow::ArrowWriter;
 use pelton::prelude::*;
+use pelton::storage::ParquetFile;
 use pelton::{Error, ErrorKind};
 
 use super::files::properties;
@@ -373,6 +374,10 @@ fn read_mutants(numbers: impl Iterator<Item = u64>, begun: &mpsc::Sender<String>
             _ => tally.refused += 1,
         }
         if alone {
+            eprintln!(
+                "{}",
+                first_change(&good.2, &path, &folder.path().join("original.parquet"))
+            );
             for verdict in [&on_cpu, &on_device] {
                 match verdict {
                     Verdict::Rows(rows) => eprintln!("{} rows", rows.num_rows()),
@@ -380,7 +385,6 @@ fn read_mutants(numbers: impl Iterator<Item = u64>, begun: &mpsc::Sender<String>
                     Verdict::Fault(fault) => eprintln!("{fault}"),
                 }
             }
-            std::fs::copy(&path, "/tmp/mutant.parquet").unwrap();
         }
         let mut found = difference(&on_cpu, &on_device);
         if found.is_none() && number % GOOD_EVERY == 0 {
@@ -397,6 +401,49 @@ fn read_mutants(numbers: impl Iterator<Item = u64>, begun: &mpsc::Sender<String>
         std::fs::remove_file(&path).unwrap();
     }
     tally
+}
+
+/// Where the first changed byte lies, for whoever looks into one mutant.
+fn first_change(good: &[u8], mutant: &Path, original: &Path) -> String {
+    let changed = std::fs::read(mutant).unwrap();
+    let same = good
+        .iter()
+        .zip(&changed)
+        .take_while(|(one, other)| one == other)
+        .count();
+    std::fs::write(original, good).unwrap();
+    let file = ParquetFile::open(original).unwrap();
+    let schema = file.schema();
+    for row_group in 0..file.row_group_count() {
+        for leaf in 0.. {
+            let Ok(chunk) = file.chunk(row_group, leaf) else {
+                break;
+            };
+            let start = chunk.start() as usize;
+            let bytes = good[start..start + chunk.facts().bytes as usize].to_vec();
+            let mut end = start;
+            for page in chunk.pages(&bytes.into(), false).unwrap() {
+                let header = end;
+                let body = start + page.body_start as usize;
+                end = body + page.compressed_bytes as usize;
+                if (header..end).contains(&same) {
+                    let clip = |bytes: &[u8]| {
+                        format!(
+                            "{:02x?}",
+                            &bytes[header.min(bytes.len())..end.min(bytes.len())]
+                        )
+                    };
+                    return format!(
+                        "byte {same}, of {header}..{body}..{end}, row group {row_group}, leaf {leaf} of {schema:?}\n{:?}\n{page:?}\n{}\n{}",
+                        chunk.facts(),
+                        clip(good),
+                        clip(&changed)
+                    );
+                }
+            }
+        }
+    }
+    format!("byte {same}, in no page")
 }
 
 /// Panics that are caught and become an answer say nothing: there are thousands.

@@ -269,6 +269,7 @@ fn decode(
                 target: target.clone(),
                 row_start: index * PAGE_ROWS,
                 level_count: PAGE_ROWS as u32,
+                value_count_max: PAGE_ROWS as u32,
                 encoding: page.encoding() as u32,
                 conversion,
                 element_bytes: width as u32,

@@ -124,12 +124,26 @@ impl ColumnChunk<'_> {
         let pages = walker.feed(bytes).and_then(|()| walker.finish());
         let pages = pages.map_err(|problem| self.refuse(&problem))?;
         for (index, page) in pages.iter().enumerate() {
-            if let Err(cause) = check_body(self.facts.codec, page, bytes, check_crc) {
-                let problem = PageProblem::Corrupt { page: index, cause };
-                return Err(self.refuse(&problem));
-            }
+            self.check_body(index, page, bytes, check_crc)?;
         }
         Ok(pages)
+    }
+
+    /// Judges the body of a page, the first bytes of the chunk being given.
+    ///
+    /// # Errors
+    /// `Corrupt`, with row group, column and page.
+    pub fn check_body(
+        &self,
+        index: usize,
+        page: &Page,
+        bytes: &Bytes,
+        check_crc: bool,
+    ) -> Result<()> {
+        check_body(self.facts.codec, page, bytes, check_crc).map_err(|cause| {
+            let problem = PageProblem::Corrupt { page: index, cause };
+            self.refuse(&problem)
+        })
     }
 
     /// As [`ColumnChunk::pages`], answering what decoding them takes.
@@ -204,16 +218,20 @@ fn check_body(codec: Codec, page: &Page, chunk: &[u8], check_crc: bool) -> Resul
     if check_crc && page.crc.is_some() {
         page.compare_crc(crc32fast::hash(body))?;
     }
-    let levels = u64::from(page.level_bytes());
-    if page.compressed && inflate::is_suspect(codec, stored - levels, PAGE_BYTES_MAX.into()) {
-        let levels_end = usize::try_from(levels).unwrap_or(usize::MAX);
-        let values = body.get(levels_end..).unwrap_or_default();
-        let declared = u64::from(page.uncompressed_bytes) - levels;
-        if inflate::exceeds(codec, values, declared) {
-            return Err(format!(
-                "holds more than the {declared} bytes that it declares"
-            ));
-        }
+    let levels = page.level_bytes();
+    let values = usize::try_from(levels).ok().and_then(|at| body.get(at..));
+    let values = values.unwrap_or_default();
+    let says = u64::from(page.uncompressed_bytes - levels);
+    if !page.compressed {
+        return Ok(());
+    }
+    if inflate::is_suspect(codec, values.len() as u64, PAGE_BYTES_MAX.into())
+        && inflate::exceeds(codec, values, says)
+    {
+        return Err(format!("holds more than the {says} bytes that it declares"));
+    }
+    if let Some(declared) = inflate::declared(codec, values).filter(|declared| *declared != says) {
+        return Err(format!("holds {declared} bytes, its header says {says}"));
     }
     Ok(())
 }
@@ -403,13 +421,17 @@ mod tests {
 
         let bytes = b"123456789";
         let of = |crc| page(bytes, 9, Some(crc));
-        let checked = |crc, check_crc| check_body(Codec::Snappy, &of(crc), bytes, check_crc);
+        let checked = |crc, check_crc| check_body(Codec::Lz4Raw, &of(crc), bytes, check_crc);
         assert_eq!(checked(0xcbf4_3926, true), Ok(()));
         assert_eq!(checked(1, false), Ok(()));
         let wrong = "its bytes have the checksum cbf43926, its header says 00000001";
         assert_eq!(checked(1, true), Err(wrong.to_string()));
         let cut = check_body(Codec::Snappy, &of(1), &bytes[1..], true);
         assert_eq!(cut, Err("is cut off".to_string()));
+
+        let snappy = check_body(Codec::Snappy, &page(&[8, 28], 9, None), &[8, 28], true);
+        let short = "holds 8 bytes, its header says 9";
+        assert_eq!(snappy, Err(short.to_string()));
 
         let mut brotli = Vec::new();
         brotli::CompressorWriter::new(&mut brotli, 4096, 9, 22).write_all(&[0; 1 << 20])?;

@@ -193,7 +193,11 @@ impl Check<'_> {
         }
         self.inflation(&mut page)?;
         let always_there = self.facts.definition_level_max == 0;
-        if always_there && page.encoding == PageEncoding::Plain {
+        let fixed = matches!(
+            page.encoding,
+            PageEncoding::Plain | PageEncoding::ByteStreamSplit
+        );
+        if always_there && fixed {
             self.plain_values(page.value_count, page.uncompressed_bytes)?;
         }
         Ok(page)
@@ -229,7 +233,11 @@ impl Check<'_> {
         };
         page.compressed &= !said.is_not_compressed;
         self.inflation(&mut page)?;
-        if page.encoding == PageEncoding::Plain {
+        let fixed = matches!(
+            page.encoding,
+            PageEncoding::Plain | PageEncoding::ByteStreamSplit
+        );
+        if fixed {
             self.plain_values(values - nulls, page.uncompressed_bytes - levels)?;
         }
         Ok(page)

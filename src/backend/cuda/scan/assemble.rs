@@ -16,7 +16,7 @@ use crate::kernels::page::{
 use crate::kernels::{DeviceColumn, Launch, Status};
 use crate::metrics::names;
 use crate::operators::Context;
-use crate::storage::{Codec, Page, PageEncoding, PageKind};
+use crate::storage::{Codec, Page, PageEncoding, PageKind, PhysicalKind};
 use crate::types::PhysicalType;
 
 /// Alignment of decompressed pages and of dictionaries: that of the widest value.
@@ -196,6 +196,22 @@ fn codec_of(chunk: &Fetched, page: &Page) -> Option<PageCodec> {
     }
 }
 
+/// Values that a page can have at most. The host's decoder believes what the header says of nulls
+/// unless the values tell themselves how many they are.
+fn values_believed(page: &Page, physical: PhysicalKind) -> u32 {
+    let counted = match page.encoding {
+        PageEncoding::DeltaBinaryPacked
+        | PageEncoding::DeltaLengthByteArray
+        | PageEncoding::DeltaByteArray => true,
+        PageEncoding::Plain | PageEncoding::ByteStreamSplit => {
+            physical == PhysicalKind::FixedLenByteArray
+        }
+        _ => false,
+    };
+    let nulls = page.null_count.filter(|_| !counted).unwrap_or(0);
+    page.value_count.saturating_sub(nulls)
+}
+
 /// Bytes of decompressed pages: of numbers, and of strings that views will point into.
 fn sizes(columns: &[Column]) -> (u64, u64) {
     let (mut numbers, mut strings) = (0, 0);
@@ -340,6 +356,7 @@ impl Assembly<'_> {
                 },
                 row_start: 0,
                 level_count: page.value_count,
+                value_count_max: page.value_count,
                 encoding: PageEncoding::Plain as u32,
                 conversion,
                 element_bytes: column.fetched.layout.element_bytes,
@@ -367,6 +384,7 @@ impl Assembly<'_> {
         let mut row_start = 0;
         let chunks = column.fetched.chunks.iter().zip(located).zip(entries);
         for ((chunk, slices), dictionary) in chunks {
+            let physical = chunk.stored.chunk()?.facts().physical;
             for (index, (page, data)) in chunk.pages.iter().zip(slices).enumerate() {
                 let section_bytes = match page.kind {
                     PageKind::Dictionary => continue,
@@ -385,6 +403,7 @@ impl Assembly<'_> {
                     target: target.clone(),
                     row_start,
                     level_count: page.value_count,
+                    value_count_max: values_believed(page, physical),
                     encoding: page.encoding as u32,
                     conversion: column.conversion(),
                     element_bytes: column.fetched.layout.element_bytes,

@@ -14,6 +14,7 @@ mod support;
 mod codec;
 mod encodings;
 mod files;
+mod fuzz;
 mod hostile;
 mod mutants;
 mod pages;

@@ -42,7 +42,7 @@ const FILE_BYTES_MAX: u64 = 6 << 10;
 
 /// What one mutation does, as the material's reference mutator has it.
 #[derive(Debug, Clone, Copy)]
-enum Mutation {
+pub(super) enum Mutation {
     /// One bit of the footer.
     FlipFooter,
     /// One bit of the pages.
@@ -88,7 +88,7 @@ const MUTATIONS: [Mutation; 14] = [
 ];
 
 /// A file with one mutation.
-fn mutated(random: &mut Random, good: &[u8]) -> (Mutation, Vec<u8>) {
+pub(super) fn mutated(random: &mut Random, good: &[u8]) -> (Mutation, Vec<u8>) {
     let mutation = *random.pick(&MUTATIONS);
     let mut bytes = good.to_vec();
     let count = bytes.len();
@@ -171,7 +171,7 @@ fn mutated(random: &mut Random, good: &[u8]) -> (Mutation, Vec<u8>) {
 }
 
 /// A small table of random columns, and as a file of random properties.
-fn written(random: &mut Random) -> Vec<u8> {
+pub(super) fn written(random: &mut Random) -> Vec<u8> {
     let columns = 1 + random.below(3);
     let rows = *random.pick(&[1, 33, 90, 150]);
     let schema = schema(random, columns);
@@ -236,6 +236,17 @@ enum Verdict {
 
 impl Verdict {
     fn of(engine: &Engine, path: &Path) -> Verdict {
+        match Verdict::timed(engine, path) {
+            // The machine may have been busy with something else.
+            (_, took) if took > READ_MAX => match Verdict::timed(engine, path) {
+                (_, took) if took > READ_MAX => Verdict::Fault(format!("takes {took:?}")),
+                (verdict, _) => verdict,
+            },
+            (verdict, _) => verdict,
+        }
+    }
+
+    fn timed(engine: &Engine, path: &Path) -> (Verdict, Duration) {
         let started = Instant::now();
         let read = || -> Result<RecordBatch> {
             let result = scan_parquet(path)?.collect(engine)?;
@@ -243,9 +254,8 @@ impl Verdict {
         };
         let outcome = catch_unwind(AssertUnwindSafe(read));
         let took = started.elapsed();
-        match outcome {
+        let verdict = match outcome {
             Err(_) => Verdict::Fault("panics".to_string()),
-            Ok(_) if took > READ_MAX => Verdict::Fault(format!("takes {took:?}")),
             Ok(Ok(rows)) => Verdict::Rows(rows),
             Ok(Err(error)) => match error.kind() {
                 ErrorKind::Corrupt { .. }
@@ -255,7 +265,8 @@ impl Verdict {
                 | ErrorKind::Reservation { .. } => Verdict::Refused(error),
                 _ => Verdict::Fault(format!("answers {:?}: {error}", error.kind())),
             },
-        }
+        };
+        (verdict, took)
     }
 
     /// The device does not know what is in the file.

@@ -148,10 +148,7 @@ fn data_v2(walker: &mut Walker<'_>) -> Result<DataV2, Malformed> {
 
 /// Keeps an integer. A field that we know is of the type that we know: decoders do not look at what
 /// the header says of it, and would read something else.
-fn integer(
-    value: &Value,
-    place: &mut Option<i64>,
-) -> Result<(), Malformed> {
+fn integer(value: &Value, place: &mut Option<i64>) -> Result<(), Malformed> {
     match value {
         Value::Integer(number) => {
             *place = Some(*number);

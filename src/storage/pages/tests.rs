@@ -249,7 +249,10 @@ fn what_follows_the_last_value_is_a_page_without_values() {
         (vec![0; 40], "page 1: its header says no type"),
         (vec![0xff; 40], "page 1: has no header that can be read"),
         (vec![0x15], "page 1: its header is cut off"),
-        (data.clone(), "page 1: has 4 values, 0 of the footer's 4 are left"),
+        (
+            data.clone(),
+            "page 1: has 4 values, 0 of the footer's 4 are left",
+        ),
     ] {
         refused(&one, &[data.clone(), more], expected);
     }
@@ -267,16 +270,26 @@ fn parts_of_a_header_are_whole_and_of_their_types() {
     // The host's decoder reads every part, whatever the page is.
     for (part, expected) in [
         ((5, numbers(&[4, 0, 3])), "no encoding of repetition levels"),
-        ((5, numbers(&[4, 0, 3, 39])), "encoding of repetition levels is 39"),
+        (
+            (5, numbers(&[4, 0, 3, 39])),
+            "encoding of repetition levels is 39",
+        ),
         ((7, numbers(&[4])), "no encoding"),
-        ((8, numbers(&[4, 0, 4, 0, 2])), "no size of repetition levels"),
+        (
+            (8, numbers(&[4, 0, 4, 0, 2])),
+            "no size of repetition levels",
+        ),
         ((6, Number(3)), "no header that can be read"),
         ((4, Text(3)), "no header that can be read"),
     ] {
         refused(&one, &[of(part)], expected);
     }
     let unknown = [(1, Number(9)), (2, Number(20)), (3, Number(20))];
-    refused(&one, &[page(&unknown, 20)], "is of type 9, which is unknown");
+    refused(
+        &one,
+        &[page(&unknown, 20)],
+        "is of type 9, which is unknown",
+    );
 }
 
 #[test]

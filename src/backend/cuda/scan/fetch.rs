@@ -52,6 +52,11 @@ impl Fetched {
             None => Ok(Bytes::new()),
             Some(DictionaryBytes::Inflated(body)) => Ok(body.clone()),
             Some(DictionaryBytes::Stored(page)) => {
+                if let Some(header) = self.pages.first() {
+                    let check_crc = false; // its bytes passed the checksums, if they are wanted
+                    let chunk = self.stored.chunk()?;
+                    chunk.check_body(0, header, page, check_crc)?;
+                }
                 let bodies = self.stored.decompress(page.clone())?;
                 Ok(bodies.into_iter().next().unwrap_or_default())
             }

@@ -1,14 +1,19 @@
 //! Column chunks: where they lie in their file, and whether their bytes can be what it says.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use parquet::basic::ConvertedType;
+use parquet::column::page::PageReader;
+use parquet::file::serialized_reader::SerializedPageReader;
 
 use super::ParquetFile;
-use super::inflate;
+use super::guard::guard;
 use super::pages::{
     ChunkFacts, Codec, PAGE_BYTES_MAX, Page, PageEncoding, PageKind, PageProblem, PageWalker,
     PhysicalKind,
 };
+use super::{inflate, split};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A column chunk of a file.
@@ -146,13 +151,62 @@ impl ColumnChunk<'_> {
         })
     }
 
+    /// The bodies of the chunk's pages, decompressed: of as many pages as `bytes`, from the chunk's
+    /// start on, hold.
+    ///
+    /// # Errors
+    /// `Corrupt` if a page cannot be decompressed.
+    pub(super) fn decompress(&self, bytes: Bytes) -> Result<Vec<Bytes>> {
+        let group = self.file.row_group(self.row_group);
+        let column = group.column(self.leaf).clone();
+        let place = place_of(self.row_group, &column.column_path().string());
+        let (start, length) = (self.start, bytes.len() as u64);
+        let source = Arc::new(ChunkBytes { start, bytes });
+        let rows = usize::try_from(group.num_rows()).unwrap_or(usize::MAX);
+        guard(self.file.path(), place, || {
+            // The pages end where the bytes end, whatever the footer says.
+            let column = column
+                .into_builder()
+                .set_total_compressed_size(i64::try_from(length).unwrap_or(i64::MAX))
+                .build()?;
+            let mut pages = SerializedPageReader::new(source, &column, rows, None)?;
+            let mut bodies = Vec::new();
+            while let Some(page) = pages.get_next_page()? {
+                bodies.push(page.buffer().clone());
+            }
+            Ok(bodies)
+        })
+    }
+
+    /// Checks that pages are as long as their levels say, where the decoder takes it for granted.
+    /// Decompresses them all.
+    ///
+    /// # Errors
+    /// `Corrupt` for the first page that is shorter.
+    pub(super) fn check_split(&self, bytes: &Bytes) -> Result<()> {
+        let pages = self.pages(bytes, false)?;
+        let bodies = self.decompress(bytes.clone())?;
+        for (index, (page, body)) in pages.iter().zip(&bodies).enumerate() {
+            if split::is_suspect(&self.facts, page) && !split::is_whole(&self.facts, page, body) {
+                let cause = "has fewer bytes than its values need".to_string();
+                return Err(self.refuse(&PageProblem::Corrupt { page: index, cause }));
+            }
+        }
+        Ok(())
+    }
+
     /// As [`ColumnChunk::pages`], answering what decoding them takes.
     ///
     /// # Errors
     /// As `pages`.
     pub(super) fn check(&self, bytes: &Bytes, check_crc: bool) -> Result<PageBytes> {
         let pages = self.pages(bytes, check_crc)?;
-        Ok(PageBytes::of(&pages))
+        let suspect = |page: &Page| split::is_suspect(&self.facts, page);
+        let sizes = pages.iter().map(|page| u64::from(page.uncompressed_bytes));
+        Ok(PageBytes {
+            split: pages.iter().any(suspect).then(|| sizes.sum()),
+            ..PageBytes::of(&pages)
+        })
     }
 
     /// Whether the host's decoder leaves it to us to see that the column's strings are UTF-8: it
@@ -166,6 +220,49 @@ impl ColumnChunk<'_> {
     }
 }
 
+/// The bytes of one column chunk, at their place in the file.
+struct ChunkBytes {
+    start: u64,
+    bytes: Bytes,
+}
+
+impl ChunkBytes {
+    fn from(&self, start: u64) -> parquet::errors::Result<Bytes> {
+        let skipped = start
+            .checked_sub(self.start)
+            .and_then(|skipped| usize::try_from(skipped).ok());
+        let within = skipped.filter(|skipped| *skipped <= self.bytes.len());
+        let outside = || {
+            let cause = format!("a page at {start} lies outside of its column chunk");
+            parquet::errors::ParquetError::EOF(cause)
+        };
+        Ok(self.bytes.slice(within.ok_or_else(outside)?..))
+    }
+}
+
+impl parquet::file::reader::Length for ChunkBytes {
+    fn len(&self) -> u64 {
+        self.start + self.bytes.len() as u64
+    }
+}
+
+impl parquet::file::reader::ChunkReader for ChunkBytes {
+    type T = std::io::Cursor<Bytes>;
+
+    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
+        Ok(std::io::Cursor::new(self.from(start)?))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
+        let bytes = self.from(start)?;
+        if length > bytes.len() {
+            let cause = format!("a page of {length} bytes ends outside of its column chunk");
+            return Err(parquet::errors::ParquetError::EOF(cause));
+        }
+        Ok(bytes.slice(..length))
+    }
+}
+
 /// What decoding a column chunk takes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct PageBytes {
@@ -176,6 +273,8 @@ pub(super) struct PageBytes {
     pub(super) decoded: u64,
     /// Whether there are strings behind their lengths, one after the other.
     pub(super) joined_text: bool,
+    /// Bytes of all pages, if some of them must be compared with their levels.
+    pub(super) split: Option<u64>,
 }
 
 impl PageBytes {
@@ -202,6 +301,7 @@ impl PageBytes {
             held: dictionary + largest,
             decoded,
             joined_text,
+            split: None,
         }
     }
 }
@@ -392,6 +492,7 @@ mod tests {
             held: 70,
             decoded: 10_030,
             joined_text: false,
+            split: None,
         };
         assert_eq!(bytes, expected);
     }

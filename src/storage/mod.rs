@@ -24,6 +24,7 @@ mod prune;
 mod reader;
 mod sample;
 mod sink;
+mod split;
 mod stored;
 mod thrift;
 

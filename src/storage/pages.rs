@@ -226,6 +226,19 @@ pub struct ChunkFacts {
     pub type_length: u32,
 }
 
+impl ChunkFacts {
+    /// Bytes of a value, if all have the same; 0 of Booleans and byte arrays.
+    pub(super) fn value_bytes(&self) -> u32 {
+        match self.physical {
+            PhysicalKind::Boolean | PhysicalKind::ByteArray => 0,
+            PhysicalKind::Int32 | PhysicalKind::Float => 4,
+            PhysicalKind::Int64 | PhysicalKind::Double => 8,
+            PhysicalKind::Int96 => 12,
+            PhysicalKind::FixedLenByteArray => self.type_length,
+        }
+    }
+}
+
 /// Why a chunk's pages cannot be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PageProblem {

@@ -219,6 +219,10 @@ impl PartitionReader {
         let mut unchecked_leaves = Vec::new();
         for ((chunk, bytes), leaf) in chunks.iter().zip(&fetched).zip(leaves) {
             let pages = chunk.check(bytes, self.options.check_crc)?;
+            if let Some(bytes_inflated) = pages.split {
+                let _held = self.reserve(bytes_inflated)?;
+                chunk.check_split(bytes)?;
+            }
             if chunk.leaves_text_unchecked(&pages) {
                 unchecked_leaves.push(leaf);
             }

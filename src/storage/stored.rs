@@ -5,11 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parquet::column::page::PageReader;
-use parquet::file::serialized_reader::SerializedPageReader;
 
 use super::chunk::ColumnChunk;
-use super::guard::guard;
 use super::{ParquetFile, Partition};
 use crate::error::{Error, Result};
 
@@ -54,30 +51,7 @@ impl StoredChunk {
     /// # Errors
     /// `Corrupt` if a page cannot be decompressed.
     pub fn decompress(&self, bytes: Bytes) -> Result<Vec<Bytes>> {
-        let chunk = self.chunk()?;
-        let group = self.file.row_group(self.row_group);
-        let column = group.column(self.leaf).clone();
-        let place = format!(
-            "row group {}, column `{}`",
-            self.row_group,
-            column.column_path()
-        );
-        let (start, length) = (chunk.start(), bytes.len() as u64);
-        let source = Arc::new(ChunkBytes { start, bytes });
-        let rows = usize::try_from(self.rows).unwrap_or(usize::MAX);
-        guard(self.path(), place, || {
-            // The pages end where the bytes end, whatever the footer says.
-            let column = column
-                .into_builder()
-                .set_total_compressed_size(i64::try_from(length).unwrap_or(i64::MAX))
-                .build()?;
-            let mut pages = SerializedPageReader::new(source, &column, rows, None)?;
-            let mut bodies = Vec::new();
-            while let Some(page) = pages.get_next_page()? {
-                bodies.push(page.buffer().clone());
-            }
-            Ok(bodies)
-        })
+        self.chunk()?.decompress(bytes)
     }
 }
 
@@ -108,48 +82,5 @@ impl Partition {
             }
         }
         Ok(columns)
-    }
-}
-
-/// The bytes of one column chunk, at their place in the file.
-struct ChunkBytes {
-    start: u64,
-    bytes: Bytes,
-}
-
-impl ChunkBytes {
-    fn from(&self, start: u64) -> parquet::errors::Result<Bytes> {
-        let skipped = start
-            .checked_sub(self.start)
-            .and_then(|skipped| usize::try_from(skipped).ok());
-        let within = skipped.filter(|skipped| *skipped <= self.bytes.len());
-        let outside = || {
-            let cause = format!("a page at {start} lies outside of its column chunk");
-            parquet::errors::ParquetError::EOF(cause)
-        };
-        Ok(self.bytes.slice(within.ok_or_else(outside)?..))
-    }
-}
-
-impl parquet::file::reader::Length for ChunkBytes {
-    fn len(&self) -> u64 {
-        self.start + self.bytes.len() as u64
-    }
-}
-
-impl parquet::file::reader::ChunkReader for ChunkBytes {
-    type T = std::io::Cursor<Bytes>;
-
-    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
-        Ok(std::io::Cursor::new(self.from(start)?))
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
-        let bytes = self.from(start)?;
-        if length > bytes.len() {
-            let cause = format!("a page of {length} bytes ends outside of its column chunk");
-            return Err(parquet::errors::ParquetError::EOF(cause));
-        }
-        Ok(bytes.slice(..length))
     }
 }

@@ -15,12 +15,14 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 
 /// Variables with our prefix that are no options: they steer builds and tests.
-const OTHER_VARIABLES: [&str; 10] = [
+const OTHER_VARIABLES: [&str; 12] = [
     "PELTON_BENCH_CSV",
     "PELTON_BENCH_ROWS",
     "PELTON_CACHE_DIR",
     "PELTON_CASES",
     "PELTON_CUDA_ARCHS",
+    "PELTON_MUTANT",
+    "PELTON_MUTANTS",
     "PELTON_NCCL_LIBRARY",
     "PELTON_NVCC",
     "PELTON_REQUIRE_CONFORMANCE",

@@ -18,3 +18,4 @@ mod fuzz;
 mod hostile;
 mod mutants;
 mod pages;
+mod text;

@@ -25,6 +25,12 @@ use super::support::tables::{Domain, batch, schema};
 /// Mutants that `cargo test` reads.
 const MUTANTS: u64 = 2000;
 
+/// Mutants that got different verdicts once, each for a reason of its own.
+const ONCE_DIFFERENT: [u64; 31] = [
+    36, 281, 502, 1872, 1980, 2381, 2951, 3006, 3364, 3425, 3466, 3497, 3731, 4101, 4307, 4776,
+    5619, 5988, 6263, 6731, 6908, 6930, 7233, 7706, 9507, 10996, 12007, 13105, 13213, 14319, 17097,
+];
+
 /// Mutants of one good file, one after the other.
 const MUTANTS_PER_FILE: u64 = 10;
 
@@ -269,12 +275,16 @@ impl Verdict {
         (verdict, took)
     }
 
-    /// The device does not know what is in the file.
+    /// The device does not know a column's type, or does not read it as it is stored.
     fn is_unsupported(&self) -> bool {
+        const REASONS: [&str; 4] = [" is nested", " has type ", " here", "in several ways"];
         let Verdict::Refused(error) = self else {
             return false;
         };
-        matches!(error.kind(), ErrorKind::Unsupported { .. })
+        let ErrorKind::Unsupported { reason, .. } = error.kind() else {
+            return false;
+        };
+        REASONS.iter().any(|known| reason.contains(known))
     }
 }
 
@@ -317,7 +327,7 @@ fn unequal(cpu: &RecordBatch, device: &RecordBatch) -> Option<String> {
     None
 }
 
-fn engine(backend: &str) -> Engine {
+pub(super) fn engine(backend: &str) -> Engine {
     let mut options = EngineOptions::default();
     for option in [
         &format!("backend={backend}"),
@@ -345,7 +355,7 @@ struct Tally {
 }
 
 /// Reads the mutants of these numbers.
-fn read_mutants(numbers: impl Iterator<Item = u64>, begun: &mpsc::Sender<String>) -> Tally {
+fn read_mutants(numbers: &[u64], begun: &mpsc::Sender<String>) -> Tally {
     let real = real_files();
     let folder = tempfile::tempdir().unwrap();
     let (cpu, device) = (engine("cpu"), engine("simt"));
@@ -357,7 +367,7 @@ fn read_mutants(numbers: impl Iterator<Item = u64>, begun: &mpsc::Sender<String>
     let alone = std::env::var_os("PELTON_MUTANT").is_some();
     let mut tally = Tally::default();
     let mut good: (u64, String, Vec<u8>) = (u64::MAX, String::new(), Vec::new());
-    for number in numbers {
+    for &number in numbers {
         let file = number / MUTANTS_PER_FILE;
         if good.0 != file {
             // Every third file is one that others wrote.
@@ -470,13 +480,17 @@ fn silence_guarded_decoders() {
 #[test]
 fn mutants_get_the_same_verdict_everywhere() {
     let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
-    let numbers = match number("PELTON_MUTANT") {
-        Some(one) => one..one + 1,
-        None => 0..number("PELTON_MUTANTS").unwrap_or(MUTANTS),
+    let numbers: Vec<u64> = match number("PELTON_MUTANT") {
+        Some(one) => vec![one],
+        None => {
+            let count = number("PELTON_MUTANTS").unwrap_or(MUTANTS);
+            let more = ONCE_DIFFERENT.into_iter().filter(|number| *number >= count);
+            (0..count).chain(more).collect()
+        }
     };
     silence_guarded_decoders();
     let (begun, current) = mpsc::channel();
-    let reader = std::thread::spawn(move || read_mutants(numbers, &begun));
+    let reader = std::thread::spawn(move || read_mutants(&numbers, &begun));
     let mut name = String::new();
     loop {
         match current.recv_timeout(HANG) {

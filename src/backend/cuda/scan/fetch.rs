@@ -174,7 +174,7 @@ impl<'a> Fetch<'a> {
             for (row_group, stored) in planned.chunks.into_iter().enumerate() {
                 chunks.push(match inflated.remove(&(column, row_group)) {
                     Some(chunk) => place_inflated(&mut transport, stored, chunk, text)?,
-                    None => self.pass(&mut transport, stored, text)?,
+                    None => self.pass(&mut transport, &stored, text)?,
                 });
             }
             fetched.push(FetchedColumn {
@@ -205,7 +205,7 @@ impl<'a> Fetch<'a> {
     fn pass(
         &mut self,
         transport: &mut Transport,
-        stored: StoredChunk,
+        stored: &StoredChunk,
         text: bool,
     ) -> Result<Fetched> {
         let chunk = stored.chunk()?;
@@ -221,7 +221,7 @@ impl<'a> Fetch<'a> {
         let mut head = Vec::with_capacity(kept);
         let check_crc = self.options.check_crc && self.options.check_crc_device;
         let mut checksums = check_crc.then(PageChecksums::default);
-        let file = self.file(&stored)?;
+        let file = self.file(stored)?;
         transport.read(
             (file, stored.path()),
             chunk.start(),

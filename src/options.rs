@@ -433,6 +433,12 @@ options! {
     parquet_check_crc: bool = true, "";
     /// Compare them also where kernels decompress the pages: the host then reads every byte.
     parquet_check_crc_device: bool = false, "";
+    /// Read Bloom filters where they may exclude row groups.
+    parquet_bloom_filter: bool = true, "";
+    /// Read dictionaries where they may exclude row groups.
+    parquet_dictionary_pruning: bool = true, "";
+    /// Read page indexes where they may exclude row groups or pages.
+    parquet_page_index: bool = true, "";
     /// What happens when the backend does not support a pipeline.
     fallback_mode: FallbackMode = FallbackMode::Warn, "";
     /// Least severe message that is logged.
@@ -639,6 +645,21 @@ impl EngineOptions {
     /// Whether checksums of pages that kernels decompress are compared.
     pub fn parquet_check_crc_device(&self) -> bool {
         self.parquet_check_crc_device
+    }
+
+    /// Whether Bloom filters are read.
+    pub fn parquet_bloom_filter(&self) -> bool {
+        self.parquet_bloom_filter
+    }
+
+    /// Whether dictionaries are read to exclude row groups.
+    pub fn parquet_dictionary_pruning(&self) -> bool {
+        self.parquet_dictionary_pruning
+    }
+
+    /// Whether page indexes are read.
+    pub fn parquet_page_index(&self) -> bool {
+        self.parquet_page_index
     }
 
     /// What happens when the backend does not support a pipeline.

@@ -1,19 +1,15 @@
 //! Column chunks: where they lie in their file, and whether their bytes can be what it says.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use parquet::basic::ConvertedType;
-use parquet::column::page::PageReader;
-use parquet::file::serialized_reader::SerializedPageReader;
+use parquet::file::metadata::ColumnChunkMetaData;
 
 use super::ParquetFile;
-use super::guard::guard;
 use super::pages::{
     ChunkFacts, Codec, PAGE_BYTES_MAX, Page, PageEncoding, PageKind, PageProblem, PageWalker,
     PhysicalKind,
 };
-use super::{inflate, split};
+use super::{inflate, split, stored};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A column chunk of a file.
@@ -100,12 +96,31 @@ impl ColumnChunk<'_> {
         &self.facts
     }
 
+    /// The file that it is in.
+    pub(super) fn file(&self) -> &ParquetFile {
+        self.file
+    }
+
+    /// What the footer says of it.
+    pub(super) fn metadata(&self) -> &ColumnChunkMetaData {
+        self.file.row_group(self.row_group).column(self.leaf)
+    }
+
+    /// Rows of its row group.
+    pub(super) fn rows(&self) -> usize {
+        let rows = self.file.row_group(self.row_group).num_rows();
+        usize::try_from(rows).unwrap_or(0)
+    }
+
+    /// Its row group and column, for errors.
+    pub(super) fn place(&self) -> String {
+        place_of(self.row_group, &self.metadata().column_path().string())
+    }
+
     /// A problem of its pages as an error with all coordinates.
     pub fn refuse(&self, problem: &PageProblem) -> Error {
         let (page, cause) = problem.parts();
-        let group = self.file.row_group(self.row_group);
-        let column = group.column(self.leaf).column_path().string();
-        let place = format!("{}, page {page}", place_of(self.row_group, &column));
+        let place = format!("{}, page {page}", self.place());
         let file = self.file.path();
         match problem {
             PageProblem::Corrupt { .. } => Error::corrupt(file, place, cause),
@@ -151,33 +166,6 @@ impl ColumnChunk<'_> {
         })
     }
 
-    /// The bodies of the chunk's pages, decompressed: of as many pages as `bytes`, from the chunk's
-    /// start on, hold.
-    ///
-    /// # Errors
-    /// `Corrupt` if a page cannot be decompressed.
-    pub(super) fn decompress(&self, bytes: Bytes) -> Result<Vec<Bytes>> {
-        let group = self.file.row_group(self.row_group);
-        let column = group.column(self.leaf).clone();
-        let place = place_of(self.row_group, &column.column_path().string());
-        let (start, length) = (self.start, bytes.len() as u64);
-        let source = Arc::new(ChunkBytes { start, bytes });
-        let rows = usize::try_from(group.num_rows()).unwrap_or(usize::MAX);
-        guard(self.file.path(), place, || {
-            // The pages end where the bytes end, whatever the footer says.
-            let column = column
-                .into_builder()
-                .set_total_compressed_size(i64::try_from(length).unwrap_or(i64::MAX))
-                .build()?;
-            let mut pages = SerializedPageReader::new(source, &column, rows, None)?;
-            let mut bodies = Vec::new();
-            while let Some(page) = pages.get_next_page()? {
-                bodies.push(page.buffer().clone());
-            }
-            Ok(bodies)
-        })
-    }
-
     /// Checks that pages are as long as their levels say, where the decoder takes it for granted.
     /// Decompresses them all.
     ///
@@ -185,7 +173,7 @@ impl ColumnChunk<'_> {
     /// `Corrupt` for the first page that is shorter.
     pub(super) fn check_split(&self, bytes: &Bytes) -> Result<()> {
         let pages = self.pages(bytes, false)?;
-        let bodies = self.decompress(bytes.clone())?;
+        let bodies = stored::decompress(self, bytes.clone())?;
         for (index, (page, body)) in pages.iter().zip(&bodies).enumerate() {
             if split::is_suspect(&self.facts, page) && !split::is_whole(&self.facts, page, body) {
                 let cause = "has fewer bytes than its values need".to_string();
@@ -193,6 +181,20 @@ impl ColumnChunk<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The chunk's dictionary page, from the bytes in front of its data pages; `None` unless they are
+    /// such a page, whose checksum and size are as its header says.
+    pub(super) fn dictionary_page(&self, bytes: &Bytes) -> Option<Page> {
+        let mut walker = PageWalker::new(ChunkFacts {
+            bytes: bytes.len() as u64,
+            value_count: 0,
+            ..self.facts.clone()
+        });
+        walker.feed(bytes).ok()?;
+        let page = walker.finish().ok()?.into_iter().next()?;
+        let sound = check_body(self.facts.codec, &page, bytes, true).is_ok();
+        (page.kind == PageKind::Dictionary && sound).then_some(page)
     }
 
     /// As [`ColumnChunk::pages`], answering what decoding them takes.
@@ -217,49 +219,6 @@ impl ColumnChunk<'_> {
         let said = group.column(self.leaf).column_descr().converted_type();
         self.facts.physical == PhysicalKind::ByteArray
             && (said != ConvertedType::UTF8 || pages.joined_text)
-    }
-}
-
-/// The bytes of one column chunk, at their place in the file.
-struct ChunkBytes {
-    start: u64,
-    bytes: Bytes,
-}
-
-impl ChunkBytes {
-    fn from(&self, start: u64) -> parquet::errors::Result<Bytes> {
-        let skipped = start
-            .checked_sub(self.start)
-            .and_then(|skipped| usize::try_from(skipped).ok());
-        let within = skipped.filter(|skipped| *skipped <= self.bytes.len());
-        let outside = || {
-            let cause = format!("a page at {start} lies outside of its column chunk");
-            parquet::errors::ParquetError::EOF(cause)
-        };
-        Ok(self.bytes.slice(within.ok_or_else(outside)?..))
-    }
-}
-
-impl parquet::file::reader::Length for ChunkBytes {
-    fn len(&self) -> u64 {
-        self.start + self.bytes.len() as u64
-    }
-}
-
-impl parquet::file::reader::ChunkReader for ChunkBytes {
-    type T = std::io::Cursor<Bytes>;
-
-    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
-        Ok(std::io::Cursor::new(self.from(start)?))
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
-        let bytes = self.from(start)?;
-        if length > bytes.len() {
-            let cause = format!("a page of {length} bytes ends outside of its column chunk");
-            return Err(parquet::errors::ParquetError::EOF(cause));
-        }
-        Ok(bytes.slice(..length))
     }
 }
 

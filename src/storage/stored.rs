@@ -5,8 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use parquet::column::page::PageReader;
+use parquet::file::serialized_reader::SerializedPageReader;
 
 use super::chunk::ColumnChunk;
+use super::guard::guard;
 use super::{ParquetFile, Partition};
 use crate::error::{Error, Result};
 
@@ -51,8 +54,28 @@ impl StoredChunk {
     /// # Errors
     /// `Corrupt` if a page cannot be decompressed.
     pub fn decompress(&self, bytes: Bytes) -> Result<Vec<Bytes>> {
-        self.chunk()?.decompress(bytes)
+        decompress(&self.chunk()?, bytes)
     }
+}
+
+/// The bodies of a chunk's pages, of as many as `bytes` hold.
+pub(super) fn decompress(chunk: &ColumnChunk<'_>, bytes: Bytes) -> Result<Vec<Bytes>> {
+    let (column, rows) = (chunk.metadata().clone(), chunk.rows());
+    let (start, length) = (chunk.start(), bytes.len() as u64);
+    let source = Arc::new(ChunkBytes { start, bytes });
+    guard(chunk.file().path(), chunk.place(), || {
+        // The pages end where the bytes end, whatever the footer says.
+        let column = column
+            .into_builder()
+            .set_total_compressed_size(i64::try_from(length).unwrap_or(i64::MAX))
+            .build()?;
+        let mut pages = SerializedPageReader::new(source, &column, rows, None)?;
+        let mut bodies = Vec::new();
+        while let Some(page) = pages.get_next_page()? {
+            bodies.push(page.buffer().clone());
+        }
+        Ok(bodies)
+    })
 }
 
 impl Partition {
@@ -82,5 +105,48 @@ impl Partition {
             }
         }
         Ok(columns)
+    }
+}
+
+/// The bytes of one column chunk, at their place in the file.
+struct ChunkBytes {
+    start: u64,
+    bytes: Bytes,
+}
+
+impl ChunkBytes {
+    fn from(&self, start: u64) -> parquet::errors::Result<Bytes> {
+        let skipped = start
+            .checked_sub(self.start)
+            .and_then(|skipped| usize::try_from(skipped).ok());
+        let within = skipped.filter(|skipped| *skipped <= self.bytes.len());
+        let outside = || {
+            let cause = format!("a page at {start} lies outside of its column chunk");
+            parquet::errors::ParquetError::EOF(cause)
+        };
+        Ok(self.bytes.slice(within.ok_or_else(outside)?..))
+    }
+}
+
+impl parquet::file::reader::Length for ChunkBytes {
+    fn len(&self) -> u64 {
+        self.start + self.bytes.len() as u64
+    }
+}
+
+impl parquet::file::reader::ChunkReader for ChunkBytes {
+    type T = std::io::Cursor<Bytes>;
+
+    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
+        Ok(std::io::Cursor::new(self.from(start)?))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
+        let bytes = self.from(start)?;
+        if length > bytes.len() {
+            let cause = format!("a page of {length} bytes ends outside of its column chunk");
+            return Err(parquet::errors::ParquetError::EOF(cause));
+        }
+        Ok(bytes.slice(..length))
     }
 }

@@ -87,7 +87,7 @@ impl<'a> Scan<'a> {
     }
 
     fn read(&self, range: &Range<usize>) -> Result<Batch> {
-        let launch = self.shared.launch(self.context);
+        let launch = self.shared.launch_with_copies(self.context)?;
         let rows = self.rows[range.clone()].iter().sum();
         let mut fetch = fetch::Fetch::new(&launch, self.options);
         for (index, leaves) in self.columns.iter().enumerate() {
@@ -98,9 +98,12 @@ impl<'a> Scan<'a> {
             fetch.plan(field, &chunks[range.clone()])?;
         }
         let fetched = fetch.run()?;
+        let started = Instant::now();
         let dictionary = self.shared.dictionary.get();
         let columns = assemble::assemble(self.shared, self.context, fetched, &dictionary, rows)?;
-        self.context.metrics.add(names::SCAN_ROWS, rows);
+        let metrics = &self.context.metrics;
+        metrics.add_duration(names::ASSEMBLE_NANOSECONDS, started.elapsed());
+        metrics.add(names::SCAN_ROWS, rows);
         let rows = DeviceRows::known(rows);
         let batch = CudaBatch {
             columns,
@@ -151,5 +154,10 @@ impl Iterator for Scan<'_> {
         let metrics = &self.context.metrics;
         metrics.add_duration(names::DECODE_NANOSECONDS, started.elapsed());
         Some(batch)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        // Every row group that is left may be a batch of its own.
+        (0, Some(self.rows.len() - self.next))
     }
 }

@@ -18,7 +18,7 @@ use crate::kernels::page::{
 use crate::kernels::{DeviceColumn, Launch, Status};
 use crate::metrics::names;
 use crate::operators::Context;
-use crate::storage::{Codec, Page, PageEncoding, PageKind};
+use crate::storage::{Codec, Page, PageEncoding, PageKind, PhysicalKind};
 use crate::types::PhysicalType;
 
 /// Alignment of decompressed pages and of dictionaries: that of the widest value.
@@ -133,15 +133,21 @@ struct Watched<B> {
 /// A column and what it is going to be.
 struct Column {
     fetched: FetchedColumn,
+    /// Strings, which must be UTF-8; other bytes need not be.
+    text: bool,
     /// Strings as codes of the batches' dictionary.
     coded: bool,
 }
 
 impl Column {
     fn new(fetched: FetchedColumn) -> Self {
-        let strings = crate::types::is_string(fetched.field.data_type());
-        let coded = strings && text::all_in_dictionaries(&fetched);
-        Column { fetched, coded }
+        let text = crate::types::is_string(fetched.field.data_type());
+        let coded = text && text::all_in_dictionaries(&fetched);
+        Column {
+            fetched,
+            text,
+            coded,
+        }
     }
 
     fn physical(&self) -> PhysicalType {
@@ -237,6 +243,22 @@ fn codec_of(chunk: &Fetched, page: &Page) -> Option<PageCodec> {
         Codec::Lz4Raw => Some(PageCodec::Lz4Raw),
         _ => None,
     }
+}
+
+/// Values that a page can have at most. The host's decoder believes what the header says of nulls
+/// unless the values tell themselves how many they are.
+fn values_believed(page: &Page, physical: PhysicalKind) -> u32 {
+    let counted = match page.encoding {
+        PageEncoding::DeltaBinaryPacked
+        | PageEncoding::DeltaLengthByteArray
+        | PageEncoding::DeltaByteArray => true,
+        PageEncoding::Plain | PageEncoding::ByteStreamSplit => {
+            physical == PhysicalKind::FixedLenByteArray
+        }
+        _ => false,
+    };
+    let nulls = page.null_count.filter(|_| !counted).unwrap_or(0);
+    page.value_count.saturating_sub(nulls)
 }
 
 /// Bytes of decompressed pages: of numbers, and of strings that views will point into.
@@ -383,10 +405,12 @@ impl Assembly<'_> {
                 },
                 row_start: 0,
                 level_count: page.value_count,
+                value_count_max: page.value_count,
                 encoding: PageEncoding::Plain as u32,
                 conversion,
                 element_bytes: column.fetched.layout.element_bytes,
                 levels: LevelSpec::default(),
+                text: column.text,
             })?;
             places.add(index, &chunk.stored, 0);
             found.push(Some((
@@ -409,6 +433,7 @@ impl Assembly<'_> {
         let mut row_start = 0;
         let chunks = column.fetched.chunks.iter().zip(located).zip(entries);
         for ((chunk, slices), dictionary) in chunks {
+            let physical = chunk.stored.chunk()?.facts().physical;
             for (index, (page, data)) in chunk.pages.iter().zip(slices).enumerate() {
                 let section_bytes = match page.kind {
                     PageKind::Dictionary => continue,
@@ -427,6 +452,7 @@ impl Assembly<'_> {
                     target: target.clone(),
                     row_start,
                     level_count: page.value_count,
+                    value_count_max: values_believed(page, physical),
                     encoding: page.encoding as u32,
                     conversion: column.conversion(),
                     element_bytes: column.fetched.layout.element_bytes,
@@ -435,6 +461,7 @@ impl Assembly<'_> {
                         section_bytes,
                         packed,
                     },
+                    text: column.text,
                 })?;
                 places.add(added, &chunk.stored, index);
                 row_start += u64::from(page.value_count);

@@ -15,7 +15,7 @@ use crate::kernels::Launch;
 use crate::kernels::page::SLACK_BYTES;
 use crate::memory::{Reservation, Tier};
 use crate::metrics::names;
-use crate::storage::{Codec, Page, PageKind, PageWalker, ReadOptions, StoredChunk};
+use crate::storage::{Codec, Page, PageChecksums, PageKind, PageWalker, ReadOptions, StoredChunk};
 use crate::types::{Field, is_string};
 
 /// Bytes of a chunk that are kept on the host for the sake of its dictionary; a larger dictionary of
@@ -53,6 +53,11 @@ impl Fetched {
             None => Ok(Bytes::new()),
             Some(DictionaryBytes::Inflated(body)) => Ok(body.clone()),
             Some(DictionaryBytes::Stored(page)) => {
+                if let Some(header) = self.pages.first() {
+                    let check_crc = false; // its bytes passed the checksums, if they are wanted
+                    let chunk = self.stored.chunk()?;
+                    chunk.check_body(0, header, page, check_crc)?;
+                }
                 let bodies = self.stored.decompress(page.clone())?;
                 Ok(bodies.into_iter().next().unwrap_or_default())
             }
@@ -181,7 +186,7 @@ impl<'a> Fetch<'a> {
             for (row_group, stored) in planned.chunks.into_iter().enumerate() {
                 chunks.push(match inflated.remove(&(column, row_group)) {
                     Some(chunk) => place_inflated(&mut transport, stored, chunk, text)?,
-                    None => self.pass(&mut transport, stored, text)?,
+                    None => self.pass(&mut transport, &stored, text)?,
                 });
             }
             fetched.push(FetchedColumn {
@@ -213,7 +218,7 @@ impl<'a> Fetch<'a> {
     fn pass(
         &mut self,
         transport: &mut Transport,
-        stored: StoredChunk,
+        stored: &StoredChunk,
         text: bool,
     ) -> Result<Fetched> {
         let chunk = stored.chunk()?;
@@ -227,7 +232,9 @@ impl<'a> Fetch<'a> {
         };
         let kept = usize::try_from(kept).unwrap_or(0);
         let mut head = Vec::with_capacity(kept);
-        let file = self.file(&stored)?;
+        let check_crc = self.options.check_crc && self.options.check_crc_device;
+        let mut checksums = check_crc.then(PageChecksums::default);
+        let file = self.file(stored)?;
         transport.read(
             (file, stored.path()),
             chunk.start(),
@@ -235,9 +242,11 @@ impl<'a> Fetch<'a> {
             |portion| {
                 let more = portion.len().min(kept - head.len());
                 head.extend_from_slice(&portion[..more]);
-                walker
-                    .feed(portion)
-                    .map_err(|problem| chunk.refuse(&problem))
+                let fed = walker.feed(portion).and_then(|()| match &mut checksums {
+                    Some(checksums) => checksums.feed(walker.pages(), portion),
+                    None => Ok(()),
+                });
+                fed.map_err(|problem| chunk.refuse(&problem))
             },
         )?;
         let pages = walker.finish().map_err(|problem| chunk.refuse(&problem))?;

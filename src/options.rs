@@ -355,7 +355,7 @@ fn print_bytes(bytes: u64) -> String {
 
 fn threads_default() -> u32 {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    u32::try_from(cores.min(8)).unwrap_or(1)
+    u32::try_from(cores.min(16)).unwrap_or(1)
 }
 
 macro_rules! options {

@@ -40,6 +40,10 @@ const READ_MAX: Duration = Duration::from_secs(2);
 /// When the test gives up waiting: the reader hangs.
 const HANG: Duration = Duration::from_secs(60);
 
+/// Memory that the process may ever have held: the limits of both engines' tiers, and what tests
+/// beside this one need.
+const RESIDENT_BYTES_MAX: u64 = 2 << 30;
+
 /// A good file is read on the engine that met the bad ones, once per so many.
 const GOOD_EVERY: u64 = 20;
 
@@ -467,6 +471,16 @@ fn first_change(good: &[u8], mutant: &Path, original: &Path) -> String {
     format!("byte {same}, in no page")
 }
 
+/// The most memory that this process has held, where the system tells.
+fn resident_bytes_max() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+    Some(kilobytes << 10)
+}
+
 /// Panics that are caught and become an answer say nothing: there are thousands.
 fn silence_guarded_decoders() {
     let usual = std::panic::take_hook();
@@ -513,4 +527,8 @@ fn mutants_get_the_same_verdict_everywhere() {
         differences.len(),
         differences.join("\n")
     );
+    if let Some(bytes) = resident_bytes_max() {
+        eprintln!("{} MiB were held at most", bytes >> 20);
+        assert!(bytes <= RESIDENT_BYTES_MAX, "{bytes} bytes were held");
+    }
 }

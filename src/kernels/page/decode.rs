@@ -1,6 +1,7 @@
 //! Launchers of the decoders of levels and values.
 
 use std::mem::offset_of;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::super::abi::{self, Page, PageDecodeParams, PageState};
@@ -242,7 +243,7 @@ impl DecodeBatch {
                 if entries.bytes() < bytes {
                     return Err(refused("the dictionary is shorter than its count says"));
                 }
-                self.reads.push(Arc::clone(entries.buffer()));
+                push(&mut self.reads, entries.buffer());
                 (entries.pointer::<std::ffi::c_void>().cast_const(), *count)
             }
         };
@@ -291,9 +292,12 @@ impl DecodeBatch {
                 self.spread.push(index);
             }
         }
-        self.reads.push(Arc::clone(spec.data.buffer()));
-        self.writes.push(Arc::clone(&target.values));
-        self.writes.extend(target.validity.clone());
+        push(&mut self.reads, spec.data.buffer());
+        for written in [Some(&target.values), target.validity.as_ref()] {
+            written
+                .into_iter()
+                .for_each(|buffer| push(&mut self.writes, buffer));
+        }
         if let Some((definition, repetition)) = &target.levels {
             self.writes
                 .extend([Arc::clone(definition), Arc::clone(repetition)]);
@@ -326,14 +330,24 @@ impl DecodeBatch {
         for (index, page) in self.pages.iter_mut().enumerate() {
             page.state = state.wrapping_add(index);
         }
-        let mut table = Table::new(launch, status, &self.pages)?;
-        table.run::<abi::PageLevels>(&self.with_levels, abi::PAGE_THREADS)?;
-        let text = self.place_text(&table, &states)?;
+        let mut lists = Lists::new(&self.pages);
+        let levels = lists.add(&self.with_levels);
+        let of_decoders = Decoder::ALL.map(|decoder| lists.add(&self.pages_of(decoder)));
+        let (texts, spread) = (lists.add(&self.texts), lists.add(&self.spread));
+        let lists = launch.upload_structs(&lists.indices)?;
+        let mut table = Table {
+            launch,
+            status,
+            pages: launch.upload_structs(&self.pages)?,
+            lists: &lists,
+        };
+        table.run::<abi::PageLevels>(&levels, abi::PAGE_THREADS)?;
+        let put_together = &of_decoders[Decoder::DeltaBytes as usize];
+        let text = self.place_text(&table, put_together, &states)?;
         if !text.is_empty() {
-            table = Table::new(launch, status, &self.pages)?;
+            table.pages = launch.upload_structs(&self.pages)?;
         }
-        for decoder in Decoder::ALL {
-            let chosen = self.pages_of(decoder);
+        for (decoder, chosen) in Decoder::ALL.into_iter().zip(of_decoders) {
             match decoder {
                 Decoder::Plain => table.run::<abi::PageDecodePlain>(&chosen, abi::PAGE_THREADS),
                 Decoder::PlainBytes => {
@@ -357,8 +371,8 @@ impl DecodeBatch {
                 }
             }?;
         }
-        table.run::<abi::PageCheckText>(&self.texts, abi::PAGE_THREADS)?;
-        table.run::<abi::PageSpread>(&self.spread, abi::PAGE_THREADS)?;
+        table.run::<abi::PageCheckText>(&texts, abi::PAGE_THREADS)?;
+        table.run::<abi::PageSpread>(&spread, abi::PAGE_THREADS)?;
         Ok(text)
     }
 
@@ -372,6 +386,7 @@ impl DecodeBatch {
     fn place_text(
         &mut self,
         table: &Table,
+        put_together: &Range<usize>,
         states: &DeviceBuffer,
     ) -> Result<Vec<Arc<DeviceBuffer>>> {
         let view = PageConversion::View as u32;
@@ -383,13 +398,12 @@ impl DecodeBatch {
                 _ => 0,
             })
             .collect();
-        let put_together = self.pages_of(Decoder::DeltaBytes);
         if !put_together.is_empty() {
-            table.run::<abi::PageSizeDeltaBytes>(&put_together, abi::PAGE_THREADS)?;
+            table.run::<abi::PageSizeDeltaBytes>(put_together, abi::PAGE_THREADS)?;
             let mut bytes = vec![0; self.states.len() * size_of::<PageState>()];
             let launch = table.launch;
             launch.device.read(launch.stream, states, &mut bytes)?;
-            for index in put_together {
+            for index in self.pages_of(Decoder::DeltaBytes) {
                 let at =
                     index as usize * size_of::<PageState>() + offset_of!(PageState, text_bytes);
                 let word = bytes[at..at + size_of::<u64>()].try_into();
@@ -413,6 +427,14 @@ impl DecodeBatch {
     }
 }
 
+/// Adds a buffer, unless it was added just before: neighbouring pages mostly share theirs.
+fn push(buffers: &mut Vec<Arc<DeviceBuffer>>, buffer: &Arc<DeviceBuffer>) {
+    let recent = buffers.iter().rev().take(2);
+    if !recent.into_iter().any(|last| Arc::ptr_eq(last, buffer)) {
+        buffers.push(Arc::clone(buffer));
+    }
+}
+
 /// Orders all buffers, each once.
 fn order(
     launch: &Launch,
@@ -432,50 +454,58 @@ fn order(
     Ok(())
 }
 
+/// Lists of pages, one behind the other: one upload for all launches.
+struct Lists<'a> {
+    pages: &'a [Page],
+    indices: Vec<u32>,
+}
+
+impl<'a> Lists<'a> {
+    fn new(pages: &'a [Page]) -> Self {
+        Lists {
+            pages,
+            indices: Vec::with_capacity(2 * pages.len()),
+        }
+    }
+
+    /// Adds a list, the longest pages first so that none is left over at the end of a launch.
+    fn add(&mut self, chosen: &[u32]) -> Range<usize> {
+        let start = self.indices.len();
+        self.indices.extend_from_slice(chosen);
+        let pages = self.pages;
+        self.indices[start..].sort_by_key(|index| {
+            let page = &pages[*index as usize];
+            std::cmp::Reverse((page.level_count, page.data_bytes))
+        });
+        start..self.indices.len()
+    }
+}
+
 /// The pages in device memory, and who launches over them.
 struct Table<'a> {
     launch: &'a Launch<'a>,
     status: &'a Status,
     pages: DeviceBuffer,
-    /// What a page costs: level entries, bytes.
-    costs: Vec<(u32, u32)>,
+    lists: &'a DeviceBuffer,
 }
 
-impl<'a> Table<'a> {
-    fn new(launch: &'a Launch<'a>, status: &'a Status, pages: &[Page]) -> Result<Self> {
-        let cost = |page: &Page| (page.level_count, page.data_bytes);
-        Ok(Table {
-            launch,
-            status,
-            pages: launch.upload_structs(pages)?,
-            costs: pages.iter().map(cost).collect(),
-        })
-    }
-
-    /// One block per page, the longest first so that none is left over at the end.
+impl Table<'_> {
+    /// One block per page of a list.
     fn run<K: Kernel<Params = PageDecodeParams>>(
         &self,
-        chosen: &[u32],
+        list: &Range<usize>,
         threads: u32,
     ) -> Result<()> {
-        if chosen.is_empty() {
-            return Ok(());
-        }
-        let mut order = chosen.to_vec();
-        order.sort_by_key(|index| std::cmp::Reverse(self.costs[*index as usize]));
-        let order_buffer = self.launch.upload_structs(&order)?;
+        let count = list.len() as u64;
         let params = PageDecodeParams {
             pages: address_of(&self.pages),
-            order: address_of(&order_buffer),
+            order: address_of::<u32>(self.lists).wrapping_add(list.start),
             status: self.status.pointer(),
-            page_count: order.len() as u64,
+            page_count: count,
         };
-        // SAFETY: `DecodeBatch::add` checked every slice and array against its buffer, and
-        // `DecodeBatch::launch` ordered and holds the buffers.
-        unsafe {
-            self.launch
-                .launch::<K>(order.len() as u64, threads, 0, &params)
-        }
+        // SAFETY: `DecodeBatch::add` checked every slice and array against its buffer,
+        // `DecodeBatch::launch` ordered and holds the buffers, and `list` is a range of `lists`.
+        unsafe { self.launch.launch::<K>(count, threads, 0, &params) }
     }
 }
 

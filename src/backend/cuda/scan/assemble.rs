@@ -320,6 +320,7 @@ impl Assembly<'_> {
     fn locate(&mut self, column: &Column) -> Result<Vec<Vec<DeviceSlice>>> {
         let mut located = Vec::with_capacity(column.fetched.chunks.len());
         for chunk in &column.fetched.chunks {
+            self.decompress.places.begin(&chunk.stored);
             let mut slices = Vec::with_capacity(chunk.pages.len());
             for (index, (page, body)) in chunk.pages.iter().zip(&chunk.bodies).enumerate() {
                 let codec = codec_of(chunk, page).filter(|_| column.wants(page));
@@ -397,7 +398,7 @@ impl Assembly<'_> {
         let values = DeviceSlice::new(&target.buffer, start + levels, bytes - levels)?;
         let Watched { batch, places } = &mut self.decompress;
         let place = places.next();
-        places.add(place, &chunk.stored, index);
+        places.add(index);
         batch.add(codec, place, source, values)?;
         DeviceSlice::new(&target.buffer, start, bytes)
     }
@@ -430,7 +431,7 @@ impl Assembly<'_> {
             }
             let entries = Arc::new(device.alloc(stream, bytes)?);
             let Watched { batch, places } = &mut self.dictionaries;
-            let index = batch.add(&PageSpec {
+            batch.add(&PageSpec {
                 data: body.clone(),
                 dictionary: None,
                 target: PageTarget {
@@ -448,7 +449,8 @@ impl Assembly<'_> {
                 levels: LevelSpec::default(),
                 text: column.text,
             })?;
-            places.add(index, &chunk.stored, 0);
+            places.begin(&chunk.stored);
+            places.add(0);
             found.push(Some((
                 DeviceSlice::new(&entries, 0, bytes)?,
                 page.value_count,
@@ -470,6 +472,7 @@ impl Assembly<'_> {
         let chunks = column.fetched.chunks.iter().zip(located).zip(entries);
         for ((chunk, slices), dictionary) in chunks {
             let physical = chunk.stored.chunk()?.facts().physical;
+            self.values.places.begin(&chunk.stored);
             for (index, (page, data)) in chunk.pages.iter().zip(slices).enumerate() {
                 let section_bytes = match page.kind {
                     PageKind::Dictionary => continue,
@@ -482,7 +485,7 @@ impl Assembly<'_> {
                     repetition_level_max: chunk.repetition_level_max,
                 };
                 let Watched { batch, places } = &mut self.values;
-                let added = batch.add(&PageSpec {
+                batch.add(&PageSpec {
                     data: data.clone(),
                     dictionary: dictionary.clone(),
                     target: target.clone(),
@@ -499,7 +502,7 @@ impl Assembly<'_> {
                     },
                     text: column.text,
                 })?;
-                places.add(added, &chunk.stored, index);
+                places.add(index);
                 row_start += u64::from(page.value_count);
             }
         }

@@ -25,6 +25,10 @@ const DICTIONARY_BYTES_MAX: u32 = 2 << 20;
 /// megabyte at which writers stop (docs/benchmarks.md), and everything else of the batch waits for it.
 const HOST_DICTIONARY_BYTES_MIN: u32 = 128 << 10;
 
+/// At most this part of a chunk is decompressed by the host: of small chunks dictionaries are most,
+/// and there are many of them for the device to decompress at one time.
+const HOST_DICTIONARY_PART: u64 = 8;
+
 /// A column chunk whose bytes are on the device.
 pub(super) struct Fetched {
     pub(super) stored: StoredChunk,
@@ -229,7 +233,9 @@ impl<'a> Fetch<'a> {
         let first = transport.position();
         let mut walker = PageWalker::new(facts.clone());
         let wanted = |page: &Page| {
+            let part = u64::from(page.compressed_bytes) * HOST_DICTIONARY_PART <= facts.bytes;
             let long = page.compressed && page.uncompressed_bytes >= HOST_DICTIONARY_BYTES_MIN;
+            let long = long && part;
             page.compressed_bytes <= DICTIONARY_BYTES_MAX && (text || long)
         };
         let mut head = Vec::new();

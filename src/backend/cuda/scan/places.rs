@@ -6,19 +6,25 @@ use crate::storage::{PageProblem, StoredChunk};
 /// The pages of one launch, by index.
 #[derive(Debug, Default)]
 pub(in super::super) struct Places {
-    /// Index, and the chunk and its page that it stands for; sorted by index.
-    pages: Vec<(u32, StoredChunk, usize)>,
+    chunks: Vec<StoredChunk>,
+    /// The chunk and the page in it that each index stands for.
+    pages: Vec<(usize, usize)>,
 }
 
 impl Places {
-    /// The index after the last one.
+    /// The index of the page that is added next.
     pub(super) fn next(&self) -> u32 {
-        self.pages.last().map_or(0, |(index, ..)| index + 1)
+        u32::try_from(self.pages.len()).unwrap_or(u32::MAX)
     }
 
-    /// Says that the page at `index` is a chunk's page.
-    pub(super) fn add(&mut self, index: u32, chunk: &StoredChunk, page: usize) {
-        self.pages.push((index, chunk.clone(), page));
+    /// Says that the next pages are a chunk's.
+    pub(super) fn begin(&mut self, chunk: &StoredChunk) {
+        self.chunks.push(chunk.clone());
+    }
+
+    /// Adds a page of the chunk that was begun last.
+    pub(super) fn add(&mut self, page: usize) {
+        self.pages.push((self.chunks.len().saturating_sub(1), page));
     }
 
     /// A kernel's error as what is wrong with a file.
@@ -29,12 +35,15 @@ impl Places {
         else {
             return error;
         };
-        let index = |(index, ..): &(u32, StoredChunk, usize)| u64::from(*index);
-        let Ok(at) = self.pages.binary_search_by_key(argument, index) else {
+        let place = usize::try_from(*argument)
+            .ok()
+            .and_then(|at| self.pages.get(at));
+        let Some((chunk, page)) = place else {
             return error;
         };
-        let (_, stored, page) = &self.pages[at];
-        let page = *page;
+        let (Some(stored), page) = (self.chunks.get(*chunk), *page) else {
+            return error;
+        };
         let cause = status.clone();
         match stored.chunk() {
             Ok(chunk) => chunk.refuse(&PageProblem::Corrupt { page, cause }),

@@ -122,8 +122,8 @@ impl Bench {
     pub fn events(&self, work: impl FnOnce(&Launch) -> Result<()>) -> Duration {
         let driver = self.device.driver();
         let (start, end) = (
-            driver.event_create().unwrap(),
-            driver.event_create().unwrap(),
+            driver.timer_create().unwrap(),
+            driver.timer_create().unwrap(),
         );
         driver.stream_synchronize(self.stream).unwrap();
         driver.event_record(start, self.stream).unwrap();

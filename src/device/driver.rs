@@ -80,11 +80,17 @@ pub unsafe trait Driver: Send + Sync + fmt::Debug {
     /// The first failure of that work.
     fn synchronize(&self) -> Result<()>;
 
-    /// A new event.
+    /// A new event, for order alone.
     ///
     /// # Errors
     /// The driver refuses.
     fn event_create(&self) -> Result<EventHandle>;
+
+    /// A new event that keeps the time when it passed.
+    ///
+    /// # Errors
+    /// The driver refuses.
+    fn timer_create(&self) -> Result<EventHandle>;
 
     /// Ends an event.
     fn event_destroy(&self, event: EventHandle);
@@ -113,7 +119,7 @@ pub unsafe trait Driver: Send + Sync + fmt::Debug {
     /// A failure of work before the event.
     fn event_synchronize(&self, event: EventHandle) -> Result<()>;
 
-    /// Milliseconds between two events that have passed, as the device counts them.
+    /// Milliseconds between two timers that have passed, as the device counts them.
     ///
     /// # Errors
     /// One of them has not passed, or was not recorded.

@@ -101,6 +101,10 @@ unsafe impl Driver for SimtDriver {
         Ok(EventHandle(self.device.event_create().0))
     }
 
+    fn timer_create(&self) -> Result<EventHandle> {
+        self.event_create()
+    }
+
     fn event_destroy(&self, event: EventHandle) {
         self.device.event_destroy(EventId(event.0));
     }

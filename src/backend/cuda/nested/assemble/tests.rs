@@ -1,7 +1,5 @@
 //! Small columns by hand: their levels, and the rows that they stand for.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use arrow::array::{Int64Array, StringArray};
 use arrow::datatypes::Fields;
 use arrow::util::display::{ArrayFormatter, FormatOptions};

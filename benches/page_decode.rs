@@ -295,7 +295,7 @@ fn decode(
         assert!(part == &expected[..part.len()], "{id}: part {index}");
     }
     measure(bench, criterion, &id, out_bytes, batch, |batch, launch| {
-        batch.launch(launch, &status)
+        batch.launch(launch, &status).map(drop)
     });
 }
 

@@ -429,6 +429,12 @@ options! {
     memory_reserve_timeout: Duration = Duration::from_millis(100), "duration";
     /// Compare the pages of Parquet files with their checksums, where they have any.
     parquet_check_crc: bool = true, "";
+    /// Read Bloom filters where they may exclude row groups.
+    parquet_bloom_filter: bool = true, "";
+    /// Read dictionaries where they may exclude row groups.
+    parquet_dictionary_pruning: bool = true, "";
+    /// Read page indexes where they may exclude row groups or pages.
+    parquet_page_index: bool = true, "";
     /// What happens when the backend does not support a pipeline.
     fallback_mode: FallbackMode = FallbackMode::Warn, "";
     /// Least severe message that is logged.
@@ -630,6 +636,21 @@ impl EngineOptions {
     /// Whether checksums of pages are compared.
     pub fn parquet_check_crc(&self) -> bool {
         self.parquet_check_crc
+    }
+
+    /// Whether Bloom filters are read.
+    pub fn parquet_bloom_filter(&self) -> bool {
+        self.parquet_bloom_filter
+    }
+
+    /// Whether dictionaries are read to exclude row groups.
+    pub fn parquet_dictionary_pruning(&self) -> bool {
+        self.parquet_dictionary_pruning
+    }
+
+    /// Whether page indexes are read.
+    pub fn parquet_page_index(&self) -> bool {
+        self.parquet_page_index
     }
 
     /// What happens when the backend does not support a pipeline.

@@ -40,10 +40,10 @@ KERNEL_FN uint32_t delta_page(const Page &page, const PageValues &values, DeltaS
                               uint64_t *warp_sums) {
   if (threadIdx.x == 0) {
     delta_start(stream, values.data, values.bytes, 0, sizeof(T) * 8);
-    if (!stream->bad && stream->total >= values.count) page_store_bits(page, 0, stream->first);
+    if (stream->total >= values.count) page_store_bits(page, 0, stream->first);
   }
   __syncthreads();
-  if (stream->bad || stream->total < values.count) return 0;
+  if (stream->total < values.count) return 0;
   T before = (T)stream->first;
   uint32_t done = 1;
   while (done < values.count) {

@@ -81,10 +81,10 @@ page_decode_delta_length(GRID_CONSTANT(PageDecodeParams) params) {
     DeltaStream *stream = &shared->stream;
     shared->text_at =
         delta_walk(stream, values.data, values.bytes, 0, values.count, page.level_count);
-    if (!stream->bad) delta_start(stream, values.data, values.bytes, 0, 32);
+    if (stream->total) delta_start(stream, values.data, values.bytes, 0, 32);
   }
   __syncthreads();
-  const bool good = !shared->stream.bad && delta_lengths(page, values, shared);
+  const bool good = shared->stream.total > 0 && delta_lengths(page, values, shared);
   if (__syncthreads_and(good)) return;
   if (threadIdx.x == 0) status_set(params.status, STATUS_PAGE_VALUES, index);
   page_zero(page, 0, values.count);
@@ -126,15 +126,15 @@ KERNEL_FN bool delta_strings_start(const Page &page, const PageValues &values,
         delta_walk(prefix, data, values.bytes, 0, values.count, page.level_count);
     strings->suffixes_at =
         delta_walk(suffix, data, values.bytes, suffix_at, prefix->total, prefix->total);
-    const bool bad = prefix->bad || suffix->bad;
+    const bool good = prefix->total > 0 && suffix->total > 0;
     delta_start(prefix, data, values.bytes, 0, 32);
     delta_start(suffix, data, values.bytes, suffix_at, 32);
-    if (bad) prefix->bad = 1;
+    if (!good) prefix->total = 0;
   }
   __syncthreads();
   const uint64_t length = suffix->first, at = strings->suffixes_at;
   *before = DeltaBefore{(uint32_t)prefix->first, (uint32_t)length, length, at + length, length};
-  return !prefix->bad && prefix->first == 0 && (int64_t)length >= 0 &&
+  return prefix->total > 0 && prefix->first == 0 && (int64_t)length >= 0 &&
          at + length <= values.bytes && (page.element_bytes == 0 || page.element_bytes == length);
 }
 

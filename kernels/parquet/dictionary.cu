@@ -62,7 +62,7 @@ page_decode_dictionary(GRID_CONSTANT(PageDecodeParams) params) {
   uint32_t done = 0;
   while (complete && done < values.count) {
     __syncthreads();
-    if (threadIdx.x == 0) hybrid_window(runs, values.data, values.bytes, bits, values.count);
+    if (threadIdx.x == 0) hybrid_window(runs, values.data, values.bytes, bits, values.count, true);
     __syncthreads();
     inside &= dictionary_window(page, runs, values.data, values.bytes, bits);
     complete = runs->window_end > done;
@@ -95,7 +95,7 @@ page_decode_rle_boolean(GRID_CONSTANT(PageDecodeParams) params) {
   uint32_t done = 0;
   while (complete && done < values.count) {
     __syncthreads();
-    if (threadIdx.x == 0) hybrid_window(runs, values.data, bytes, 1, values.count);
+    if (threadIdx.x == 0) hybrid_window(runs, values.data, bytes, 1, values.count, true);
     __syncthreads();
     const uint32_t end = runs->window_end, lane = threadIdx.x & 31;
     for (uint32_t first = done + threadIdx.x - lane; first < end; first += PAGE_THREADS) {

@@ -1,6 +1,7 @@
 //! Column chunks: where they lie in their file, and whether their bytes can be what it says.
 
 use bytes::Bytes;
+use parquet::file::metadata::ColumnChunkMetaData;
 
 use super::ParquetFile;
 use super::inflate;
@@ -94,12 +95,31 @@ impl ColumnChunk<'_> {
         &self.facts
     }
 
+    /// The file that it is in.
+    pub(super) fn file(&self) -> &ParquetFile {
+        self.file
+    }
+
+    /// What the footer says of it.
+    pub(super) fn metadata(&self) -> &ColumnChunkMetaData {
+        self.file.row_group(self.row_group).column(self.leaf)
+    }
+
+    /// Rows of its row group.
+    pub(super) fn rows(&self) -> usize {
+        let rows = self.file.row_group(self.row_group).num_rows();
+        usize::try_from(rows).unwrap_or(0)
+    }
+
+    /// Its row group and column, for errors.
+    pub(super) fn place(&self) -> String {
+        place_of(self.row_group, &self.metadata().column_path().string())
+    }
+
     /// A problem of its pages as an error with all coordinates.
     pub fn refuse(&self, problem: &PageProblem) -> Error {
         let (page, cause) = problem.parts();
-        let group = self.file.row_group(self.row_group);
-        let column = group.column(self.leaf).column_path().string();
-        let place = format!("{}, page {page}", place_of(self.row_group, &column));
+        let place = format!("{}, page {page}", self.place());
         let file = self.file.path();
         match problem {
             PageProblem::Corrupt { .. } => Error::corrupt(file, place, cause),
@@ -129,6 +149,20 @@ impl ColumnChunk<'_> {
             }
         }
         Ok(pages)
+    }
+
+    /// The chunk's dictionary page, from the bytes in front of its data pages; `None` unless they are
+    /// such a page, whose checksum and size are as its header says.
+    pub(super) fn dictionary_page(&self, bytes: &Bytes) -> Option<Page> {
+        let mut walker = PageWalker::new(ChunkFacts {
+            bytes: bytes.len() as u64,
+            value_count: 0,
+            ..self.facts.clone()
+        });
+        walker.feed(bytes).ok()?;
+        let page = walker.finish().ok()?.into_iter().next()?;
+        let sound = check_body(self.facts.codec, &page, bytes, true).is_ok();
+        (page.kind == PageKind::Dictionary && sound).then_some(page)
     }
 
     /// As [`ColumnChunk::pages`], answering what decoding them takes.

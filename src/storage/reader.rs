@@ -11,7 +11,9 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::compute::concat_batches;
 use arrow::error::ArrowError;
 use bytes::Bytes;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
+};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 
@@ -171,15 +173,16 @@ impl PartitionReader {
                     None => return Ok(None),
                 },
             };
-            let row_group = open.row_group;
+            let row_group = &open.row_group;
             let path = self.shape.file(row_group.file)?.path();
             let place = format!("row group {}", row_group.row_group);
             let decoded = guard(path, place.as_str(), || {
                 open.reader.next().transpose().map_err(unwrapped)
             })?;
             let Some(decoded) = decoded else {
-                if open.rows_read != row_group.rows {
-                    let (have, says) = (open.rows_read, row_group.rows);
+                let says = row_group.rows_in_ranges();
+                if open.rows_read != says {
+                    let have = open.rows_read;
                     let cause = format!("has {have} rows, its footer says {says}");
                     return Err(Error::corrupt(path, place, cause));
                 }
@@ -197,7 +200,7 @@ impl PartitionReader {
         let shape = Arc::clone(&self.shape);
         let opened = shape.file(row_group.file)?;
         let place = format!("row group {}", row_group.row_group);
-        let chunks = chunks_of(&shape, row_group)?;
+        let chunks = chunks_of(&shape, &row_group)?;
         let sizes = chunks.iter().map(|chunk| chunk.facts().bytes);
         let bytes = sizes.fold(0, u64::saturating_add);
         if bytes > opened.bytes() {
@@ -221,14 +224,18 @@ impl PartitionReader {
         in_file_order.sort_unstable();
         let place_of = |column: &usize| in_file_order.binary_search(column).unwrap_or(0);
         let order = columns.iter().map(place_of).collect();
-        let rows = self.batch_rows(row_group, decoded);
+        let rows = self.batch_rows(&row_group, decoded);
         let mask = shape.mask(row_group.file)?;
         let reader = guard(opened.path(), place, || {
-            ParquetRecordBatchReaderBuilder::new_with_metadata(chunks, opened.footer().clone())
-                .with_projection(mask)
-                .with_row_groups(vec![row_group.row_group])
-                .with_batch_size(rows)
-                .build()
+            let reader =
+                ParquetRecordBatchReaderBuilder::new_with_metadata(chunks, opened.footer().clone())
+                    .with_projection(mask)
+                    .with_row_groups(vec![row_group.row_group])
+                    .with_batch_size(rows);
+            match selection(&row_group) {
+                Some(selection) => reader.with_row_selection(selection).build(),
+                None => reader.build(),
+            }
         })?;
         Ok(OpenRowGroup {
             reader,
@@ -239,7 +246,7 @@ impl PartitionReader {
         })
     }
 
-    fn batch_rows(&self, row_group: RowGroup, decoded: u64) -> usize {
+    fn batch_rows(&self, row_group: &RowGroup, decoded: u64) -> usize {
         let row_bytes = (decoded.max(row_group.bytes) / row_group.rows.max(1)).max(1);
         let rows = self.options.batch_rows;
         let rows = rows
@@ -286,12 +293,21 @@ impl PartitionReader {
 }
 
 /// The column chunks of a row group that are read.
-fn chunks_of(shape: &Shape, row_group: RowGroup) -> Result<Vec<ColumnChunk<'_>>> {
+fn chunks_of<'s>(shape: &'s Shape, row_group: &RowGroup) -> Result<Vec<ColumnChunk<'s>>> {
     let file = shape.file(row_group.file)?;
     let leaves = shape.leaves(row_group.file)?.into_iter();
     leaves
         .map(|leaf| file.chunk(row_group.row_group, leaf))
         .collect()
+}
+
+/// The rows of a row group that are decoded; `None` for all.
+fn selection(row_group: &RowGroup) -> Option<RowSelection> {
+    let index = |row: u64| usize::try_from(row).unwrap_or(usize::MAX);
+    let ranges = row_group.ranges.as_ref()?.iter();
+    let ranges = ranges.map(|range| index(range.start)..index(range.end));
+    let rows = index(row_group.rows);
+    Some(RowSelection::from_consecutive_ranges(ranges, rows))
 }
 
 /// The decoder's error without Arrow's wrapping, which hides what is only not known yet.

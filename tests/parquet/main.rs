@@ -14,5 +14,6 @@ mod support;
 mod codec;
 mod encodings;
 mod files;
+mod hostile;
 mod nested;
 mod pages;

@@ -52,13 +52,13 @@ impl PageConversion {
         }
     }
 
-    fn from_bits(self) -> bool {
+    fn takes_bits(self) -> bool {
         use PageConversion::{Bits8, Bits16, Bits32, Bits64, Widen64};
         matches!(self, Bits8 | Bits16 | Bits32 | Bits64 | Widen64)
     }
 
     /// Elements of this many bytes (0: any) that DELTA_BYTE_ARRAY holds can become such a value.
-    fn from_bytes(self, element_bytes: u32) -> bool {
+    fn takes_bytes(self, element_bytes: u32) -> bool {
         use PageConversion::{Bits16, Decimal64, Decimal128, View};
         matches!(self, Decimal64 | Decimal128 | View) || self == Bits16 && element_bytes == 2
     }
@@ -170,14 +170,14 @@ impl Decoder {
             }
             encodings::RLE if boolean => Decoder::RleBoolean,
             encodings::DELTA_BINARY_PACKED
-                if spec.conversion.from_bits() && matches!(spec.element_bytes, 4 | 8) =>
+                if spec.conversion.takes_bits() && matches!(spec.element_bytes, 4 | 8) =>
             {
                 Decoder::Delta
             }
-            encodings::DELTA_LENGTH_BYTE_ARRAY if bytes && spec.conversion.from_bytes(0) => {
+            encodings::DELTA_LENGTH_BYTE_ARRAY if bytes && spec.conversion.takes_bytes(0) => {
                 Decoder::DeltaLength
             }
-            encodings::DELTA_BYTE_ARRAY if spec.conversion.from_bytes(spec.element_bytes) => {
+            encodings::DELTA_BYTE_ARRAY if spec.conversion.takes_bytes(spec.element_bytes) => {
                 Decoder::DeltaBytes
             }
             encodings::BYTE_STREAM_SPLIT

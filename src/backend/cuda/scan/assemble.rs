@@ -44,7 +44,7 @@ pub(super) fn assemble(
     dictionary: &Dictionary,
     rows: u64,
 ) -> Result<Vec<Decoded>> {
-    let launch = shared.launch(context);
+    let launch = shared.launch_with_copies(context)?;
     let columns: Vec<Column> = fetched.columns.into_iter().map(Column::new).collect();
     let stored = fetched.buffer;
     let (plain, views) = sizes(&columns);
@@ -113,7 +113,7 @@ fn decode(
     context: &Context,
     pages: Watched<DecodeBatch>,
 ) -> Result<Vec<Arc<DeviceBuffer>>> {
-    let launch = shared.launch(context);
+    let launch = shared.launch_with_copies(context)?;
     if pages.batch.page_count() == 0 {
         return Ok(Vec::new());
     }
@@ -365,7 +365,7 @@ impl Assembly<'_> {
             if column.coded {
                 let codes = text::codes(dictionary, chunk)?;
                 let bytes: Vec<u8> = codes.iter().flat_map(|code| code.to_ne_bytes()).collect();
-                let entries = Arc::new(device.upload(stream, &bytes)?);
+                let entries = Arc::new(device.upload(self.launch.copies(), &bytes)?);
                 let slice = DeviceSlice::new(&entries, 0, bytes.len() as u64)?;
                 found.push(Some((slice, page.value_count)));
                 continue;

@@ -169,10 +169,11 @@ impl<'a> Fetch<'a> {
                 inflated.insert((column, row_group), chunk);
             }
         }
-        let (device, stream) = (self.launch.device(), self.launch.stream());
+        let (device, stream) = (self.launch.device(), self.launch.copies());
         let buffer = Arc::new(device.alloc(stream, bytes + SLACK_BYTES)?);
         let launch = self.launch;
-        let mut transport = Transport::new(launch, &buffer);
+        let metrics = Arc::clone(&self.options.metrics);
+        let mut transport = Transport::new(launch, &buffer, &metrics);
         let mut fetched = Vec::with_capacity(columns.len());
         for (column, planned) in columns.into_iter().enumerate() {
             let text = is_string(planned.field.data_type());

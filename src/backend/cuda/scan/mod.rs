@@ -122,7 +122,7 @@ impl<'a> Scan<'a> {
     }
 
     fn read(&self, range: &Range<usize>) -> Result<Batch> {
-        let launch = self.shared.launch(self.context);
+        let launch = self.shared.launch_with_copies(self.context)?;
         let rows = self.rows[range.clone()].iter().sum();
         let mut fetch = fetch::Fetch::new(&launch, self.options);
         for (index, leaves) in self.columns.iter().enumerate() {
@@ -139,9 +139,12 @@ impl<'a> Scan<'a> {
             fetch.plan(field, false, &chunks[range.clone()])?;
         }
         let fetched = fetch.run()?;
+        let started = Instant::now();
         let dictionary = self.shared.dictionary.get();
         let decoded = assemble::assemble(self.shared, self.context, fetched, &dictionary, rows)?;
-        self.context.metrics.add(names::SCAN_ROWS, rows);
+        let metrics = &self.context.metrics;
+        metrics.add_duration(names::ASSEMBLE_NANOSECONDS, started.elapsed());
+        metrics.add(names::SCAN_ROWS, rows);
         let (mut columns, mut nested) = (Vec::new(), Vec::new());
         let mut decoded = decoded.into_iter();
         for index in 0..self.columns.len() {
@@ -246,5 +249,10 @@ impl Iterator for Scan<'_> {
         let metrics = &self.context.metrics;
         metrics.add_duration(names::DECODE_NANOSECONDS, started.elapsed());
         Some(batch)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        // Every row group that is left may be a batch of its own.
+        (0, Some(self.rows.len() - self.next))
     }
 }

@@ -181,7 +181,7 @@ impl<'a> Fetch<'a> {
             for (row_group, stored) in planned.chunks.into_iter().enumerate() {
                 chunks.push(match inflated.remove(&(column, row_group)) {
                     Some(chunk) => place_inflated(&mut transport, stored, chunk, text)?,
-                    None => self.pass(&mut transport, stored, text)?,
+                    None => self.pass(&mut transport, &stored, text)?,
                 });
             }
             fetched.push(FetchedColumn {
@@ -213,7 +213,7 @@ impl<'a> Fetch<'a> {
     fn pass(
         &mut self,
         transport: &mut Transport,
-        stored: StoredChunk,
+        stored: &StoredChunk,
         text: bool,
     ) -> Result<Fetched> {
         let chunk = stored.chunk()?;
@@ -227,7 +227,7 @@ impl<'a> Fetch<'a> {
         };
         let kept = usize::try_from(kept).unwrap_or(0);
         let mut head = Vec::with_capacity(kept);
-        let file = self.file(&stored)?;
+        let file = self.file(stored)?;
         transport.read(
             (file, stored.path()),
             chunk.start(),

@@ -269,10 +269,12 @@ fn decode(
                 target: target.clone(),
                 row_start: index * PAGE_ROWS,
                 level_count: PAGE_ROWS as u32,
+                value_count_max: PAGE_ROWS as u32,
                 encoding: page.encoding() as u32,
                 conversion,
                 element_bytes: width as u32,
                 levels: LevelSpec::default(),
+                text: false,
             };
             batch.add(&spec).unwrap();
         }

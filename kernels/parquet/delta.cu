@@ -73,7 +73,13 @@ page_decode_delta(GRID_CONSTANT(PageDecodeParams) params) {
   const PageValues values = page_values(page);
   SHARED(DeltaStream, stream, 1);
   SHARED(uint64_t, warp_sums, DELTA_WARPS);
-  if (values.count == 0) return;
+  if (values.count == 0) {
+    // The CPU reads the header all the same.
+    if (threadIdx.x != 0) return;
+    delta_start(stream, values.data, values.bytes, 0, page.element_bytes * 8);
+    if (stream->bad) status_set(params.status, STATUS_PAGE_VALUES, index);
+    return;
+  }
   const uint32_t done = page.element_bytes == 4
                             ? delta_page<uint32_t>(page, values, stream, warp_sums)
                             : delta_page<uint64_t>(page, values, stream, warp_sums);

@@ -129,6 +129,15 @@ KERNEL_FN uint64_t delta_walk(DeltaStream *stream, const uint8_t *data, uint64_t
   return stream->total ? end : bytes;
 }
 
+/// Whether the stream that begins at byte `at` is well-formed and has no values; `stream` then is
+/// behind its header. Scope one thread · Result in the caller and `stream` · JIT yes
+KERNEL_FN bool delta_is_empty(DeltaStream *stream, const uint8_t *data, uint64_t bytes,
+                              uint64_t at) {
+  if (stream->total) return false;
+  delta_start(stream, data, bytes, at, 32);
+  return !stream->bad && stream->total == 0;
+}
+
 /// Delta `lane` of the group whose bits begin at byte `at`.
 /// Scope thread · Result in the caller · Memory two or three aligned words, single bytes near the
 /// end · JIT yes

@@ -69,6 +69,15 @@ KERNEL_FN void hybrid_window(HybridRuns *runs, const uint8_t *data, uint64_t byt
   runs->window_end = (uint32_t)value;
 }
 
+/// Whether the run at byte `at`, if there is one, has its value: the CPU reads it even if no value
+/// is wanted.
+/// Scope thread · Result in the caller · Memory up to 10 bytes · JIT yes
+KERNEL_FN bool hybrid_begins(const uint8_t *data, uint64_t bytes, uint64_t at, uint32_t bits) {
+  uint64_t header;
+  if (!bytes_varint(data, bytes, &at, &header) || header == 0 || (header & 1)) return true;
+  return bytes - at >= (bits + 7) / 8;
+}
+
 /// Value `index` of the window.
 /// Scope thread · Result in the caller · Memory shared words, two words of the section · JIT yes
 KERNEL_FN uint32_t hybrid_value(const HybridRuns *runs, const uint8_t *data, uint64_t bytes,

@@ -87,7 +87,7 @@ KERNEL_FN bool level_read(const Page &page, const LevelSection &section, uint32_
 ///
 /// Shape   pages[page_count] -> validity[column rows], levels[column rows], states[page_count]
 /// Launch  grid = page_count, block = PAGE_THREADS, shared = 0
-/// Nulls   a level below the greatest is a null
+/// Nulls   a level below the greatest is a null; fewer than the page's header says are an error
 /// Errors  STATUS_PAGE_LEVELS: argument = page; the page then has no values
 /// Tests   tests/parquet/main.rs
 extern "C" __global__ void __launch_bounds__(PAGE_THREADS)
@@ -121,6 +121,7 @@ page_levels(GRID_CONSTANT(PageDecodeParams) params) {
   if (count) atomicAdd(&total[0], count);
   __syncthreads();
   if (threadIdx.x != 0) return;
+  if (total[0] > page.value_count_max) good = false;
   if (!good) status_set(params.status, STATUS_PAGE_LEVELS, index);
   page.state->values_at = good ? (uint32_t)at : PAGE_VALUES_NOWHERE;
   page.state->value_count = good ? total[0] : 0;

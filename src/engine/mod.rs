@@ -371,6 +371,7 @@ impl Engine {
                 memory: Arc::clone(&self.memory),
                 reserve_timeout: self.options.memory_reserve_timeout(),
                 check_crc: self.options.parquet_check_crc(),
+                check_crc_device: self.options.parquet_check_crc_device(),
                 metrics: Arc::clone(metrics),
             },
         })

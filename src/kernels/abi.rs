@@ -979,8 +979,8 @@ pub struct Page {
     pub definition_level_max: u32,
     /// 1: the levels are BIT_PACKED, without lengths; 0: RLE
     pub levels_packed: u32,
-    /// zero
-    pub reserved: u32,
+    /// values that are not null are no more
+    pub value_count_max: u32,
 }
 const _: () = {
     ["Size of Page"][::core::mem::size_of::<Page>() - 128usize];
@@ -1017,7 +1017,8 @@ const _: () = {
         [::core::mem::offset_of!(Page, definition_level_max) - 116usize];
     ["Offset of field: Page::levels_packed"]
         [::core::mem::offset_of!(Page, levels_packed) - 120usize];
-    ["Offset of field: Page::reserved"][::core::mem::offset_of!(Page, reserved) - 124usize];
+    ["Offset of field: Page::value_count_max"]
+        [::core::mem::offset_of!(Page, value_count_max) - 124usize];
 };
 
 /// Launch parameters of every kernel that reads decompressed pages.
@@ -1938,6 +1939,17 @@ pub struct PageSpread;
 unsafe impl Kernel for PageSpread {
     const ENTRY: &'static str = "page_spread";
     const MODULE: &'static str = "spread";
+    type Params = PageDecodeParams;
+}
+
+/// Checks that the strings of pages are UTF-8. (`page_check_text` in `kernels/parquet/text_check.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct PageCheckText;
+
+// SAFETY: the only parameter of the entry is one `PageDecodeParams`, as its signature says.
+unsafe impl Kernel for PageCheckText {
+    const ENTRY: &'static str = "page_check_text";
+    const MODULE: &'static str = "text_check";
     type Params = PageDecodeParams;
 }
 

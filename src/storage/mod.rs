@@ -26,6 +26,7 @@ mod prune;
 mod reader;
 mod sample;
 mod sink;
+mod split;
 mod stored;
 mod thrift;
 
@@ -36,8 +37,8 @@ pub use footer::{EXTENSION_NAME, ParquetFile, UUID};
 pub use guard::decoder_is_guarded;
 pub use nested::{NestedKind, NestedNode, NestedShape};
 pub use pages::{
-    ChunkFacts, Codec, PAGE_BYTES_MAX, Page, PageEncoding, PageKind, PageProblem, PageWalker,
-    PhysicalKind,
+    ChunkFacts, Codec, PAGE_BYTES_MAX, Page, PageChecksums, PageEncoding, PageKind, PageProblem,
+    PageWalker, PhysicalKind,
 };
 pub use partition::{Kept, Partition, RowGroup};
 pub use prune::{PruneSteps, Pruned, Removed};

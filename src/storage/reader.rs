@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, RecordBatch, RecordBatchOptions};
 use arrow::compute::concat_batches;
 use arrow::error::ArrowError;
 use bytes::Bytes;
@@ -24,6 +24,7 @@ use super::partition::{RowGroup, Shape};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{MemoryManager, Reservation, Tier};
 use crate::metrics::{Metrics, names};
+use crate::types::{DataType, is_string};
 
 /// Bytes of one decoded batch, as footer and page headers let us estimate: below what 32-bit string offsets
 /// reach.
@@ -41,8 +42,11 @@ pub struct ReadOptions {
     pub memory: Arc<MemoryManager>,
     /// How long to wait for these bytes.
     pub reserve_timeout: Duration,
-    /// Whether pages are compared with their checksums, where they have any.
+    /// Whether pages that the host decompresses are compared with their checksums, where they have
+    /// any.
     pub check_crc: bool,
+    /// Whether pages that pass to a device as they are stored are compared too.
+    pub check_crc_device: bool,
     /// The query's counters.
     pub metrics: Arc<Metrics>,
 }
@@ -55,6 +59,7 @@ impl ReadOptions {
             memory: MemoryManager::new(crate::memory::MemoryLimits::UNLIMITED),
             reserve_timeout: Duration::ZERO,
             check_crc: true,
+            check_crc_device: true,
             metrics: Arc::default(),
         }
     }
@@ -80,6 +85,8 @@ struct OpenRowGroup {
     /// Column of the decoded batch for each column of the schema.
     order: Vec<usize>,
     rows_read: u64,
+    /// Columns of the schema whose strings the decoder leaves to us to check.
+    unchecked_text: Vec<usize>,
     /// For the column chunks, and for the pages that are held while they are decoded.
     _held: [Reservation; 2],
 }
@@ -190,6 +197,7 @@ impl PartitionReader {
             };
             open.rows_read += decoded.num_rows() as u64;
             let batch = ordered(&self.shape, &open.order, &decoded)
+                .and_then(|batch| check_text(&batch, &open.unchecked_text).map(|()| batch))
                 .map_err(|cause| Error::corrupt(path, place, cause))?;
             self.open = Some(open);
             return Ok(Some(batch));
@@ -211,8 +219,17 @@ impl PartitionReader {
         let fetched = self.fetch(row_group.file, &chunks)?;
         self.options.metrics.add(names::SCAN_BYTES, bytes);
         let (mut held, mut decoded) = (0u64, 0u64);
-        for (chunk, bytes) in chunks.iter().zip(&fetched) {
+        let leaves = shape.leaves(row_group.file)?;
+        let mut unchecked_leaves = Vec::new();
+        for ((chunk, bytes), leaf) in chunks.iter().zip(&fetched).zip(leaves) {
             let pages = chunk.check(bytes, self.options.check_crc)?;
+            if let Some(bytes_inflated) = pages.split {
+                let _held = self.reserve(bytes_inflated)?;
+                chunk.check_split(bytes)?;
+            }
+            if chunk.leaves_text_unchecked(&pages) {
+                unchecked_leaves.push(leaf);
+            }
             held = held.saturating_add(pages.held);
             decoded = decoded.saturating_add(pages.decoded);
         }
@@ -220,6 +237,15 @@ impl PartitionReader {
         let chunks = ColumnChunks::new(&chunks, fetched, opened.bytes());
 
         let columns = shape.file_columns(row_group.file);
+        let unchecked = |column: &usize| {
+            let mut leaves = opened.leaves_of(*column).iter();
+            leaves.any(|leaf| unchecked_leaves.contains(leaf))
+        };
+        let unchecked_text = columns.iter().enumerate();
+        let unchecked_text = unchecked_text
+            .filter(|(_, column)| unchecked(column))
+            .map(|(index, _)| index)
+            .collect();
         let mut in_file_order = columns.clone();
         in_file_order.sort_unstable();
         let place_of = |column: &usize| in_file_order.binary_search(column).unwrap_or(0);
@@ -242,6 +268,7 @@ impl PartitionReader {
             row_group,
             order,
             rows_read: 0,
+            unchecked_text,
             _held: [chunks_held, pages_held],
         })
     }
@@ -346,6 +373,17 @@ fn ordered(
         .filter_map(|&place| columns.get(place).map(masked));
     let options = RecordBatchOptions::new().with_row_count(Some(decoded.num_rows()));
     RecordBatch::try_new_with_options(Arc::clone(&shape.schema), columns.collect(), &options)
+}
+
+/// Checks that the strings of these columns, nested ones too, are UTF-8.
+fn check_text(batch: &RecordBatch, columns: &[usize]) -> std::result::Result<(), ArrowError> {
+    let columns = columns
+        .iter()
+        .filter_map(|&index| batch.columns().get(index));
+    let holds_text = |data_type: &DataType| data_type.is_nested() || is_string(data_type);
+    columns
+        .filter(|column| holds_text(column.data_type()))
+        .try_for_each(|column| column.to_data().validate_full())
 }
 
 /// The column chunks of one row group, at their offsets in the file.

@@ -48,7 +48,7 @@ pub fn codec(random: &mut Random) -> Compression {
 }
 
 /// How a random file is written.
-fn properties(random: &mut Random, schema: &Schema, encoded: bool) -> WriterProperties {
+pub(super) fn properties(random: &mut Random, schema: &Schema, encoded: bool) -> WriterProperties {
     let versions = [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0];
     let mut properties = WriterProperties::builder()
         .set_writer_version(*random.pick(&versions))

@@ -120,6 +120,7 @@ pub fn decode(device: &Arc<Device>, pages: &[Page], array: &ArrayRef) -> Result<
             target: target.clone(),
             row_start,
             level_count: page.num_values(),
+            value_count_max: page.num_values(),
             encoding: page.encoding() as u32,
             conversion,
             element_bytes,
@@ -127,6 +128,7 @@ pub fn decode(device: &Arc<Device>, pages: &[Page], array: &ArrayRef) -> Result<
                 widths,
                 ..LevelSpec::default()
             },
+            text: array.data_type() == &DataType::Utf8,
         };
         match page {
             Page::DictionaryPage { .. } => {

@@ -112,6 +112,8 @@ pub struct PageSpec {
     pub row_start: u64,
     /// Values and nulls.
     pub level_count: u32,
+    /// Values that are not null are no more, or the page is malformed.
+    pub value_count_max: u32,
     /// Parquet's number of the encoding of the values.
     pub encoding: u32,
     /// What becomes of an element.
@@ -120,6 +122,8 @@ pub struct PageSpec {
     pub element_bytes: u32,
     /// The levels.
     pub levels: LevelSpec,
+    /// The values are strings, which must be UTF-8. Bytes of any other kind need not be.
+    pub text: bool,
 }
 
 /// Numbers that Parquet gives the encodings.
@@ -198,6 +202,8 @@ pub struct DecodeBatch {
     decoders: Vec<Decoder>,
     with_levels: Vec<u32>,
     spread: Vec<u32>,
+    /// Pages whose strings are checked. Indices are not: the dictionary's strings are.
+    texts: Vec<u32>,
     reads: Vec<Arc<DeviceBuffer>>,
     writes: Vec<Arc<DeviceBuffer>>,
 }
@@ -264,7 +270,7 @@ impl DecodeBatch {
             definition_bits: bits_of(widths.definition_level_max),
             definition_level_max: u32::from(widths.definition_level_max),
             levels_packed: u32::from(packed),
-            reserved: 0,
+            value_count_max: spec.value_count_max,
         });
         self.states.push(PageState {
             values_at: 0,
@@ -272,6 +278,13 @@ impl DecodeBatch {
             text_bytes: 0,
         });
         self.decoders.push(decoder);
+        let holds_strings = matches!(
+            decoder,
+            Decoder::PlainBytes | Decoder::DeltaLength | Decoder::DeltaBytes
+        );
+        if spec.text && holds_strings && spec.conversion == PageConversion::View {
+            self.texts.push(index);
+        }
         if levels {
             self.with_levels.push(index);
             if target.validity.is_some() {
@@ -344,6 +357,7 @@ impl DecodeBatch {
                 }
             }?;
         }
+        table.run::<abi::PageCheckText>(&self.texts, abi::PAGE_THREADS)?;
         table.run::<abi::PageSpread>(&self.spread, abi::PAGE_THREADS)?;
         Ok(text)
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::BooleanBufferBuilder;
 
-use super::fetch::{Fetched, FetchedBatch, FetchedColumn};
+use super::fetch::{DictionaryBytes, Fetched, FetchedBatch, FetchedColumn};
 use super::places::Places;
 use super::text;
 use crate::backend::cuda::Shared;
@@ -18,7 +18,7 @@ use crate::kernels::page::{
 use crate::kernels::{DeviceColumn, Launch, Status};
 use crate::metrics::names;
 use crate::operators::Context;
-use crate::storage::{Codec, Page, PageEncoding, PageKind};
+use crate::storage::{Codec, Page, PageEncoding, PageKind, PageProblem, PhysicalKind};
 use crate::types::PhysicalType;
 
 /// Alignment of decompressed pages and of dictionaries: that of the widest value.
@@ -54,6 +54,7 @@ pub(super) fn assemble(
         stored,
         numbers: Pages::new(device.alloc(stream, plain + SLACK_BYTES)?),
         strings: Pages::new(device.alloc(stream, views + SLACK_BYTES)?),
+        uploaded: Vec::new(),
         decompress: Watched::default(),
         dictionaries: Watched::default(),
         values: Watched::default(),
@@ -81,6 +82,7 @@ pub(super) fn assemble(
     let kept: Arc<[Arc<DeviceBuffer>]> = kept
         .into_iter()
         .chain(more)
+        .chain(std::mem::take(&mut assembly.uploaded))
         .chain([
             Arc::clone(&assembly.stored),
             Arc::clone(&assembly.strings.buffer),
@@ -133,15 +135,21 @@ struct Watched<B> {
 /// A column and what it is going to be.
 struct Column {
     fetched: FetchedColumn,
+    /// Strings, which must be UTF-8; other bytes need not be.
+    text: bool,
     /// Strings as codes of the batches' dictionary.
     coded: bool,
 }
 
 impl Column {
     fn new(fetched: FetchedColumn) -> Self {
-        let strings = crate::types::is_string(fetched.field.data_type());
-        let coded = strings && text::all_in_dictionaries(&fetched);
-        Column { fetched, coded }
+        let text = crate::types::is_string(fetched.field.data_type());
+        let coded = text && text::all_in_dictionaries(&fetched);
+        Column {
+            fetched,
+            text,
+            coded,
+        }
     }
 
     fn physical(&self) -> PhysicalType {
@@ -239,6 +247,28 @@ fn codec_of(chunk: &Fetched, page: &Page) -> Option<PageCodec> {
     }
 }
 
+/// Values that a page can have at most. The host's decoder believes what the header says of nulls
+/// unless the values tell themselves how many they are.
+fn values_believed(page: &Page, physical: PhysicalKind) -> u32 {
+    let counted = match page.encoding {
+        PageEncoding::DeltaBinaryPacked
+        | PageEncoding::DeltaLengthByteArray
+        | PageEncoding::DeltaByteArray => true,
+        PageEncoding::Plain | PageEncoding::ByteStreamSplit => {
+            physical == PhysicalKind::FixedLenByteArray
+        }
+        _ => false,
+    };
+    let nulls = page.null_count.filter(|_| !counted).unwrap_or(0);
+    page.value_count.saturating_sub(nulls)
+}
+
+/// True for a dictionary that the host decompresses.
+fn on_host(chunk: &Fetched, page: &Page) -> bool {
+    let seen = matches!(chunk.dictionary, Some(DictionaryBytes::Stored(_)));
+    seen && page.kind == PageKind::Dictionary && codec_of(chunk, page).is_some()
+}
+
 /// Bytes of decompressed pages: of numbers, and of strings that views will point into.
 fn sizes(columns: &[Column]) -> (u64, u64) {
     let (mut numbers, mut strings) = (0, 0);
@@ -249,7 +279,7 @@ fn sizes(columns: &[Column]) -> (u64, u64) {
         };
         for chunk in &column.fetched.chunks {
             for page in chunk.pages.iter().filter(|page| column.wants(page)) {
-                if codec_of(chunk, page).is_some() {
+                if codec_of(chunk, page).is_some() && !on_host(chunk, page) {
                     *sum += u64::from(page.uncompressed_bytes).next_multiple_of(ALIGNMENT);
                 }
             }
@@ -278,6 +308,8 @@ struct Assembly<'a> {
     stored: Arc<DeviceBuffer>,
     numbers: Pages,
     strings: Pages,
+    /// Dictionaries of strings that the host decompressed.
+    uploaded: Vec<Arc<DeviceBuffer>>,
     decompress: Watched<DecompressBatch>,
     dictionaries: Watched<DecodeBatch>,
     values: Watched<DecodeBatch>,
@@ -292,6 +324,9 @@ impl Assembly<'_> {
             for (index, (page, body)) in chunk.pages.iter().zip(&chunk.bodies).enumerate() {
                 let codec = codec_of(chunk, page).filter(|_| column.wants(page));
                 slices.push(match codec {
+                    Some(_) if on_host(chunk, page) => {
+                        self.upload_dictionary(column, chunk, page)?
+                    }
                     Some(codec) => self.decompress(column, chunk, index, *body, codec)?,
                     None => {
                         let bytes = if chunk.inflated {
@@ -306,6 +341,29 @@ impl Assembly<'_> {
             located.push(slices);
         }
         Ok(located)
+    }
+
+    /// A dictionary's body that the host decompresses.
+    fn upload_dictionary(
+        &mut self,
+        column: &Column,
+        chunk: &Fetched,
+        page: &Page,
+    ) -> Result<DeviceSlice> {
+        let body = chunk.dictionary_body()?;
+        if body.len() as u64 != u64::from(page.uncompressed_bytes) {
+            let cause = "its dictionary is not as long as its header says".to_string();
+            let problem = PageProblem::Corrupt { page: 0, cause };
+            return Err(chunk.stored.chunk()?.refuse(&problem));
+        }
+        let (device, copies) = (self.launch.device(), self.launch.copies());
+        let bytes = body.len() as u64;
+        let buffer = Arc::new(device.alloc(copies, bytes + SLACK_BYTES)?);
+        device.write(copies, &buffer, &body)?;
+        if column.physical() == PhysicalType::View {
+            self.uploaded.push(Arc::clone(&buffer));
+        }
+        DeviceSlice::new(&buffer, 0, bytes)
     }
 
     fn decompress(
@@ -383,10 +441,12 @@ impl Assembly<'_> {
                 },
                 row_start: 0,
                 level_count: page.value_count,
+                value_count_max: page.value_count,
                 encoding: PageEncoding::Plain as u32,
                 conversion,
                 element_bytes: column.fetched.layout.element_bytes,
                 levels: LevelSpec::default(),
+                text: column.text,
             })?;
             places.add(index, &chunk.stored, 0);
             found.push(Some((
@@ -409,6 +469,7 @@ impl Assembly<'_> {
         let mut row_start = 0;
         let chunks = column.fetched.chunks.iter().zip(located).zip(entries);
         for ((chunk, slices), dictionary) in chunks {
+            let physical = chunk.stored.chunk()?.facts().physical;
             for (index, (page, data)) in chunk.pages.iter().zip(slices).enumerate() {
                 let section_bytes = match page.kind {
                     PageKind::Dictionary => continue,
@@ -427,6 +488,7 @@ impl Assembly<'_> {
                     target: target.clone(),
                     row_start,
                     level_count: page.value_count,
+                    value_count_max: values_believed(page, physical),
                     encoding: page.encoding as u32,
                     conversion: column.conversion(),
                     element_bytes: column.fetched.layout.element_bytes,
@@ -435,6 +497,7 @@ impl Assembly<'_> {
                         section_bytes,
                         packed,
                     },
+                    text: column.text,
                 })?;
                 places.add(added, &chunk.stored, index);
                 row_start += u64::from(page.value_count);

@@ -15,12 +15,15 @@ use crate::kernels::Launch;
 use crate::kernels::page::SLACK_BYTES;
 use crate::memory::{Reservation, Tier};
 use crate::metrics::names;
-use crate::storage::{Codec, Page, PageKind, PageWalker, ReadOptions, StoredChunk};
+use crate::storage::{Codec, Page, PageChecksums, PageKind, PageWalker, ReadOptions, StoredChunk};
 use crate::types::{Field, is_string};
 
-/// Bytes of a chunk that are kept on the host for the sake of its dictionary; a larger dictionary of
-/// strings is decoded by the device.
-const DICTIONARY_BYTES_MAX: u64 = 2 << 20;
+/// Compressed bytes of a dictionary that the host looks into; a larger one is left to the device.
+const DICTIONARY_BYTES_MAX: u32 = 2 << 20;
+
+/// From so many bytes on a dictionary is decompressed by the host. A warp needs 15 ms for the
+/// megabyte at which writers stop (docs/benchmarks.md), and everything else of the batch waits for it.
+const HOST_DICTIONARY_BYTES_MIN: u32 = 128 << 10;
 
 /// A column chunk whose bytes are on the device.
 pub(super) struct Fetched {
@@ -33,7 +36,7 @@ pub(super) struct Fetched {
     pub(super) bodies: Vec<u64>,
     /// True if the bodies were decompressed by the host.
     pub(super) inflated: bool,
-    /// The dictionary page of a column of strings.
+    /// The dictionary page of a column of strings, and any that is better decompressed here.
     pub(super) dictionary: Option<DictionaryBytes>,
 }
 
@@ -53,6 +56,11 @@ impl Fetched {
             None => Ok(Bytes::new()),
             Some(DictionaryBytes::Inflated(body)) => Ok(body.clone()),
             Some(DictionaryBytes::Stored(page)) => {
+                if let Some(header) = self.pages.first() {
+                    let check_crc = false; // its bytes passed the checksums, if they are wanted
+                    let chunk = self.stored.chunk()?;
+                    chunk.check_body(0, header, page, check_crc)?;
+                }
                 let bodies = self.stored.decompress(page.clone())?;
                 Ok(bodies.into_iter().next().unwrap_or_default())
             }
@@ -220,24 +228,28 @@ impl<'a> Fetch<'a> {
         let facts = chunk.facts();
         let first = transport.position();
         let mut walker = PageWalker::new(facts.clone());
-        let kept = if text {
-            facts.bytes.min(DICTIONARY_BYTES_MAX)
-        } else {
-            0
+        let wanted = |page: &Page| {
+            let long = page.compressed && page.uncompressed_bytes >= HOST_DICTIONARY_BYTES_MIN;
+            page.compressed_bytes <= DICTIONARY_BYTES_MAX && (text || long)
         };
-        let kept = usize::try_from(kept).unwrap_or(0);
-        let mut head = Vec::with_capacity(kept);
+        let mut head = Vec::new();
+        let check_crc = self.options.check_crc && self.options.check_crc_device;
+        let mut checksums = check_crc.then(PageChecksums::default);
         let file = self.file(stored)?;
         transport.read(
             (file, stored.path()),
             chunk.start(),
             facts.bytes,
             |portion| {
-                let more = portion.len().min(kept - head.len());
+                let fed = walker.feed(portion).and_then(|()| match &mut checksums {
+                    Some(checksums) => checksums.feed(walker.pages(), portion),
+                    None => Ok(()),
+                });
+                fed.map_err(|problem| chunk.refuse(&problem))?;
+                let end = dictionary_end(walker.pages(), wanted);
+                let more = portion.len().min(end.saturating_sub(head.len()));
                 head.extend_from_slice(&portion[..more]);
-                walker
-                    .feed(portion)
-                    .map_err(|problem| chunk.refuse(&problem))
+                Ok(())
             },
         )?;
         let pages = walker.finish().map_err(|problem| chunk.refuse(&problem))?;
@@ -317,6 +329,18 @@ fn place_inflated(
         inflated: true,
         dictionary,
     })
+}
+
+/// Bytes of a chunk up to the end of its dictionary page, if that one is wanted. All, as long as no
+/// page is known; then none if the first page is another one.
+fn dictionary_end(pages: &[Page], wanted: impl Fn(&Page) -> bool) -> usize {
+    let Some(first) = pages.first() else {
+        return usize::MAX;
+    };
+    if first.kind != PageKind::Dictionary || !wanted(first) {
+        return 0;
+    }
+    usize::try_from(first.body_start + u64::from(first.compressed_bytes)).unwrap_or(0)
 }
 
 /// The dictionary page out of a chunk's first bytes, if it is wholly there.

@@ -41,7 +41,7 @@ impl StoredChunk {
 
     fn place(&self) -> String {
         let column = self.file.row_group(self.row_group).column(self.leaf);
-        let name = column.column_path();
+        let name = column.column_path().string();
         format!("row group {}, column `{name}`", self.row_group)
     }
 

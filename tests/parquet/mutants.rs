@@ -281,7 +281,14 @@ impl Verdict {
 
     /// The device does not know a column's type, or does not read it as it is stored.
     fn is_unsupported(&self) -> bool {
-        const REASONS: [&str; 4] = [" is nested", " has type ", " here", "in several ways"];
+        const REASONS: [&str; 5] = [
+            " is nested",
+            " has type ",
+            " here",
+            "in several ways",
+            // Levels beyond their maximum, and nulls in what is required.
+            " is left to the host",
+        ];
         let Verdict::Refused(error) = self else {
             return false;
         };

@@ -51,9 +51,18 @@ impl Problem {
             declined: false,
         }
     }
+
+    fn declined(leaf: usize, cause: impl Into<String>) -> Problem {
+        Problem {
+            leaf,
+            cause: cause.into(),
+            declined: true,
+        }
+    }
 }
 
-/// Checks that the leaf at an index has levels in its bounds, and so many rows.
+/// Checks that the leaf at an index has levels in its bounds, and so many rows. Levels beyond are
+/// declined rather than refused: what the host's reader makes of them, rows or an error, stands.
 pub(super) fn check(index: usize, leaf: &Leaf, rows: u64) -> Result<(), Problem> {
     let wrong = |cause: String| Err(Problem::corrupt(index, cause));
     let most = |levels: &[u8]| levels.iter().copied().max().unwrap_or(0);
@@ -62,15 +71,13 @@ pub(super) fn check(index: usize, leaf: &Leaf, rows: u64) -> Result<(), Problem>
     let one_bit = leaf.definition_level_max == 1 && leaf.repetition_level_max == 0;
     if u16::from(definition) > leaf.definition_level_max && !one_bit {
         let max = leaf.definition_level_max;
-        return wrong(format!(
-            "has a definition level of {definition} above {max}"
-        ));
+        let cause = format!("has a definition level of {definition} above {max}");
+        return Err(Problem::declined(index, cause));
     }
     if u16::from(repetition) > leaf.repetition_level_max {
         let max = leaf.repetition_level_max;
-        return wrong(format!(
-            "has a repetition level of {repetition} above {max}"
-        ));
+        let cause = format!("has a repetition level of {repetition} above {max}");
+        return Err(Problem::declined(index, cause));
     }
     if let Some(first) = leaf.repetition.first().filter(|level| **level > 0) {
         return wrong(format!("its first repetition level is {first}, not 0"));
@@ -169,7 +176,8 @@ impl<'a> Assembly<'a> {
     ) -> Result<ArrayRef, Problem> {
         let index = self.next;
         let wrong = |cause: String| Problem::corrupt(index, cause);
-        let failed = |cause: ArrowError| wrong(cause.to_string());
+        // Arrow refuses nulls in what is required, which odd levels of damaged files ask for.
+        let failed = |cause: ArrowError| Problem::declined(index, cause.to_string());
         let Some(first) = self.leaves.get(index) else {
             return Err(wrong("has fewer leaves than its type".to_string()));
         };
@@ -193,13 +201,7 @@ impl<'a> Assembly<'a> {
                     // Arrow knows no null keys; the file does, where a writer made them optional.
                     let optional = child.definition_level > node.definition_level;
                     if optional && !field.is_nullable() && array.null_count() > 0 {
-                        let cause = "has null keys of maps".to_string();
-                        let declined = true;
-                        return Err(Problem {
-                            leaf,
-                            cause,
-                            declined,
-                        });
+                        return Err(Problem::declined(leaf, "has null keys of maps"));
                     }
                     arrays.push(array);
                 }
@@ -236,7 +238,11 @@ impl<'a> Assembly<'a> {
                     nulls: first.nulls(scope, node.definition_level),
                     values,
                 };
-                lists.into_array(data_type).map_err(wrong)
+                let array = lists.into_array(data_type);
+                array.map_err(|problem| Problem {
+                    leaf: index,
+                    ..problem
+                })
             }
             (NestedKind::Struct(_), other) => {
                 Err(wrong(format!("is a struct and read as {other}")))
@@ -279,8 +285,8 @@ struct Lists<'a> {
 }
 
 impl Lists<'_> {
-    fn into_array(self, data_type: &DataType) -> Result<ArrayRef, String> {
-        let failed = |cause: ArrowError| cause.to_string();
+    fn into_array(self, data_type: &DataType) -> Result<ArrayRef, Problem> {
+        let failed = |cause: ArrowError| Problem::declined(0, cause.to_string());
         match data_type {
             DataType::List(item) => {
                 let offsets = offsets_of::<i32>(&self.offsets)?;
@@ -299,45 +305,53 @@ impl Lists<'_> {
             DataType::Map(entries, sorted) => {
                 let offsets = offsets_of::<i32>(&self.offsets)?;
                 let values = self.values.as_struct_opt();
-                let values = values.ok_or("a map's entries are no structs")?.clone();
+                let values = values
+                    .ok_or_else(|| Problem::declined(0, "has entries that are no structs"))?
+                    .clone();
                 let entries = Arc::clone(entries);
                 let array = MapArray::try_new(entries, offsets, values, self.nulls, *sorted);
                 Ok(Arc::new(array.map_err(failed)?))
             }
             DataType::FixedSizeList(item, size) => self.into_fixed(item, *size),
-            other => Err(format!("is a list and read as {other}")),
+            other => {
+                let cause = format!("is a list and read as {other}");
+                Err(Problem::declined(0, cause))
+            }
         }
     }
 
-    fn into_views<O: OffsetSizeTrait>(self, item: &Arc<Field>) -> Result<ArrayRef, String> {
+    fn into_views<O: OffsetSizeTrait>(self, item: &Arc<Field>) -> Result<ArrayRef, Problem> {
         let ends = offsets_of::<O>(&self.offsets)?;
         let sizes = ends.windows(2).map(|ends| ends[1] - ends[0]);
         let sizes: ScalarBuffer<O> = sizes.collect::<Vec<O>>().into();
         let starts: ScalarBuffer<O> = ends[..ends.len() - 1].to_vec().into();
         let item = Arc::clone(item);
         let array = GenericListViewArray::try_new(item, starts, sizes, self.values, self.nulls);
-        Ok(Arc::new(array.map_err(|cause| cause.to_string())?))
+        Ok(Arc::new(array.map_err(|cause| {
+            Problem::declined(0, cause.to_string())
+        })?))
     }
 
     /// Lists of so many elements each. A list that is null has that many, too, which are null.
-    fn into_fixed(self, item: &Arc<Field>, size: i32) -> Result<ArrayRef, String> {
-        let wanted = usize::try_from(size).map_err(|_| format!("has lists of {size} elements"))?;
+    fn into_fixed(self, item: &Arc<Field>, size: i32) -> Result<ArrayRef, Problem> {
+        let wanted = usize::try_from(size)
+            .map_err(|_| Problem::declined(0, format!("has lists of {size} elements")))?;
         let mut indices = Vec::with_capacity(self.values.len());
         let elements = self.first.elements(self.scope);
         for (ends, definition) in self.offsets.windows(2).zip(elements) {
             let length = ends[1] - ends[0];
             if indices.len().saturating_add(wanted) > FIXED_ELEMENTS_MAX {
                 let cause = format!("has more than {FIXED_ELEMENTS_MAX} elements in one batch");
-                return Err(format!("{cause}, in lists of {size}"));
+                let cause = format!("{cause}, in lists of {size}");
+                return Err(Problem::declined(0, cause));
             }
             if definition < self.inside.definition && length == 0 {
                 indices.extend(std::iter::repeat_n(None, wanted));
                 continue;
             }
             if length != wanted {
-                return Err(format!(
-                    "has a list of {length} elements among lists of {size}"
-                ));
+                let cause = format!("has a list of {length} elements among lists of {size}");
+                return Err(Problem::corrupt(0, cause));
             }
             for index in ends[0]..ends[1] {
                 indices.push(Some(index_of(index)?));
@@ -348,24 +362,31 @@ impl Lists<'_> {
             self.values
         } else {
             take(&self.values, &UInt32Array::from(indices), None)
-                .map_err(|cause| cause.to_string())?
+                .map_err(|cause| Problem::declined(0, cause.to_string()))?
         };
         let item = Arc::clone(item);
         let array = FixedSizeListArray::try_new_with_length(item, size, values, self.nulls, lists);
-        Ok(Arc::new(array.map_err(|cause| cause.to_string())?))
+        Ok(Arc::new(array.map_err(|cause| {
+            Problem::declined(0, cause.to_string())
+        })?))
     }
 }
 
-fn index_of(index: usize) -> Result<u32, String> {
-    u32::try_from(index).map_err(|_| format!("has {index} values in one batch"))
+fn index_of(index: usize) -> Result<u32, Problem> {
+    let many = |_| Problem::declined(0, format!("has {index} values in one batch"));
+    u32::try_from(index).map_err(many)
 }
 
 /// Offsets of a list array; they ascend.
-fn offsets_of<O: OffsetSizeTrait>(offsets: &[usize]) -> Result<OffsetBuffer<O>, String> {
+fn offsets_of<O: OffsetSizeTrait>(offsets: &[usize]) -> Result<OffsetBuffer<O>, Problem> {
     let mut narrow = Vec::with_capacity(offsets.len());
     for offset in offsets {
         let offset = O::from_usize(*offset);
-        narrow.push(offset.ok_or("has more values than offsets of a list count")?);
+        narrow.push(
+            offset.ok_or_else(|| {
+                Problem::declined(0, "has more values than offsets of a list count")
+            })?,
+        );
     }
     Ok(OffsetBuffer::new(ScalarBuffer::from(narrow)))
 }

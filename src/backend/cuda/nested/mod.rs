@@ -94,7 +94,7 @@ impl NestedPart {
         if problem.declined {
             let leaf = self.shape.leaves.get(problem.leaf);
             let name = leaf.map_or("", |leaf| leaf.name());
-            let reason = format!("column `{name}` {}", problem.cause);
+            let reason = format!("column `{name}` is left to the host: {}", problem.cause);
             return Error::unsupported("cuda", "scan", reason);
         }
         let found = self.leaves.get(problem.leaf).or(self.leaves.first());

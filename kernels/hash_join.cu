@@ -58,7 +58,8 @@ hash_join_range(GRID_CONSTANT(HashJoinRangeParams) params) {
     for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
       const uint64_t word = words[i].word;
       if (words[i].state == HASH_JOIN_NULL) own.nulls++;
-      if (words[i].state == HASH_JOIN_WORD) hash_join_range_join(&own, {word, word, word, word, 1, 0});
+      if (words[i].state == HASH_JOIN_WORD)
+        hash_join_range_join(&own, {word, word, word, word, 1, 0});
     }
   }
   hash_join_range_warp(&own);
@@ -104,8 +105,8 @@ KERNEL_FN uint64_t hash_join_claim(const HashJoinInsertParams &params, HashJoinW
 /// Puts the key of a row into the table. Result: its slot; `*there` says whether the key, or, of
 /// dense lists, any row, has a place to be ranked behind.
 template <bool WIDE>
-KERNEL_FN uint64_t hash_join_put(const HashJoinInsertParams &params, HashJoinWord key,
-                                 uint64_t row, bool *there) {
+KERNEL_FN uint64_t hash_join_put(const HashJoinInsertParams &params, HashJoinWord key, uint64_t row,
+                                 bool *there) {
   const HashJoinTable &table = params.table;
   if (table.layout >= HASH_JOIN_HASH_KEYS) {
     const uint64_t slot = hash_join_claim<WIDE>(params, key, row, there);
@@ -255,7 +256,8 @@ hash_join_fill(GRID_CONSTANT(HashJoinFillParams) params) {
        row < params.row_count; row += stride) {
     const uint32_t rank = params.row_ranks[row];
     if (rank == HASH_JOIN_NO_ROW) continue;
-    const uint64_t value = table.slots[((uint64_t)params.row_slots[row] + 1) * table.slot_words - 1];
+    const uint64_t value =
+        table.slots[((uint64_t)params.row_slots[row] + 1) * table.slot_words - 1];
     table.rows[(uint32_t)value + rank] = (uint32_t)row;
   }
 }

@@ -38,8 +38,7 @@ KERNEL_FN void hash_join_find_dense(const HashJoinTable &table, const HashJoinWo
   if (table.layout == HASH_JOIN_DENSE_ROWS) {
 #pragma unroll  // hash_join/inner: the rows of all items are in flight together
     for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
-      out->values[i] =
-          places[i] == HASH_JOIN_NO_SLOT ? HASH_JOIN_NO_ROW : table.rows[places[i]];
+      out->values[i] = places[i] == HASH_JOIN_NO_SLOT ? HASH_JOIN_NO_ROW : table.rows[places[i]];
     }
 #pragma unroll  // hash_join/inner
     for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
@@ -193,12 +192,11 @@ KERNEL_FN void hash_join_pairs_rows(const HashJoinPairsParams &params) {
     __syncthreads();
     uint64_t out_row = tile_start[0] + warp_counts[warp];
     __syncthreads();  // the next tile writes both again
-#pragma unroll  // hash_join/inner
+#pragma unroll        // hash_join/inner
     for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
       if (own.found[i]) {
         const uint64_t out = out_row + (uint32_t)__popc(found[i] & ((1u << lane) - 1));
-        params.out_probe_rows[out] =
-            (uint32_t)(tile_row + i * HASH_JOIN_THREADS + threadIdx.x);
+        params.out_probe_rows[out] = (uint32_t)(tile_row + i * HASH_JOIN_THREADS + threadIdx.x);
         params.out_build_rows[out] = (uint32_t)own.values[i];
       }
       out_row += (uint32_t)__popc(found[i]);
@@ -323,7 +321,7 @@ KERNEL_FN void hash_join_expand(const HashJoinEmitParams &params, uint64_t tile_
   SHARED(uint32_t, list_starts, HASH_JOIN_TILE_ROWS);
   uint32_t lengths[HASH_JOIN_ITEMS], sum = 0;
   __syncthreads();  // the tile before has been written
-#pragma unroll  // hash_join/duplicates
+#pragma unroll      // hash_join/duplicates
   for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
     const uint32_t place = threadIdx.x * HASH_JOIN_ITEMS + i;
     const bool in_rows = tile_row + place < row_count;

@@ -345,7 +345,7 @@ KERNEL_FN void hash_join_expand(const HashJoinEmitParams &params, uint64_t tile_
     const uint32_t list = list_starts[place];
     params.out_probe_rows[tile_start + out] = (uint32_t)(tile_row + place);
     params.out_build_rows[tile_start + out] =
-        list == HASH_JOIN_NO_ROW ? HASH_JOIN_NO_ROW
+        list == HASH_JOIN_NO_ROW ? params.no_row
                                  : params.list_rows[list + (uint32_t)out - out_starts[place]];
   }
 }
@@ -356,7 +356,7 @@ KERNEL_FN void hash_join_expand(const HashJoinEmitParams &params, uint64_t tile_
 /// Launch  grid = ceil((tiles * HASH_JOIN_TILE_COST + output rows) / HASH_JOIN_SHARE),
 ///         block = HASH_JOIN_THREADS, shared = 0
 /// Order   that of the probe rows
-/// Nulls   NO_ROW stands for the build row of a row without a match
+/// Nulls   `no_row` stands for the build row of a row without a match
 /// Errors  none
 /// Tests   tests/operators/hash_join.rs
 extern "C" __global__ void __launch_bounds__(HASH_JOIN_THREADS)

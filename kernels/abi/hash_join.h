@@ -156,11 +156,11 @@ typedef struct HashJoinEmitParams {
   const uint64_t *tile_starts;       ///< [tiles + 1], device, read: of `hash_join_count`
   const uint32_t *list_rows;         ///< device, read: the table's lists
   uint32_t *out_probe_rows;          ///< [output rows], device, written: probe row of each pair
-  uint32_t *out_build_rows;          ///< [output rows], device, written: build row of each pair; NO_ROW: none
+  uint32_t *out_build_rows;          ///< [output rows], device, written: build row of each pair
   const uint64_t *row_count_device;  ///< [1], device, read: probe rows, if it is not null
   uint64_t row_count;                ///< probe rows, or their upper bound
   uint32_t outer;                    ///< 1: a row without a match gives one output row
-  uint32_t reserved;                 ///< zero
+  uint32_t no_row;                   ///< written for the build row of a row without a match
 } HashJoinEmitParams;
 ABI_ASSERT(sizeof(HashJoinEmitParams) == 64, "HashJoinEmitParams crosses the ABI");
 

@@ -1266,7 +1266,7 @@ pub struct HashJoinEmitParams {
     pub list_rows: *const u32,
     /// \[output rows\], device, written: probe row of each pair
     pub out_probe_rows: *mut u32,
-    /// \[output rows\], device, written: build row of each pair; NO_ROW: none
+    /// \[output rows\], device, written: build row of each pair
     pub out_build_rows: *mut u32,
     /// \[1\], device, read: probe rows, if it is not null
     pub row_count_device: *const u64,
@@ -1274,8 +1274,8 @@ pub struct HashJoinEmitParams {
     pub row_count: u64,
     /// 1: a row without a match gives one output row
     pub outer: u32,
-    /// zero
-    pub reserved: u32,
+    /// written for the build row of a row without a match
+    pub no_row: u32,
 }
 const _: () = {
     ["Size of HashJoinEmitParams"][::core::mem::size_of::<HashJoinEmitParams>() - 64usize];
@@ -1296,8 +1296,8 @@ const _: () = {
         [::core::mem::offset_of!(HashJoinEmitParams, row_count) - 48usize];
     ["Offset of field: HashJoinEmitParams::outer"]
         [::core::mem::offset_of!(HashJoinEmitParams, outer) - 56usize];
-    ["Offset of field: HashJoinEmitParams::reserved"]
-        [::core::mem::offset_of!(HashJoinEmitParams, reserved) - 60usize];
+    ["Offset of field: HashJoinEmitParams::no_row"]
+        [::core::mem::offset_of!(HashJoinEmitParams, no_row) - 60usize];
 };
 
 /// Launch parameters of `hash_join_mark`.

@@ -12,6 +12,7 @@ mod evaluate;
 mod filter;
 mod gather;
 mod group_by;
+mod hash_join;
 mod project;
 mod rescale;
 mod scan;
@@ -25,6 +26,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::array::RecordBatch;
 
 pub use crate::kernels::group_by::GroupTuning;
+pub use crate::kernels::hash_join::JoinTuning;
 
 use super::{Backend, Batches, RESERVE_PAUSE};
 use crate::device::Device;
@@ -43,6 +45,7 @@ struct Shared {
     device: Arc<Device>,
     dictionary: DictionaryPlace,
     tuning: GroupTuning,
+    join_tuning: JoinTuning,
     /// Status words of launches that nobody has waited for yet.
     pending: Mutex<HashMap<StreamHandle, Vec<Watched>>>,
 }
@@ -104,17 +107,22 @@ pub struct CudaBackend {
 impl CudaBackend {
     /// The backend on this device.
     pub fn new(device: Arc<Device>) -> Self {
-        CudaBackend::with_tuning(device, GroupTuning::default())
+        CudaBackend::with_tuning(device, GroupTuning::default(), JoinTuning::default())
     }
 
     /// The backend with other choices for its hash tables: results are the same.
-    pub fn with_tuning(device: Arc<Device>, tuning: GroupTuning) -> Self {
+    pub fn with_tuning(
+        device: Arc<Device>,
+        tuning: GroupTuning,
+        join_tuning: JoinTuning,
+    ) -> Self {
         let (dictionary, pending) = Default::default();
         CudaBackend {
             shared: Arc::new(Shared {
                 device,
                 dictionary,
                 tuning,
+                join_tuning,
                 pending,
             }),
         }
@@ -146,6 +154,12 @@ impl Backend for CudaBackend {
             }
             OperatorSpec::GroupBy(spec) => {
                 Operator::Fold(Box::new(group_by::GroupBy::new(shared, spec)?))
+            }
+            OperatorSpec::HashJoinBuild(spec) => {
+                Operator::Fold(Box::new(hash_join::HashJoinBuild::new(shared, spec)?))
+            }
+            OperatorSpec::HashJoinProbe(spec) => {
+                Operator::Transform(Box::new(hash_join::HashJoinProbe::new(shared, spec)))
             }
         })
     }

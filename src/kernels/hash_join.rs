@@ -106,7 +106,10 @@ fn range_of(
     build: &HashJoinKeys,
     row_count: u64,
 ) -> Result<Range> {
-    let start: Vec<u8> = Range::NOTHING.iter().flat_map(|w| w.to_ne_bytes()).collect();
+    let start: Vec<u8> = Range::NOTHING
+        .iter()
+        .flat_map(|w| w.to_ne_bytes())
+        .collect();
     let found = launch.device().upload(launch.stream(), &start)?;
     let params = abi::HashJoinRangeParams {
         build: *build,
@@ -116,9 +119,7 @@ fn range_of(
     let grid = grid(launch, tuning, row_count, abi::HASH_JOIN_TILE_ROWS);
     // SAFETY: `JoinLayout::side` took the keys from columns that the caller says have `row_count`
     // rows (checked in `build`); `found` has HASH_JOIN_RANGE_WORDS words.
-    unsafe {
-        launch.launch::<abi::HashJoinRange>(grid, abi::HASH_JOIN_THREADS, 0, &params)
-    }?;
+    unsafe { launch.launch::<abi::HashJoinRange>(grid, abi::HASH_JOIN_THREADS, 0, &params) }?;
     read_words(launch, &found, 0).map(Range::of)
 }
 
@@ -247,7 +248,9 @@ impl JoinTable {
             row_count: rows,
         };
         let grid = grid(launch, &self.tuning, rows, abi::HASH_JOIN_THREADS);
-        self.launch_by_width::<abi::HashJoinInsert, abi::HashJoinInsertWide>(launch, grid, &params)?;
+        self.launch_by_width::<abi::HashJoinInsert, abi::HashJoinInsertWide>(
+            launch, grid, &params,
+        )?;
         status.check(launch)?;
         read_words::<1>(launch, &duplicates, 0).map(|[count]| count)
     }
@@ -532,9 +535,7 @@ impl JoinCount {
         let grid = blocks(cost, abi::HASH_JOIN_SHARE);
         // SAFETY: the outputs have room for the pairs that `hash_join_count` counted, which wrote
         // a hit per row and a start per tile.
-        unsafe {
-            launch.launch::<abi::HashJoinEmit>(grid, abi::HASH_JOIN_THREADS, 0, &params)
-        }?;
+        unsafe { launch.launch::<abi::HashJoinEmit>(grid, abi::HASH_JOIN_THREADS, 0, &params) }?;
         let (probe_rows, build_rows) = (probe_rows.into_column(), build_rows.into_column());
         let rows = DeviceRows::known(count);
         let build_rows = match self.outer {
@@ -643,7 +644,9 @@ pub fn append(launch: &Launch, parts: &[(&[DeviceColumn], u64)]) -> Result<Vec<D
         out_start += row_count;
     }
     let columns = outputs.into_iter().enumerate().map(|(index, output)| {
-        let kept = parts.iter().flat_map(|(columns, _)| columns[index].kept().iter());
+        let kept = parts
+            .iter()
+            .flat_map(|(columns, _)| columns[index].kept().iter());
         let mut kept: Vec<Arc<DeviceBuffer>> = kept.cloned().collect();
         kept.dedup_by(|a, b| Arc::ptr_eq(a, b));
         output.into_column().keeping(kept.into())
@@ -675,9 +678,7 @@ fn append_part(
         let grid = blocks(row_count, abi::HASH_JOIN_THREADS);
         // SAFETY: the outputs were made for the rows of all parts, their bitmaps zeroed; the
         // columns have `row_count` rows.
-        unsafe {
-            launch.launch::<abi::HashJoinAppend>(grid, abi::HASH_JOIN_THREADS, 0, &params)
-        }?;
+        unsafe { launch.launch::<abi::HashJoinAppend>(grid, abi::HASH_JOIN_THREADS, 0, &params) }?;
     }
     Ok(())
 }

@@ -181,7 +181,10 @@ impl HashJoinSpec {
             (probe, "probe", &self.probe_keys),
         ] {
             if let Some(index) = used.iter().find(|index| **index >= schema.len()) {
-                return invalid(format!("{side} key {index} of {} columns", schema.len()), "");
+                return invalid(
+                    format!("{side} key {index} of {} columns", schema.len()),
+                    "",
+                );
             }
         }
         for (&b, &p) in self.build_keys.iter().zip(&self.probe_keys) {
@@ -234,7 +237,11 @@ impl HashJoinSpec {
 /// The error for a build side that is too large.
 pub fn too_many_build_rows(rows: u64) -> Error {
     let cause = format!("{rows} build rows, more than {BUILD_ROWS_MAX}");
-    Error::invalid("hash_join", cause, "build from the smaller side, or filter it")
+    Error::invalid(
+        "hash_join",
+        cause,
+        "build from the smaller side, or filter it",
+    )
 }
 
 /// The error for a batch that joins to too many rows.

@@ -155,7 +155,11 @@ impl JoinTable {
         }
         let (mut probe_rows, mut build_rows) = (Vec::new(), Vec::new());
         for (row, list) in (0u32..).zip(lists) {
-            let list = if only_exists { &list[..list.len().min(1)] } else { list };
+            let list = if only_exists {
+                &list[..list.len().min(1)]
+            } else {
+                list
+            };
             probe_rows.extend(list.iter().map(|_| row));
             build_rows.extend(list);
         }
@@ -275,10 +279,7 @@ impl HashJoinProbe {
             return Ok((probe_rows, build_rows));
         };
         let pairs = probe_rows.len();
-        let rows = (
-            UInt32Array::from(probe_rows),
-            UInt32Array::from(build_rows),
-        );
+        let rows = (UInt32Array::from(probe_rows), UInt32Array::from(build_rows));
         let probe = batch.columns().iter().map(|column| picked(column, &rows.0));
         let build = table.batch.columns().iter();
         let build = build.map(|column| picked(column, &rows.1));
@@ -291,7 +292,9 @@ impl HashJoinProbe {
         }
         let keep = true_rows(keep.as_boolean());
         let kept = keep.set_indices();
-        Ok(kept.map(|pair| (rows.0.value(pair), rows.1.value(pair))).unzip())
+        Ok(kept
+            .map(|pair| (rows.0.value(pair), rows.1.value(pair)))
+            .unzip())
     }
 
     /// Columns of the output, from rows of both sides; a null index is no row.

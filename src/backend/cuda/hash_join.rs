@@ -15,9 +15,7 @@ use super::text;
 use crate::error::{Error, Result};
 use crate::kernels::filter::filter_compact;
 use crate::kernels::gather::gather_rows;
-use crate::kernels::hash_join::{
-    JoinKey, JoinLayout, JoinMarks, JoinNeed, JoinTable, append,
-};
+use crate::kernels::hash_join::{JoinKey, JoinLayout, JoinMarks, JoinNeed, JoinTable, append};
 use crate::kernels::project::logic;
 use crate::kernels::{DeviceColumn, DeviceRows, Launch, Status, abi};
 use crate::limits::ROWS_PER_BATCH_MAX;
@@ -178,7 +176,12 @@ impl HashJoinBuild {
                 }
             };
         }
-        let needed = || self.needed.iter().enumerate().filter(|(_, needed)| **needed);
+        let needed = || {
+            self.needed
+                .iter()
+                .enumerate()
+                .filter(|(_, needed)| **needed)
+        };
         let mut parts: Vec<(Vec<DeviceColumn>, u64)> = Vec::with_capacity(sized.len());
         for (batch, rows) in &sized {
             let columns = needed().map(|(index, _)| batch.columns[index].clone());
@@ -196,7 +199,10 @@ impl HashJoinBuild {
                 }
             }
         }
-        let parts: Vec<_> = parts.iter().map(|(c, rows)| (c.as_slice(), *rows)).collect();
+        let parts: Vec<_> = parts
+            .iter()
+            .map(|(c, rows)| (c.as_slice(), *rows))
+            .collect();
         let mut appended = append(launch, &parts)?.into_iter();
         let first = &sized[0].0.columns;
         let columns = first.iter().zip(&self.needed).map(|(column, needed)| {
@@ -355,8 +361,9 @@ impl Join<'_> {
         let of_probe: Vec<&DeviceColumn> =
             of_probe.map(|index| &self.batch.columns[*index]).collect();
         let of_build = indices.iter().filter_map(|index| index.checked_sub(width));
-        let of_build: Vec<&DeviceColumn> =
-            of_build.map(|index| &self.built.batch.columns[index]).collect();
+        let of_build: Vec<&DeviceColumn> = of_build
+            .map(|index| &self.built.batch.columns[index])
+            .collect();
         let gather = |rows: &DeviceColumn, columns: &[&DeviceColumn], batch: &CudaBatch| {
             let launch = &self.launch;
             gather_rows(launch, rows, &pairs.rows, columns, &batch.rows, &status)

@@ -111,11 +111,7 @@ impl CudaBackend {
     }
 
     /// The backend with other choices for its hash tables: results are the same.
-    pub fn with_tuning(
-        device: Arc<Device>,
-        tuning: GroupTuning,
-        join_tuning: JoinTuning,
-    ) -> Self {
+    pub fn with_tuning(device: Arc<Device>, tuning: GroupTuning, join_tuning: JoinTuning) -> Self {
         let (dictionary, pending) = Default::default();
         CudaBackend {
             shared: Arc::new(Shared {

@@ -54,7 +54,10 @@ pub(super) fn check(backend: &'static str, spec: &OperatorSpec) -> Result<()> {
             if keys.any(|key| is_binary(join.build.field(*key).data_type())) {
                 return refuse("keys of bytes".to_string());
             }
-            join.residual.iter().try_for_each(check_expr).or_else(refuse)
+            join.residual
+                .iter()
+                .try_for_each(check_expr)
+                .or_else(refuse)
         }
     }
 }

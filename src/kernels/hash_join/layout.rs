@@ -390,14 +390,22 @@ mod tests {
             dense_places_min: SLOTS_MAX,
             ..JoinTuning::default()
         };
-        for keys in [&scattered[..], &scattered[2..4], &scattered[..1], &[u64::MAX, 0]] {
+        for keys in [
+            &scattered[..],
+            &scattered[2..4],
+            &scattered[..1],
+            &[u64::MAX, 0],
+        ] {
             let Some(table) = range(keys).dense(&tuning) else {
                 continue;
             };
             let mut places: Vec<_> = keys.iter().map(|key| place(&table, *key)).collect();
             places.sort_unstable();
             places.dedup();
-            assert!(places.len() == keys.len() && !places.contains(&None), "{keys:?}");
+            assert!(
+                places.len() == keys.len() && !places.contains(&None),
+                "{keys:?}"
+            );
         }
         assert_eq!(range(&[7, 7]).dense(&tuning).map(|t| t.capacity), Some(1));
         assert_eq!(range(&[]).dense(&tuning).map(|t| t.capacity), Some(0));

@@ -1,7 +1,7 @@
 // Operator  hash_join (src/operators/hash_join.rs states the contract)
 // Kernels   those of hash_join.cu and hash_join_probe.cu
-// Method    keys of at most 64 bits are one word, wider ones a hash that is verified against the
-//           build side's columns; a word is a place of a dense table where the keys lie close once
+// Method    keys of at most 64 bits, or that need no more where the build side's values lie, are
+//           one word, wider ones a hash that is verified against the build side's columns; a word is a place of a dense table where the keys lie close once
 //           the bits that all of them share are gone, else it is hashed to the start of a 32-byte
 //           sector of slots and looked for from there on
 // Cost      see the kernels
@@ -54,7 +54,8 @@ KERNEL_FN HashJoinWord hash_join_pack(const HashJoinKeys &side, uint64_t row) {
     const HashJoinKey &key = side.keys[k];
     if (column_valid(key.column, row)) {
       const uint64_t bits =
-          float_bits_normal(key.column.type, column_bits(key.column, row)) ^ key.flip;
+          (float_bits_normal(key.column.type, column_bits(key.column, row)) ^ key.flip) - key.base;
+      if (bits > key.span) return {0, HASH_JOIN_MATCHES_NONE};
       packed.word |= bits << key.shift;
     } else if (!side.null_equals_null) {
       return {0, HASH_JOIN_MATCHES_NONE};

@@ -35,20 +35,22 @@ enum {
 typedef struct HashJoinKey {
   ColumnView column;    ///< the values
   uint64_t flip;        ///< bits to turn around, so that the order of words is that of values
+  uint64_t base;        ///< taken from them: the least of the build side, where columns are packed by their ranges
+  uint64_t span;        ///< a greater difference is no build row's
   uint32_t shift;       ///< first bit of the value in the word
   uint32_t null_shift;  ///< bit that says null; 64: none
 } HashJoinKey;
-ABI_ASSERT(sizeof(HashJoinKey) == 64, "HashJoinKey crosses the ABI");
+ABI_ASSERT(sizeof(HashJoinKey) == 80, "HashJoinKey crosses the ABI");
 
 /// The key columns of one side.
 typedef struct HashJoinKeys {
   HashJoinKey keys[HASH_JOIN_KEYS_MAX];  ///< key columns
   uint32_t key_count;         ///< key columns in use
   uint32_t null_equals_null;  ///< 1: nulls are equal; 0: a row with a null key matches nothing
-  uint32_t plain_bytes;       ///< 4 or 8: the one key is an array of integers of so many bytes without nulls; 0: else
+  uint32_t plain_bytes;       ///< 4 or 8: the one key is an array of integers of so many bytes without nulls, its base 0; 0: else
   uint32_t reserved;          ///< zero
 } HashJoinKeys;
-ABI_ASSERT(sizeof(HashJoinKeys) == 1040, "HashJoinKeys crosses the ABI");
+ABI_ASSERT(sizeof(HashJoinKeys) == 1296, "HashJoinKeys crosses the ABI");
 
 /// A table in device memory. A slot of open addressing is a mark and, if there are rows, a value.
 /// Mark: the key's word; of wide keys the low half of the hash over a row with that key. Value: the
@@ -75,7 +77,7 @@ typedef struct HashJoinRangeParams {
   uint64_t *found;      ///< [HASH_JOIN_RANGE_WORDS], device, raised or lowered: least and greatest word, bits set in all, in any, rows with a word, rows with the null key
   uint64_t row_count;   ///< build rows
 } HashJoinRangeParams;
-ABI_ASSERT(sizeof(HashJoinRangeParams) == 1040 + 16, "HashJoinRangeParams crosses the ABI");
+ABI_ASSERT(sizeof(HashJoinRangeParams) == 1296 + 16, "HashJoinRangeParams crosses the ABI");
 
 /// Launch parameters of `hash_join_insert`.
 typedef struct HashJoinInsertParams {
@@ -87,7 +89,7 @@ typedef struct HashJoinInsertParams {
   KernelStatus *status;       ///< [1], device, first error wins; the caller zeroes it
   uint64_t row_count;         ///< build rows
 } HashJoinInsertParams;
-ABI_ASSERT(sizeof(HashJoinInsertParams) == 1040 + 112 + 40, "HashJoinInsertParams crosses the ABI");
+ABI_ASSERT(sizeof(HashJoinInsertParams) == 1296 + 112 + 40, "HashJoinInsertParams crosses the ABI");
 
 /// Launch parameters of `hash_join_offsets`.
 typedef struct HashJoinOffsetsParams {
@@ -118,7 +120,7 @@ typedef struct HashJoinMatchParams {
   uint32_t invert;                   ///< 1: bits say that the key is not there
   uint32_t reserved;                 ///< zero
 } HashJoinMatchParams;
-ABI_ASSERT(sizeof(HashJoinMatchParams) == 2080 + 112 + 40, "HashJoinMatchParams crosses the ABI");
+ABI_ASSERT(sizeof(HashJoinMatchParams) == 2592 + 112 + 40, "HashJoinMatchParams crosses the ABI");
 
 /// Launch parameters of `hash_join_pairs`.
 typedef struct HashJoinPairsParams {
@@ -131,7 +133,7 @@ typedef struct HashJoinPairsParams {
   const uint64_t *row_count_device;  ///< [1], device, read: probe rows, if it is not null
   uint64_t row_count;                ///< probe rows, or their upper bound
 } HashJoinPairsParams;
-ABI_ASSERT(sizeof(HashJoinPairsParams) == 2080 + 112 + 40, "HashJoinPairsParams crosses the ABI");
+ABI_ASSERT(sizeof(HashJoinPairsParams) == 2592 + 112 + 40, "HashJoinPairsParams crosses the ABI");
 
 /// Launch parameters of `hash_join_count`.
 typedef struct HashJoinCountParams {
@@ -148,7 +150,7 @@ typedef struct HashJoinCountParams {
   uint32_t outer;                    ///< 1: a row without a match gives one output row
   uint32_t reserved;                 ///< zero
 } HashJoinCountParams;
-ABI_ASSERT(sizeof(HashJoinCountParams) == 2080 + 112 + 64, "HashJoinCountParams crosses the ABI");
+ABI_ASSERT(sizeof(HashJoinCountParams) == 2592 + 112 + 64, "HashJoinCountParams crosses the ABI");
 
 /// Launch parameters of `hash_join_emit`.
 typedef struct HashJoinEmitParams {

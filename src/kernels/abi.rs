@@ -896,19 +896,25 @@ pub struct HashJoinKey {
     pub column: ColumnView,
     /// bits to turn around, so that the order of words is that of values
     pub flip: u64,
+    /// taken from them: the least of the build side, where columns are packed by their ranges
+    pub base: u64,
+    /// a greater difference is no build row's
+    pub span: u64,
     /// first bit of the value in the word
     pub shift: u32,
     /// bit that says null; 64: none
     pub null_shift: u32,
 }
 const _: () = {
-    ["Size of HashJoinKey"][::core::mem::size_of::<HashJoinKey>() - 64usize];
+    ["Size of HashJoinKey"][::core::mem::size_of::<HashJoinKey>() - 80usize];
     ["Alignment of HashJoinKey"][::core::mem::align_of::<HashJoinKey>() - 8usize];
     ["Offset of field: HashJoinKey::column"][::core::mem::offset_of!(HashJoinKey, column) - 0usize];
     ["Offset of field: HashJoinKey::flip"][::core::mem::offset_of!(HashJoinKey, flip) - 48usize];
-    ["Offset of field: HashJoinKey::shift"][::core::mem::offset_of!(HashJoinKey, shift) - 56usize];
+    ["Offset of field: HashJoinKey::base"][::core::mem::offset_of!(HashJoinKey, base) - 56usize];
+    ["Offset of field: HashJoinKey::span"][::core::mem::offset_of!(HashJoinKey, span) - 64usize];
+    ["Offset of field: HashJoinKey::shift"][::core::mem::offset_of!(HashJoinKey, shift) - 72usize];
     ["Offset of field: HashJoinKey::null_shift"]
-        [::core::mem::offset_of!(HashJoinKey, null_shift) - 60usize];
+        [::core::mem::offset_of!(HashJoinKey, null_shift) - 76usize];
 };
 
 /// The key columns of one side.
@@ -921,23 +927,23 @@ pub struct HashJoinKeys {
     pub key_count: u32,
     /// 1: nulls are equal; 0: a row with a null key matches nothing
     pub null_equals_null: u32,
-    /// 4 or 8: the one key is an array of integers of so many bytes without nulls; 0: else
+    /// 4 or 8: the one key is an array of integers of so many bytes without nulls, its base 0; 0: else
     pub plain_bytes: u32,
     /// zero
     pub reserved: u32,
 }
 const _: () = {
-    ["Size of HashJoinKeys"][::core::mem::size_of::<HashJoinKeys>() - 1040usize];
+    ["Size of HashJoinKeys"][::core::mem::size_of::<HashJoinKeys>() - 1296usize];
     ["Alignment of HashJoinKeys"][::core::mem::align_of::<HashJoinKeys>() - 8usize];
     ["Offset of field: HashJoinKeys::keys"][::core::mem::offset_of!(HashJoinKeys, keys) - 0usize];
     ["Offset of field: HashJoinKeys::key_count"]
-        [::core::mem::offset_of!(HashJoinKeys, key_count) - 1024usize];
+        [::core::mem::offset_of!(HashJoinKeys, key_count) - 1280usize];
     ["Offset of field: HashJoinKeys::null_equals_null"]
-        [::core::mem::offset_of!(HashJoinKeys, null_equals_null) - 1028usize];
+        [::core::mem::offset_of!(HashJoinKeys, null_equals_null) - 1284usize];
     ["Offset of field: HashJoinKeys::plain_bytes"]
-        [::core::mem::offset_of!(HashJoinKeys, plain_bytes) - 1032usize];
+        [::core::mem::offset_of!(HashJoinKeys, plain_bytes) - 1288usize];
     ["Offset of field: HashJoinKeys::reserved"]
-        [::core::mem::offset_of!(HashJoinKeys, reserved) - 1036usize];
+        [::core::mem::offset_of!(HashJoinKeys, reserved) - 1292usize];
 };
 
 /** A table in device memory. A slot of open addressing is a mark and, if there are rows, a value.
@@ -1011,14 +1017,14 @@ pub struct HashJoinRangeParams {
     pub row_count: u64,
 }
 const _: () = {
-    ["Size of HashJoinRangeParams"][::core::mem::size_of::<HashJoinRangeParams>() - 1056usize];
+    ["Size of HashJoinRangeParams"][::core::mem::size_of::<HashJoinRangeParams>() - 1312usize];
     ["Alignment of HashJoinRangeParams"][::core::mem::align_of::<HashJoinRangeParams>() - 8usize];
     ["Offset of field: HashJoinRangeParams::build"]
         [::core::mem::offset_of!(HashJoinRangeParams, build) - 0usize];
     ["Offset of field: HashJoinRangeParams::found"]
-        [::core::mem::offset_of!(HashJoinRangeParams, found) - 1040usize];
+        [::core::mem::offset_of!(HashJoinRangeParams, found) - 1296usize];
     ["Offset of field: HashJoinRangeParams::row_count"]
-        [::core::mem::offset_of!(HashJoinRangeParams, row_count) - 1048usize];
+        [::core::mem::offset_of!(HashJoinRangeParams, row_count) - 1304usize];
 };
 
 /// Launch parameters of `hash_join_insert`.
@@ -1041,22 +1047,22 @@ pub struct HashJoinInsertParams {
     pub row_count: u64,
 }
 const _: () = {
-    ["Size of HashJoinInsertParams"][::core::mem::size_of::<HashJoinInsertParams>() - 1192usize];
+    ["Size of HashJoinInsertParams"][::core::mem::size_of::<HashJoinInsertParams>() - 1448usize];
     ["Alignment of HashJoinInsertParams"][::core::mem::align_of::<HashJoinInsertParams>() - 8usize];
     ["Offset of field: HashJoinInsertParams::build"]
         [::core::mem::offset_of!(HashJoinInsertParams, build) - 0usize];
     ["Offset of field: HashJoinInsertParams::table"]
-        [::core::mem::offset_of!(HashJoinInsertParams, table) - 1040usize];
+        [::core::mem::offset_of!(HashJoinInsertParams, table) - 1296usize];
     ["Offset of field: HashJoinInsertParams::row_slots"]
-        [::core::mem::offset_of!(HashJoinInsertParams, row_slots) - 1152usize];
+        [::core::mem::offset_of!(HashJoinInsertParams, row_slots) - 1408usize];
     ["Offset of field: HashJoinInsertParams::row_ranks"]
-        [::core::mem::offset_of!(HashJoinInsertParams, row_ranks) - 1160usize];
+        [::core::mem::offset_of!(HashJoinInsertParams, row_ranks) - 1416usize];
     ["Offset of field: HashJoinInsertParams::duplicate_count"]
-        [::core::mem::offset_of!(HashJoinInsertParams, duplicate_count) - 1168usize];
+        [::core::mem::offset_of!(HashJoinInsertParams, duplicate_count) - 1424usize];
     ["Offset of field: HashJoinInsertParams::status"]
-        [::core::mem::offset_of!(HashJoinInsertParams, status) - 1176usize];
+        [::core::mem::offset_of!(HashJoinInsertParams, status) - 1432usize];
     ["Offset of field: HashJoinInsertParams::row_count"]
-        [::core::mem::offset_of!(HashJoinInsertParams, row_count) - 1184usize];
+        [::core::mem::offset_of!(HashJoinInsertParams, row_count) - 1440usize];
 };
 
 /// Launch parameters of `hash_join_offsets`.
@@ -1132,26 +1138,26 @@ pub struct HashJoinMatchParams {
     pub reserved: u32,
 }
 const _: () = {
-    ["Size of HashJoinMatchParams"][::core::mem::size_of::<HashJoinMatchParams>() - 2232usize];
+    ["Size of HashJoinMatchParams"][::core::mem::size_of::<HashJoinMatchParams>() - 2744usize];
     ["Alignment of HashJoinMatchParams"][::core::mem::align_of::<HashJoinMatchParams>() - 8usize];
     ["Offset of field: HashJoinMatchParams::probe"]
         [::core::mem::offset_of!(HashJoinMatchParams, probe) - 0usize];
     ["Offset of field: HashJoinMatchParams::build"]
-        [::core::mem::offset_of!(HashJoinMatchParams, build) - 1040usize];
+        [::core::mem::offset_of!(HashJoinMatchParams, build) - 1296usize];
     ["Offset of field: HashJoinMatchParams::table"]
-        [::core::mem::offset_of!(HashJoinMatchParams, table) - 2080usize];
+        [::core::mem::offset_of!(HashJoinMatchParams, table) - 2592usize];
     ["Offset of field: HashJoinMatchParams::out_found"]
-        [::core::mem::offset_of!(HashJoinMatchParams, out_found) - 2192usize];
+        [::core::mem::offset_of!(HashJoinMatchParams, out_found) - 2704usize];
     ["Offset of field: HashJoinMatchParams::out_build_rows"]
-        [::core::mem::offset_of!(HashJoinMatchParams, out_build_rows) - 2200usize];
+        [::core::mem::offset_of!(HashJoinMatchParams, out_build_rows) - 2712usize];
     ["Offset of field: HashJoinMatchParams::row_count_device"]
-        [::core::mem::offset_of!(HashJoinMatchParams, row_count_device) - 2208usize];
+        [::core::mem::offset_of!(HashJoinMatchParams, row_count_device) - 2720usize];
     ["Offset of field: HashJoinMatchParams::row_count"]
-        [::core::mem::offset_of!(HashJoinMatchParams, row_count) - 2216usize];
+        [::core::mem::offset_of!(HashJoinMatchParams, row_count) - 2728usize];
     ["Offset of field: HashJoinMatchParams::invert"]
-        [::core::mem::offset_of!(HashJoinMatchParams, invert) - 2224usize];
+        [::core::mem::offset_of!(HashJoinMatchParams, invert) - 2736usize];
     ["Offset of field: HashJoinMatchParams::reserved"]
-        [::core::mem::offset_of!(HashJoinMatchParams, reserved) - 2228usize];
+        [::core::mem::offset_of!(HashJoinMatchParams, reserved) - 2740usize];
 };
 
 /// Launch parameters of `hash_join_pairs`.
@@ -1176,24 +1182,24 @@ pub struct HashJoinPairsParams {
     pub row_count: u64,
 }
 const _: () = {
-    ["Size of HashJoinPairsParams"][::core::mem::size_of::<HashJoinPairsParams>() - 2232usize];
+    ["Size of HashJoinPairsParams"][::core::mem::size_of::<HashJoinPairsParams>() - 2744usize];
     ["Alignment of HashJoinPairsParams"][::core::mem::align_of::<HashJoinPairsParams>() - 8usize];
     ["Offset of field: HashJoinPairsParams::probe"]
         [::core::mem::offset_of!(HashJoinPairsParams, probe) - 0usize];
     ["Offset of field: HashJoinPairsParams::build"]
-        [::core::mem::offset_of!(HashJoinPairsParams, build) - 1040usize];
+        [::core::mem::offset_of!(HashJoinPairsParams, build) - 1296usize];
     ["Offset of field: HashJoinPairsParams::table"]
-        [::core::mem::offset_of!(HashJoinPairsParams, table) - 2080usize];
+        [::core::mem::offset_of!(HashJoinPairsParams, table) - 2592usize];
     ["Offset of field: HashJoinPairsParams::out_probe_rows"]
-        [::core::mem::offset_of!(HashJoinPairsParams, out_probe_rows) - 2192usize];
+        [::core::mem::offset_of!(HashJoinPairsParams, out_probe_rows) - 2704usize];
     ["Offset of field: HashJoinPairsParams::out_build_rows"]
-        [::core::mem::offset_of!(HashJoinPairsParams, out_build_rows) - 2200usize];
+        [::core::mem::offset_of!(HashJoinPairsParams, out_build_rows) - 2712usize];
     ["Offset of field: HashJoinPairsParams::out_row_count"]
-        [::core::mem::offset_of!(HashJoinPairsParams, out_row_count) - 2208usize];
+        [::core::mem::offset_of!(HashJoinPairsParams, out_row_count) - 2720usize];
     ["Offset of field: HashJoinPairsParams::row_count_device"]
-        [::core::mem::offset_of!(HashJoinPairsParams, row_count_device) - 2216usize];
+        [::core::mem::offset_of!(HashJoinPairsParams, row_count_device) - 2728usize];
     ["Offset of field: HashJoinPairsParams::row_count"]
-        [::core::mem::offset_of!(HashJoinPairsParams, row_count) - 2224usize];
+        [::core::mem::offset_of!(HashJoinPairsParams, row_count) - 2736usize];
 };
 
 /// Launch parameters of `hash_join_count`.
@@ -1226,32 +1232,32 @@ pub struct HashJoinCountParams {
     pub reserved: u32,
 }
 const _: () = {
-    ["Size of HashJoinCountParams"][::core::mem::size_of::<HashJoinCountParams>() - 2256usize];
+    ["Size of HashJoinCountParams"][::core::mem::size_of::<HashJoinCountParams>() - 2768usize];
     ["Alignment of HashJoinCountParams"][::core::mem::align_of::<HashJoinCountParams>() - 8usize];
     ["Offset of field: HashJoinCountParams::probe"]
         [::core::mem::offset_of!(HashJoinCountParams, probe) - 0usize];
     ["Offset of field: HashJoinCountParams::build"]
-        [::core::mem::offset_of!(HashJoinCountParams, build) - 1040usize];
+        [::core::mem::offset_of!(HashJoinCountParams, build) - 1296usize];
     ["Offset of field: HashJoinCountParams::table"]
-        [::core::mem::offset_of!(HashJoinCountParams, table) - 2080usize];
+        [::core::mem::offset_of!(HashJoinCountParams, table) - 2592usize];
     ["Offset of field: HashJoinCountParams::out_hits"]
-        [::core::mem::offset_of!(HashJoinCountParams, out_hits) - 2192usize];
+        [::core::mem::offset_of!(HashJoinCountParams, out_hits) - 2704usize];
     ["Offset of field: HashJoinCountParams::out_tile_starts"]
-        [::core::mem::offset_of!(HashJoinCountParams, out_tile_starts) - 2200usize];
+        [::core::mem::offset_of!(HashJoinCountParams, out_tile_starts) - 2712usize];
     ["Offset of field: HashJoinCountParams::tile_states"]
-        [::core::mem::offset_of!(HashJoinCountParams, tile_states) - 2208usize];
+        [::core::mem::offset_of!(HashJoinCountParams, tile_states) - 2720usize];
     ["Offset of field: HashJoinCountParams::tile_ticket"]
-        [::core::mem::offset_of!(HashJoinCountParams, tile_ticket) - 2216usize];
+        [::core::mem::offset_of!(HashJoinCountParams, tile_ticket) - 2728usize];
     ["Offset of field: HashJoinCountParams::out_row_count"]
-        [::core::mem::offset_of!(HashJoinCountParams, out_row_count) - 2224usize];
+        [::core::mem::offset_of!(HashJoinCountParams, out_row_count) - 2736usize];
     ["Offset of field: HashJoinCountParams::row_count_device"]
-        [::core::mem::offset_of!(HashJoinCountParams, row_count_device) - 2232usize];
+        [::core::mem::offset_of!(HashJoinCountParams, row_count_device) - 2744usize];
     ["Offset of field: HashJoinCountParams::row_count"]
-        [::core::mem::offset_of!(HashJoinCountParams, row_count) - 2240usize];
+        [::core::mem::offset_of!(HashJoinCountParams, row_count) - 2752usize];
     ["Offset of field: HashJoinCountParams::outer"]
-        [::core::mem::offset_of!(HashJoinCountParams, outer) - 2248usize];
+        [::core::mem::offset_of!(HashJoinCountParams, outer) - 2760usize];
     ["Offset of field: HashJoinCountParams::reserved"]
-        [::core::mem::offset_of!(HashJoinCountParams, reserved) - 2252usize];
+        [::core::mem::offset_of!(HashJoinCountParams, reserved) - 2764usize];
 };
 
 /// Launch parameters of `hash_join_emit`.

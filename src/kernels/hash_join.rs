@@ -99,16 +99,16 @@ fn filled(launch: &Launch, bytes: u64, value: u8) -> Result<Arc<DeviceBuffer>> {
     Ok(Arc::new(buffer))
 }
 
-/// The range of the build side's words. Waits for the stream.
-fn range_of(
+/// Queues what finds the range of the build side's words.
+fn queue_range(
     launch: &Launch,
     tuning: &JoinTuning,
     build: &HashJoinKeys,
     row_count: u64,
-) -> Result<Range> {
+) -> Result<DeviceBuffer> {
     let start: Vec<u8> = Range::NOTHING
         .iter()
-        .flat_map(|w| w.to_ne_bytes())
+        .flat_map(|word| word.to_ne_bytes())
         .collect();
     let found = launch.device().upload(launch.stream(), &start)?;
     let params = abi::HashJoinRangeParams {
@@ -117,10 +117,33 @@ fn range_of(
         row_count,
     };
     let grid = grid(launch, tuning, row_count, abi::HASH_JOIN_TILE_ROWS);
-    // SAFETY: `JoinLayout::side` took the keys from columns that the caller says have `row_count`
-    // rows (checked in `build`); `found` has HASH_JOIN_RANGE_WORDS words.
+    // SAFETY: `JoinLayout::side` took the keys from columns that have `row_count` rows, which
+    // `JoinTable::build` checked; `found` has HASH_JOIN_RANGE_WORDS words.
     unsafe { launch.launch::<abi::HashJoinRange>(grid, abi::HASH_JOIN_THREADS, 0, &params) }?;
-    read_words(launch, &found, 0).map(Range::of)
+    Ok(found)
+}
+
+/// The layout, with keys packed that are wide by their types alone. Waits for the stream if there
+/// are such.
+fn narrowed(
+    launch: &Launch,
+    layout: JoinLayout,
+    columns: &[&DeviceColumn],
+    rows: u64,
+    tuning: &JoinTuning,
+) -> Result<JoinLayout> {
+    if !layout.may_narrow(tuning) {
+        return Ok(layout);
+    }
+    let mut found = Vec::with_capacity(columns.len());
+    for (key, column) in columns.iter().enumerate() {
+        let side = layout.alone(key).side(launch, &[*column])?;
+        found.push(queue_range(launch, tuning, &side, rows)?);
+    }
+    let ranges = found.iter();
+    let ranges = ranges.map(|found| read_words(launch, found, 0).map(Range::of));
+    let ranges = ranges.collect::<Result<Vec<_>>>()?;
+    Ok(layout.narrowed(&ranges).unwrap_or(layout))
 }
 
 /// Where build rows wait for their places in lists.
@@ -153,11 +176,13 @@ impl JoinTable {
             let cause = format!("{rows} build rows, which columns or row numbers do not have");
             return Err(Error::invalid("hash_join", cause, ""));
         }
+        let layout = narrowed(launch, layout, columns, rows, &tuning)?;
         let build = layout.side(launch, columns)?;
         let (dense, keys) = if layout.is_wide() {
             (None, rows)
         } else {
-            let range = range_of(launch, &tuning, &build, rows)?;
+            let found = queue_range(launch, &tuning, &build, rows)?;
+            let range = read_words(launch, &found, 0).map(Range::of)?;
             (range.dense(&tuning), range.words)
         };
         let is_dense = dense.is_some();
@@ -339,6 +364,11 @@ impl JoinTable {
     /// What kind of table it is: one of `abi::HASH_JOIN_DENSE_*` and `abi::HASH_JOIN_HASH_*`.
     pub fn kind(&self) -> u32 {
         self.shape.layout
+    }
+
+    /// True if keys are hashed and compared by their columns, not packed into a word.
+    pub fn is_wide(&self) -> bool {
+        self.layout.is_wide()
     }
 
     /// True if no key comes twice: then a probe row has at most one match.

@@ -56,13 +56,18 @@ impl Default for JoinTuning {
 }
 
 /// Where a key's bits lie in the word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Place {
     shift: u32,
     null_shift: u32,
+    /// Taken from the value's bits.
+    base: u64,
+    /// A value beyond is no build row's.
+    span: u64,
 }
 
-/// How keys become words: packed if they fit 64 bits, else hashed.
+/// How keys become words: packed if they fit 64 bits, else hashed. A table may pack what its layout
+/// says is wide, once it knows the build side's values.
 #[derive(Debug, Clone)]
 pub struct JoinLayout {
     keys: Vec<(JoinKey, Place)>,
@@ -72,6 +77,16 @@ pub struct JoinLayout {
 
 /// No null bit: the key has no nulls, or they match nothing, or have a slot of their own.
 const NO_NULL_BIT: u32 = 64;
+
+impl Place {
+    /// All bits of the value, from the lowest bit on.
+    const WHOLE: Place = Place {
+        shift: 0,
+        null_shift: NO_NULL_BIT,
+        base: 0,
+        span: u64::MAX,
+    };
+}
 
 impl JoinLayout {
     /// Packs keys.
@@ -92,7 +107,7 @@ impl JoinLayout {
         for key in keys {
             let mut place = Place {
                 shift: used,
-                null_shift: NO_NULL_BIT,
+                ..Place::WHOLE
             };
             used += key.bits;
             if has_null_bit(key) && !alone {
@@ -105,6 +120,46 @@ impl JoinLayout {
             keys: keys.iter().copied().zip(places).collect(),
             wide: used > 64 || tuning.force_wide,
             null_equals_null,
+        })
+    }
+
+    /// Whether it may be that the keys' values need fewer bits than their types, and fit one word.
+    pub(super) fn may_narrow(&self, tuning: &JoinTuning) -> bool {
+        self.wide && !tuning.force_wide && self.keys.iter().all(|(key, _)| key.bits <= 64)
+    }
+
+    /// A layout for one of the keys alone, in which nulls have no word.
+    pub(super) fn alone(&self, key: usize) -> JoinLayout {
+        JoinLayout {
+            keys: vec![(self.keys[key].0, Place::WHOLE)],
+            wide: false,
+            null_equals_null: self.null_equals_null,
+        }
+    }
+
+    /// The keys packed into one word, by the ranges of the build side's values; none if they do not
+    /// fit.
+    pub(super) fn narrowed(&self, ranges: &[Range]) -> Option<JoinLayout> {
+        let (mut used, mut keys) = (0, Vec::with_capacity(self.keys.len()));
+        for ((key, _), range) in self.keys.iter().zip(ranges) {
+            let mut place = Place::WHOLE;
+            place.base = if range.words == 0 { 0 } else { range.least };
+            place.span = range.greatest.saturating_sub(place.base);
+            let bits = u64::BITS - place.span.leading_zeros();
+            if bits > 0 {
+                place.shift = used;
+            }
+            used += bits;
+            if self.null_equals_null && key.nullable {
+                place.null_shift = used;
+                used += 1;
+            }
+            keys.push((*key, place));
+        }
+        (used <= 64).then_some(JoinLayout {
+            keys,
+            wide: false,
+            null_equals_null: self.null_equals_null,
         })
     }
 
@@ -131,12 +186,15 @@ impl JoinLayout {
             side.keys[index] = HashJoinKey {
                 column: column.view(launch)?,
                 flip: sign_bit(key.physical),
+                base: place.base,
+                span: place.span,
                 shift: place.shift,
                 null_shift: place.null_shift,
             };
         }
         let column = &side.keys[0].column;
-        let is_plain = column.kind == abi::COLUMN_ARRAY && column.validity.is_null();
+        let is_array = column.kind == abi::COLUMN_ARRAY && column.validity.is_null();
+        let is_plain = is_array && self.keys[0].1 == Place::WHOLE;
         if is_plain && columns.len() == 1 && !self.wide {
             side.plain_bytes = match self.keys[0].0.physical {
                 PhysicalType::Int32 | PhysicalType::UInt32 => 4,
@@ -172,6 +230,8 @@ pub(super) fn no_side() -> HashJoinKeys {
     let key = HashJoinKey {
         column,
         flip: 0,
+        base: 0,
+        span: u64::MAX,
         shift: 0,
         null_shift: NO_NULL_BIT,
     };
@@ -410,6 +470,35 @@ mod tests {
         assert_eq!(range(&[7, 7]).dense(&tuning).map(|t| t.capacity), Some(1));
         assert_eq!(range(&[]).dense(&tuning).map(|t| t.capacity), Some(0));
         assert_eq!(range(&scattered).dense(&JoinTuning::default()), None);
+    }
+
+    #[test]
+    fn wide_keys_are_packed_by_their_ranges() -> Result<()> {
+        let key = JoinKey {
+            physical: PhysicalType::Int64,
+            nullable: true,
+            bits: 64,
+        };
+        let tuning = JoinTuning::default();
+        let layout = JoinLayout::new(&[key; 3], true, &tuning)?;
+        assert!(layout.may_narrow(&tuning));
+        let spread = range(&[1 << 63, (1 << 63) + (1 << 40)]);
+        let narrowed = layout.narrowed(&[range(&[9, 12]), range(&[]), spread]);
+        let places = narrowed.map(|layout| layout.keys.iter().map(|(_, place)| *place).collect());
+        let place = |shift, null_shift, base, span| Place {
+            shift,
+            null_shift,
+            base,
+            span,
+        };
+        let expected: Vec<Place> = vec![
+            place(0, 2, 9, 3),
+            place(0, 3, 0, 0),
+            place(4, 45, 1 << 63, 1 << 40),
+        ];
+        assert_eq!(places, Some(expected));
+        assert!(layout.narrowed(&[spread, spread, range(&[1])]).is_none());
+        Ok(())
     }
 
     #[test]

@@ -1,9 +1,10 @@
 // Operator  hash_join (src/operators/hash_join.rs states the contract)
 // Kernels   those of hash_join.cu and hash_join_probe.cu
 // Method    keys of at most 64 bits, or that need no more where the build side's values lie, are
-//           one word, wider ones a hash that is verified against the build side's columns; a word is a place of a dense table where the keys lie close once
-//           the bits that all of them share are gone, else it is hashed to the start of a 32-byte
-//           sector of slots and looked for from there on
+//           one word, wider ones a hash that is verified against the build side's columns; a word
+//           is a place of a dense table where the keys lie close once the bits that all of them
+//           share are gone, else it is hashed to the start of a 32-byte sector of slots and looked
+//           for from there on
 // Cost      see the kernels
 // Source    open addressing and removing constant bits are common knowledge; written from the idea
 #pragma once

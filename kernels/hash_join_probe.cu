@@ -91,16 +91,23 @@ KERNEL_FN void hash_join_find_hashed(const HashJoinKeys &probe, const HashJoinKe
     const uint64_t hash = hash_join_hash<WIDE>(table, words[i].word);
     slots[i] = hash_join_start<WIDE>(table, words[i], hash);
   }
-#pragma unroll  // hash_join/inner: the first slots of all items are in flight together
-  for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
-    marks[i] = make_ulonglong2(HASH_JOIN_EMPTY, 0);
-    if (words[i].state != HASH_JOIN_MATCHES_NONE) marks[i] = hash_join_slot(table, slots[i]);
+  // Rows that match nothing look, too: a branch would part the loads, which are in flight together.
+  if (table.slot_words == 2) {
+#pragma unroll  // hash_join/inner
+    for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
+      marks[i] = ((const ulonglong2 *)table.slots)[slots[i]];
+    }
+  } else {
+#pragma unroll  // hash_join/semi
+    for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
+      marks[i] = make_ulonglong2((unsigned long long)table.slots[slots[i]], 0);
+    }
   }
 #pragma unroll  // hash_join/inner
   for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
     out->values[i] = marks[i].y;
-    if (!WIDE && slots[i] >= table.capacity) {
-      out->found[i] = marks[i].x != HASH_JOIN_EMPTY;
+    if (words[i].state == HASH_JOIN_MATCHES_NONE || (!WIDE && slots[i] >= table.capacity)) {
+      out->found[i] = words[i].state != HASH_JOIN_MATCHES_NONE && marks[i].x != HASH_JOIN_EMPTY;
       continue;
     }
     const uint64_t row = first_row + i * HASH_JOIN_THREADS;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Decimal128Array, DictionaryArray, Float64Array, Int8Array, Int64Array,
-    LargeStringArray, RecordBatch, StringArray, UInt64Array,
+    ArrayRef, AsArray, BinaryArray, Decimal128Array, DictionaryArray, Float64Array, Int8Array,
+    Int64Array, LargeStringArray, RecordBatch, StringArray, UInt64Array,
 };
 use arrow::datatypes::Int32Type;
 use pelton::backend::Backend;
@@ -282,6 +282,37 @@ fn keys_of_many_columns_are_compared_by_all_of_them() {
     spec.build_keys = vec![2, 0, 1];
     spec.probe_keys = vec![2, 0, 1];
     assert_eq!(rows_of(&spec, &build, &probe).len(), 3);
+}
+
+/// Bytes lie where their batch left them: batches behind one another keep all of them.
+#[test]
+fn bytes_of_several_build_batches_leave() {
+    let side = |key: i64, bytes: &[u8]| {
+        let bytes = BinaryArray::from(vec![bytes, b"other"]);
+        batch_of(vec![
+            ("k", int64(vec![Some(key), Some(100 + key)])),
+            ("v", Arc::new(bytes) as ArrayRef),
+        ])
+    };
+    let build = [side(1, b"one"), side(2, b""), side(3, b"\xff\0")];
+    let probe = batch_of(vec![("k", int64(vec![Some(3)]))]);
+    let mut spec = spec_of(Full, &build[0].schema(), &probe.schema(), 1);
+    spec.projection = vec![2];
+    for backend in backends() {
+        let how = FoldPlan::single(3);
+        let joined = run_join(&*backend, &spec, &build, &how, std::slice::from_ref(&probe));
+        let joined = joined.expect("bytes pass through");
+        let bytes = joined.iter().flat_map(|batch| {
+            let bytes = batch.column(0).as_binary::<i32>().iter();
+            bytes
+                .map(|bytes| bytes.map(<[u8]>::to_vec))
+                .collect::<Vec<_>>()
+        });
+        let mut bytes: Vec<_> = bytes.flatten().collect();
+        bytes.sort();
+        let expected: [&[u8]; 6] = [b"", b"one", b"other", b"other", b"other", b"\xff\0"];
+        assert_eq!(bytes, expected, "{}", backend.name());
+    }
 }
 
 /// A residual over both sides, by name: the probe's columns are `p…`, the build's `b…`.

@@ -110,7 +110,7 @@ fn keys_of(
         cast(&column, &to).map_err(|cause| refused(&cause))
     });
     let plain_keys = plain_keys.collect::<Result<Vec<_>>>()?;
-    let nulls: Vec<_> = plain_keys.iter().map(|key| key.logical_nulls()).collect();
+    let nulls: Vec<_> = plain_keys.iter().map(Array::logical_nulls).collect();
     let rows = converter
         .convert_columns(&plain_keys)
         .map_err(|cause| refused(&cause))?;

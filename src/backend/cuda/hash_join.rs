@@ -408,16 +408,16 @@ impl Join<'_> {
 
     /// The columns that leave of the probe rows for which `found` is true, or, for a mark join, of
     /// all of them with `found` behind.
-    fn select(&self, found: DeviceColumn) -> Result<(Vec<DeviceColumn>, DeviceRows)> {
+    fn select(&self, found: &DeviceColumn) -> Result<(Vec<DeviceColumn>, DeviceRows)> {
         let rows = &self.batch.rows;
         let mut joined: Vec<&DeviceColumn> = self.batch.columns.iter().collect();
-        joined.push(&found);
+        joined.push(found);
         let leaving = self.spec.projection.iter().map(|&index| joined[index]);
         if self.spec.kind == JoinKind::Mark {
             return Ok((leaving.cloned().collect(), rows.clone()));
         }
         let leaving: Vec<&DeviceColumn> = leaving.collect();
-        filter_compact(&self.launch, &found, &leaving, rows)
+        filter_compact(&self.launch, found, &leaving, rows)
     }
 
     /// The probe rows that pairs name, as a Boolean column.
@@ -479,7 +479,7 @@ impl Join<'_> {
                     false => marks,
                 }
             };
-            return self.select(found);
+            return self.select(&found);
         }
         let outer = spec.kind.keeps_probe_rows();
         if spec.residual.is_none() {

@@ -469,7 +469,10 @@ mod tests {
         }
         assert_eq!(range(&[7, 7]).dense(&tuning).map(|t| t.capacity), Some(1));
         assert_eq!(range(&[]).dense(&tuning).map(|t| t.capacity), Some(0));
-        assert_eq!(range(&scattered).dense(&JoinTuning::default()), None);
+        let far: Vec<u64> = (0..64u64)
+            .map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+            .collect();
+        assert_eq!(range(&far).dense(&JoinTuning::default()), None);
     }
 
     #[test]

@@ -94,7 +94,7 @@ pub fn hash_join(spec: &HashJoinSpec, build: &RecordBatch, probe: &RecordBatch) 
             JoinKind::Semi if matched => joined.push(p_cells.clone()),
             JoinKind::Anti if !matched => joined.push(p_cells.clone()),
             JoinKind::Mark => {
-                joined.push([p_cells.clone(), vec![Value::Boolean(matched)]].concat())
+                joined.push([p_cells.clone(), vec![Value::Boolean(matched)]].concat());
             }
             _ => {}
         }

@@ -87,6 +87,9 @@ fn measure<T>(
     bench.note(format!("{id},,{ms:.3},,{rate:.0},{of_copy:.3},,"));
 }
 
+/// Makes the bytes of a page.
+type Shape = fn(u64) -> Vec<u8>;
+
 /// Bit-packed indices of a dictionary: bytes that do not repeat.
 fn indices(page: u64) -> Vec<u8> {
     (0..PAGE_BYTES as u64 / 8)
@@ -135,7 +138,7 @@ fn decompress(
     criterion: &mut Criterion,
     codec: PageCodec,
     shape: &str,
-    page: fn(u64) -> Vec<u8>,
+    page: Shape,
 ) {
     let count = pages();
     let distinct = PAGES_DISTINCT.min(count);
@@ -266,10 +269,12 @@ fn decode(
                 target: target.clone(),
                 row_start: index * PAGE_ROWS,
                 level_count: PAGE_ROWS as u32,
+                value_count_max: PAGE_ROWS as u32,
                 encoding: page.encoding() as u32,
                 conversion,
                 element_bytes: width as u32,
                 levels: LevelSpec::default(),
+                text: false,
             };
             batch.add(&spec).unwrap();
         }
@@ -278,9 +283,8 @@ fn decode(
     let id = format!("page_decode/{name}/i{}", width * 8);
     let status = Status::new(&bench.launch(), "page_decode").unwrap();
     if let Err(error) = batch().launch(&bench.launch(), &status) {
-        let ErrorKind::Unsupported { .. } = error.kind() else {
-            panic!("{id}: {error}");
-        };
+        let unsupported = matches!(error.kind(), ErrorKind::Unsupported { .. });
+        assert!(unsupported, "{id}: {error}");
         return bench.note(format!("{id},,no kernel,,,,,"));
     }
     status.check(&bench.launch()).unwrap();
@@ -293,7 +297,7 @@ fn decode(
         assert!(part == &expected[..part.len()], "{id}: part {index}");
     }
     measure(bench, criterion, &id, out_bytes, batch, |batch, launch| {
-        batch.launch(launch, &status)
+        batch.launch(launch, &status).map(drop)
     });
 }
 
@@ -302,8 +306,7 @@ fn main() {
         return;
     };
     let mut criterion = support::criterion();
-    let shapes: [(&str, fn(u64) -> Vec<u8>); 3] =
-        [("indices", indices), ("decimals", decimals), ("text", text)];
+    let shapes: [(&str, Shape); 3] = [("indices", indices), ("decimals", decimals), ("text", text)];
     for codec in [PageCodec::Snappy, PageCodec::Lz4Raw] {
         for (shape, page) in shapes {
             decompress(&mut bench, &mut criterion, codec, shape, page);

@@ -20,8 +20,25 @@ pub struct Metrics {
 pub mod names {
     /// Row groups the scan considered.
     pub const ROW_GROUPS_TOTAL: &str = "scan_row_groups_total";
-    /// Row groups that statistics excluded.
+    /// Row groups that are not read, by any step of pruning or because they are empty.
     pub const ROW_GROUPS_PRUNED: &str = "scan_row_groups_pruned";
+    /// Files that the statistics of all their row groups together excluded.
+    pub const FILES_PRUNED: &str = "scan_files_pruned";
+    /// Row groups that statistics excluded, those of excluded files included.
+    pub const ROW_GROUPS_PRUNED_BY_STATISTICS: &str = "scan_row_groups_pruned_by_statistics";
+    /// Row groups in which Bloom filters miss a value.
+    pub const ROW_GROUPS_PRUNED_BY_BLOOM_FILTER: &str = "scan_row_groups_pruned_by_bloom_filter";
+    /// Row groups of whose dictionaries no entry will do.
+    pub const ROW_GROUPS_PRUNED_BY_DICTIONARY: &str = "scan_row_groups_pruned_by_dictionary";
+    /// Row groups of which no page may hold a row, by their indexes.
+    pub const ROW_GROUPS_PRUNED_BY_PAGE_INDEX: &str = "scan_row_groups_pruned_by_page_index";
+    /// Pages of row groups that are read, of which no row need be decoded by their indexes. Their
+    /// bytes are still fetched, and a device decodes them too.
+    pub const PAGES_PRUNED: &str = "scan_pages_pruned";
+    /// Compressed bytes of all row groups and pages that pruning excluded.
+    pub const BYTES_PRUNED: &str = "scan_bytes_pruned";
+    /// Bytes of Bloom filters, dictionaries and page indexes that were read in order to prune.
+    pub const PRUNING_BYTES: &str = "scan_pruning_bytes";
     /// Compressed bytes of the column chunks read.
     pub const SCAN_BYTES: &str = "scan_bytes";
     /// Bytes of the columns that were decoded: values, validity, and strings.
@@ -42,6 +59,12 @@ pub mod names {
     pub const QUERY_NANOSECONDS: &str = "query_nanoseconds";
     /// Nanoseconds spent decoding Parquet, summed over workers.
     pub const DECODE_NANOSECONDS: &str = "decode_nanoseconds";
+    /// Nanoseconds spent reading files into pinned memory, summed over workers; part of decoding.
+    pub const READ_NANOSECONDS: &str = "read_nanoseconds";
+    /// Nanoseconds spent waiting for pinned memory that a copy still used; part of decoding.
+    pub const PINNED_WAIT_NANOSECONDS: &str = "pinned_wait_nanoseconds";
+    /// Nanoseconds spent queueing the decompression and decoding of pages; part of decoding.
+    pub const ASSEMBLE_NANOSECONDS: &str = "assemble_nanoseconds";
     /// Nanoseconds spent in operators and copies as the host sees them, summed over workers.
     pub const OPERATOR_NANOSECONDS: &str = "operator_nanoseconds";
     /// Pipelines that ran on the CPU because the engine's backend does not support them.

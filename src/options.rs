@@ -15,12 +15,14 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 
 /// Variables with our prefix that are no options: they steer builds and tests.
-const OTHER_VARIABLES: [&str; 10] = [
+const OTHER_VARIABLES: [&str; 12] = [
     "PELTON_BENCH_CSV",
     "PELTON_BENCH_ROWS",
     "PELTON_CACHE_DIR",
     "PELTON_CASES",
     "PELTON_CUDA_ARCHS",
+    "PELTON_MUTANT",
+    "PELTON_MUTANTS",
     "PELTON_NCCL_LIBRARY",
     "PELTON_NVCC",
     "PELTON_REQUIRE_CONFORMANCE",
@@ -353,7 +355,7 @@ fn print_bytes(bytes: u64) -> String {
 
 fn threads_default() -> u32 {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    u32::try_from(cores.min(8)).unwrap_or(1)
+    u32::try_from(cores.min(16)).unwrap_or(1)
 }
 
 macro_rules! options {
@@ -429,6 +431,14 @@ options! {
     memory_reserve_timeout: Duration = Duration::from_millis(100), "duration";
     /// Compare the pages of Parquet files with their checksums, where they have any.
     parquet_check_crc: bool = true, "";
+    /// Compare them also where kernels decompress the pages: the host then reads every byte.
+    parquet_check_crc_device: bool = false, "";
+    /// Read Bloom filters where they may exclude row groups.
+    parquet_bloom_filter: bool = true, "";
+    /// Read dictionaries where they may exclude row groups.
+    parquet_dictionary_pruning: bool = true, "";
+    /// Read page indexes where they may exclude row groups or pages.
+    parquet_page_index: bool = true, "";
     /// What happens when the backend does not support a pipeline.
     fallback_mode: FallbackMode = FallbackMode::Warn, "";
     /// Least severe message that is logged.
@@ -630,6 +640,26 @@ impl EngineOptions {
     /// Whether checksums of pages are compared.
     pub fn parquet_check_crc(&self) -> bool {
         self.parquet_check_crc
+    }
+
+    /// Whether checksums of pages that kernels decompress are compared.
+    pub fn parquet_check_crc_device(&self) -> bool {
+        self.parquet_check_crc_device
+    }
+
+    /// Whether Bloom filters are read.
+    pub fn parquet_bloom_filter(&self) -> bool {
+        self.parquet_bloom_filter
+    }
+
+    /// Whether dictionaries are read to exclude row groups.
+    pub fn parquet_dictionary_pruning(&self) -> bool {
+        self.parquet_dictionary_pruning
+    }
+
+    /// Whether page indexes are read.
+    pub fn parquet_page_index(&self) -> bool {
+        self.parquet_page_index
     }
 
     /// What happens when the backend does not support a pipeline.

@@ -9,6 +9,7 @@ mod args;
 mod bench;
 mod canonical;
 mod config;
+mod connections;
 mod digest;
 mod failure;
 mod generate;
@@ -32,6 +33,7 @@ use terminal::Terminal;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    connections::raise();
     interrupt::install();
     problem::silence_caught_panics();
     let terminal = Terminal::new(cli.globals.verbosity());

@@ -70,7 +70,7 @@ typedef struct Page {
   uint32_t definition_bits;        ///< bits of a definition level; 0: the section is absent
   uint32_t definition_level_max;   ///< level of a value that is not null
   uint32_t levels_packed;          ///< 1: the levels are BIT_PACKED, without lengths; 0: RLE
-  uint32_t reserved;               ///< zero
+  uint32_t value_count_max;        ///< values that are not null are no more
 } Page;
 ABI_ASSERT(sizeof(Page) == 72 + 56, "Page crosses the ABI");
 

@@ -40,10 +40,10 @@ KERNEL_FN uint32_t delta_page(const Page &page, const PageValues &values, DeltaS
                               uint64_t *warp_sums) {
   if (threadIdx.x == 0) {
     delta_start(stream, values.data, values.bytes, 0, sizeof(T) * 8);
-    if (!stream->bad && stream->total >= values.count) page_store_bits(page, 0, stream->first);
+    if (stream->total >= values.count) page_store_bits(page, 0, stream->first);
   }
   __syncthreads();
-  if (stream->bad || stream->total < values.count) return 0;
+  if (stream->total < values.count) return 0;
   T before = (T)stream->first;
   uint32_t done = 1;
   while (done < values.count) {
@@ -73,7 +73,13 @@ page_decode_delta(GRID_CONSTANT(PageDecodeParams) params) {
   const PageValues values = page_values(page);
   SHARED(DeltaStream, stream, 1);
   SHARED(uint64_t, warp_sums, DELTA_WARPS);
-  if (values.count == 0) return;
+  if (values.count == 0) {
+    // The CPU reads the header all the same.
+    if (threadIdx.x != 0) return;
+    delta_start(stream, values.data, values.bytes, 0, page.element_bytes * 8);
+    if (stream->bad) status_set(params.status, STATUS_PAGE_VALUES, index);
+    return;
+  }
   const uint32_t done = page.element_bytes == 4
                             ? delta_page<uint32_t>(page, values, stream, warp_sums)
                             : delta_page<uint64_t>(page, values, stream, warp_sums);

@@ -51,7 +51,7 @@ KERNEL_FN void delta_start(DeltaStream *stream, const uint8_t *data, uint64_t by
       block % miniblocks == 0 && block / miniblocks % 32 == 0;
   stream->at = at;
   stream->width_at = 0;
-  stream->total = total;
+  stream->total = good ? total : 0;
   stream->first = first;
   stream->min_delta = 0;
   stream->miniblocks = miniblocks;
@@ -110,9 +110,8 @@ KERNEL_FN void delta_window(DeltaStream *stream, const uint8_t *data, uint64_t b
 }
 
 /// Reads the headers of the stream that begins at byte `at`, up to its end, and answers the byte
-/// behind it. `stream->bad` is set if it is malformed, ends early, or has fewer than `count_min` or
-/// more than `count_max` values.
-/// Scope one thread · Result in the caller · JIT yes
+/// behind it. `stream->total` becomes 0 if it is malformed, ends early, or has fewer than
+/// `count_min` or more than `count_max` values. Scope one thread · Result in the caller · JIT yes
 KERNEL_FN uint64_t delta_walk(DeltaStream *stream, const uint8_t *data, uint64_t bytes, uint64_t at,
                               uint64_t count_min, uint64_t count_max) {
   delta_start(stream, data, bytes, at, 32);
@@ -123,11 +122,20 @@ KERNEL_FN uint64_t delta_walk(DeltaStream *stream, const uint8_t *data, uint64_t
   }
   // The last miniblock is written in full; those after it are left out.
   const uint64_t groups = stream->values_left / WARP_LANES;
+  uint64_t end = stream->at;
   if (groups > bytes && stream->width > 0) stream->bad = 1;
-  if (stream->bad) return bytes;
-  const uint64_t end = stream->at + groups * 4 * stream->width;
-  if (end > bytes) stream->bad = 1;
-  return end;
+  if (!stream->bad) end += groups * 4 * stream->width;
+  if (stream->bad || end > bytes) stream->total = 0;
+  return stream->total ? end : bytes;
+}
+
+/// Whether the stream that begins at byte `at` is well-formed and has no values; `stream` then is
+/// behind its header. Scope one thread · Result in the caller and `stream` · JIT yes
+KERNEL_FN bool delta_is_empty(DeltaStream *stream, const uint8_t *data, uint64_t bytes,
+                              uint64_t at) {
+  if (stream->total) return false;
+  delta_start(stream, data, bytes, at, 32);
+  return !stream->bad && stream->total == 0;
 }
 
 /// Delta `lane` of the group whose bits begin at byte `at`.

@@ -76,15 +76,16 @@ page_decode_delta_length(GRID_CONSTANT(PageDecodeParams) params) {
   const Page &page = params.pages[index];
   const PageValues values = page_values(page);
   SHARED(DeltaLengths, shared, 1);
-  if (values.count == 0) return;
+  SHARED(uint32_t, empty, 1);  // there are no strings, and need not be
   if (threadIdx.x == 0) {
     DeltaStream *stream = &shared->stream;
     shared->text_at =
         delta_walk(stream, values.data, values.bytes, 0, values.count, page.level_count);
-    if (!stream->bad) delta_start(stream, values.data, values.bytes, 0, 32);
+    empty[0] = values.count == 0 && delta_is_empty(stream, values.data, values.bytes, 0);
+    if (stream->total) delta_start(stream, values.data, values.bytes, 0, 32);
   }
   __syncthreads();
-  const bool good = !shared->stream.bad && delta_lengths(page, values, shared);
+  const bool good = empty[0] || (shared->stream.total > 0 && delta_lengths(page, values, shared));
   if (__syncthreads_and(good)) return;
   if (threadIdx.x == 0) status_set(params.status, STATUS_PAGE_VALUES, index);
   page_zero(page, 0, values.count);
@@ -126,16 +127,31 @@ KERNEL_FN bool delta_strings_start(const Page &page, const PageValues &values,
         delta_walk(prefix, data, values.bytes, 0, values.count, page.level_count);
     strings->suffixes_at =
         delta_walk(suffix, data, values.bytes, suffix_at, prefix->total, prefix->total);
-    const bool bad = prefix->bad || suffix->bad;
+    const bool good = prefix->total > 0 && suffix->total > 0;
     delta_start(prefix, data, values.bytes, 0, 32);
     delta_start(suffix, data, values.bytes, suffix_at, 32);
-    if (bad) prefix->bad = 1;
+    if (!good) prefix->total = 0;
   }
   __syncthreads();
   const uint64_t length = suffix->first, at = strings->suffixes_at;
   *before = DeltaBefore{(uint32_t)prefix->first, (uint32_t)length, length, at + length, length};
-  return !prefix->bad && prefix->first == 0 && (int64_t)length >= 0 &&
+  return prefix->total > 0 && prefix->first == 0 && (int64_t)length >= 0 &&
          at + length <= values.bytes && (page.element_bytes == 0 || page.element_bytes == length);
+}
+
+/// Whether the headers of a page are well-formed that needs no string: the CPU reads them all the
+/// same. Scope one thread · JIT yes
+KERNEL_FN bool delta_strings_none(const Page &page, const PageValues &values,
+                                  DeltaStrings *strings) {
+  const uint8_t *data = values.data;
+  DeltaStream *prefix = &strings->prefix_stream, *suffix = &strings->suffix_stream;
+  const uint64_t bytes = values.bytes;
+  const uint64_t at = delta_walk(prefix, data, bytes, 0, 0, page.level_count);
+  const uint64_t total = prefix->total;
+  if (total == 0 && !delta_is_empty(prefix, data, bytes, 0)) return false;
+  const uint64_t suffix_at = total ? at : prefix->at;
+  delta_walk(suffix, data, bytes, suffix_at, total, total);
+  return suffix->total > 0 || (total == 0 && delta_is_empty(suffix, data, bytes, suffix_at));
 }
 
 /// Reads the next window, which begins behind the string `before` and then follows it. False, in
@@ -203,7 +219,12 @@ page_size_delta_bytes(GRID_CONSTANT(PageDecodeParams) params) {
   const Page &page = params.pages[index];
   const PageValues values = page_values(page);
   SHARED(DeltaStrings, strings, 1);
-  if (values.count == 0) return;
+  if (values.count == 0) {
+    if (threadIdx.x == 0 && !delta_strings_none(page, values, strings)) {
+      status_set(params.status, STATUS_PAGE_VALUES, index);
+    }
+    return;
+  }
   DeltaBefore before;
   bool good = delta_strings_start(page, values, strings, &before);
   uint32_t held;

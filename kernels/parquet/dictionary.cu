@@ -55,14 +55,13 @@ page_decode_dictionary(GRID_CONSTANT(PageDecodeParams) params) {
   const Page &page = params.pages[index];
   const PageValues values = page_values(page);
   SHARED(HybridRuns, runs, 1);
-  if (values.count == 0) return;
   const uint32_t bits = values.bytes ? values.data[0] : 255;
-  bool complete = bits <= 32, inside = true;
+  bool complete = bits <= 32 && hybrid_begins(values.data, values.bytes, 1, bits), inside = true;
   if (threadIdx.x == 0) hybrid_start(runs, 1);
   uint32_t done = 0;
   while (complete && done < values.count) {
     __syncthreads();
-    if (threadIdx.x == 0) hybrid_window(runs, values.data, values.bytes, bits, values.count);
+    if (threadIdx.x == 0) hybrid_window(runs, values.data, values.bytes, bits, values.count, true);
     __syncthreads();
     inside &= dictionary_window(page, runs, values.data, values.bytes, bits);
     complete = runs->window_end > done;
@@ -87,15 +86,14 @@ page_decode_rle_boolean(GRID_CONSTANT(PageDecodeParams) params) {
   const Page &page = params.pages[index];
   const PageValues values = page_values(page);
   SHARED(HybridRuns, runs, 1);
-  if (values.count == 0) return;
   const uint64_t length = values.bytes >= 4 ? bytes_u32(values.data, values.bytes, 0) : 0;
   const uint64_t bytes = length + 4 <= values.bytes ? length + 4 : 0;
-  bool complete = bytes > 4;
+  bool complete = bytes >= 4 && hybrid_begins(values.data, bytes, 4, 1);
   if (threadIdx.x == 0) hybrid_start(runs, 4);
   uint32_t done = 0;
   while (complete && done < values.count) {
     __syncthreads();
-    if (threadIdx.x == 0) hybrid_window(runs, values.data, bytes, 1, values.count);
+    if (threadIdx.x == 0) hybrid_window(runs, values.data, bytes, 1, values.count, true);
     __syncthreads();
     const uint32_t end = runs->window_end, lane = threadIdx.x & 31;
     for (uint32_t first = done + threadIdx.x - lane; first < end; first += PAGE_THREADS) {

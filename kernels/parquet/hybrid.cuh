@@ -12,7 +12,7 @@ struct HybridRuns {
   uint32_t run_count;                ///< runs in the window
   uint32_t window_start;             ///< first value of the window
   uint32_t window_end;               ///< behind the last value of the window
-  uint32_t ended;                    ///< 1: no header follows
+  uint32_t ended;                    ///< 1: no header follows, in later windows either
   uint32_t first[HYBRID_RUNS_MAX];   ///< first value of a run
   uint32_t source[HYBRID_RUNS_MAX];  ///< byte where a packed run's bits begin; else the value
   uint32_t packed[HYBRID_RUNS_MAX];  ///< 1: bit-packed
@@ -26,16 +26,17 @@ KERNEL_FN void hybrid_start(HybridRuns *runs, uint64_t at) {
 }
 
 /// Reads headers until the window is full or holds value `count - 1`. A header of 0 ends the
-/// section, as padding does; a packed run may be cut off by the end of the section.
+/// section, as padding does, if `zero_ends`; else it is a run of nothing, and its value follows. A
+/// packed run may be cut off by the end of the section.
 /// Scope one thread · Result in `runs` · JIT yes
 KERNEL_FN void hybrid_window(HybridRuns *runs, const uint8_t *data, uint64_t bytes, uint32_t bits,
-                             uint32_t count) {
+                             uint32_t count, bool zero_ends) {
   uint64_t at = runs->at, value = runs->window_end;
   uint32_t run = 0;
   runs->window_start = runs->window_end;
-  while (run < HYBRID_RUNS_MAX && value < count) {
+  while (run < HYBRID_RUNS_MAX && value < count && !runs->ended) {
     uint64_t header;
-    if (!bytes_varint(data, bytes, &at, &header) || header == 0) {
+    if (!bytes_varint(data, bytes, &at, &header) || (header == 0 && zero_ends)) {
       runs->ended = 1;
       break;
     }
@@ -61,11 +62,20 @@ KERNEL_FN void hybrid_window(HybridRuns *runs, const uint8_t *data, uint64_t byt
       value += header >> 1;
     }
     if (value > count) value = count;
-    run++;
+    if (value > runs->first[run]) run++;
   }
   runs->at = at;
   runs->run_count = run;
   runs->window_end = (uint32_t)value;
+}
+
+/// Whether the run at byte `at`, if there is one, has its value: the CPU reads it even if no value
+/// is wanted.
+/// Scope thread · Result in the caller · Memory up to 10 bytes · JIT yes
+KERNEL_FN bool hybrid_begins(const uint8_t *data, uint64_t bytes, uint64_t at, uint32_t bits) {
+  uint64_t header;
+  if (!bytes_varint(data, bytes, &at, &header) || header == 0 || (header & 1)) return true;
+  return bytes - at >= (bits + 7) / 8;
 }
 
 /// Value `index` of the window.

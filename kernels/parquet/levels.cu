@@ -1,7 +1,7 @@
 // Operator  Parquet page decoding: levels
 // Kernels   page_levels
 // Method    a block per page: one thread lists the runs of a window, all threads read levels of it
-// Cost      reads the levels, writes 1/8 B of validity per row, or 2 B of levels if nested
+// Cost      reads the levels, writes 1/8 B of validity and, if nested, 2 B of levels per entry
 // Source    the Parquet format's Encodings.md and README.md; written from the specification
 #include "primitives/bitmap.cuh"
 #include "parquet/hybrid.cuh"
@@ -39,17 +39,24 @@ KERNEL_FN uint32_t level_packed(const uint8_t *data, uint64_t bytes, uint32_t bi
   return (bytes_u32(data, bytes, bit >> 3) >> (bit & 7)) & ((1u << bits) - 1);
 }
 
+/// True if levels say no more than whether a value is null. The CPU reads them with a decoder of
+/// their own, to which any level above 0 means "valid" and a header of 0 is a run of nothing.
+KERNEL_FN bool level_flat(const Page &page) {
+  return page.definition_level_max == 1 && page.repetition_bits == 0;
+}
+
 /// Reads a section, and hands every level to `out` (a byte each) or, if `out` is null, sets the
 /// validity bits. Counts the levels that equal `level_valid`; false if levels are missing.
 KERNEL_FN bool level_read(const Page &page, const LevelSection &section, uint32_t bits,
                           uint8_t *out, bool validity, HybridRuns *runs, uint32_t *count) {
   const uint8_t *data = page.data + section.at;
   if (threadIdx.x == 0) hybrid_start(runs, 0);
+  const bool flat = level_flat(page);
   uint32_t start = 0;
   while (start < page.level_count) {
     __syncthreads();
     if (threadIdx.x == 0 && !page.levels_packed) {
-      hybrid_window(runs, data, section.bytes, bits, page.level_count);
+      hybrid_window(runs, data, section.bytes, bits, page.level_count, !flat);
     }
     __syncthreads();
     const uint32_t end = page.levels_packed ? page.level_count : runs->window_end;
@@ -63,10 +70,7 @@ KERNEL_FN bool level_read(const Page &page, const LevelSection &section, uint32_
         if (out) out[page.row_start + index] = (uint8_t)level;
       }
       if (!validity) continue;
-      // A flat column's only level above 0 means "valid", whatever its number: so the CPU reads it.
-      const bool valid =
-          index < end &&
-          (page.definition_level_max == 1 ? level != 0 : level == page.definition_level_max);
+      const bool valid = index < end && (flat ? level != 0 : level == page.definition_level_max);
       *count += valid;
       if (page.validity) {
         const uint32_t lane = threadIdx.x & 31;
@@ -78,11 +82,12 @@ KERNEL_FN bool level_read(const Page &page, const LevelSection &section, uint32_
   return true;
 }
 
-/// Reads the levels of pages: validity, or the levels themselves, and how many values follow where.
+/// Reads the levels of pages: validity, the levels themselves if nested, and how many values follow
+/// where.
 ///
-/// Shape   pages[page_count] -> validity[column rows] or levels[column rows], states[page_count]
+/// Shape   pages[page_count] -> validity[column rows], levels[column rows], states[page_count]
 /// Launch  grid = page_count, block = PAGE_THREADS, shared = 0
-/// Nulls   a level below the greatest is a null
+/// Nulls   a level below the greatest is a null; fewer than the page's header says are an error
 /// Errors  STATUS_PAGE_LEVELS: argument = page; the page then has no values
 /// Tests   tests/parquet/main.rs
 extern "C" __global__ void __launch_bounds__(PAGE_THREADS)
@@ -116,6 +121,7 @@ page_levels(GRID_CONSTANT(PageDecodeParams) params) {
   if (count) atomicAdd(&total[0], count);
   __syncthreads();
   if (threadIdx.x != 0) return;
+  if (total[0] > page.value_count_max) good = false;
   if (!good) status_set(params.status, STATUS_PAGE_LEVELS, index);
   page.state->values_at = good ? (uint32_t)at : PAGE_VALUES_NOWHERE;
   page.state->value_count = good ? total[0] : 0;

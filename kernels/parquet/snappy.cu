@@ -85,7 +85,6 @@ page_decompress_snappy(GRID_CONSTANT(PageDecompressParams) params) {
   const uint32_t warp = threadIdx.x / WARP_LANES;
   const uint64_t index = (uint64_t)blockIdx.x * CODEC_WARPS + warp;
   if (index >= params.page_count) return;
-  const PageCompressed page = params.pages[index];
-  Codec codec = codec_open(page, &shared[warp]);
-  if (!snappy_page(codec)) codec_fail(page, params.status);
+  Codec codec = codec_open(params.pages[index], &shared[warp]);
+  if (!snappy_page(codec)) codec_fail(params.pages[index], params.status);
 }

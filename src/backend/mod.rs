@@ -44,6 +44,14 @@ pub trait Backend: Send + Sync {
     /// `Unsupported` naming the column that cannot.
     fn check_schema(&self, schema: &SchemaRef) -> Result<()>;
 
+    /// Answers whether a scan can read columns of this schema: more than operators know, perhaps.
+    ///
+    /// # Errors
+    /// `Unsupported` naming the column that it cannot.
+    fn check_scan(&self, schema: &SchemaRef) -> Result<()> {
+        self.check_schema(schema)
+    }
+
     /// A stream for one worker, to be used by one thread at a time and given back.
     ///
     /// # Errors

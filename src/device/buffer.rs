@@ -117,12 +117,15 @@ impl Drop for DeviceBuffer {
             let mut order = self.order();
             (order.home, std::mem::take(&mut order.readers))
         };
+        // A reader has waited for the writes, so that memory is freed on the stream of the last one
+        // and the writer's stream waits for nobody.
+        let last = readers.last().copied().unwrap_or(home);
         for reader in readers {
-            if reader != home && self.wait(home, reader).is_err() {
+            if reader != last && self.wait(last, reader).is_err() {
                 // The device is lost; waiting for the reader on the host is all that is left.
                 let _lost = self.device.driver().stream_synchronize(reader);
             }
         }
-        self.device.driver().free(home, self.address);
+        self.device.driver().free(last, self.address);
     }
 }

@@ -125,6 +125,15 @@ impl CudaDriver {
         let set = unsafe {
             sys::cuMemPoolSetAttribute(pool, attribute, (&raw mut threshold).cast::<c_void>())
         };
+        check(set, "cuMemPoolSetAttribute")?;
+        // By default an allocation may make its stream wait for another one, to reuse what that one
+        // is about to free: streams would run one after the other.
+        let mut allowed = 0i32;
+        let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_REUSE_ALLOW_INTERNAL_DEPENDENCIES;
+        // SAFETY: this attribute is an `int`.
+        let set = unsafe {
+            sys::cuMemPoolSetAttribute(pool, attribute, (&raw mut allowed).cast::<c_void>())
+        };
         check(set, "cuMemPoolSetAttribute")
     }
 

@@ -14,12 +14,12 @@ use arrow::array::RecordBatch;
 
 use super::threads::{catch, named, not_started};
 use crate::backend::Backend;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{Batch, Reservation, Tier};
 use crate::metrics::{Metrics, names};
 use crate::network::{Delivery, Receiver, Sender, channel};
 use crate::operators::{Context, Fold, FoldState, Operator, StreamHandle, Transform};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, Source};
 use crate::storage::{Partition, ReadOptions};
 
 /// Result batches per worker that may wait for the collector.
@@ -135,7 +135,10 @@ pub(super) struct Operators {
 /// # Errors
 /// `Unsupported` if the backend cannot run the pipeline.
 pub(super) fn instantiate(backend: &dyn Backend, pipeline: &Pipeline) -> Result<Operators> {
-    backend.check_schema(&pipeline.input)?;
+    match &pipeline.source {
+        Source::Scan(_) => backend.check_scan(&pipeline.input)?,
+        Source::Previous => backend.check_schema(&pipeline.input)?,
+    }
     let mut operators = Operators {
         transforms: Vec::with_capacity(pipeline.transforms.len()),
         fold: None,
@@ -355,6 +358,17 @@ struct Worker<'a> {
     results: Sender<Rows>,
 }
 
+/// How far a worker is.
+#[derive(Default)]
+struct Progress<'a> {
+    /// The state of its fold, once there are rows.
+    state: Option<FoldState>,
+    /// A batch that was read and is not computed yet, its stream and its place.
+    waiting: Option<(&'a Stream<'a>, (usize, usize), Batch)>,
+    /// Memory does not suffice to read ahead.
+    alone: bool,
+}
+
 impl Worker<'_> {
     /// The state of its fold, if it has one and got any rows.
     fn run(self, first_error: &FirstError) -> Option<FoldState> {
@@ -373,38 +387,88 @@ impl Worker<'_> {
     }
 
     fn work_all(&self) -> Result<Option<FoldState>> {
-        let stream = Stream::create(self.backend, &self.read.metrics)?;
-        let mut state = None;
-        while let Some((place, work)) = self.work.receive()? {
+        // While a batch is computed on one stream, the next one is read and decoded on the other.
+        let metrics = &self.read.metrics;
+        let streams = [
+            Stream::create(self.backend, metrics)?,
+            Stream::create(self.backend, metrics)?,
+        ];
+        let mut progress = Progress::default();
+        for stream in streams.iter().cycle() {
+            let Some((place, work)) = self.work.receive()? else {
+                let _last = self.catch_up(&mut progress)?;
+                break;
+            };
             let wanted = match work {
                 Work::Partition(partition) => {
-                    self.partition(&stream, place, &partition, &mut state)?
+                    self.partition(stream, place, &partition, &mut progress)?
                 }
-                Work::Host(batch) => self.host(&stream, (place, 0), &batch, &mut state)?,
-                Work::Device(batch) => self.batch(&stream, (place, 0), batch, &mut state)?,
+                Work::Host(batch) => self.host(stream, (place, 0), &batch, &mut progress.state)?,
+                Work::Device(batch) => {
+                    self.batch(stream, (place, 0), batch, &mut progress.state)?
+                }
             };
             if wanted == Delivery::Unwanted {
                 break;
             }
         }
-        self.backend.synchronize(stream.handle)?;
-        Ok(state)
+        for stream in &streams {
+            self.backend.synchronize(stream.handle)?;
+        }
+        Ok(progress.state)
     }
 
-    fn partition(
+    /// Reads a partition, then computes what was read before it: one batch of a worker is under way
+    /// to the device while another one is computed.
+    fn partition<'a>(
         &self,
-        stream: &Stream,
+        stream: &'a Stream<'a>,
         place: usize,
         partition: &Partition,
-        state: &mut Option<FoldState>,
+        progress: &mut Progress<'a>,
     ) -> Result<Delivery> {
-        let batches = self.backend.scan(&stream.context, partition, self.read)?;
-        for (index, batch) in batches.enumerate() {
-            if self.batch(stream, (place, index), batch?, state)? == Delivery::Unwanted {
+        let scan = || self.backend.scan(&stream.context, partition, self.read);
+        if progress.alone && self.catch_up(progress)? == Delivery::Unwanted {
+            return Ok(Delivery::Unwanted);
+        }
+        let mut batches = scan()?;
+        let mut next = batches.next();
+        let short = matches!(&next, Some(Err(error))
+            if matches!(error.kind(), ErrorKind::Reservation { .. }));
+        if short && progress.waiting.is_some() {
+            // There is no room for two batches of a worker: from now on one after the other.
+            progress.alone = true;
+            if self.catch_up(progress)? == Delivery::Unwanted {
                 return Ok(Delivery::Unwanted);
             }
+            batches = scan()?;
+            next = batches.next();
+        }
+        let mut index = 0;
+        while let Some(batch) = next {
+            let batch = batch?;
+            if self.catch_up(progress)? == Delivery::Unwanted {
+                return Ok(Delivery::Unwanted);
+            }
+            progress.waiting = Some((stream, (place, index), batch));
+            index += 1;
+            if batches.size_hint().1 == Some(0) {
+                break;
+            }
+            if self.catch_up(progress)? == Delivery::Unwanted {
+                return Ok(Delivery::Unwanted);
+            }
+            next = batches.next();
         }
         Ok(Delivery::Accepted)
+    }
+
+    /// Computes the batch that waits, if there is one.
+    fn catch_up(&self, progress: &mut Progress) -> Result<Delivery> {
+        match progress.waiting.take() {
+            None => Ok(Delivery::Accepted),
+            Some((stream, place, batch)) => self.batch(stream, place, batch, &mut progress.state),
+        }
     }
 
     fn host(

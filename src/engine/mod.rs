@@ -12,6 +12,7 @@ mod host;
 mod lazy;
 #[cfg(test)]
 mod lowering_tests;
+mod scan;
 mod select;
 mod threads;
 
@@ -33,12 +34,17 @@ use crate::metrics::{Metrics, Snapshot, names};
 use crate::options::{EngineOptions, FallbackMode};
 use crate::pipeline::{Pipeline, ScanSpec, Source, describe, lower};
 use crate::plan::Query;
-use crate::storage::{Dataset, Kept, ReadOptions};
+use crate::storage::{Dataset, Kept, Partition, PruneSteps, ReadOptions};
 use crate::types::SchemaRef;
 use executor::{Input, Materialised, Run};
 
 /// Partitions per worker that an automatic partition size aims at, so that none waits long.
 const PARTITIONS_PER_WORKER: u64 = 4;
+
+/// Device bytes of a worker, as a multiple of a partition's uncompressed bytes: two partitions, one
+/// being decoded while the other is computed, each as stored, decompressed, and decoded; and as much
+/// again for what operators keep.
+const DEVICE_BYTES_FACTOR: u64 = 12;
 
 /// Bounds of an automatic partition size: below, a partition costs more than its rows; above, it
 /// takes too much of a device.
@@ -207,8 +213,9 @@ impl Engine {
         })
     }
 
-    /// The plan, its pipelines, what is not read, and which backend runs what. Reads footers
-    /// only.
+    /// The plan, its pipelines, what is not read, and which backend runs what. Reads of files what
+    /// execution reads to decide the same: footers, and Bloom filters, dictionaries and page
+    /// indexes where these may exclude something.
     ///
     /// # Errors
     /// As [`Engine::execute`], for what can be known without reading rows.
@@ -226,7 +233,7 @@ impl Engine {
         let _ = writeln!(text, "backend {name}: {reason}\npipelines");
         for (index, pipeline) in pipelines.iter().enumerate() {
             let about_source = match self.prune(pipeline)? {
-                Some(kept) => self.about_scan(&kept),
+                Some(kept) => scan::about(&kept, self.partition_bytes(&kept)),
                 None => String::new(),
             };
             let (backend, refusal) = self.backend_of(pipeline)?;
@@ -240,17 +247,6 @@ impl Engine {
             }
         }
         Ok(text)
-    }
-
-    fn about_scan(&self, kept: &Kept) -> String {
-        format!(
-            "{} of {} row groups, {} rows, {} bytes, in {} partitions",
-            kept.row_groups().len(),
-            kept.row_groups_total(),
-            kept.rows(),
-            kept.bytes(),
-            kept.partitions(self.partition_bytes(kept)).len()
-        )
     }
 
     /// The backend that is going to run a pipeline, and why it is not the engine's own.
@@ -303,15 +299,46 @@ impl Engine {
                 "make the query anew",
             ));
         }
-        Ok(Some(dataset.prune(projection, predicate.as_ref())?))
+        let steps = PruneSteps {
+            bloom_filter: self.options.parquet_bloom_filter(),
+            dictionary: self.options.parquet_dictionary_pruning(),
+            page_index: self.options.parquet_page_index(),
+        };
+        let kept = dataset.prune_by(projection, predicate.as_ref(), steps)?;
+        Ok(Some(kept))
     }
 
     fn partition_bytes(&self, kept: &Kept) -> u64 {
         self.options.target_partition_size().unwrap_or_else(|| {
-            let workers = self.options.num_streaming_threads() as u64;
-            let even = kept.bytes() / (workers * PARTITIONS_PER_WORKER).max(1);
-            even.clamp(PARTITION_BYTES_AUTO.0, PARTITION_BYTES_AUTO.1)
+            let workers = (self.workers() as u64).max(1);
+            let even = kept.bytes() / (workers * PARTITIONS_PER_WORKER);
+            let fitting = self.device_limit() / (workers * DEVICE_BYTES_FACTOR);
+            let (min, max) = PARTITION_BYTES_AUTO;
+            even.clamp(min, max.min(fitting).max(min))
         })
+    }
+
+    /// Worker threads of a pipeline.
+    fn workers(&self) -> usize {
+        let threads = self.options.num_streaming_threads();
+        threads.min(self.options.num_streams())
+    }
+
+    /// Device bytes that the engine's backend may use; no limit where it has no device.
+    fn device_limit(&self) -> u64 {
+        if self.backend.name() == self.cpu.name() {
+            return u64::MAX;
+        }
+        self.memory.limits().device
+    }
+
+    /// No more workers than partitions that fit the device at one time, so that none waits for
+    /// memory that another one will never free.
+    fn workers_for(&self, partitions: &[Partition]) -> usize {
+        let largest = partitions.iter().map(Partition::bytes).max().unwrap_or(0);
+        let each = largest.saturating_mul(DEVICE_BYTES_FACTOR).max(1);
+        let fitting = usize::try_from(self.device_limit() / each).unwrap_or(usize::MAX);
+        self.workers().min(fitting).max(1)
     }
 
     fn run(
@@ -322,15 +349,14 @@ impl Engine {
         previous: &Materialised,
         metrics: &Arc<Metrics>,
     ) -> Result<Materialised> {
+        let mut threads = self.workers();
         let input = match kept {
             Some(kept) => {
                 let partitions = kept.partitions(self.partition_bytes(kept));
                 let partitions = share_of_rank(self.comm.as_ref(), partitions);
-                let total = kept.row_groups_total() as u64;
-                metrics.add(names::ROW_GROUPS_TOTAL, total);
-                let pruned = total - kept.row_groups().len() as u64;
-                metrics.add(names::ROW_GROUPS_PRUNED, pruned);
+                scan::count(kept, metrics);
                 metrics.add(names::PARTITIONS, partitions.len() as u64);
+                threads = self.workers_for(&partitions);
                 Input::Partitions(partitions)
             }
             None => previous.as_input(backend, metrics)?,
@@ -339,15 +365,13 @@ impl Engine {
             backend,
             pipeline,
             input,
-            threads: self
-                .options
-                .num_streaming_threads()
-                .min(self.options.num_streams()),
+            threads,
             read: ReadOptions {
                 batch_rows: self.options.max_rows_per_partition(),
                 memory: Arc::clone(&self.memory),
                 reserve_timeout: self.options.memory_reserve_timeout(),
                 check_crc: self.options.parquet_check_crc(),
+                check_crc_device: self.options.parquet_check_crc_device(),
                 metrics: Arc::clone(metrics),
             },
         })

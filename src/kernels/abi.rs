@@ -1494,8 +1494,8 @@ pub struct Page {
     pub definition_level_max: u32,
     /// 1: the levels are BIT_PACKED, without lengths; 0: RLE
     pub levels_packed: u32,
-    /// zero
-    pub reserved: u32,
+    /// values that are not null are no more
+    pub value_count_max: u32,
 }
 const _: () = {
     ["Size of Page"][::core::mem::size_of::<Page>() - 128usize];
@@ -1532,7 +1532,8 @@ const _: () = {
         [::core::mem::offset_of!(Page, definition_level_max) - 116usize];
     ["Offset of field: Page::levels_packed"]
         [::core::mem::offset_of!(Page, levels_packed) - 120usize];
-    ["Offset of field: Page::reserved"][::core::mem::offset_of!(Page, reserved) - 124usize];
+    ["Offset of field: Page::value_count_max"]
+        [::core::mem::offset_of!(Page, value_count_max) - 124usize];
 };
 
 /// Launch parameters of every kernel that reads decompressed pages.
@@ -2544,7 +2545,7 @@ unsafe impl Kernel for PageDecodeRleBoolean {
     type Params = PageDecodeParams;
 }
 
-/// Reads the levels of pages: validity, or the levels themselves, and how many values follow where. (`page_levels` in `kernels/parquet/levels.cu`)
+/// Reads the levels of pages: validity, the levels themselves if nested, and how many values follow where. (`page_levels` in `kernels/parquet/levels.cu`)
 #[derive(Clone, Copy, Debug)]
 pub struct PageLevels;
 
@@ -2607,6 +2608,17 @@ pub struct PageSpread;
 unsafe impl Kernel for PageSpread {
     const ENTRY: &'static str = "page_spread";
     const MODULE: &'static str = "spread";
+    type Params = PageDecodeParams;
+}
+
+/// Checks that the strings of pages are UTF-8. (`page_check_text` in `kernels/parquet/text_check.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct PageCheckText;
+
+// SAFETY: the only parameter of the entry is one `PageDecodeParams`, as its signature says.
+unsafe impl Kernel for PageCheckText {
+    const ENTRY: &'static str = "page_check_text";
+    const MODULE: &'static str = "text_check";
     type Params = PageDecodeParams;
 }
 

@@ -45,6 +45,7 @@ pub unsafe trait Kernel {
 pub struct Launch<'a> {
     device: &'a Arc<Device>,
     stream: StreamHandle,
+    copies: StreamHandle,
     metrics: Option<&'a Metrics>,
 }
 
@@ -54,8 +55,16 @@ impl<'a> Launch<'a> {
         Launch {
             device,
             stream,
+            copies: stream,
             metrics: None,
         }
+    }
+
+    /// The same, with what is copied to the device on a stream of its own: copies do not queue up
+    /// behind kernels then.
+    #[must_use]
+    pub fn with_copies(self, copies: StreamHandle) -> Self {
+        Launch { copies, ..self }
     }
 
     /// The same, counted in a query's metrics.
@@ -77,6 +86,11 @@ impl<'a> Launch<'a> {
         self.stream
     }
 
+    /// The stream of copies to the device.
+    pub fn copies(&self) -> StreamHandle {
+        self.copies
+    }
+
     /// A buffer of this stream; contents undefined.
     fn alloc(&self, bytes: u64) -> Result<DeviceBuffer> {
         self.device.alloc(self.stream, bytes)
@@ -93,7 +107,9 @@ impl<'a> Launch<'a> {
         let bytes = unsafe {
             std::slice::from_raw_parts(structs.as_ptr().cast::<u8>(), size_of_val(structs))
         };
-        self.device.upload(self.stream, bytes)
+        let buffer = self.device.upload(self.copies, bytes)?;
+        buffer.order_read(self.stream)?;
+        Ok(buffer)
     }
 
     /// Queues a kernel over `grid` blocks; a grid of nothing is not launched.

@@ -117,3 +117,24 @@ fn errors_say_what_is_expected() {
          did you mean `PELTON_BACKEND`?"
     );
 }
+
+#[test]
+fn steps_of_pruning_are_on_until_they_are_switched_off() -> Result<()> {
+    type Step = (&'static str, fn(&EngineOptions) -> bool);
+    let steps: [Step; 3] = [
+        ("parquet_bloom_filter", EngineOptions::parquet_bloom_filter),
+        (
+            "parquet_dictionary_pruning",
+            EngineOptions::parquet_dictionary_pruning,
+        ),
+        ("parquet_page_index", EngineOptions::parquet_page_index),
+    ];
+    for (name, is_on) in steps {
+        assert!(is_on(&EngineOptions::default()), "{name}");
+        let off = EngineOptions::default().with(name, "off")?;
+        for (other, is_on) in steps {
+            assert_eq!(is_on(&off), other != name, "{name} and {other}");
+        }
+    }
+    Ok(())
+}

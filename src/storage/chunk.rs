@@ -1,13 +1,15 @@
 //! Column chunks: where they lie in their file, and whether their bytes can be what it says.
 
 use bytes::Bytes;
+use parquet::basic::ConvertedType;
+use parquet::file::metadata::ColumnChunkMetaData;
 
 use super::ParquetFile;
-use super::inflate;
 use super::pages::{
     ChunkFacts, Codec, PAGE_BYTES_MAX, Page, PageEncoding, PageKind, PageProblem, PageWalker,
     PhysicalKind,
 };
+use super::{inflate, split, stored};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A column chunk of a file.
@@ -94,12 +96,31 @@ impl ColumnChunk<'_> {
         &self.facts
     }
 
+    /// The file that it is in.
+    pub(super) fn file(&self) -> &ParquetFile {
+        self.file
+    }
+
+    /// What the footer says of it.
+    pub(super) fn metadata(&self) -> &ColumnChunkMetaData {
+        self.file.row_group(self.row_group).column(self.leaf)
+    }
+
+    /// Rows of its row group.
+    pub(super) fn rows(&self) -> usize {
+        let rows = self.file.row_group(self.row_group).num_rows();
+        usize::try_from(rows).unwrap_or(0)
+    }
+
+    /// Its row group and column, for errors.
+    pub(super) fn place(&self) -> String {
+        place_of(self.row_group, &self.metadata().column_path().string())
+    }
+
     /// A problem of its pages as an error with all coordinates.
     pub fn refuse(&self, problem: &PageProblem) -> Error {
         let (page, cause) = problem.parts();
-        let group = self.file.row_group(self.row_group);
-        let column = group.column(self.leaf).column_path().string();
-        let place = format!("{}, page {page}", place_of(self.row_group, &column));
+        let place = format!("{}, page {page}", self.place());
         let file = self.file.path();
         match problem {
             PageProblem::Corrupt { .. } => Error::corrupt(file, place, cause),
@@ -123,12 +144,57 @@ impl ColumnChunk<'_> {
         let pages = walker.feed(bytes).and_then(|()| walker.finish());
         let pages = pages.map_err(|problem| self.refuse(&problem))?;
         for (index, page) in pages.iter().enumerate() {
-            if let Err(cause) = check_body(self.facts.codec, page, bytes, check_crc) {
-                let problem = PageProblem::Corrupt { page: index, cause };
-                return Err(self.refuse(&problem));
-            }
+            self.check_body(index, page, bytes, check_crc)?;
         }
         Ok(pages)
+    }
+
+    /// Judges the body of a page, the first bytes of the chunk being given.
+    ///
+    /// # Errors
+    /// `Corrupt`, with row group, column and page.
+    pub fn check_body(
+        &self,
+        index: usize,
+        page: &Page,
+        bytes: &Bytes,
+        check_crc: bool,
+    ) -> Result<()> {
+        check_body(self.facts.codec, page, bytes, check_crc).map_err(|cause| {
+            let problem = PageProblem::Corrupt { page: index, cause };
+            self.refuse(&problem)
+        })
+    }
+
+    /// Checks that pages are as long as their levels say, where the decoder takes it for granted.
+    /// Decompresses them all.
+    ///
+    /// # Errors
+    /// `Corrupt` for the first page that is shorter.
+    pub(super) fn check_split(&self, bytes: &Bytes) -> Result<()> {
+        let pages = self.pages(bytes, false)?;
+        let bodies = stored::decompress(self, bytes.clone())?;
+        for (index, (page, body)) in pages.iter().zip(&bodies).enumerate() {
+            if split::is_suspect(&self.facts, page) && !split::is_whole(&self.facts, page, body) {
+                let cause = "has fewer bytes than its values need".to_string();
+                return Err(self.refuse(&PageProblem::Corrupt { page: index, cause }));
+            }
+        }
+        Ok(())
+    }
+
+    /// The chunk's dictionary page, from the bytes in front of its data pages; `None` unless they are
+    /// such a page, whose checksum and size are as its header says.
+    pub(super) fn dictionary_page(&self, bytes: &Bytes) -> Option<Page> {
+        let mut walker = PageWalker::new(ChunkFacts {
+            bytes: bytes.len() as u64,
+            value_count: 0,
+            ..self.facts.clone()
+        });
+        walker.feed(bytes).ok()?;
+        let page = walker.finish().ok()?.into_iter().next()?;
+        let sound = check_body(self.facts.codec, &page, bytes, true).is_ok();
+        (page.kind == PageKind::Dictionary && sound).then_some(page)
     }
 
     /// As [`ColumnChunk::pages`], answering what decoding them takes.
@@ -137,7 +203,22 @@ impl ColumnChunk<'_> {
     /// As `pages`.
     pub(super) fn check(&self, bytes: &Bytes, check_crc: bool) -> Result<PageBytes> {
         let pages = self.pages(bytes, check_crc)?;
-        Ok(PageBytes::of(&pages))
+        let suspect = |page: &Page| split::is_suspect(&self.facts, page);
+        let sizes = pages.iter().map(|page| u64::from(page.uncompressed_bytes));
+        Ok(PageBytes {
+            split: pages.iter().any(suspect).then(|| sizes.sum()),
+            ..PageBytes::of(&pages)
+        })
+    }
+
+    /// Whether the host's decoder leaves it to us to see that the column's strings are UTF-8: it
+    /// looks only at columns that the format itself calls UTF-8 (not at JSON, say), and of strings
+    /// behind their lengths not where one ends and the next begins.
+    pub(super) fn leaves_text_unchecked(&self, pages: &PageBytes) -> bool {
+        let group = self.file.row_group(self.row_group);
+        let said = group.column(self.leaf).column_descr().converted_type();
+        self.facts.physical == PhysicalKind::ByteArray
+            && (said != ConvertedType::UTF8 || pages.joined_text)
     }
 }
 
@@ -149,11 +230,16 @@ pub(super) struct PageBytes {
     /// About the bytes of all its values, where each index of a dictionary counts as an entry of
     /// mean size.
     pub(super) decoded: u64,
+    /// Whether there are strings behind their lengths, one after the other.
+    pub(super) joined_text: bool,
+    /// Bytes of all pages, if some of them must be compared with their levels.
+    pub(super) split: Option<u64>,
 }
 
 impl PageBytes {
     fn of(pages: &[Page]) -> PageBytes {
         let (mut dictionary, mut largest, mut entry_mean, mut decoded) = (0, 0, 0, 0u64);
+        let mut joined_text = false;
         for page in pages {
             let held = u64::from(page.compressed_bytes.max(page.uncompressed_bytes));
             if page.kind == PageKind::Dictionary {
@@ -162,6 +248,7 @@ impl PageBytes {
                 continue;
             }
             largest = held.max(largest);
+            joined_text |= page.encoding == PageEncoding::DeltaLengthByteArray;
             decoded = decoded.saturating_add(match page.encoding {
                 PageEncoding::PlainDictionary | PageEncoding::RleDictionary => {
                     u64::from(page.value_count) * entry_mean
@@ -172,6 +259,8 @@ impl PageBytes {
         PageBytes {
             held: dictionary + largest,
             decoded,
+            joined_text,
+            split: None,
         }
     }
 }
@@ -185,24 +274,23 @@ fn check_body(codec: Codec, page: &Page, chunk: &[u8], check_crc: bool) -> Resul
         .zip(usize::try_from(range.end).ok());
     let body = range.and_then(|(start, end)| chunk.get(start..end));
     let body = body.ok_or_else(|| "is cut off".to_string())?;
-    if let Some(expected) = page.crc.filter(|_| check_crc) {
-        let found = crc32fast::hash(body);
-        if found != expected {
-            return Err(format!(
-                "its bytes have the checksum {found:08x}, its header says {expected:08x}"
-            ));
-        }
+    if check_crc && page.crc.is_some() {
+        page.compare_crc(crc32fast::hash(body))?;
     }
-    let levels = u64::from(page.level_bytes());
-    if page.compressed && inflate::is_suspect(codec, stored - levels, PAGE_BYTES_MAX.into()) {
-        let levels_end = usize::try_from(levels).unwrap_or(usize::MAX);
-        let values = body.get(levels_end..).unwrap_or_default();
-        let declared = u64::from(page.uncompressed_bytes) - levels;
-        if inflate::exceeds(codec, values, declared) {
-            return Err(format!(
-                "holds more than the {declared} bytes that it declares"
-            ));
-        }
+    let levels = page.level_bytes();
+    let values = usize::try_from(levels).ok().and_then(|at| body.get(at..));
+    let values = values.unwrap_or_default();
+    let says = u64::from(page.uncompressed_bytes - levels);
+    if !page.compressed {
+        return Ok(());
+    }
+    if inflate::is_suspect(codec, values.len() as u64, PAGE_BYTES_MAX.into())
+        && inflate::exceeds(codec, values, says)
+    {
+        return Err(format!("holds more than the {says} bytes that it declares"));
+    }
+    if let Some(declared) = inflate::declared(codec, values).filter(|declared| *declared != says) {
+        return Err(format!("holds {declared} bytes, its header says {says}"));
     }
     Ok(())
 }
@@ -362,6 +450,8 @@ mod tests {
         let expected = PageBytes {
             held: 70,
             decoded: 10_030,
+            joined_text: false,
+            split: None,
         };
         assert_eq!(bytes, expected);
     }
@@ -391,13 +481,17 @@ mod tests {
 
         let bytes = b"123456789";
         let of = |crc| page(bytes, 9, Some(crc));
-        let checked = |crc, check_crc| check_body(Codec::Snappy, &of(crc), bytes, check_crc);
+        let checked = |crc, check_crc| check_body(Codec::Lz4Raw, &of(crc), bytes, check_crc);
         assert_eq!(checked(0xcbf4_3926, true), Ok(()));
         assert_eq!(checked(1, false), Ok(()));
         let wrong = "its bytes have the checksum cbf43926, its header says 00000001";
         assert_eq!(checked(1, true), Err(wrong.to_string()));
         let cut = check_body(Codec::Snappy, &of(1), &bytes[1..], true);
         assert_eq!(cut, Err("is cut off".to_string()));
+
+        let snappy = check_body(Codec::Snappy, &page(&[8, 28], 9, None), &[8, 28], true);
+        let short = "holds 8 bytes, its header says 9";
+        assert_eq!(snappy, Err(short.to_string()));
 
         let mut brotli = Vec::new();
         brotli::CompressorWriter::new(&mut brotli, 4096, 9, 22).write_all(&[0; 1 << 20])?;

@@ -19,6 +19,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 
 use super::guard::guard;
+use super::prune::BloomFilters;
 use crate::error::{Error, Result};
 
 pub use schema::{EXTENSION_NAME, UUID};
@@ -38,6 +39,7 @@ pub struct ParquetFile {
     footer: ArrowReaderMetadata,
     /// Leaf columns of each column of `schema`, by index; they are consecutive.
     leaves: Vec<Vec<usize>>,
+    bloom_filters: BloomFilters,
 }
 
 /// Size and time of change of a file when its footer was read.
@@ -109,6 +111,7 @@ impl ParquetFile {
             schema: Arc::clone(footer.schema()),
             footer,
             leaves,
+            bloom_filters: BloomFilters::default(),
         })
     }
 
@@ -136,6 +139,11 @@ impl ParquetFile {
     /// The footer, as the `parquet` crate has it.
     pub(super) fn footer(&self) -> &ArrowReaderMetadata {
         &self.footer
+    }
+
+    /// The Bloom filters that pruning has read.
+    pub(super) fn bloom_filters(&self) -> &BloomFilters {
+        &self.bloom_filters
     }
 
     pub(super) fn row_group(&self, row_group: usize) -> &RowGroupMetaData {

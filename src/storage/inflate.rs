@@ -40,6 +40,22 @@ pub(super) fn exceeds(codec: Codec, bytes: &[u8], declared: u64) -> bool {
     io::copy(&mut decoder, &mut io::sink()).is_ok_and(|found| found > declared)
 }
 
+/// The size that compressed bytes declare themselves, of a codec that has it in front. The host's
+/// decoder fills what is missing with zeros.
+pub(super) fn declared(codec: Codec, bytes: &[u8]) -> Option<u64> {
+    if codec != Codec::Snappy {
+        return None;
+    }
+    let mut sum = 0;
+    for (index, byte) in bytes.iter().take(5).enumerate() {
+        sum |= u64::from(byte & 127) << (7 * index);
+        if byte & 128 == 0 {
+            return Some(sum);
+        }
+    }
+    None
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
@@ -65,5 +81,8 @@ mod tests {
             assert!(exceeds(codec, &bytes, 100));
         }
         assert!(!is_suspect(Codec::Snappy, u64::MAX, 1));
+        assert_eq!(declared(Codec::Snappy, &[0xac, 2, 0]), Some(300));
+        assert_eq!(declared(Codec::Snappy, &[0xac]), None);
+        assert_eq!(declared(Codec::Lz4Raw, &[5]), None);
     }
 }

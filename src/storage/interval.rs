@@ -177,13 +177,15 @@ impl Outcome {
         can_be_null: true,
     };
 
-    const NEVER: Outcome = Outcome {
+    /// Nothing at all: the outcome over no rows.
+    pub(super) const NEVER: Outcome = Outcome {
         can_be_true: false,
         can_be_false: false,
         can_be_null: false,
     };
 
-    fn or_also(self, other: Outcome) -> Outcome {
+    /// What either may give.
+    pub(super) fn or_also(self, other: Outcome) -> Outcome {
         Outcome {
             can_be_true: self.can_be_true | other.can_be_true,
             can_be_false: self.can_be_false | other.can_be_false,

@@ -2,9 +2,9 @@
 //! written.
 //!
 //! [`expand`] turns patterns into files, [`Dataset`] reads their footers (cached) and checks that
-//! they share a schema, [`Dataset::prune`] drops the row groups in which no row can satisfy a
-//! predicate, [`Kept::partitions`] makes the units of scheduling, and [`PartitionReader`] gives
-//! their rows as Arrow batches. [`ParquetSink`] writes batches. Files are hostile input: whatever one holds, the answer is rows
+//! they share a schema, [`Dataset::prune`] drops the files, row groups and pages in which no row can
+//! satisfy a predicate, [`Kept::partitions`] makes the units of scheduling, and [`PartitionReader`]
+//! gives their rows as Arrow batches. [`ParquetSink`] writes batches. Files are hostile input: whatever one holds, the answer is rows
 //! or an error of the file's, never a panic that leaves this room (the decoder's own are caught).
 //! So this is the one door to files: footers are judged when they are opened, and a column chunk's
 //! pages by a [`PageWalker`] before anything decodes them, here or on a device.
@@ -18,12 +18,15 @@ mod footer;
 mod guard;
 mod inflate;
 mod interval;
+mod masked;
+mod nested;
 mod pages;
 mod partition;
 mod prune;
 mod reader;
 mod sample;
 mod sink;
+mod split;
 mod stored;
 mod thrift;
 
@@ -32,11 +35,13 @@ pub use dataset::Dataset;
 pub use expand::expand;
 pub use footer::{EXTENSION_NAME, ParquetFile, UUID};
 pub use guard::decoder_is_guarded;
+pub use nested::{NestedKind, NestedNode, NestedShape};
 pub use pages::{
-    ChunkFacts, Codec, PAGE_BYTES_MAX, Page, PageEncoding, PageKind, PageProblem, PageWalker,
-    PhysicalKind,
+    ChunkFacts, Codec, PAGE_BYTES_MAX, Page, PageChecksums, PageEncoding, PageKind, PageProblem,
+    PageWalker, PhysicalKind,
 };
 pub use partition::{Kept, Partition, RowGroup};
+pub use prune::{PruneSteps, Pruned, Removed};
 pub use reader::{PartitionReader, ReadOptions};
 #[doc(hidden)]
 pub use sample::write_orders;

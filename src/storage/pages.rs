@@ -3,9 +3,10 @@
 //! A [`PageWalker`] is fed a chunk's bytes in portions of any size and judges every length and
 //! count before a decoder believes it, on the host or on a device. It decodes nothing and looks
 //! at no page's body. What a footer says comes in as [`ChunkFacts`]. What is deliberately not
-//! here: checksums and what a body holds when inflated, which the reader looks at.
+//! here: what a body holds when inflated, which the reader looks at. [`PageChecksums`] goes beside it.
 
 mod check;
+mod checksum;
 mod header;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,8 @@ use parquet::basic::{Compression, Type as PhysicalType};
 
 use super::thrift::Malformed;
 use header::Header;
+
+pub use checksum::PageChecksums;
 
 /// A page header that is longer is refused. Statistics of long strings make headers long, and no
 /// writer puts more than a few kilobytes there.
@@ -189,6 +192,19 @@ impl Page {
         // Their sum is at most the body's bytes: checked when the header was read.
         self.repetition_bytes + self.definition_bytes
     }
+
+    /// Compares the checksum of the page's bytes with the one in its header, if there is one.
+    ///
+    /// # Errors
+    /// They are not the bytes that were written, in words.
+    pub(super) fn compare_crc(&self, found: u32) -> Result<(), String> {
+        match self.crc {
+            Some(expected) if found != expected => Err(format!(
+                "its bytes have the checksum {found:08x}, its header says {expected:08x}"
+            )),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// What the footer says of a column chunk, as far as its pages must fit it.
@@ -208,6 +224,19 @@ pub struct ChunkFacts {
     pub physical: PhysicalKind,
     /// Bytes of a `FixedLenByteArray` value, else 0.
     pub type_length: u32,
+}
+
+impl ChunkFacts {
+    /// Bytes of a value, if all have the same; 0 of Booleans and byte arrays.
+    pub(super) fn value_bytes(&self) -> u32 {
+        match self.physical {
+            PhysicalKind::Boolean | PhysicalKind::ByteArray => 0,
+            PhysicalKind::Int32 | PhysicalKind::Float => 4,
+            PhysicalKind::Int64 | PhysicalKind::Double => 8,
+            PhysicalKind::Int96 => 12,
+            PhysicalKind::FixedLenByteArray => self.type_length,
+        }
+    }
 }
 
 /// Why a chunk's pages cannot be.
@@ -271,8 +300,6 @@ pub struct PageWalker {
     fed: u64,
     /// Level entries of the data pages so far.
     values_seen: u64,
-    /// Whether all values were seen and what follows is no page: readers stop there.
-    at_padding: bool,
     failed: Option<PageProblem>,
 }
 
@@ -287,7 +314,6 @@ impl PageWalker {
             body_left: 0,
             fed: 0,
             values_seen: 0,
-            at_padding: false,
             failed: None,
         }
     }
@@ -307,6 +333,11 @@ impl PageWalker {
         outcome
     }
 
+    /// The pages whose headers end within the bytes so far.
+    pub fn pages(&self) -> &[Page] {
+        &self.pages
+    }
+
     /// The pages, once all bytes were fed.
     ///
     /// # Errors
@@ -323,10 +354,10 @@ impl PageWalker {
         if self.fed < bytes {
             return corrupt(format!("only {} of {bytes} bytes are there", self.fed));
         }
+        if !self.pending.is_empty() {
+            return corrupt("its header is cut off by the end of the column chunk".into());
+        }
         if self.values_seen < value_count {
-            if !self.pending.is_empty() {
-                return corrupt("its header is cut off by the end of the column chunk".into());
-            }
             let seen = self.values_seen;
             return corrupt(format!(
                 "is missing: {seen} values so far, the footer says {value_count}"
@@ -355,7 +386,7 @@ impl PageWalker {
                 .min(bytes.len());
             self.body_left -= skipped as u64;
             bytes = &bytes[skipped..];
-            if bytes.is_empty() || self.at_padding {
+            if bytes.is_empty() {
                 return Ok(());
             }
             match self.header(&mut bytes)? {
@@ -368,8 +399,7 @@ impl PageWalker {
         }
     }
 
-    /// The next header, taken off the bytes; `None` if it goes on in the next portion, or there
-    /// is none and need not be.
+    /// The next header, taken off the bytes; `None` if it goes on in the next portion.
     fn header(&mut self, bytes: &mut &[u8]) -> Result<Option<Header>, PageProblem> {
         let cut = self.pending.len();
         let window = bytes.len().min(HEADER_BYTES_MAX - cut);
@@ -390,11 +420,6 @@ impl PageWalker {
                 if cut == 0 {
                     self.pending.extend_from_slice(&bytes[..window]);
                 }
-                Ok(None)
-            }
-            Err(_) if self.values_seen == self.facts.value_count => {
-                self.at_padding = true;
-                self.pending.clear();
                 Ok(None)
             }
             Err(Malformed::Ended) => {
@@ -418,7 +443,6 @@ impl PageWalker {
                 .last()
                 .is_some_and(|page| page.kind != PageKind::Dictionary),
         };
-        let is_data = header.is_data();
         match check::page(&self.facts, &so_far, header) {
             Ok(check::Checked { body_bytes, page }) => {
                 self.page_index += 1;
@@ -429,11 +453,6 @@ impl PageWalker {
                     }
                     self.pages.push(page);
                 }
-                Ok(())
-            }
-            // Behind the last value anything may lie that is no further data.
-            Err(_) if so_far.values_left == 0 && !is_data => {
-                self.at_padding = true;
                 Ok(())
             }
             Err(problem) => Err(problem),

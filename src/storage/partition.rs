@@ -1,17 +1,18 @@
 //! Which row groups are read, and which of them together.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
 use parquet::arrow::ProjectionMask;
 
-use super::prune::may_match;
+use super::prune::{Ladder, PruneSteps, Pruned, Verdict};
 use super::{Dataset, ParquetFile, PartitionReader, ReadOptions};
 use crate::error::{Error, Result};
 use crate::expr::TypedExpr;
 
 /// A row group of a dataset, and how much of it is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowGroup {
     /// The file, by index into the dataset.
     pub file: usize,
@@ -21,6 +22,19 @@ pub struct RowGroup {
     pub rows: u64,
     /// Uncompressed bytes of the columns that are read.
     pub bytes: u64,
+    /// The rows that may match, where that is known: ranges in order that do not touch. A reader may
+    /// leave out the others or not, for who pruned filters too. `None` means all.
+    pub ranges: Option<Arc<[Range<u64>]>>,
+}
+
+impl RowGroup {
+    /// Rows of the ranges, or all.
+    pub fn rows_in_ranges(&self) -> u64 {
+        match &self.ranges {
+            None => self.rows,
+            Some(ranges) => ranges.iter().map(|range| range.end - range.start).sum(),
+        }
+    }
 }
 
 /// How the rows of a scan are read, the same for each of its row groups.
@@ -66,15 +80,29 @@ pub struct Kept {
     shape: Arc<Shape>,
     row_groups: Vec<RowGroup>,
     total: usize,
+    pruned: Pruned,
 }
 
 impl Dataset {
     /// The row groups of which a row may satisfy the predicate (over the dataset's schema), read
-    /// with these columns only, in this order.
+    /// with these columns only, in this order; by every step of pruning.
     ///
     /// # Errors
     /// `InvalidInput` if a column is not of the schema.
     pub fn prune(&self, projection: &[usize], predicate: Option<&TypedExpr>) -> Result<Kept> {
+        self.prune_by(projection, predicate, PruneSteps::default())
+    }
+
+    /// As [`Dataset::prune`], by statistics and these steps.
+    ///
+    /// # Errors
+    /// As [`Dataset::prune`].
+    pub fn prune_by(
+        &self,
+        projection: &[usize],
+        predicate: Option<&TypedExpr>,
+        steps: PruneSteps,
+    ) -> Result<Kept> {
         let schema = self.schema();
         if let Some(column) = projection.iter().find(|c| **c >= schema.fields().len()) {
             let columns = schema.fields().len();
@@ -93,17 +121,22 @@ impl Dataset {
             projection: projection.to_vec(),
             schema: Arc::new(Schema::new(fields)),
         };
+        let mut ladder = predicate.map(|predicate| Ladder::new(predicate, steps));
         let mut row_groups = Vec::new();
         let mut total = 0;
         for (index, file) in self.files().iter().enumerate() {
             let leaves = shape.leaves(index)?;
-            for row_group in 0..file.row_group_count() {
-                total += 1;
-                let keep = predicate.is_none_or(|predicate| {
-                    may_match(file, row_group, self.columns_of(index), predicate)
-                });
+            total += file.row_group_count();
+            let verdicts = match &mut ladder {
+                Some(ladder) => ladder.judge(file, self.columns_of(index), &leaves),
+                None => vec![Verdict::Read(None); file.row_group_count()],
+            };
+            for (row_group, verdict) in verdicts.into_iter().enumerate() {
                 let footer = file.row_group(row_group);
-                if !keep || footer.num_rows() == 0 {
+                let Verdict::Read(ranges) = verdict else {
+                    continue;
+                };
+                if footer.num_rows() == 0 {
                     continue;
                 }
                 // Sizes and counts are not negative: checked when the footer was read.
@@ -115,6 +148,7 @@ impl Dataset {
                     row_group,
                     rows: u64::try_from(footer.num_rows()).unwrap_or(0),
                     bytes: sizes.fold(0, u64::saturating_add),
+                    ranges,
                 });
             }
         }
@@ -122,6 +156,7 @@ impl Dataset {
             shape: Arc::new(shape),
             row_groups,
             total,
+            pruned: ladder.map(|ladder| ladder.pruned()).unwrap_or_default(),
         })
     }
 }
@@ -140,6 +175,11 @@ impl Kept {
     /// How many row groups the files have; the difference was pruned (or is empty).
     pub fn row_groups_total(&self) -> usize {
         self.total
+    }
+
+    /// What each step of pruning removed.
+    pub fn pruned(&self) -> &Pruned {
+        &self.pruned
     }
 
     /// Uncompressed bytes of what is read.
@@ -161,12 +201,12 @@ impl Kept {
         for row_group in &self.row_groups {
             match partitions.last_mut() {
                 Some(last) if last.bytes().saturating_add(row_group.bytes) <= target_bytes => {
-                    last.row_groups.push(*row_group);
+                    last.row_groups.push(row_group.clone());
                 }
                 _ => partitions.push(Partition {
                     index: partitions.len(),
                     shape: Arc::clone(&self.shape),
-                    row_groups: vec![*row_group],
+                    row_groups: vec![row_group.clone()],
                 }),
             }
         }

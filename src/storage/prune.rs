@@ -1,51 +1,42 @@
-//! Row groups that no row of can satisfy a predicate, by the zone maps in the footer.
+//! What a predicate can be where some things are known of its columns, and the ladder of steps that
+//! asks for more and more of them.
 //!
-//! Sound: a row group is dropped only if the predicate is true for none of its rows. Unknown,
-//! incomplete or doubtful zone maps keep it. Zone maps of strings may be cut short; they are then
-//! bounds that no row attains, which is all that is asked of them here. A zone map of floats says
-//! nothing about NaN, so NaN is always possible.
+//! Sound: rows are dropped only if the predicate is true for none of them. Unknown, incomplete or
+//! doubtful evidence keeps them. A [`Judge`] follows the predicate; [`Evidence`] is what it knows
+//! of a file, a row group or a page: bounds of each column's values (`zones`, `page_index`), and
+//! whether a column holds a value at all (`membership`, from `bloom_filter` and `dictionary`).
+//! `ladder` puts the steps in order. Bounds may be cut short; they are then values that no row
+//! attains, which is all that is asked of them here. Bounds of floats say nothing about NaN, so
+//! NaN is always possible.
+//!
+//! What a file says of itself is believed if its structure can be: a Bloom filter, a dictionary or
+//! an index that cannot be read is passed over, as if the writer had made none. It is optional, and
+//! the rows are all there without it.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+mod bloom_filter;
+mod counts;
+mod dictionary;
+mod file_bytes;
+mod ladder;
+mod membership;
+mod page_index;
+mod plain;
+mod zones;
 
 use arrow::array::{Array, ArrayRef};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::DataType;
-use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
-use parquet::basic::{ColumnOrder, SortOrder, Type};
-use parquet::file::statistics::Statistics;
 
-use super::ParquetFile;
-use super::interval::{Interval, Outcome, Sample, Values, compare, sample};
-use crate::expr::{TypedExpr, TypedKind, literal_array};
+use super::interval::{Interval, Outcome, Point, Sample, Values, compare, sample};
+use crate::expr::{BinaryOp, TypedExpr, TypedKind, literal_array};
 use crate::types::{decimal_parts, is_string};
 
-/// Whether a row of the row group may satisfy the predicate. `columns` has the file's index of
-/// each column that the predicate may name.
-pub(super) fn may_match(
-    file: &ParquetFile,
-    row_group: usize,
-    columns: &[usize],
-    predicate: &TypedExpr,
-) -> bool {
-    let zone = Zone {
-        file,
-        row_group,
-        columns,
-    };
-    // A footer is hostile input too; what cannot be judged is kept.
-    catch_unwind(AssertUnwindSafe(|| {
-        file.row_group(row_group).num_rows() > 0 && zone.outcome(predicate).can_be_true
-    }))
-    .unwrap_or(true)
-}
-
-struct Zone<'a> {
-    file: &'a ParquetFile,
-    row_group: usize,
-    columns: &'a [usize],
-}
+pub(super) use bloom_filter::BloomFilters;
+pub use counts::{PruneSteps, Pruned, Removed};
+pub(super) use ladder::{Ladder, Verdict};
 
 /// The ends of an expression's values as arrays of one row, so that they can be cast.
+#[derive(Debug, Clone)]
 struct Bounds {
     /// Absent: unknown.
     min: Option<ArrayRef>,
@@ -54,25 +45,162 @@ struct Bounds {
     /// Whether there are values besides null.
     any: bool,
     null: bool,
+    /// Whether all values are the same one, which both ends are.
+    one: bool,
 }
 
-impl Zone<'_> {
+impl Bounds {
+    /// Nothing but null.
+    const NULL: Bounds = Bounds {
+        min: None,
+        max: None,
+        any: false,
+        null: true,
+        one: false,
+    };
+
+    /// Nothing at all.
+    const NOTHING: Bounds = Bounds {
+        null: false,
+        ..Bounds::NULL
+    };
+
+    /// Anything.
+    const ANYTHING: Bounds = Bounds {
+        any: true,
+        ..Bounds::NULL
+    };
+
+    /// Exactly the value of an array of one row, which is not null.
+    fn of(value: ArrayRef) -> Bounds {
+        Bounds {
+            min: Some(value.clone()),
+            max: Some(value),
+            any: true,
+            null: false,
+            one: true,
+        }
+    }
+}
+
+/// What is known of the rows of a file, a row group or a page.
+trait Evidence {
+    /// The ends of a column's values; `None` if nothing is known, or the column is nested.
+    fn bounds(&self, column: usize) -> Option<Bounds>;
+
+    /// What a comparison may give by the values that the column holds, besides null.
+    fn membership(&self, _comparison: &Comparison) -> Option<Outcome> {
+        None
+    }
+}
+
+/// A comparison of a column, perhaps cast, with a literal.
+struct Comparison<'p> {
+    op: BinaryOp,
+    column: usize,
+    /// The column under its casts.
+    operand: &'p TypedExpr,
+    /// The literal as an array of one row, of the operand's type.
+    literal: ArrayRef,
+}
+
+impl<'p> Comparison<'p> {
+    fn of(op: BinaryOp, left: &'p TypedExpr, right: &'p TypedExpr) -> Option<Comparison<'p>> {
+        let (op, operand, literal) = match (&left.kind, &right.kind) {
+            (_, TypedKind::Literal(literal)) => (op, left, literal),
+            (TypedKind::Literal(literal), _) => (turned(op)?, right, literal),
+            _ => return None,
+        };
+        let mut inner = operand;
+        while let TypedKind::Cast { expr, .. } = &inner.kind {
+            inner = expr;
+        }
+        let TypedKind::Column(column) = inner.kind else {
+            return None;
+        };
+        let literal = literal_array(literal, &operand.data_type).ok()?;
+        Some(Comparison {
+            op,
+            column,
+            operand,
+            literal,
+        })
+    }
+}
+
+/// The comparison with its operands the other way round.
+fn turned(op: BinaryOp) -> Option<BinaryOp> {
+    Some(match op {
+        BinaryOp::Equal | BinaryOp::NotEqual => op,
+        BinaryOp::Less => BinaryOp::Greater,
+        BinaryOp::LessOrEqual => BinaryOp::GreaterOrEqual,
+        BinaryOp::Greater => BinaryOp::Less,
+        BinaryOp::GreaterOrEqual => BinaryOp::LessOrEqual,
+        _ => return None,
+    })
+}
+
+/// The columns that an expression names.
+fn columns_of(expr: &TypedExpr, columns: &mut Vec<usize>) {
+    if let TypedKind::Column(column) = expr.kind
+        && !columns.contains(&column)
+    {
+        columns.push(column);
+    }
+    for child in expr.children() {
+        columns_of(child, columns);
+    }
+}
+
+/// Follows a predicate over what is known.
+struct Judge<'e> {
+    evidence: &'e dyn Evidence,
+}
+
+/// Whether the predicate may be true of a row that the evidence is about.
+fn may_match(evidence: &dyn Evidence, predicate: &TypedExpr) -> bool {
+    Judge { evidence }.outcome(predicate).can_be_true
+}
+
+impl Judge<'_> {
     fn outcome(&self, expr: &TypedExpr) -> Outcome {
         match &expr.kind {
-            TypedKind::Compare { op, left, right } => {
-                compare(*op, &self.values(left), &self.values(right))
-            }
-            TypedKind::And(left, right) => self.outcome(left).and(self.outcome(right)),
-            TypedKind::Or(left, right) => self.outcome(left).or(self.outcome(right)),
+            TypedKind::Compare { op, left, right } => self.compared(*op, left, right),
+            TypedKind::And(left, right) => match self.outcome(left) {
+                // What the right side says changes nothing that counts, and may cost a read.
+                left if !left.can_be_true && left.can_be_false => left,
+                left => left.and(self.outcome(right)),
+            },
+            TypedKind::Or(left, right) => match self.outcome(left) {
+                left if !left.can_be_false && left.can_be_true => left,
+                left => left.or(self.outcome(right)),
+            },
             TypedKind::Not(operand) => self.outcome(operand).not(),
             TypedKind::IsNull(operand) => self.is_null(operand),
             TypedKind::IsNotNull(operand) => self.is_null(operand).not(),
             TypedKind::Column(_) | TypedKind::Literal(_) if expr.data_type == DataType::Boolean => {
                 // A truth value is itself compared with true.
-                let truth = Values::of_sample(Sample::Value(super::interval::Point::Integer(1)));
-                compare(crate::expr::BinaryOp::Equal, &self.values(expr), &truth)
+                let truth = Values::of_sample(Sample::Value(Point::Integer(1)));
+                compare(BinaryOp::Equal, &self.values(expr), &truth)
             }
             _ => Outcome::ANY,
+        }
+    }
+
+    fn compared(&self, op: BinaryOp, left: &TypedExpr, right: &TypedExpr) -> Outcome {
+        let outcome = compare(op, &self.values(left), &self.values(right));
+        if !(outcome.can_be_true && outcome.can_be_false) {
+            return outcome; // bounds decide
+        }
+        let comparison = Comparison::of(op, left, right);
+        let told = comparison.and_then(|comparison| self.evidence.membership(&comparison));
+        match told {
+            Some(told) => Outcome {
+                can_be_true: told.can_be_true,
+                can_be_false: told.can_be_false,
+                ..outcome
+            },
+            None => outcome,
         }
     }
 
@@ -103,12 +231,12 @@ impl Zone<'_> {
         let floating = expr.data_type.is_floating();
         let mut values = Values {
             interval: bounds.any.then(Interval::default),
-            nan: bounds.any && floating && !matches!(expr.kind, TypedKind::Literal(_)),
+            nan: bounds.any && floating,
             null: bounds.null,
         };
         let end = |array: Option<&ArrayRef>| array.and_then(|array| sample(array.as_ref(), 0));
         let (min, max) = (end(bounds.min.as_ref()), end(bounds.max.as_ref()));
-        if let (TypedKind::Literal(_), Some(value)) = (&expr.kind, &min) {
+        if let (true, false, Some(value)) = (bounds.one, bounds.null, &min) {
             return Values::of_sample(value.clone());
         }
         if let Some(interval) = &mut values.interval {
@@ -128,15 +256,14 @@ impl Zone<'_> {
 
     fn bounds(&self, expr: &TypedExpr) -> Option<Bounds> {
         match &expr.kind {
-            TypedKind::Column(index) => self.column(*index, &expr.data_type),
+            TypedKind::Column(index) => self.evidence.bounds(*index),
             TypedKind::Literal(literal) => {
                 let value = literal_array(literal, &expr.data_type).ok()?;
                 let null = value.is_null(0);
-                Some(Bounds {
-                    min: Some(value.clone()),
-                    max: Some(value),
-                    any: !null,
-                    null,
+                Some(if null {
+                    Bounds::NULL
+                } else {
+                    Bounds::of(value)
                 })
             }
             TypedKind::Cast {
@@ -159,80 +286,15 @@ impl Zone<'_> {
                     max: cast(bounds.max),
                     any: bounds.any,
                     null: bounds.null || !strict,
+                    one: bounds.one,
                 })
             }
             _ => None,
         }
     }
-
-    fn column(&self, index: usize, data_type: &DataType) -> Option<Bounds> {
-        let column = *self.columns.get(index)?;
-        let [leaf] = self.file.leaves_of(column) else {
-            return None; // a nested column
-        };
-        if data_type.is_nested() {
-            return None;
-        }
-        let row_group = self.file.row_group(self.row_group);
-        let statistics = row_group.column(*leaf).statistics()?;
-        let rows = u64::try_from(row_group.num_rows()).ok()?;
-        let nulls = statistics.null_count_opt();
-        let mut bounds = Bounds {
-            min: None,
-            max: None,
-            any: nulls.is_none_or(|nulls| nulls < rows),
-            null: nulls.is_none_or(|nulls| nulls > 0),
-        };
-        if self.order_is_known(*leaf, data_type, statistics) {
-            let descriptor = self.file.footer().parquet_schema();
-            let field = self.file.schema().field(column);
-            let zone = StatisticsConverter::from_column_index(*leaf, field, descriptor).ok()?;
-            let known = |end: ArrayRef| (end.len() == 1 && end.is_valid(0)).then_some(end);
-            bounds.min = zone.row_group_mins([row_group]).ok().and_then(known);
-            bounds.max = zone.row_group_maxes([row_group]).ok().and_then(known);
-        }
-        Some(bounds)
-    }
-
-    /// Whether the writer's order of the column's values was ours. Before `ColumnOrder`, writers
-    /// compared everything as signed, which is right for plain numbers only.
-    fn order_is_known(&self, leaf: usize, data_type: &DataType, statistics: &Statistics) -> bool {
-        let footer = self.file.footer().metadata().file_metadata();
-        let ours = match data_type {
-            DataType::Boolean | DataType::Float32 | DataType::Float64 => SortOrder::SIGNED,
-            other if other.is_signed_integer() || other.is_temporal() => SortOrder::SIGNED,
-            other if decimal_parts(other).is_some() => SortOrder::SIGNED,
-            other if other.is_unsigned_integer() || is_string(other) || is_binary(other) => {
-                SortOrder::UNSIGNED
-            }
-            _ => return false,
-        };
-        let physical = statistics.physical_type();
-        let plain = matches!(
-            physical,
-            Type::BOOLEAN | Type::INT32 | Type::INT64 | Type::FLOAT | Type::DOUBLE
-        );
-        match footer.column_order(leaf) {
-            _ if physical == Type::INT96 => false,
-            ColumnOrder::TYPE_DEFINED_ORDER(order) if !statistics.is_min_max_deprecated() => {
-                order == ours || physical == Type::BOOLEAN
-            }
-            ColumnOrder::TYPE_DEFINED_ORDER(_) | ColumnOrder::UNDEFINED => {
-                plain && ours == SortOrder::SIGNED
-            }
-            ColumnOrder::UNKNOWN => false,
-        }
-    }
 }
 
-fn is_binary(data_type: &DataType) -> bool {
-    matches!(
-        data_type,
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView
-    )
-}
-
-/// Whether the expression's own step gives a truth value that [`Zone::outcome`] judges.
+/// Whether the expression's own step gives a truth value that [`Judge::outcome`] judges.
 fn is_condition(expr: &TypedExpr) -> bool {
     matches!(
         expr.kind,

@@ -7,20 +7,24 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, RecordBatch, RecordBatchOptions};
 use arrow::compute::concat_batches;
 use arrow::error::ArrowError;
 use bytes::Bytes;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
+};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 
 use super::chunk::ColumnChunk;
 use super::guard::guard;
+use super::masked::masked;
 use super::partition::{RowGroup, Shape};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{MemoryManager, Reservation, Tier};
 use crate::metrics::{Metrics, names};
+use crate::types::{DataType, is_string};
 
 /// Bytes of one decoded batch, as footer and page headers let us estimate: below what 32-bit string offsets
 /// reach.
@@ -38,8 +42,11 @@ pub struct ReadOptions {
     pub memory: Arc<MemoryManager>,
     /// How long to wait for these bytes.
     pub reserve_timeout: Duration,
-    /// Whether pages are compared with their checksums, where they have any.
+    /// Whether pages that the host decompresses are compared with their checksums, where they have
+    /// any.
     pub check_crc: bool,
+    /// Whether pages that pass to a device as they are stored are compared too.
+    pub check_crc_device: bool,
     /// The query's counters.
     pub metrics: Arc<Metrics>,
 }
@@ -52,6 +59,7 @@ impl ReadOptions {
             memory: MemoryManager::new(crate::memory::MemoryLimits::UNLIMITED),
             reserve_timeout: Duration::ZERO,
             check_crc: true,
+            check_crc_device: true,
             metrics: Arc::default(),
         }
     }
@@ -77,6 +85,8 @@ struct OpenRowGroup {
     /// Column of the decoded batch for each column of the schema.
     order: Vec<usize>,
     rows_read: u64,
+    /// Columns of the schema whose strings the decoder leaves to us to check.
+    unchecked_text: Vec<usize>,
     /// For the column chunks, and for the pages that are held while they are decoded.
     _held: [Reservation; 2],
 }
@@ -170,15 +180,16 @@ impl PartitionReader {
                     None => return Ok(None),
                 },
             };
-            let row_group = open.row_group;
+            let row_group = &open.row_group;
             let path = self.shape.file(row_group.file)?.path();
             let place = format!("row group {}", row_group.row_group);
             let decoded = guard(path, place.as_str(), || {
                 open.reader.next().transpose().map_err(unwrapped)
             })?;
             let Some(decoded) = decoded else {
-                if open.rows_read != row_group.rows {
-                    let (have, says) = (open.rows_read, row_group.rows);
+                let says = row_group.rows_in_ranges();
+                if open.rows_read != says {
+                    let have = open.rows_read;
                     let cause = format!("has {have} rows, its footer says {says}");
                     return Err(Error::corrupt(path, place, cause));
                 }
@@ -186,6 +197,7 @@ impl PartitionReader {
             };
             open.rows_read += decoded.num_rows() as u64;
             let batch = ordered(&self.shape, &open.order, &decoded)
+                .and_then(|batch| check_text(&batch, &open.unchecked_text).map(|()| batch))
                 .map_err(|cause| Error::corrupt(path, place, cause))?;
             self.open = Some(open);
             return Ok(Some(batch));
@@ -196,7 +208,7 @@ impl PartitionReader {
         let shape = Arc::clone(&self.shape);
         let opened = shape.file(row_group.file)?;
         let place = format!("row group {}", row_group.row_group);
-        let chunks = chunks_of(&shape, row_group)?;
+        let chunks = chunks_of(&shape, &row_group)?;
         let sizes = chunks.iter().map(|chunk| chunk.facts().bytes);
         let bytes = sizes.fold(0, u64::saturating_add);
         if bytes > opened.bytes() {
@@ -207,8 +219,17 @@ impl PartitionReader {
         let fetched = self.fetch(row_group.file, &chunks)?;
         self.options.metrics.add(names::SCAN_BYTES, bytes);
         let (mut held, mut decoded) = (0u64, 0u64);
-        for (chunk, bytes) in chunks.iter().zip(&fetched) {
+        let leaves = shape.leaves(row_group.file)?;
+        let mut unchecked_leaves = Vec::new();
+        for ((chunk, bytes), leaf) in chunks.iter().zip(&fetched).zip(leaves) {
             let pages = chunk.check(bytes, self.options.check_crc)?;
+            if let Some(bytes_inflated) = pages.split {
+                let _held = self.reserve(bytes_inflated)?;
+                chunk.check_split(bytes)?;
+            }
+            if chunk.leaves_text_unchecked(&pages) {
+                unchecked_leaves.push(leaf);
+            }
             held = held.saturating_add(pages.held);
             decoded = decoded.saturating_add(pages.decoded);
         }
@@ -216,29 +237,43 @@ impl PartitionReader {
         let chunks = ColumnChunks::new(&chunks, fetched, opened.bytes());
 
         let columns = shape.file_columns(row_group.file);
+        let unchecked = |column: &usize| {
+            let mut leaves = opened.leaves_of(*column).iter();
+            leaves.any(|leaf| unchecked_leaves.contains(leaf))
+        };
+        let unchecked_text = columns.iter().enumerate();
+        let unchecked_text = unchecked_text
+            .filter(|(_, column)| unchecked(column))
+            .map(|(index, _)| index)
+            .collect();
         let mut in_file_order = columns.clone();
         in_file_order.sort_unstable();
         let place_of = |column: &usize| in_file_order.binary_search(column).unwrap_or(0);
         let order = columns.iter().map(place_of).collect();
-        let rows = self.batch_rows(row_group, decoded);
+        let rows = self.batch_rows(&row_group, decoded);
         let mask = shape.mask(row_group.file)?;
         let reader = guard(opened.path(), place, || {
-            ParquetRecordBatchReaderBuilder::new_with_metadata(chunks, opened.footer().clone())
-                .with_projection(mask)
-                .with_row_groups(vec![row_group.row_group])
-                .with_batch_size(rows)
-                .build()
+            let reader =
+                ParquetRecordBatchReaderBuilder::new_with_metadata(chunks, opened.footer().clone())
+                    .with_projection(mask)
+                    .with_row_groups(vec![row_group.row_group])
+                    .with_batch_size(rows);
+            match selection(&row_group) {
+                Some(selection) => reader.with_row_selection(selection).build(),
+                None => reader.build(),
+            }
         })?;
         Ok(OpenRowGroup {
             reader,
             row_group,
             order,
             rows_read: 0,
+            unchecked_text,
             _held: [chunks_held, pages_held],
         })
     }
 
-    fn batch_rows(&self, row_group: RowGroup, decoded: u64) -> usize {
+    fn batch_rows(&self, row_group: &RowGroup, decoded: u64) -> usize {
         let row_bytes = (decoded.max(row_group.bytes) / row_group.rows.max(1)).max(1);
         let rows = self.options.batch_rows;
         let rows = rows
@@ -285,12 +320,21 @@ impl PartitionReader {
 }
 
 /// The column chunks of a row group that are read.
-fn chunks_of(shape: &Shape, row_group: RowGroup) -> Result<Vec<ColumnChunk<'_>>> {
+fn chunks_of<'s>(shape: &'s Shape, row_group: &RowGroup) -> Result<Vec<ColumnChunk<'s>>> {
     let file = shape.file(row_group.file)?;
     let leaves = shape.leaves(row_group.file)?.into_iter();
     leaves
         .map(|leaf| file.chunk(row_group.row_group, leaf))
         .collect()
+}
+
+/// The rows of a row group that are decoded; `None` for all.
+fn selection(row_group: &RowGroup) -> Option<RowSelection> {
+    let index = |row: u64| usize::try_from(row).unwrap_or(usize::MAX);
+    let ranges = row_group.ranges.as_ref()?.iter();
+    let ranges = ranges.map(|range| index(range.start)..index(range.end));
+    let rows = index(row_group.rows);
+    Some(RowSelection::from_consecutive_ranges(ranges, rows))
 }
 
 /// The decoder's error without Arrow's wrapping, which hides what is only not known yet.
@@ -326,9 +370,20 @@ fn ordered(
     let columns = decoded.columns();
     let columns = order
         .iter()
-        .filter_map(|&place| columns.get(place).cloned());
+        .filter_map(|&place| columns.get(place).map(masked));
     let options = RecordBatchOptions::new().with_row_count(Some(decoded.num_rows()));
     RecordBatch::try_new_with_options(Arc::clone(&shape.schema), columns.collect(), &options)
+}
+
+/// Checks that the strings of these columns, nested ones too, are UTF-8.
+fn check_text(batch: &RecordBatch, columns: &[usize]) -> std::result::Result<(), ArrowError> {
+    let columns = columns
+        .iter()
+        .filter_map(|&index| batch.columns().get(index));
+    let holds_text = |data_type: &DataType| data_type.is_nested() || is_string(data_type);
+    columns
+        .filter(|column| holds_text(column.data_type()))
+        .try_for_each(|column| column.to_data().validate_full())
 }
 
 /// The column chunks of one row group, at their offsets in the file.

@@ -34,6 +34,17 @@ impl StoredChunk {
         self.file.chunk(self.row_group, self.leaf)
     }
 
+    /// An error that says where the chunk is and what is wrong with it.
+    pub fn corrupt(&self, cause: impl std::fmt::Display) -> Error {
+        Error::corrupt(self.path(), self.place(), cause)
+    }
+
+    fn place(&self) -> String {
+        let column = self.file.row_group(self.row_group).column(self.leaf);
+        let name = column.column_path();
+        format!("row group {}, column `{name}`", self.row_group)
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         self.file.path()
@@ -54,31 +65,28 @@ impl StoredChunk {
     /// # Errors
     /// `Corrupt` if a page cannot be decompressed.
     pub fn decompress(&self, bytes: Bytes) -> Result<Vec<Bytes>> {
-        let chunk = self.chunk()?;
-        let group = self.file.row_group(self.row_group);
-        let column = group.column(self.leaf).clone();
-        let place = format!(
-            "row group {}, column `{}`",
-            self.row_group,
-            column.column_path()
-        );
-        let (start, length) = (chunk.start(), bytes.len() as u64);
-        let source = Arc::new(ChunkBytes { start, bytes });
-        let rows = usize::try_from(self.rows).unwrap_or(usize::MAX);
-        guard(self.path(), place, || {
-            // The pages end where the bytes end, whatever the footer says.
-            let column = column
-                .into_builder()
-                .set_total_compressed_size(i64::try_from(length).unwrap_or(i64::MAX))
-                .build()?;
-            let mut pages = SerializedPageReader::new(source, &column, rows, None)?;
-            let mut bodies = Vec::new();
-            while let Some(page) = pages.get_next_page()? {
-                bodies.push(page.buffer().clone());
-            }
-            Ok(bodies)
-        })
+        decompress(&self.chunk()?, bytes)
     }
+}
+
+/// The bodies of a chunk's pages, of as many as `bytes` hold.
+pub(super) fn decompress(chunk: &ColumnChunk<'_>, bytes: Bytes) -> Result<Vec<Bytes>> {
+    let (column, rows) = (chunk.metadata().clone(), chunk.rows());
+    let (start, length) = (chunk.start(), bytes.len() as u64);
+    let source = Arc::new(ChunkBytes { start, bytes });
+    guard(chunk.file().path(), chunk.place(), || {
+        // The pages end where the bytes end, whatever the footer says.
+        let column = column
+            .into_builder()
+            .set_total_compressed_size(i64::try_from(length).unwrap_or(i64::MAX))
+            .build()?;
+        let mut pages = SerializedPageReader::new(source, &column, rows, None)?;
+        let mut bodies = Vec::new();
+        while let Some(page) = pages.get_next_page()? {
+            bodies.push(page.buffer().clone());
+        }
+        Ok(bodies)
+    })
 }
 
 impl Partition {

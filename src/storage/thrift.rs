@@ -228,7 +228,22 @@ impl<'a> Walker<'a> {
         Ok(count)
     }
 
-    fn integer(&mut self) -> Result<i64, Malformed> {
+    /// Bytes with their length in front.
+    ///
+    /// # Errors
+    /// The bytes end.
+    pub fn binary(&mut self) -> Result<&'a [u8], Malformed> {
+        let length = usize::try_from(self.varint()?).map_err(|_| Malformed::Wrong)?;
+        let start = self.at;
+        self.advance(length)?;
+        Ok(self.since(start))
+    }
+
+    /// An integer of 16 bits or more.
+    ///
+    /// # Errors
+    /// The bytes end.
+    pub fn integer(&mut self) -> Result<i64, Malformed> {
         let raw = self.varint()?;
         Ok((raw >> 1).cast_signed() ^ -(raw & 1).cast_signed())
     }
@@ -245,7 +260,11 @@ impl<'a> Walker<'a> {
         Err(Malformed::Wrong)
     }
 
-    fn byte(&mut self) -> Result<u8, Malformed> {
+    /// A byte: in lists, a truth value is one.
+    ///
+    /// # Errors
+    /// The bytes end.
+    pub fn byte(&mut self) -> Result<u8, Malformed> {
         let byte = *self.bytes.get(self.at).ok_or(Malformed::Ended)?;
         self.at += 1;
         Ok(byte)

@@ -12,7 +12,7 @@ use half::f16;
 use parquet::basic::Encoding;
 use parquet::file::properties::{WriterProperties, WriterVersion};
 
-use super::pages::{decode, write_pages};
+use super::pages::{decode, pages_of, write_file};
 use super::support::backends::devices;
 use super::support::random::{Random, for_each_case};
 
@@ -142,7 +142,7 @@ fn check_with(types: &[DataType], encoding: Option<Encoding>, fallback: Encoding
             .set_write_batch_size(*random.pick(&[1, 64, 1024]))
             .set_dictionary_page_size_limit(*random.pick(&[64, 1 << 20]));
         properties = properties.set_encoding(encoding.unwrap_or(fallback));
-        let pages = write_pages(&array, properties.build());
+        let pages = pages_of(&write_file(&array, properties.build()));
         for device in devices() {
             decode(&device, &pages, &array)
                 .expect("good pages")

@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Field, Schema};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{BrotliLevel, Compression, Encoding, GzipLevel, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::schema::types::ColumnPath;
+use pelton::memory::Tier;
 use pelton::prelude::*;
 
 use super::support::backends::cuda_is_there;
@@ -35,7 +36,7 @@ fn encodings(data_type: &DataType) -> &'static [Encoding] {
     }
 }
 
-fn codec(random: &mut Random) -> Compression {
+pub fn codec(random: &mut Random) -> Compression {
     match random.below(8) {
         0 => Compression::UNCOMPRESSED,
         1 | 2 => Compression::SNAPPY,
@@ -47,7 +48,7 @@ fn codec(random: &mut Random) -> Compression {
 }
 
 /// How a random file is written.
-fn properties(random: &mut Random, schema: &Schema, encoded: bool) -> WriterProperties {
+pub(super) fn properties(random: &mut Random, schema: &Schema, encoded: bool) -> WriterProperties {
     let versions = [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0];
     let mut properties = WriterProperties::builder()
         .set_writer_version(*random.pick(&versions))
@@ -103,7 +104,7 @@ fn table(random: &mut Random) -> RecordBatch {
     RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap()
 }
 
-fn engine(backend: &str, random: &mut Random) -> Engine {
+pub fn engine(backend: &str, random: &mut Random) -> Engine {
     let mut options = EngineOptions::default();
     let seed = random.bits() % 1000;
     for option in [
@@ -170,4 +171,92 @@ fn files_of_plain_values_and_dictionaries() {
 #[test]
 fn files_of_every_encoding() {
     check("files of every encoding", true);
+}
+
+/// A file of numbers and strings.
+fn file_of(rows: i64, row_group_rows: usize) -> tempfile::NamedTempFile {
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("number", DataType::Int64, false),
+        Field::new("text", DataType::Utf8, true),
+    ]));
+    let numbers = Int64Array::from_iter_values((0..rows).map(|row| row * 7919 % 10_007));
+    let texts = (0..rows).map(|row| (row % 5 > 0).then(|| format!("text {}", row % 997)));
+    let columns: Vec<ArrayRef> = vec![Arc::new(numbers), Arc::new(StringArray::from_iter(texts))];
+    let table = RecordBatch::try_new(Arc::clone(&schema), columns).unwrap();
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::SNAPPY)
+        .set_max_row_group_row_count(Some(row_group_rows))
+        .set_column_dictionary_enabled(ColumnPath::from("number"), false)
+        .build();
+    let file = tempfile::Builder::new()
+        .suffix(".parquet")
+        .tempfile()
+        .unwrap();
+    let mut writer =
+        ArrowWriter::try_new(file.reopen().unwrap(), schema, Some(properties)).unwrap();
+    writer.write(&table).unwrap();
+    writer.close().unwrap();
+    file
+}
+
+pub fn engine_with(options: &[&str]) -> Engine {
+    let mut all = EngineOptions::default();
+    for option in options {
+        all.set_pair(option).unwrap();
+    }
+    Engine::new(all).unwrap()
+}
+
+/// The device holds a row group or two, and all of the file passes through it.
+#[test]
+fn files_larger_than_the_device() {
+    let file = file_of(200_000, 5_000);
+    let scan = scan_parquet(file.path()).unwrap();
+    let query = scan.group_by([col("text")]).agg([col("number").sum()]);
+    let cpu = query.collect(&engine_with(&["backend=cpu"])).unwrap();
+    let limit = 1_500_000;
+    let engine = engine_with(&[
+        "backend=simt",
+        "simt_checked=false",
+        "fallback_mode=raise",
+        &format!("device_memory_limit={limit}"),
+        "target_partition_size=80k",
+        "num_streaming_threads=4",
+    ]);
+    let out = query.collect(&engine).unwrap();
+    assert_eq!(out.rows(), cpu.rows());
+    let peak = engine.memory().peak(Tier::Device);
+    assert!(peak > 0 && peak <= limit, "{peak} bytes of the device");
+    assert_eq!(engine.memory().used(Tier::Device), 0, "all is given back");
+
+    // A device that holds no row group is an error that says so; the next query works.
+    let tiny = ["backend=simt", "simt_checked=false", "fallback_mode=raise"];
+    let tiny = engine_with(&[&tiny[..], &["device_memory_limit=20k"]].concat());
+    let error = query.collect(&tiny).expect_err("too small").to_string();
+    assert!(error.contains("device memory"), "{error}");
+    assert_eq!(tiny.memory().used(Tier::Device), 0);
+    let small_file = file_of(10, 10);
+    let small = scan_parquet(small_file.path()).unwrap();
+    assert_eq!(small.collect(&tiny).unwrap().rows(), 10);
+}
+
+/// A query that needs no more rows ends in the middle of the file and leaves nothing behind.
+#[test]
+fn scans_that_end_midway() {
+    let file = file_of(200_000, 5_000);
+    let engine = engine_with(&[
+        "backend=simt",
+        "simt_checked=false",
+        "fallback_mode=raise",
+        "target_partition_size=1k",
+        "num_streaming_threads=2",
+    ]);
+    let first = scan_parquet(file.path()).unwrap().limit(10);
+    let out = first.collect(&engine).unwrap();
+    assert_eq!(out.rows(), 10);
+    let read = out.metrics.get("scan_rows");
+    assert!(read < 200_000, "{read} rows were read for 10");
+    drop(out);
+    assert_eq!(engine.memory().used(Tier::Device), 0);
+    assert_eq!(engine.memory().used(Tier::Host), 0);
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
+use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::column::page::Page;
 use parquet::file::properties::WriterProperties;
@@ -16,8 +17,8 @@ use pelton::kernels::page::{
 };
 use pelton::kernels::{Launch, Status};
 
-/// The pages of a one-column file, decompressed.
-pub fn write_pages(array: &ArrayRef, properties: WriterProperties) -> Vec<Page> {
+/// A file of one column.
+pub fn write_file(array: &ArrayRef, properties: WriterProperties) -> Bytes {
     let nullable = array.null_count() > 0;
     let field = Field::new("c", array.data_type().clone(), nullable);
     let schema = Arc::new(Schema::new(vec![field]));
@@ -26,7 +27,12 @@ pub fn write_pages(array: &ArrayRef, properties: WriterProperties) -> Vec<Page> 
     let mut writer = ArrowWriter::try_new(&mut file, schema, Some(properties)).unwrap();
     writer.write(&batch).unwrap();
     writer.close().unwrap();
-    let reader = SerializedFileReader::new(bytes::Bytes::from(file)).unwrap();
+    Bytes::from(file)
+}
+
+/// The pages of a one-column file, decompressed.
+pub fn pages_of(file: &Bytes) -> Vec<Page> {
+    let reader = SerializedFileReader::new(file.clone()).unwrap();
     let mut pages = Vec::new();
     for index in 0..reader.metadata().num_row_groups() {
         let row_group = reader.get_row_group(index).unwrap();
@@ -71,7 +77,7 @@ pub struct Decoded {
     buffers: Vec<(u64, Vec<u8>)>,
 }
 
-/// Decodes pages on a device; an error is what the kernels' status says.
+/// Decodes pages of a column like `array` on a device; an error is what the kernels' status says.
 pub fn decode(device: &Arc<Device>, pages: &[Page], array: &ArrayRef) -> Result<Decoded> {
     let stream = device.take_stream()?;
     let launch = Launch::new(device, stream);
@@ -100,7 +106,7 @@ pub fn decode(device: &Arc<Device>, pages: &[Page], array: &ArrayRef) -> Result<
     let mut row_start = 0;
     for page in pages {
         let bytes = page.buffer();
-        let buffer = Arc::new(device.alloc_zeroed(stream, bytes.len() as u64 + SLACK_BYTES)?);
+        let buffer = Arc::new(device.alloc(stream, bytes.len() as u64 + SLACK_BYTES)?);
         device.write(stream, &buffer, bytes)?;
         kept.push(Arc::clone(&buffer));
         let data = DeviceSlice::new(&buffer, 0, bytes.len() as u64)?;
@@ -114,6 +120,7 @@ pub fn decode(device: &Arc<Device>, pages: &[Page], array: &ArrayRef) -> Result<
             target: target.clone(),
             row_start,
             level_count: page.num_values(),
+            value_count_max: page.num_values(),
             encoding: page.encoding() as u32,
             conversion,
             element_bytes,
@@ -121,6 +128,7 @@ pub fn decode(device: &Arc<Device>, pages: &[Page], array: &ArrayRef) -> Result<
                 widths,
                 ..LevelSpec::default()
             },
+            text: array.data_type() == &DataType::Utf8,
         };
         match page {
             Page::DictionaryPage { .. } => {
@@ -194,15 +202,18 @@ impl Decoded {
         &bytes[first..first + length]
     }
 
+    /// True if the row is not null.
+    pub fn is_valid(&self, row: usize) -> bool {
+        let bits = self.validity.as_ref();
+        bits.is_none_or(|bits| bits[row / 8] >> (row % 8) & 1 == 1)
+    }
+
     /// Fails unless the column equals the array, row by row; rows of nulls must be zero.
     pub fn check(&self, array: &ArrayRef) {
         let (_, conversion) = layout(array.data_type());
         let width = conversion.value_bytes() as usize;
         for row in 0..array.len() {
-            let valid = self
-                .validity
-                .as_ref()
-                .is_none_or(|bits| bits[row / 8] >> (row % 8) & 1 == 1);
+            let valid = self.is_valid(row);
             assert_eq!(valid, array.is_valid(row), "validity of row {row}");
             if conversion == PageConversion::Bits1 {
                 let bit = self.values[row / 8] >> (row % 8) & 1 == 1;

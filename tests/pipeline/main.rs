@@ -5,5 +5,6 @@ mod damage;
 mod errors;
 mod faults;
 mod files;
+mod pruning;
 mod results;
 mod splits;

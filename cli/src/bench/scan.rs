@@ -25,7 +25,8 @@ and orders those that queries 1 and 6 read and the comments.
 Examples:
   pelton bench scan data/lineitem.parquet
   pelton bench scan data/*.parquet --columns l_shipdate,l_discount --columns l_comment --repeat 9
-  pelton bench scan data/lineitem.parquet --backend cpu";
+  pelton bench scan data/lineitem.parquet --backend cpu
+  pelton bench scan data/lineitem.parquet --stats     with the counters of the fastest run";
 
 /// Sets of columns of TPC-H's tables that are measured if the files have them.
 const SETS: [(&str, &[&str]); 4] = [
@@ -83,8 +84,9 @@ pub fn run(args: &ScanArgs, globals: &Globals, terminal: Terminal) -> Result<(),
         "{:<12} {:>13} {:>10} {:>9} {:>13} {:>13} {:>10}\n",
         "columns", "compressed GB", "decoded GB", "ms", "compressed/s", "decoded/s", "row groups"
     ))?;
+    let runs = (args.repeat, globals.stats);
     for (name, columns) in sets(args, &names)? {
-        output::text(&measure(&engine, &scan, &name, &columns, args.repeat)?)?;
+        output::text(&measure(&engine, &scan, &name, &columns, runs)?)?;
     }
     Ok(())
 }
@@ -123,7 +125,7 @@ fn measure(
     scan: &LazyFrame,
     name: &str,
     columns: &[String],
-    repeat: u32,
+    (repeat, stats): (u32, bool),
 ) -> Result<String, Failure> {
     let counts = columns
         .iter()
@@ -156,6 +158,11 @@ fn measure(
             decoded / best,
             result.metrics.get(names::ROW_GROUPS_TOTAL),
         );
+        if stats {
+            for (name, value) in &result.metrics.counters {
+                let _ = writeln!(line, "  {name} {value}");
+            }
+        }
     }
     Ok(line)
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::dictionary::Dictionary;
 use super::hash_join::JoinBuilt;
+use super::nested::NestedColumn;
 use crate::error::{Error, Result};
 use crate::kernels::{DeviceColumn, DeviceRows};
 use crate::memory::{Batch, BatchData, DeviceBatch};
@@ -13,7 +14,10 @@ use crate::types::SchemaRef;
 /// Columns in device memory and their number of rows.
 #[derive(Debug, Clone)]
 pub(super) struct CudaBatch {
+    /// Columns of a value per row. Operators know no others.
     pub columns: Vec<DeviceColumn>,
+    /// Columns between them that only pass from a scan to the result.
+    pub nested: Vec<NestedColumn>,
     pub rows: DeviceRows,
     /// What string columns' codes mean; kept alive by every batch that has some.
     pub dictionary: Arc<Dictionary>,
@@ -25,7 +29,8 @@ impl DeviceBatch for CudaBatch {
     }
 
     fn bytes(&self) -> u64 {
-        self.columns.iter().map(DeviceColumn::bytes).sum()
+        let flat: u64 = self.columns.iter().map(DeviceColumn::bytes).sum();
+        flat + self.nested.iter().map(NestedColumn::bytes).sum::<u64>()
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -34,6 +39,20 @@ impl DeviceBatch for CudaBatch {
 }
 
 impl CudaBatch {
+    /// A batch without nested columns.
+    pub(super) fn flat(
+        columns: Vec<DeviceColumn>,
+        rows: DeviceRows,
+        dictionary: Arc<Dictionary>,
+    ) -> CudaBatch {
+        CudaBatch {
+            columns,
+            nested: Vec::new(),
+            rows,
+            dictionary,
+        }
+    }
+
     /// The batch, as it flows through pipelines.
     pub(super) fn into_batch(self, schema: SchemaRef) -> Batch {
         Batch::device(schema, Arc::new(self))

@@ -12,6 +12,7 @@ use arrow::compute::cast;
 use super::Shared;
 use super::batch::CudaBatch;
 use super::dictionary::Dictionary;
+use super::nested;
 use super::text::HostText;
 use crate::device::DeviceBuffer;
 use crate::error::{Error, Result};
@@ -26,24 +27,46 @@ pub(super) fn download(shared: &Shared, context: &Context, batch: &Batch) -> Res
     shared.settle(&launch)?;
     let columns = CudaBatch::of(batch)?;
     let rows = columns.rows.resolve(&launch)?;
-    let mut arrays = Vec::with_capacity(columns.columns.len());
-    for (column, field) in columns.columns.iter().zip(batch.schema().fields()) {
-        if column.physical() == PhysicalType::View {
-            let text = HostText::read(&launch, column, rows)?;
-            context.metrics.add(names::DOWNLOAD_BYTES, text.count());
-            let nulls = HostColumn::read_nulls(&launch, column, rows)?;
-            arrays.push(text.into_array(field.data_type(), nulls)?);
-            continue;
+    let (mut flat, mut nested) = (columns.columns.iter(), columns.nested.iter().peekable());
+    let mut arrays = Vec::with_capacity(batch.schema().fields().len());
+    for (place, field) in batch.schema().fields().iter().enumerate() {
+        let (data_type, dictionary) = (field.data_type(), &columns.dictionary);
+        if let Some(column) = nested.next_if(|column| column.place == place) {
+            let array = nested::download(&launch, context, column, data_type, dictionary)?;
+            arrays.push(array);
+        } else if let Some(column) = flat.next() {
+            let array = array_of(&launch, context, column, rows, data_type, dictionary)?;
+            arrays.push(array);
         }
-        let host = HostColumn::read(&launch, column, rows)?;
-        context
-            .metrics
-            .add(names::DOWNLOAD_BYTES, host.values.len() as u64);
-        arrays.push(host.into_array(column.physical(), field.data_type(), &columns.dictionary)?);
     }
     let options = RecordBatchOptions::new().with_row_count(Some(rows as usize));
     RecordBatch::try_new_with_options(Arc::clone(batch.schema()), arrays, &options)
         .map_err(|cause| arrow_error(&cause))
+}
+
+/// The first `rows` values of a device column, as an array of this type. Waits for the stream.
+pub(super) fn array_of(
+    launch: &Launch,
+    context: &Context,
+    column: &DeviceColumn,
+    rows: u64,
+    data_type: &DataType,
+    dictionary: &Dictionary,
+) -> Result<ArrayRef> {
+    if *data_type == DataType::Null {
+        return Ok(new_null_array(data_type, rows as usize));
+    }
+    if column.physical() == PhysicalType::View {
+        let text = HostText::read(launch, column, rows)?;
+        context.metrics.add(names::DOWNLOAD_BYTES, text.count());
+        let nulls = HostColumn::read_nulls(launch, column, rows)?;
+        return text.into_array(data_type, nulls);
+    }
+    let host = HostColumn::read(launch, column, rows)?;
+    context
+        .metrics
+        .add(names::DOWNLOAD_BYTES, host.values.len() as u64);
+    host.into_array(column.physical(), data_type, dictionary)
 }
 
 fn arrow_error(cause: &arrow::error::ArrowError) -> Error {
@@ -69,7 +92,13 @@ fn bit_range(offset: u64, rows: u64) -> (u64, u64, usize) {
     )
 }
 
-fn read_bytes(launch: &Launch, buffer: &DeviceBuffer, start: u64, bytes: u64) -> Result<Vec<u8>> {
+/// Bytes of a buffer from `start` on. Waits for the stream.
+pub(super) fn read_bytes(
+    launch: &Launch,
+    buffer: &DeviceBuffer,
+    start: u64,
+    bytes: u64,
+) -> Result<Vec<u8>> {
     let mut host = vec![0; bytes as usize];
     let device = launch.device();
     device.read_at(launch.stream(), buffer, start, &mut host)?;
@@ -144,9 +173,6 @@ impl HostColumn {
             offset,
             nulls,
         } = self;
-        if *data_type == DataType::Null {
-            return Ok(new_null_array(data_type, rows));
-        }
         if physical == PhysicalType::Boolean {
             let bits = BooleanBuffer::new(Buffer::from_vec(values), offset, rows);
             return Ok(Arc::new(BooleanArray::new(bits, nulls)));

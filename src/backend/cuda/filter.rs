@@ -50,11 +50,7 @@ impl Transform for Filter {
         let (columns, rows) = filter_compact(&launch, &predicate, &columns, &batch.rows)?;
         self.shared.watch(context.stream, status);
         let dictionary = Arc::clone(&batch.dictionary);
-        let kept = CudaBatch {
-            columns,
-            rows,
-            dictionary,
-        };
+        let kept = CudaBatch::flat(columns, rows, dictionary);
         Ok(Some(kept.into_batch(Arc::clone(&self.output))))
     }
 }

@@ -47,11 +47,7 @@ impl Transform for Gather {
         )?;
         self.shared.watch(context.stream, status);
         let (rows, dictionary) = (batch.rows.clone(), Arc::clone(&built.dictionary));
-        let picked = CudaBatch {
-            columns,
-            rows,
-            dictionary,
-        };
+        let picked = CudaBatch::flat(columns, rows, dictionary);
         Ok(Some(picked.into_batch(Arc::clone(&self.spec.built))))
     }
 }

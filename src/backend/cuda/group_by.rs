@@ -99,19 +99,28 @@ impl GroupBy {
         kind: u32,
         input: Option<usize>,
     ) -> u32 {
-        let wanted = Accumulator { kind, input };
+        let wanted = self.simplest(Accumulator { kind, input });
         *known.entry(wanted).or_insert_with(|| {
             self.accumulators.push(wanted);
             self.accumulators.len() as u32 - 1
         })
     }
 
+    /// Counting the values of a column that is never null is counting rows, whatever the column.
+    fn simplest(&self, accumulator: Accumulator) -> Accumulator {
+        let Accumulator { kind, input } = accumulator;
+        let counts_rows = kind == abi::ACCUMULATE_COUNT
+            && input.is_some_and(|input| !self.spec.input.field(input).is_nullable());
+        let input = input.filter(|_| !counts_rows);
+        Accumulator { kind, input }
+    }
+
     /// Whether a group had values: the count if there is one, else a flag.
     fn presence(&mut self, known: &mut HashMap<Accumulator, u32>, input: usize) -> u32 {
-        let count = Accumulator {
+        let count = self.simplest(Accumulator {
             kind: abi::ACCUMULATE_COUNT,
             input: Some(input),
-        };
+        });
         match known.get(&count) {
             Some(index) => *index,
             None => self.accumulator(known, abi::ACCUMULATE_ANY, Some(input)),
@@ -361,11 +370,7 @@ impl Fold for GroupBy {
         let dictionary = state
             .dictionary
             .unwrap_or_else(|| self.shared.dictionary.get());
-        let finished = CudaBatch {
-            columns,
-            rows,
-            dictionary,
-        };
+        let finished = CudaBatch::flat(columns, rows, dictionary);
         Ok(vec![finished.into_batch(Arc::clone(&self.spec.output))])
     }
 }

@@ -274,11 +274,7 @@ impl Fold for HashJoinBuild {
             false => None,
         };
         let rows = DeviceRows::known(rows);
-        let batch = CudaBatch {
-            columns,
-            rows,
-            dictionary,
-        };
+        let batch = CudaBatch::flat(columns, rows, dictionary);
         let built = JoinBuilt {
             batch,
             table,
@@ -394,11 +390,11 @@ impl Join<'_> {
         for (index, column) in indices.iter().zip(self.gather(pairs, &indices)?) {
             columns[*index] = column;
         }
-        let pair = CudaBatch {
+        let pair = CudaBatch::flat(
             columns,
-            rows: pairs.rows.clone(),
-            dictionary: Arc::clone(&self.batch.dictionary),
-        };
+            pairs.rows.clone(),
+            Arc::clone(&self.batch.dictionary),
+        );
         let status = Status::new(&self.launch, "hash_join")?;
         let evaluator = Evaluator::new(self.launch, &pair, self.spec.semantics, &status);
         let keep = evaluator.evaluate(residual)?;
@@ -525,11 +521,7 @@ impl Transform for HashJoinProbe {
             batch,
         };
         let (columns, rows) = join.run()?;
-        let joined = CudaBatch {
-            columns,
-            rows,
-            dictionary: Arc::clone(&batch.dictionary),
-        };
+        let joined = CudaBatch::flat(columns, rows, Arc::clone(&batch.dictionary));
         Ok(Some(joined.into_batch(Arc::clone(&self.output))))
     }
 
@@ -567,11 +559,7 @@ impl Transform for HashJoinProbe {
             }
         });
         let columns = columns.collect::<Result<Vec<_>>>()?;
-        let unmatched = CudaBatch {
-            columns,
-            rows,
-            dictionary: Arc::clone(&build.dictionary),
-        };
+        let unmatched = CudaBatch::flat(columns, rows, Arc::clone(&build.dictionary));
         Ok(Some(unmatched.into_batch(Arc::clone(&self.output))))
     }
 }

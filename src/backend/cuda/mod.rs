@@ -13,6 +13,7 @@ mod filter;
 mod gather;
 mod group_by;
 mod hash_join;
+mod nested;
 mod project;
 mod rescale;
 mod scan;
@@ -48,6 +49,8 @@ struct Shared {
     join_tuning: JoinTuning,
     /// Status words of launches that nobody has waited for yet.
     pending: Mutex<HashMap<StreamHandle, Vec<Watched>>>,
+    /// The stream of copies that belongs to a worker's stream.
+    copies: Mutex<HashMap<StreamHandle, StreamHandle>>,
 }
 
 /// A status word that nobody has read yet.
@@ -61,6 +64,20 @@ struct Watched {
 impl Shared {
     fn launch<'a>(&'a self, context: &'a Context) -> Launch<'a> {
         Launch::new(&self.device, context.stream).with_metrics(&context.metrics)
+    }
+
+    /// As `launch`, with copies to the device on a stream of their own.
+    fn launch_with_copies<'a>(&'a self, context: &'a Context) -> Result<Launch<'a>> {
+        let mut copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = match copies.get(&context.stream) {
+            Some(own) => *own,
+            None => {
+                let own = self.device.take_stream()?;
+                copies.insert(context.stream, own);
+                own
+            }
+        };
+        Ok(self.launch(context).with_copies(own))
     }
 
     /// Keeps a status word until somebody waits for the stream.
@@ -112,7 +129,7 @@ impl CudaBackend {
 
     /// The backend with other choices for its hash tables: results are the same.
     pub fn with_tuning(device: Arc<Device>, tuning: GroupTuning, join_tuning: JoinTuning) -> Self {
-        let (dictionary, pending) = Default::default();
+        let (dictionary, pending, copies) = Default::default();
         CudaBackend {
             shared: Arc::new(Shared {
                 device,
@@ -120,6 +137,7 @@ impl CudaBackend {
                 tuning,
                 join_tuning,
                 pending,
+                copies,
             }),
         }
     }
@@ -161,7 +179,11 @@ impl Backend for CudaBackend {
     }
 
     fn check_schema(&self, schema: &SchemaRef) -> Result<()> {
-        supported::check_schema(self.name(), schema)
+        supported::check_schema(self.name(), "batch", schema)
+    }
+
+    fn check_scan(&self, schema: &SchemaRef) -> Result<()> {
+        supported::check_scan(self.name(), schema)
     }
 
     fn stream_create(&self) -> Result<StreamHandle> {
@@ -176,6 +198,16 @@ impl Backend for CudaBackend {
             .unwrap_or_else(PoisonError::into_inner);
         pending.remove(&stream);
         drop(pending);
+        let mut copies = self
+            .shared
+            .copies
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let own = copies.remove(&stream);
+        drop(copies);
+        if let Some(own) = own {
+            self.shared.device.give_back_stream(own);
+        }
         self.shared.device.give_back_stream(stream);
     }
 

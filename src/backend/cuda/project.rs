@@ -40,11 +40,7 @@ impl Transform for Project {
             .collect::<Result<_>>()?;
         self.shared.watch(context.stream, status);
         let (rows, dictionary) = (batch.rows.clone(), Arc::clone(&batch.dictionary));
-        let projected = CudaBatch {
-            columns,
-            rows,
-            dictionary,
-        };
+        let projected = CudaBatch::flat(columns, rows, dictionary);
         Ok(Some(projected.into_batch(Arc::clone(&self.spec.output))))
     }
 }

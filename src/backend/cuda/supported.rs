@@ -3,28 +3,28 @@
 use crate::error::{Error, Result};
 use crate::expr::{AggregateFunction, BinaryOp, TypedExpr, TypedKind};
 use crate::operators::OperatorSpec;
-use crate::types::{DataType, PhysicalType, SchemaRef, is_binary, is_string};
+use crate::types::{DataType, Field, PhysicalType, SchemaRef, is_binary, is_string};
 
 /// Checks an operator and every type it meets.
 pub(super) fn check(backend: &'static str, spec: &OperatorSpec) -> Result<()> {
     let refuse = |reason: String| Err(Error::unsupported(backend, spec.name(), reason));
     match spec {
         OperatorSpec::Filter(filter) => {
-            check_schema(backend, &filter.input)?;
+            check_schema(backend, "filter", &filter.input)?;
             check_expr(&filter.predicate).or_else(refuse)
         }
         OperatorSpec::Project(project) => {
-            check_schema(backend, &project.input)?;
-            check_schema(backend, &project.output)?;
+            check_schema(backend, "project", &project.input)?;
+            check_schema(backend, "project", &project.output)?;
             project
                 .exprs
                 .iter()
                 .try_for_each(check_expr)
                 .or_else(refuse)
         }
-        OperatorSpec::Gather(gather) => check_schema(backend, &gather.built),
+        OperatorSpec::Gather(gather) => check_schema(backend, "gather", &gather.built),
         OperatorSpec::GroupBy(group_by) => {
-            check_schema(backend, &group_by.input)?;
+            check_schema(backend, "group_by", &group_by.input)?;
             for aggregate in &group_by.aggregates {
                 let input = aggregate
                     .input
@@ -48,8 +48,8 @@ pub(super) fn check(backend: &'static str, spec: &OperatorSpec) -> Result<()> {
         }
         OperatorSpec::HashJoinBuild(join) | OperatorSpec::HashJoinProbe(join) => {
             join.check(backend)?;
-            check_schema(backend, &join.build)?;
-            check_schema(backend, &join.probe)?;
+            check_schema(backend, "hash_join", &join.build)?;
+            check_schema(backend, "hash_join", &join.probe)?;
             let mut keys = join.build_keys.iter();
             if keys.any(|key| is_binary(join.build.field(*key).data_type())) {
                 return refuse("keys of bytes".to_string());
@@ -62,15 +62,52 @@ pub(super) fn check(backend: &'static str, spec: &OperatorSpec) -> Result<()> {
     }
 }
 
-/// Checks that every column has a layout that kernels know.
-pub(super) fn check_schema(backend: &'static str, schema: &SchemaRef) -> Result<()> {
+/// Checks that an operator knows every column of its batches: that each has a value per row in a
+/// layout that kernels know.
+pub(super) fn check_schema(
+    backend: &'static str,
+    operator: &'static str,
+    schema: &SchemaRef,
+) -> Result<()> {
     for field in schema.fields() {
         if PhysicalType::of(field.data_type()).is_none() {
-            let reason = format!("column `{}` has type {}", field.name(), field.data_type());
-            return Err(Error::unsupported(backend, "batch", reason));
+            return Err(refused(backend, operator, field));
         }
     }
     Ok(())
+}
+
+/// Checks that a scan can read every column: nested ones it can, if it can read their leaves.
+pub(super) fn check_scan(backend: &'static str, schema: &SchemaRef) -> Result<()> {
+    for field in schema.fields() {
+        let data_type = field.data_type();
+        let nested = data_type.is_nested() && leaves_are_known(data_type);
+        if !nested && PhysicalType::of(data_type).is_none() {
+            return Err(refused(backend, "scan", field));
+        }
+    }
+    Ok(())
+}
+
+fn refused(backend: &'static str, operator: &'static str, field: &Field) -> Error {
+    let reason = format!("column `{}` has type {}", field.name(), field.data_type());
+    Error::unsupported(backend, operator, reason)
+}
+
+/// True if each leaf of a type has a layout that kernels know, or has nothing but nulls.
+fn leaves_are_known(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Struct(fields) => fields
+            .iter()
+            .all(|field| leaves_are_known(field.data_type())),
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::FixedSizeList(item, _)
+        | DataType::ListView(item)
+        | DataType::LargeListView(item)
+        | DataType::Map(item, _) => leaves_are_known(item.data_type()),
+        leaf => *leaf == DataType::Null || PhysicalType::of(leaf).is_some(),
+    }
 }
 
 /// The reason why an expression cannot be evaluated, if there is one.

@@ -45,11 +45,7 @@ pub(super) fn upload(shared: &Shared, context: &Context, batch: &RecordBatch) ->
         columns.push(upload_column(&launch, &values, rows)?);
     }
     context.metrics.add(names::UPLOAD_BYTES, bytes);
-    let uploaded = CudaBatch {
-        columns,
-        rows: DeviceRows::known(rows),
-        dictionary,
-    };
+    let uploaded = CudaBatch::flat(columns, DeviceRows::known(rows), dictionary);
     Ok(uploaded.into_batch(batch.schema()))
 }
 

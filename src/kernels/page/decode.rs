@@ -52,13 +52,13 @@ impl PageConversion {
         }
     }
 
-    fn from_bits(self) -> bool {
+    fn takes_bits(self) -> bool {
         use PageConversion::{Bits8, Bits16, Bits32, Bits64, Widen64};
         matches!(self, Bits8 | Bits16 | Bits32 | Bits64 | Widen64)
     }
 
     /// Elements of this many bytes (0: any) that DELTA_BYTE_ARRAY holds can become such a value.
-    fn from_bytes(self, element_bytes: u32) -> bool {
+    fn takes_bytes(self, element_bytes: u32) -> bool {
         use PageConversion::{Bits16, Decimal64, Decimal128, View};
         matches!(self, Decimal64 | Decimal128 | View) || self == Bits16 && element_bytes == 2
     }
@@ -90,10 +90,10 @@ pub struct LevelSpec {
 pub struct PageTarget {
     /// Values of the column's type, a bitmap (zeroed) for Booleans.
     pub values: Arc<DeviceBuffer>,
-    /// Validity, zeroed; none if no row can be null.
+    /// Validity, zeroed; none if no row can be null, or if levels are kept and values stay dense.
     pub validity: Option<Arc<DeviceBuffer>>,
     /// Definition and repetition levels, a byte each: for columns whose nesting is put together
-    /// later. The values of such columns stay dense.
+    /// later. Levels that a column does not have are not written; both may be one buffer then.
     pub levels: Option<(Arc<DeviceBuffer>, Arc<DeviceBuffer>)>,
     /// Rows (level entries) of the arrays.
     pub rows: u64,
@@ -112,6 +112,8 @@ pub struct PageSpec {
     pub row_start: u64,
     /// Values and nulls.
     pub level_count: u32,
+    /// Values that are not null are no more, or the page is malformed.
+    pub value_count_max: u32,
     /// Parquet's number of the encoding of the values.
     pub encoding: u32,
     /// What becomes of an element.
@@ -120,6 +122,8 @@ pub struct PageSpec {
     pub element_bytes: u32,
     /// The levels.
     pub levels: LevelSpec,
+    /// The values are strings, which must be UTF-8. Bytes of any other kind need not be.
+    pub text: bool,
 }
 
 /// Numbers that Parquet gives the encodings.
@@ -170,14 +174,14 @@ impl Decoder {
             }
             encodings::RLE if boolean => Decoder::RleBoolean,
             encodings::DELTA_BINARY_PACKED
-                if spec.conversion.from_bits() && matches!(spec.element_bytes, 4 | 8) =>
+                if spec.conversion.takes_bits() && matches!(spec.element_bytes, 4 | 8) =>
             {
                 Decoder::Delta
             }
-            encodings::DELTA_LENGTH_BYTE_ARRAY if bytes && spec.conversion.from_bytes(0) => {
+            encodings::DELTA_LENGTH_BYTE_ARRAY if bytes && spec.conversion.takes_bytes(0) => {
                 Decoder::DeltaLength
             }
-            encodings::DELTA_BYTE_ARRAY if spec.conversion.from_bytes(spec.element_bytes) => {
+            encodings::DELTA_BYTE_ARRAY if spec.conversion.takes_bytes(spec.element_bytes) => {
                 Decoder::DeltaBytes
             }
             encodings::BYTE_STREAM_SPLIT
@@ -198,6 +202,8 @@ pub struct DecodeBatch {
     decoders: Vec<Decoder>,
     with_levels: Vec<u32>,
     spread: Vec<u32>,
+    /// Pages whose strings are checked. Indices are not: the dictionary's strings are.
+    texts: Vec<u32>,
     reads: Vec<Arc<DeviceBuffer>>,
     writes: Vec<Arc<DeviceBuffer>>,
 }
@@ -264,7 +270,7 @@ impl DecodeBatch {
             definition_bits: bits_of(widths.definition_level_max),
             definition_level_max: u32::from(widths.definition_level_max),
             levels_packed: u32::from(packed),
-            reserved: 0,
+            value_count_max: spec.value_count_max,
         });
         self.states.push(PageState {
             values_at: 0,
@@ -272,9 +278,16 @@ impl DecodeBatch {
             text_bytes: 0,
         });
         self.decoders.push(decoder);
+        let holds_strings = matches!(
+            decoder,
+            Decoder::PlainBytes | Decoder::DeltaLength | Decoder::DeltaBytes
+        );
+        if spec.text && holds_strings && spec.conversion == PageConversion::View {
+            self.texts.push(index);
+        }
         if levels {
             self.with_levels.push(index);
-            if target.levels.is_none() {
+            if target.validity.is_some() {
                 self.spread.push(index);
             }
         }
@@ -344,6 +357,7 @@ impl DecodeBatch {
                 }
             }?;
         }
+        table.run::<abi::PageCheckText>(&self.texts, abi::PAGE_THREADS)?;
         table.run::<abi::PageSpread>(&self.spread, abi::PAGE_THREADS)?;
         Ok(text)
     }

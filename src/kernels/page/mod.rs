@@ -2,7 +2,8 @@
 //!
 //! A [`DecodeBatch`] collects pages, each a [`PageSpec`] over slices of device buffers, and decodes
 //! all of them with one launch per kernel, however many row groups and columns they come from. The
-//! descriptors travel in one upload; nothing is copied back. Values that a page cannot have are
+//! descriptors travel in one upload; nothing is copied back, but the sizes of DELTA_BYTE_ARRAY
+//! strings, which must be put together in a buffer of their own. Values that a page cannot have are
 //! reported by a [`Status`](super::Status) whose argument is the page's index, and never lead a
 //! kernel outside of the buffers. Reading files, and the meaning of columns, belong to the backend.
 

@@ -4,10 +4,10 @@ use super::PhysicalKind;
 use super::header::{self, Header};
 use super::{ChunkFacts, Codec, PAGE_BYTES_MAX, Page, PageEncoding, PageKind, PageProblem};
 
-/// The format's numbers of page types; others are index pages and what may yet come.
-pub(super) const DATA_V1: i64 = 0;
+/// The format's numbers of page types; 1 is an index page.
+const DATA_V1: i64 = 0;
 const DICTIONARY: i64 = 2;
-pub(super) const DATA_V2: i64 = 3;
+const DATA_V2: i64 = 3;
 
 /// Bytes that a compressed page may grow by whatever its size: rounding of short inputs.
 const GROWTH_BYTES: u64 = 64;
@@ -30,18 +30,6 @@ pub(super) struct Checked {
     pub(super) page: Option<Page>,
 }
 
-impl Header {
-    /// Whether it says that it is of a data page with values.
-    pub(super) fn is_data(&self) -> bool {
-        let values = match self.page_type {
-            Some(DATA_V1) => self.data_v1.as_ref().and_then(|data| data.values),
-            Some(DATA_V2) => self.data_v2.as_ref().and_then(|data| data.values),
-            _ => None,
-        };
-        values.is_some_and(|values| values > 0)
-    }
-}
-
 /// Judges a header.
 ///
 /// # Errors
@@ -58,6 +46,10 @@ pub(super) fn page(
     };
     let page_type = header.page_type;
     let page_type = page_type.ok_or_else(|| check.corrupt("its header says no type".into()))?;
+    if !(DATA_V1..=DATA_V2).contains(&page_type) {
+        return Err(check.corrupt(format!("is of type {page_type}, which is unknown")));
+    }
+    check.parts(header)?;
     let compressed = check.size("compressed size", header.compressed)?;
     let uncompressed = check.size("uncompressed size", header.uncompressed)?;
     let end = so_far.body_start.checked_add(u64::from(compressed));
@@ -120,6 +112,30 @@ impl Check<'_> {
         u32::try_from(number).map_err(|_| self.corrupt(format!("its {what} is {number}")))
     }
 
+    /// Checks that the parts that are there are whole, those of other types of pages too: the host's
+    /// decoder reads them all.
+    fn parts(&self, header: &Header) -> Result<(), PageProblem> {
+        if let Some(said) = &header.data_v1 {
+            self.number("number of values", said.values)?;
+            self.encoding("encoding", said.encoding)?;
+            self.encoding("encoding of definition levels", said.definition_encoding)?;
+            self.encoding("encoding of repetition levels", said.repetition_encoding)?;
+        }
+        if let Some(said) = &header.dictionary {
+            self.number("number of entries", said.values)?;
+            self.encoding("encoding", said.encoding)?;
+        }
+        if let Some(said) = &header.data_v2 {
+            self.number("number of values", said.values)?;
+            self.number("number of nulls", said.nulls)?;
+            self.number("number of rows", said.rows)?;
+            self.encoding("encoding", said.encoding)?;
+            self.number("size of definition levels", said.definition_bytes)?;
+            self.number("size of repetition levels", said.repetition_bytes)?;
+        }
+        Ok(())
+    }
+
     fn size(&self, what: &str, number: Option<i64>) -> Result<u32, PageProblem> {
         let bytes = self.number(what, number)?;
         if bytes > PAGE_BYTES_MAX {
@@ -177,7 +193,11 @@ impl Check<'_> {
         }
         self.inflation(&mut page)?;
         let always_there = self.facts.definition_level_max == 0;
-        if always_there && page.encoding == PageEncoding::Plain {
+        let fixed = matches!(
+            page.encoding,
+            PageEncoding::Plain | PageEncoding::ByteStreamSplit
+        );
+        if always_there && fixed {
             self.plain_values(page.value_count, page.uncompressed_bytes)?;
         }
         Ok(page)
@@ -213,7 +233,11 @@ impl Check<'_> {
         };
         page.compressed &= !said.is_not_compressed;
         self.inflation(&mut page)?;
-        if page.encoding == PageEncoding::Plain {
+        let fixed = matches!(
+            page.encoding,
+            PageEncoding::Plain | PageEncoding::ByteStreamSplit
+        );
+        if fixed {
             self.plain_values(values - nulls, page.uncompressed_bytes - levels)?;
         }
         Ok(page)

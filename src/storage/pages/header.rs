@@ -9,6 +9,7 @@ mod fields {
     pub const COMPRESSED: i64 = 3;
     pub const CRC: i64 = 4;
     pub const DATA_V1: i64 = 5;
+    pub const INDEX: i64 = 6;
     pub const DICTIONARY: i64 = 7;
     pub const DATA_V2: i64 = 8;
 
@@ -85,6 +86,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Header, Malformed> {
             (fields::DATA_V1, Value::Struct) => header.data_v1 = Some(data_v1(walker)?),
             (fields::DICTIONARY, Value::Struct) => header.dictionary = Some(dictionary(walker)?),
             (fields::DATA_V2, Value::Struct) => header.data_v2 = Some(data_v2(walker)?),
+            (fields::INDEX, Value::Struct) => walker.skip_value(&value)?,
+            (fields::TYPE..=fields::DATA_V2, _) => return Err(Malformed::Wrong),
             _ => walker.skip_value(&value)?,
         }
         Ok(())
@@ -103,7 +106,7 @@ fn data_v1(walker: &mut Walker<'_>) -> Result<DataV1, Malformed> {
             fields::V1_REPETITION_ENCODING => &mut found.repetition_encoding,
             _ => return walker.skip_value(&value),
         };
-        integer(walker, &value, place)
+        integer(&value, place)
     })?;
     Ok(found)
 }
@@ -116,7 +119,7 @@ fn dictionary(walker: &mut Walker<'_>) -> Result<Dictionary, Malformed> {
             fields::DICTIONARY_ENCODING => &mut found.encoding,
             _ => return walker.skip_value(&value),
         };
-        integer(walker, &value, place)
+        integer(&value, place)
     })?;
     Ok(found)
 }
@@ -135,24 +138,22 @@ fn data_v2(walker: &mut Walker<'_>) -> Result<DataV2, Malformed> {
                 found.is_not_compressed = !is_compressed;
                 return Ok(());
             }
+            (fields::V2_IS_COMPRESSED, _) => return Err(Malformed::Wrong),
             _ => return walker.skip_value(&value),
         };
-        integer(walker, &value, place)
+        integer(&value, place)
     })?;
     Ok(found)
 }
 
-/// Keeps an integer; a field of another type counts as absent, as Thrift has it.
-fn integer(
-    walker: &mut Walker<'_>,
-    value: &Value,
-    place: &mut Option<i64>,
-) -> Result<(), Malformed> {
+/// Keeps an integer. A field that we know is of the type that we know: decoders do not look at what
+/// the header says of it, and would read something else.
+fn integer(value: &Value, place: &mut Option<i64>) -> Result<(), Malformed> {
     match value {
         Value::Integer(number) => {
             *place = Some(*number);
             Ok(())
         }
-        other => walker.skip_value(other),
+        _ => Err(Malformed::Wrong),
     }
 }

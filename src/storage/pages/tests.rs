@@ -242,19 +242,53 @@ fn chunks_that_end_anywhere_else_are_refused() {
 }
 
 #[test]
-fn what_follows_the_last_value_may_be_padding_and_no_data() {
+fn what_follows_the_last_value_is_a_page_without_values() {
     let one = facts(4);
     let data = data_v1(4, 0, 20);
-    for padding in [vec![0; 40], vec![0xff; 40], b"PAR1".to_vec(), vec![0x15]] {
-        let pages = walk(&one, &[data.clone(), padding], 7);
-        assert_eq!(pages.map(|pages| pages.len()), Ok(1));
+    for (more, expected) in [
+        (vec![0; 40], "page 1: its header says no type"),
+        (vec![0xff; 40], "page 1: has no header that can be read"),
+        (vec![0x15], "page 1: its header is cut off"),
+        (
+            data.clone(),
+            "page 1: has 4 values, 0 of the footer's 4 are left",
+        ),
+    ] {
+        refused(&one, &[data.clone(), more], expected);
     }
-    let pages = walk(&facts(0), &[vec![0; 3]], 7);
-    assert_eq!(pages, Ok(Vec::new()));
+    let pages = walk(&one, &[data.clone(), data_v1(0, 0, 0)], 7);
+    assert_eq!(pages.map(|pages| pages.len()), Ok(2));
+}
+
+#[test]
+fn parts_of_a_header_are_whole_and_of_their_types() {
+    let one = facts(4);
+    let of = |part: (u8, Field)| {
+        let sizes = [(1, Number(0)), (2, Number(20)), (3, Number(20))];
+        page(&[&sizes[..], &[part]].concat(), 20)
+    };
+    // The host's decoder reads every part, whatever the page is.
+    for (part, expected) in [
+        ((5, numbers(&[4, 0, 3])), "no encoding of repetition levels"),
+        (
+            (5, numbers(&[4, 0, 3, 39])),
+            "encoding of repetition levels is 39",
+        ),
+        ((7, numbers(&[4])), "no encoding"),
+        (
+            (8, numbers(&[4, 0, 4, 0, 2])),
+            "no size of repetition levels",
+        ),
+        ((6, Number(3)), "no header that can be read"),
+        ((4, Text(3)), "no header that can be read"),
+    ] {
+        refused(&one, &[of(part)], expected);
+    }
+    let unknown = [(1, Number(9)), (2, Number(20)), (3, Number(20))];
     refused(
         &one,
-        &[data.clone(), data],
-        "page 1: has 4 values, 0 of the footer's 4 are left",
+        &[page(&unknown, 20)],
+        "is of type 9, which is unknown",
     );
 }
 
@@ -562,7 +596,7 @@ fn encodings_fit_the_values() {
         "encoding of repetition levels is 77",
     );
     // Where there are no levels, nobody looks at how they are encoded.
-    let found = walk(&facts(4), &[levels(4, 77)], 9);
+    let found = walk(&facts(4), &[levels(4, 5)], 9);
     assert_eq!(
         found.map(|pages| (pages[0].definition_encoding, pages[0].repetition_encoding)),
         Ok((PageEncoding::BitPacked, PageEncoding::Rle))

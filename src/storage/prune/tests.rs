@@ -1,5 +1,6 @@
-//! A row group that is pruned holds no row for which the predicate is true: random files, random
-//! predicates, and an evaluation of every row that shares nothing with the intervals.
+//! What is pruned, be it a file, a row group or a range of rows, holds no row for which the predicate
+//! is true: random files, random predicates, and an evaluation of every row that shares nothing with
+//! the intervals. And each step prunes what it can.
 
 use std::cmp::Ordering;
 use std::fs::File;
@@ -12,7 +13,7 @@ use arrow::array::{
 };
 use arrow::compute::{CastOptions, cast_with_options};
 use parquet::arrow::ArrowWriter;
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 
@@ -61,6 +62,7 @@ fn batch(rows: &[Row]) -> arrow::error::Result<RecordBatch> {
         rows.iter().map(of).collect()
     }
     let decimals = Decimal128Array::from(column(rows, |r| r.5.map(i128::from)));
+    let wide = decimals.clone();
     RecordBatch::try_from_iter_with_nullable([
         (
             "tiny",
@@ -103,6 +105,11 @@ fn batch(rows: &[Row]) -> arrow::error::Result<RecordBatch> {
             true,
         ),
         (
+            "wide",
+            Arc::new(wide.with_precision_and_scale(25, 1)?),
+            true,
+        ),
+        (
             "moment",
             Arc::new(TimestampMicrosecondArray::from(column(rows, |r| {
                 r.5.map(|day| i64::from(day) * 86_400_000_000)
@@ -136,7 +143,7 @@ fn literal() -> impl Strategy<Value = Expr> {
 
 fn operand() -> impl Strategy<Value = Expr> {
     let names = [
-        "tiny", "big", "huge", "ratio", "single", "name", "day", "price", "moment", "flag",
+        "tiny", "big", "huge", "ratio", "single", "name", "day", "price", "wide", "moment", "flag",
     ];
     let column = prop::sample::select(names.to_vec()).prop_map(col);
     let types = [
@@ -252,30 +259,88 @@ fn evaluate(expr: &TypedExpr, row: &RecordBatch) -> std::result::Result<ArrayRef
     })
 }
 
-const ROWS_PER_GROUP: usize = 4;
+/// How a file is written.
+#[derive(Debug, Clone)]
+struct Layout {
+    statistics: EnabledStatistics,
+    bloom_filter: bool,
+    dictionary: bool,
+    version: WriterVersion,
+    rows_per_group: usize,
+    rows_per_page: usize,
+}
 
-fn write(path: &PathBuf, rows: &[Row], statistics: bool) -> parquet::errors::Result<()> {
+/// Row groups of four rows in one page each, with statistics and nothing else.
+const PLAIN: Layout = Layout {
+    statistics: EnabledStatistics::Chunk,
+    bloom_filter: false,
+    dictionary: true,
+    version: WriterVersion::PARQUET_1_0,
+    rows_per_group: 4,
+    rows_per_page: 4,
+};
+
+fn layout() -> impl Strategy<Value = Layout> {
+    use EnabledStatistics::{Chunk, None, Page};
+    let versions = [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0];
+    (
+        prop::sample::select(vec![None, Chunk, Page, Page, Page]),
+        any::<bool>(),
+        any::<bool>(),
+        prop::sample::select(versions.to_vec()),
+        1usize..10,
+        1usize..4,
+    )
+        .prop_map(
+            |(statistics, bloom_filter, dictionary, version, rows_per_group, rows_per_page)| {
+                Layout {
+                    statistics,
+                    bloom_filter,
+                    dictionary,
+                    version,
+                    rows_per_group,
+                    rows_per_page,
+                }
+            },
+        )
+}
+
+fn write(path: &PathBuf, batch: &RecordBatch, layout: &Layout) -> parquet::errors::Result<()> {
     let properties = WriterProperties::builder()
-        .set_max_row_group_row_count(Some(ROWS_PER_GROUP))
+        .set_max_row_group_row_count(Some(layout.rows_per_group))
+        .set_data_page_row_count_limit(layout.rows_per_page)
+        .set_write_batch_size(layout.rows_per_page)
         .set_statistics_truncate_length(Some(2))
-        .set_statistics_enabled(if statistics {
-            EnabledStatistics::Chunk
-        } else {
-            EnabledStatistics::None
-        })
+        .set_column_index_truncate_length(Some(2))
+        .set_statistics_enabled(layout.statistics)
+        .set_bloom_filter_enabled(layout.bloom_filter)
+        .set_dictionary_enabled(layout.dictionary)
+        .set_writer_version(layout.version)
         .build();
-    let batch = batch(rows)?;
     let mut writer = ArrowWriter::try_new(File::create(path)?, batch.schema(), Some(properties))?;
-    writer.write(&batch)?;
+    writer.write(batch)?;
     writer.close().map(|_| ())
 }
 
-/// Writes the rows, prunes by the predicate, and counts `(pruned, kept)` row groups.
-fn check(rows: &[Row], predicate: &Expr, statistics: bool) -> Result<Option<(usize, usize)>> {
+const NO_STEPS: PruneSteps = PruneSteps {
+    bloom_filter: false,
+    dictionary: false,
+    page_index: false,
+};
+
+/// Writes the rows, prunes by the predicate, and checks every row that is left out; `None` if the
+/// predicate is none.
+fn check(
+    rows: &[Row],
+    predicate: &Expr,
+    layout: &Layout,
+    steps: PruneSteps,
+) -> Result<Option<Pruned>> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("t.parquet");
     let failed = |cause: String| crate::Error::invalid("test", cause, "");
-    write(&path, rows, statistics).map_err(|cause| failed(cause.to_string()))?;
+    let all = batch(rows).map_err(|cause| failed(cause.to_string()))?;
+    write(&path, &all, layout).map_err(|cause| failed(cause.to_string()))?;
     let dataset = Dataset::open(&[path])?;
     let Ok(typed) = resolve(predicate, dataset.schema()) else {
         return Ok(None); // no type holds the operands: another plan
@@ -283,39 +348,41 @@ fn check(rows: &[Row], predicate: &Expr, statistics: bool) -> Result<Option<(usi
     if typed.data_type != DataType::Boolean {
         return Ok(None);
     }
-    let file = &dataset.files()[0];
-    let all = batch(rows).map_err(|cause| failed(cause.to_string()))?;
-    let mut counts = (0, 0);
-    for row_group in 0..file.row_group_count() {
-        if may_match(file, row_group, dataset.columns_of(0), &typed) {
-            counts.1 += 1;
-            continue;
-        }
-        counts.0 += 1;
-        let first = row_group * ROWS_PER_GROUP;
-        for (row, values) in rows.iter().enumerate().skip(first).take(ROWS_PER_GROUP) {
-            let one = all.slice(row, 1);
-            let value = evaluate(&typed, &one);
-            let value = value.as_ref().map(|value| sample(value.as_ref(), 0));
-            if value == Ok(Some(Sample::Value(Point::Integer(1)))) {
-                let cause = format!("{predicate} is true in row {row}, {values:?}");
-                return Err(failed(cause));
+    let kept = dataset.prune_by(&[0, 1], Some(&typed), steps)?;
+    let mut read = vec![false; rows.len()];
+    for row_group in kept.row_groups() {
+        let first = row_group.row_group * layout.rows_per_group;
+        let index = |row: u64| first + usize::try_from(row).unwrap_or(usize::MAX);
+        match &row_group.ranges {
+            None => read[first..index(row_group.rows)].fill(true),
+            Some(ranges) => {
+                for range in ranges.iter() {
+                    read[index(range.start)..index(range.end)].fill(true);
+                }
             }
         }
     }
-    Ok(Some(counts))
+    for (row, values) in rows.iter().enumerate().filter(|(row, _)| !read[*row]) {
+        let value = evaluate(&typed, &all.slice(row, 1));
+        let value = value.as_ref().map(|value| sample(value.as_ref(), 0));
+        if value == Ok(Some(Sample::Value(Point::Integer(1)))) {
+            let cause = format!("{predicate} is true in row {row}, {values:?}");
+            return Err(failed(cause));
+        }
+    }
+    Ok(Some(*kept.pruned()))
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_pruned_row_group_holds_a_matching_row(
-        rows in prop::collection::vec(row(), 1..13),
+    fn no_row_that_is_pruned_matches(
+        rows in prop::collection::vec(row(), 1..20),
         predicate in predicate(),
-        statistics in prop::bool::weighted(0.9),
+        layout in layout(),
     ) {
-        let outcome = check(&rows, &predicate, statistics);
+        let outcome = check(&rows, &predicate, &layout, PruneSteps::default());
         let checked: TestCaseResult = match outcome {
             Ok(_) => Ok(()),
             Err(error) => Err(TestCaseError::fail(error.to_string())),
@@ -370,24 +437,18 @@ fn what_can_be_pruned_is() -> Result<()> {
         (lit(false), 2),
         ((col("big") + lit(1)).gt(lit(100)), 0), // arithmetic is not judged
     ] {
-        let counts = check(&rows, &predicate, true)?;
-        assert_eq!(
-            counts.map(|(pruned, _)| pruned),
-            Some(pruned),
-            "{predicate}"
-        );
-        let unknown = check(&rows, &predicate, false)?;
-        let expected = if predicate == lit(false) || predicate == col("big").gt(lit(Literal::Null))
-        {
-            2
-        } else {
-            0
+        let row_groups = |layout: &Layout| -> Result<Option<u64>> {
+            let pruned = check(&rows, &predicate, layout, NO_STEPS)?;
+            Ok(pruned.map(|pruned| pruned.by_statistics.row_groups))
         };
-        assert_eq!(
-            unknown.map(|(pruned, _)| pruned),
-            Some(expected),
-            "{predicate}"
-        );
+        assert_eq!(row_groups(&PLAIN)?, Some(pruned), "{predicate}");
+        let never = predicate == lit(false) || predicate == col("big").gt(lit(Literal::Null));
+        let unknown = Layout {
+            statistics: EnabledStatistics::None,
+            ..PLAIN
+        };
+        let expected = if never { 2 } else { 0 };
+        assert_eq!(row_groups(&unknown)?, Some(expected), "{predicate}");
     }
     Ok(())
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::fetch::{Fetched, FetchedBatch, FetchedColumn};
+use arrow::array::BooleanBufferBuilder;
+
+use super::fetch::{DictionaryBytes, Fetched, FetchedBatch, FetchedColumn};
 use super::places::Places;
 use super::text;
 use crate::backend::cuda::Shared;
@@ -16,11 +18,23 @@ use crate::kernels::page::{
 use crate::kernels::{DeviceColumn, Launch, Status};
 use crate::metrics::names;
 use crate::operators::Context;
-use crate::storage::{Codec, Page, PageEncoding, PageKind};
+use crate::storage::{Codec, Page, PageEncoding, PageKind, PageProblem, PhysicalKind};
 use crate::types::PhysicalType;
 
 /// Alignment of decompressed pages and of dictionaries: that of the widest value.
 const ALIGNMENT: u64 = 16;
+
+/// Bitmaps from the host are padded to a multiple of this: kernels change them in words.
+const BITMAP_BYTES: usize = 64;
+
+/// A leaf column on the device.
+pub(super) struct Decoded {
+    /// A value per row; of a leaf of a nested column, per level entry.
+    pub(super) column: DeviceColumn,
+    /// Definition and repetition levels of a leaf of a nested column. Levels that can only be 0 are
+    /// not written.
+    pub(super) levels: Option<(Arc<DeviceBuffer>, Arc<DeviceBuffer>)>,
+}
 
 /// Decodes what was fetched. What is wrong with a page is told when somebody waits for the stream.
 pub(super) fn assemble(
@@ -29,8 +43,8 @@ pub(super) fn assemble(
     fetched: FetchedBatch,
     dictionary: &Dictionary,
     rows: u64,
-) -> Result<Vec<DeviceColumn>> {
-    let launch = shared.launch(context);
+) -> Result<Vec<Decoded>> {
+    let launch = shared.launch_with_copies(context)?;
     let columns: Vec<Column> = fetched.columns.into_iter().map(Column::new).collect();
     let stored = fetched.buffer;
     let (plain, views) = sizes(&columns);
@@ -40,6 +54,7 @@ pub(super) fn assemble(
         stored,
         numbers: Pages::new(device.alloc(stream, plain + SLACK_BYTES)?),
         strings: Pages::new(device.alloc(stream, views + SLACK_BYTES)?),
+        uploaded: Vec::new(),
         decompress: Watched::default(),
         dictionaries: Watched::default(),
         values: Watched::default(),
@@ -67,6 +82,7 @@ pub(super) fn assemble(
     let kept: Arc<[Arc<DeviceBuffer>]> = kept
         .into_iter()
         .chain(more)
+        .chain(std::mem::take(&mut assembly.uploaded))
         .chain([
             Arc::clone(&assembly.stored),
             Arc::clone(&assembly.strings.buffer),
@@ -79,14 +95,15 @@ pub(super) fn assemble(
         let PageTarget {
             values,
             validity,
+            levels,
             rows,
-            ..
         } = target;
         let array = DeviceColumn::array(physical, values, validity, 0, rows)?;
-        Ok(match physical {
+        let column = match physical {
             PhysicalType::View => array.keeping(Arc::clone(&kept)),
             _ => array,
-        })
+        };
+        Ok(Decoded { column, levels })
     });
     finished.collect()
 }
@@ -98,7 +115,7 @@ fn decode(
     context: &Context,
     pages: Watched<DecodeBatch>,
 ) -> Result<Vec<Arc<DeviceBuffer>>> {
-    let launch = shared.launch(context);
+    let launch = shared.launch_with_copies(context)?;
     if pages.batch.page_count() == 0 {
         return Ok(Vec::new());
     }
@@ -118,15 +135,21 @@ struct Watched<B> {
 /// A column and what it is going to be.
 struct Column {
     fetched: FetchedColumn,
+    /// Strings, which must be UTF-8; other bytes need not be.
+    text: bool,
     /// Strings as codes of the batches' dictionary.
     coded: bool,
 }
 
 impl Column {
     fn new(fetched: FetchedColumn) -> Self {
-        let strings = crate::types::is_string(fetched.field.data_type());
-        let coded = strings && text::all_in_dictionaries(&fetched);
-        Column { fetched, coded }
+        let text = crate::types::is_string(fetched.field.data_type());
+        let coded = text && text::all_in_dictionaries(&fetched);
+        Column {
+            fetched,
+            text,
+            coded,
+        }
     }
 
     fn physical(&self) -> PhysicalType {
@@ -145,7 +168,16 @@ impl Column {
         }
     }
 
-    /// Bytes of the decoded column: values, validity, and the pages that views point into.
+    /// Elements of the column's arrays, where a batch has so many rows: a leaf of a nested column
+    /// has one per level entry.
+    fn entries(&self, rows: u64) -> u64 {
+        if !self.fetched.nested {
+            return rows;
+        }
+        self.fetched.chunks.iter().map(entries_of).sum()
+    }
+
+    /// Bytes of the decoded column: values, validity, levels, and the pages that views point into.
     fn decoded_bytes(&self, target: &PageTarget) -> u64 {
         let nullable = target.validity.is_some();
         let validity = if nullable {
@@ -153,7 +185,12 @@ impl Column {
         } else {
             0
         };
-        let values = self.physical().bytes(target.rows) + validity;
+        let levels = if target.levels.is_some() {
+            2 * target.rows
+        } else {
+            0
+        };
+        let values = self.physical().bytes(target.rows) + validity + levels;
         if self.physical() != PhysicalType::View {
             return values;
         }
@@ -170,12 +207,32 @@ impl Column {
     }
 }
 
+/// Level entries of a chunk; its rows, if it is of a flat column.
+fn entries_of(chunk: &Fetched) -> u64 {
+    let data = chunk.pages.iter();
+    let data = data.filter(|page| page.kind != PageKind::Dictionary);
+    data.map(|page| u64::from(page.value_count)).sum()
+}
+
 /// Bytes of a page's level sections that are never compressed.
 fn level_bytes(page: &Page) -> u32 {
     match page.kind {
         PageKind::DataV2 => page.repetition_bytes + page.definition_bytes,
         PageKind::DataV1 | PageKind::Dictionary => 0,
     }
+}
+
+/// True if the levels of a page are BIT_PACKED.
+fn packed_levels(column: &Column, chunk: &Fetched, page: &Page) -> Result<bool> {
+    let packed = |encoding: PageEncoding| encoding == PageEncoding::BitPacked;
+    let definition = packed(page.definition_encoding);
+    let repetition = packed(page.repetition_encoding);
+    let both = chunk.definition_level_max > 0 && chunk.repetition_level_max > 0;
+    if both && definition != repetition {
+        let reason = "has levels in two encodings";
+        return Err(super::layout::refused(&column.fetched.field, reason));
+    }
+    Ok(definition || repetition)
 }
 
 /// The codec of the page's compressed part, if a kernel must decompress it.
@@ -190,6 +247,28 @@ fn codec_of(chunk: &Fetched, page: &Page) -> Option<PageCodec> {
     }
 }
 
+/// Values that a page can have at most. The host's decoder believes what the header says of nulls
+/// unless the values tell themselves how many they are.
+fn values_believed(page: &Page, physical: PhysicalKind) -> u32 {
+    let counted = match page.encoding {
+        PageEncoding::DeltaBinaryPacked
+        | PageEncoding::DeltaLengthByteArray
+        | PageEncoding::DeltaByteArray => true,
+        PageEncoding::Plain | PageEncoding::ByteStreamSplit => {
+            physical == PhysicalKind::FixedLenByteArray
+        }
+        _ => false,
+    };
+    let nulls = page.null_count.filter(|_| !counted).unwrap_or(0);
+    page.value_count.saturating_sub(nulls)
+}
+
+/// True for a dictionary that the host decompresses.
+fn on_host(chunk: &Fetched, page: &Page) -> bool {
+    let seen = matches!(chunk.dictionary, Some(DictionaryBytes::Stored(_)));
+    seen && page.kind == PageKind::Dictionary && codec_of(chunk, page).is_some()
+}
+
 /// Bytes of decompressed pages: of numbers, and of strings that views will point into.
 fn sizes(columns: &[Column]) -> (u64, u64) {
     let (mut numbers, mut strings) = (0, 0);
@@ -200,7 +279,7 @@ fn sizes(columns: &[Column]) -> (u64, u64) {
         };
         for chunk in &column.fetched.chunks {
             for page in chunk.pages.iter().filter(|page| column.wants(page)) {
-                if codec_of(chunk, page).is_some() {
+                if codec_of(chunk, page).is_some() && !on_host(chunk, page) {
                     *sum += u64::from(page.uncompressed_bytes).next_multiple_of(ALIGNMENT);
                 }
             }
@@ -229,6 +308,8 @@ struct Assembly<'a> {
     stored: Arc<DeviceBuffer>,
     numbers: Pages,
     strings: Pages,
+    /// Dictionaries of strings that the host decompressed.
+    uploaded: Vec<Arc<DeviceBuffer>>,
     decompress: Watched<DecompressBatch>,
     dictionaries: Watched<DecodeBatch>,
     values: Watched<DecodeBatch>,
@@ -243,6 +324,9 @@ impl Assembly<'_> {
             for (index, (page, body)) in chunk.pages.iter().zip(&chunk.bodies).enumerate() {
                 let codec = codec_of(chunk, page).filter(|_| column.wants(page));
                 slices.push(match codec {
+                    Some(_) if on_host(chunk, page) => {
+                        self.upload_dictionary(column, chunk, page)?
+                    }
                     Some(codec) => self.decompress(column, chunk, index, *body, codec)?,
                     None => {
                         let bytes = if chunk.inflated {
@@ -257,6 +341,29 @@ impl Assembly<'_> {
             located.push(slices);
         }
         Ok(located)
+    }
+
+    /// A dictionary's body that the host decompresses.
+    fn upload_dictionary(
+        &mut self,
+        column: &Column,
+        chunk: &Fetched,
+        page: &Page,
+    ) -> Result<DeviceSlice> {
+        let body = chunk.dictionary_body()?;
+        if body.len() as u64 != u64::from(page.uncompressed_bytes) {
+            let cause = "its dictionary is not as long as its header says".to_string();
+            let problem = PageProblem::Corrupt { page: 0, cause };
+            return Err(chunk.stored.chunk()?.refuse(&problem));
+        }
+        let (device, copies) = (self.launch.device(), self.launch.copies());
+        let bytes = body.len() as u64;
+        let buffer = Arc::new(device.alloc(copies, bytes + SLACK_BYTES)?);
+        device.write(copies, &buffer, &body)?;
+        if column.physical() == PhysicalType::View {
+            self.uploaded.push(Arc::clone(&buffer));
+        }
+        DeviceSlice::new(&buffer, 0, bytes)
     }
 
     fn decompress(
@@ -316,7 +423,7 @@ impl Assembly<'_> {
             if column.coded {
                 let codes = text::codes(dictionary, chunk)?;
                 let bytes: Vec<u8> = codes.iter().flat_map(|code| code.to_ne_bytes()).collect();
-                let entries = Arc::new(device.upload(stream, &bytes)?);
+                let entries = Arc::new(device.upload(self.launch.copies(), &bytes)?);
                 let slice = DeviceSlice::new(&entries, 0, bytes.len() as u64)?;
                 found.push(Some((slice, page.value_count)));
                 continue;
@@ -334,10 +441,12 @@ impl Assembly<'_> {
                 },
                 row_start: 0,
                 level_count: page.value_count,
+                value_count_max: page.value_count,
                 encoding: PageEncoding::Plain as u32,
                 conversion,
                 element_bytes: column.fetched.layout.element_bytes,
                 levels: LevelSpec::default(),
+                text: column.text,
             })?;
             places.add(index, &chunk.stored, 0);
             found.push(Some((
@@ -356,20 +465,21 @@ impl Assembly<'_> {
         entries: Vec<Option<(DeviceSlice, u32)>>,
         rows: u64,
     ) -> Result<PageTarget> {
-        let target = self.target(column, rows)?;
+        let target = self.target(column, column.entries(rows))?;
         let mut row_start = 0;
         let chunks = column.fetched.chunks.iter().zip(located).zip(entries);
         for ((chunk, slices), dictionary) in chunks {
+            let physical = chunk.stored.chunk()?.facts().physical;
             for (index, (page, data)) in chunk.pages.iter().zip(slices).enumerate() {
                 let section_bytes = match page.kind {
                     PageKind::Dictionary => continue,
                     PageKind::DataV1 => None,
                     PageKind::DataV2 => Some((page.repetition_bytes, page.definition_bytes)),
                 };
-                let packed = page.definition_encoding == PageEncoding::BitPacked;
+                let packed = packed_levels(column, chunk, page)?;
                 let widths = LevelWidths {
                     definition_level_max: chunk.definition_level_max,
-                    repetition_level_max: 0,
+                    repetition_level_max: chunk.repetition_level_max,
                 };
                 let Watched { batch, places } = &mut self.values;
                 let added = batch.add(&PageSpec {
@@ -378,6 +488,7 @@ impl Assembly<'_> {
                     target: target.clone(),
                     row_start,
                     level_count: page.value_count,
+                    value_count_max: values_believed(page, physical),
                     encoding: page.encoding as u32,
                     conversion: column.conversion(),
                     element_bytes: column.fetched.layout.element_bytes,
@@ -386,6 +497,7 @@ impl Assembly<'_> {
                         section_bytes,
                         packed,
                     },
+                    text: column.text,
                 })?;
                 places.add(added, &chunk.stored, index);
                 row_start += u64::from(page.value_count);
@@ -401,20 +513,57 @@ impl Assembly<'_> {
             PhysicalType::Boolean => device.alloc_zeroed(stream, bitmap)?,
             other => device.alloc(stream, other.bytes(rows))?,
         };
-        let nullable = column
-            .fetched
-            .chunks
-            .iter()
-            .any(|chunk| chunk.definition_level_max > 0);
-        let validity = nullable
-            .then(|| device.alloc_zeroed(stream, bitmap))
+        let values = Arc::new(values);
+        let validity = self.validity(column, rows)?;
+        let levels = (column.fetched.nested)
+            .then(|| self.levels(column, rows))
             .transpose()?;
-        let (values, validity) = (Arc::new(values), validity.map(Arc::new));
         Ok(PageTarget {
             values,
             validity,
-            levels: None,
+            levels,
             rows,
         })
+    }
+
+    /// The validity that kernels add to, if any row can be null. All rows are valid from the start
+    /// where a chunk has no definition levels and others do: files of one scan may differ in that.
+    fn validity(&self, column: &Column, rows: u64) -> Result<Option<Arc<DeviceBuffer>>> {
+        let (device, stream) = (self.launch.device(), self.launch.stream());
+        let required = |chunk: &Fetched| chunk.definition_level_max == 0;
+        let chunks = &column.fetched.chunks;
+        if chunks.iter().all(required) {
+            return Ok(None);
+        }
+        if !chunks.iter().any(required) {
+            let zeros = device.alloc_zeroed(stream, PhysicalType::Boolean.bytes(rows))?;
+            return Ok(Some(Arc::new(zeros)));
+        }
+        let mut bits = BooleanBufferBuilder::new(0);
+        for chunk in chunks {
+            let entries = usize::try_from(entries_of(chunk)).unwrap_or(usize::MAX);
+            bits.append_n(entries, required(chunk));
+        }
+        let mut bytes = bits.as_slice().to_vec();
+        bytes.resize(bytes.len().next_multiple_of(BITMAP_BYTES), 0);
+        Ok(Some(Arc::new(device.upload(stream, &bytes)?)))
+    }
+
+    /// Room for the levels of a leaf of a nested column: a byte per entry. Chunks without a
+    /// definition level, where others have one, leave it at 0.
+    fn levels(
+        &self,
+        column: &Column,
+        entries: u64,
+    ) -> Result<(Arc<DeviceBuffer>, Arc<DeviceBuffer>)> {
+        let (device, stream) = (self.launch.device(), self.launch.stream());
+        let definition = Arc::new(device.alloc_zeroed(stream, entries)?);
+        let mut chunks = column.fetched.chunks.iter();
+        let repetition = if chunks.any(|chunk| chunk.repetition_level_max > 0) {
+            Arc::new(device.alloc_zeroed(stream, entries)?)
+        } else {
+            Arc::clone(&definition) // which pages without repetition levels do not write
+        };
+        Ok((definition, repetition))
     }
 }

@@ -15,31 +15,65 @@ use crate::kernels::Launch;
 use crate::kernels::page::SLACK_BYTES;
 use crate::memory::{Reservation, Tier};
 use crate::metrics::names;
-use crate::storage::{Codec, Page, PageKind, PageWalker, ReadOptions, StoredChunk};
+use crate::storage::{Codec, Page, PageChecksums, PageKind, PageWalker, ReadOptions, StoredChunk};
 use crate::types::{Field, is_string};
 
-/// Bytes of a chunk that are kept on the host for the sake of its dictionary; a larger dictionary of
-/// strings is decoded by the device.
-const DICTIONARY_BYTES_MAX: u64 = 4 << 20;
+/// Compressed bytes of a dictionary that the host looks into; a larger one is left to the device.
+const DICTIONARY_BYTES_MAX: u32 = 2 << 20;
+
+/// From so many bytes on a dictionary is decompressed by the host. A warp needs 15 ms for the
+/// megabyte at which writers stop (docs/benchmarks.md), and everything else of the batch waits for it.
+const HOST_DICTIONARY_BYTES_MIN: u32 = 128 << 10;
 
 /// A column chunk whose bytes are on the device.
 pub(super) struct Fetched {
     pub(super) stored: StoredChunk,
     pub(super) codec: Codec,
     pub(super) definition_level_max: u16,
+    pub(super) repetition_level_max: u16,
     pub(super) pages: Vec<Page>,
     /// Where each page's body begins in the batch's buffer.
     pub(super) bodies: Vec<u64>,
     /// True if the bodies were decompressed by the host.
     pub(super) inflated: bool,
-    /// The dictionary page's body, decompressed, of a column of strings.
-    pub(super) dictionary: Option<Bytes>,
+    /// The dictionary page of a column of strings, and any that is better decompressed here.
+    pub(super) dictionary: Option<DictionaryBytes>,
 }
 
-/// A column with its chunks, one per row group.
+/// A dictionary page that the host has.
+#[derive(Clone)]
+pub(super) enum DictionaryBytes {
+    /// As it is stored, its header in front.
+    Stored(Bytes),
+    /// Its body, decompressed.
+    Inflated(Bytes),
+}
+
+impl Fetched {
+    /// The body of the dictionary page; empty if there is none.
+    pub(super) fn dictionary_body(&self) -> Result<Bytes> {
+        match &self.dictionary {
+            None => Ok(Bytes::new()),
+            Some(DictionaryBytes::Inflated(body)) => Ok(body.clone()),
+            Some(DictionaryBytes::Stored(page)) => {
+                if let Some(header) = self.pages.first() {
+                    let check_crc = false; // its bytes passed the checksums, if they are wanted
+                    let chunk = self.stored.chunk()?;
+                    chunk.check_body(0, header, page, check_crc)?;
+                }
+                let bodies = self.stored.decompress(page.clone())?;
+                Ok(bodies.into_iter().next().unwrap_or_default())
+            }
+        }
+    }
+}
+
+/// A leaf column with its chunks, one per row group.
 pub(super) struct FetchedColumn {
     pub(super) field: Field,
     pub(super) layout: Layout,
+    /// True if it is a leaf of a nested column: its levels are kept.
+    pub(super) nested: bool,
     pub(super) chunks: Vec<Fetched>,
 }
 
@@ -53,6 +87,7 @@ pub(super) struct FetchedBatch {
 struct Planned {
     field: Field,
     layout: Layout,
+    nested: bool,
     chunks: Vec<StoredChunk>,
 }
 
@@ -86,14 +121,20 @@ impl<'a> Fetch<'a> {
         }
     }
 
-    /// Adds a column.
+    /// Adds a leaf column, of a flat column or of a nested one.
     ///
     /// # Errors
     /// `Unsupported` if kernels do not decode it.
-    pub(super) fn plan(&mut self, field: &Field, chunks: &[StoredChunk]) -> Result<()> {
+    pub(super) fn plan(
+        &mut self,
+        field: &Field,
+        nested: bool,
+        chunks: &[StoredChunk],
+    ) -> Result<()> {
         let mut layout = None;
         for stored in chunks {
-            let here = Layout::of(stored.chunk()?.facts(), field)?;
+            let chunk = stored.chunk()?;
+            let here = Layout::of(chunk.facts(), field, nested)?;
             if *layout.get_or_insert(here) != here {
                 // Files of one scan may store a column in different ways.
                 return Err(super::layout::refused(field, "is stored in several ways"));
@@ -103,6 +144,7 @@ impl<'a> Fetch<'a> {
             self.columns.push(Planned {
                 field: field.clone(),
                 layout,
+                nested,
                 chunks: chunks.to_vec(),
             });
         }
@@ -135,10 +177,11 @@ impl<'a> Fetch<'a> {
                 inflated.insert((column, row_group), chunk);
             }
         }
-        let (device, stream) = (self.launch.device(), self.launch.stream());
+        let (device, stream) = (self.launch.device(), self.launch.copies());
         let buffer = Arc::new(device.alloc(stream, bytes + SLACK_BYTES)?);
         let launch = self.launch;
-        let mut transport = Transport::new(launch, &buffer);
+        let metrics = Arc::clone(&self.options.metrics);
+        let mut transport = Transport::new(launch, &buffer, &metrics);
         let mut fetched = Vec::with_capacity(columns.len());
         for (column, planned) in columns.into_iter().enumerate() {
             let text = is_string(planned.field.data_type());
@@ -146,12 +189,13 @@ impl<'a> Fetch<'a> {
             for (row_group, stored) in planned.chunks.into_iter().enumerate() {
                 chunks.push(match inflated.remove(&(column, row_group)) {
                     Some(chunk) => place_inflated(&mut transport, stored, chunk, text)?,
-                    None => self.pass(&mut transport, stored, text)?,
+                    None => self.pass(&mut transport, &stored, text)?,
                 });
             }
             fetched.push(FetchedColumn {
                 field: planned.field,
                 layout: planned.layout,
+                nested: planned.nested,
                 chunks,
             });
         }
@@ -177,39 +221,44 @@ impl<'a> Fetch<'a> {
     fn pass(
         &mut self,
         transport: &mut Transport,
-        stored: StoredChunk,
+        stored: &StoredChunk,
         text: bool,
     ) -> Result<Fetched> {
         let chunk = stored.chunk()?;
         let facts = chunk.facts();
         let first = transport.position();
         let mut walker = PageWalker::new(facts.clone());
-        let kept = if text {
-            facts.bytes.min(DICTIONARY_BYTES_MAX)
-        } else {
-            0
+        let wanted = |page: &Page| {
+            let long = page.compressed && page.uncompressed_bytes >= HOST_DICTIONARY_BYTES_MIN;
+            page.compressed_bytes <= DICTIONARY_BYTES_MAX && (text || long)
         };
-        let kept = usize::try_from(kept).unwrap_or(0);
-        let mut head = Vec::with_capacity(kept);
-        let file = self.file(&stored)?;
+        let mut head = Vec::new();
+        let check_crc = self.options.check_crc && self.options.check_crc_device;
+        let mut checksums = check_crc.then(PageChecksums::default);
+        let file = self.file(stored)?;
         transport.read(
             (file, stored.path()),
             chunk.start(),
             facts.bytes,
             |portion| {
-                let more = portion.len().min(kept - head.len());
+                let fed = walker.feed(portion).and_then(|()| match &mut checksums {
+                    Some(checksums) => checksums.feed(walker.pages(), portion),
+                    None => Ok(()),
+                });
+                fed.map_err(|problem| chunk.refuse(&problem))?;
+                let end = dictionary_end(walker.pages(), wanted);
+                let more = portion.len().min(end.saturating_sub(head.len()));
                 head.extend_from_slice(&portion[..more]);
-                walker
-                    .feed(portion)
-                    .map_err(|problem| chunk.refuse(&problem))
+                Ok(())
             },
         )?;
         let pages = walker.finish().map_err(|problem| chunk.refuse(&problem))?;
         self.options.metrics.add(names::UPLOAD_BYTES, facts.bytes);
-        let dictionary = dictionary_of(&stored, &pages, head)?;
+        let dictionary = dictionary_of(&pages, head);
         Ok(Fetched {
             codec: facts.codec,
             definition_level_max: facts.definition_level_max,
+            repetition_level_max: facts.repetition_level_max,
             bodies: pages.iter().map(|page| first + page.body_start).collect(),
             stored: stored.clone(),
             pages,
@@ -268,12 +317,13 @@ fn place_inflated(
     let dictionary = chunk.pages.first().zip(chunk.bodies.first());
     let dictionary = dictionary
         .filter(|(page, _)| text && page.kind == PageKind::Dictionary)
-        .map(|(_, body)| body.clone());
+        .map(|(_, body)| DictionaryBytes::Inflated(body.clone()));
     let facts = stored.chunk()?.facts().clone();
     Ok(Fetched {
         stored,
         codec: Codec::Uncompressed,
         definition_level_max: facts.definition_level_max,
+        repetition_level_max: facts.repetition_level_max,
         pages: chunk.pages,
         bodies,
         inflated: true,
@@ -281,19 +331,26 @@ fn place_inflated(
     })
 }
 
-/// The decompressed dictionary page out of a chunk's first bytes, if it is wholly there.
-fn dictionary_of(stored: &StoredChunk, pages: &[Page], head: Vec<u8>) -> Result<Option<Bytes>> {
-    let Some(page) = pages
+/// Bytes of a chunk up to the end of its dictionary page, if that one is wanted. All, as long as no
+/// page is known; then none if the first page is another one.
+fn dictionary_end(pages: &[Page], wanted: impl Fn(&Page) -> bool) -> usize {
+    let Some(first) = pages.first() else {
+        return usize::MAX;
+    };
+    if first.kind != PageKind::Dictionary || !wanted(first) {
+        return 0;
+    }
+    usize::try_from(first.body_start + u64::from(first.compressed_bytes)).unwrap_or(0)
+}
+
+/// The dictionary page out of a chunk's first bytes, if it is wholly there.
+fn dictionary_of(pages: &[Page], head: Vec<u8>) -> Option<DictionaryBytes> {
+    let page = pages
         .first()
-        .filter(|page| page.kind == PageKind::Dictionary)
-    else {
-        return Ok(None);
-    };
+        .filter(|page| page.kind == PageKind::Dictionary)?;
     let end = page.body_start + u64::from(page.compressed_bytes);
-    let Some(end) = usize::try_from(end).ok().filter(|end| *end <= head.len()) else {
-        return Ok(None);
-    };
+    let end = usize::try_from(end).ok().filter(|end| *end <= head.len())?;
     let mut first = Bytes::from(head);
     first.truncate(end);
-    Ok(stored.decompress(first)?.into_iter().next())
+    Some(DictionaryBytes::Stored(first))
 }

@@ -5,6 +5,10 @@ use crate::kernels::page::PageConversion;
 use crate::storage::{ChunkFacts, PhysicalKind};
 use crate::types::{DataType, Field, PhysicalType, TimeUnit, decimal_parts, is_binary, is_string};
 
+/// Levels beyond this are refused: on the device a level is a byte. The schemas that storage opens
+/// are not half as deep.
+const DEFINITION_LEVEL_MAX: u16 = u8::MAX as u16;
+
 /// How the values of a column are decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Layout {
@@ -16,15 +20,27 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// The layout of a column chunk's values as this type.
-    pub(super) fn of(facts: &ChunkFacts, field: &Field) -> Result<Layout> {
-        if facts.repetition_level_max > 0 || facts.definition_level_max > 1 {
+    /// The layout of a column chunk's values as this type; `nested` if it is a leaf of a nested
+    /// column.
+    pub(super) fn of(facts: &ChunkFacts, field: &Field, nested: bool) -> Result<Layout> {
+        let flat = facts.repetition_level_max == 0 && facts.definition_level_max <= 1;
+        if !flat && !nested {
             return Err(refused(field, "is nested"));
         }
-        let Some(physical) = PhysicalType::of(field.data_type()) else {
+        if facts.definition_level_max > DEFINITION_LEVEL_MAX {
+            return Err(refused(field, "is nested too deep"));
+        }
+        let nulls = nested && *field.data_type() == DataType::Null;
+        let known = if nulls {
+            untyped(facts)
+        } else {
+            let physical = PhysicalType::of(field.data_type());
+            physical.map(|physical| (physical, conversion(facts, field.data_type())))
+        };
+        let Some((physical, conversion)) = known else {
             return Err(refused(field, &format!("has type {}", field.data_type())));
         };
-        let Some(conversion) = conversion(facts, field.data_type()) else {
+        let Some(conversion) = conversion else {
             let (stored, wanted) = (facts.physical, field.data_type());
             return Err(refused(
                 field,
@@ -57,6 +73,19 @@ pub(super) fn refused(field: &Field, reason: &str) -> Error {
         "scan",
         format!("column `{}` {reason}", field.name()),
     )
+}
+
+/// How values are decoded that nobody looks at: those of a column that has nothing but nulls.
+fn untyped(facts: &ChunkFacts) -> Option<(PhysicalType, Option<PageConversion>)> {
+    use PageConversion as To;
+    let (physical, conversion) = match facts.physical {
+        PhysicalKind::Boolean => (PhysicalType::Boolean, To::Bits1),
+        PhysicalKind::Int32 | PhysicalKind::Float => (PhysicalType::UInt32, To::Bits32),
+        PhysicalKind::Int64 | PhysicalKind::Double => (PhysicalType::UInt64, To::Bits64),
+        PhysicalKind::ByteArray | PhysicalKind::FixedLenByteArray => (PhysicalType::View, To::View),
+        PhysicalKind::Int96 => return None,
+    };
+    Some((physical, Some(conversion)))
 }
 
 fn conversion(facts: &ChunkFacts, data_type: &DataType) -> Option<PageConversion> {

@@ -5,7 +5,8 @@
 //! kernel (`assemble`). Nothing comes back: row counts are the footers', and what is wrong with a
 //! page is known when somebody waits for the stream. Codecs that no kernel knows are decompressed
 //! by the host (`fetch`). Strings whose pages are all dictionary-encoded become codes of the
-//! batches' one dictionary (`text`); other strings stay where they are, as views.
+//! batches' one dictionary (`text`); other strings stay where they are, as views. Leaves of nested
+//! columns are decoded like flat columns, a value per level entry, and keep their levels.
 
 mod assemble;
 mod fetch;
@@ -15,10 +16,12 @@ mod text;
 mod transport;
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
 use super::batch::CudaBatch;
+use super::nested::{NestedColumn, NestedLeaf, NestedPart};
 use super::{RESERVE_PAUSE, Shared};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::DeviceRows;
@@ -26,8 +29,10 @@ use crate::limits::ROWS_PER_BATCH_MAX;
 use crate::memory::Batch;
 use crate::metrics::names;
 use crate::operators::Context;
-use crate::storage::{Partition, ReadOptions, StoredChunk};
+use crate::storage::{NestedShape, Partition, ReadOptions, StoredChunk};
 use crate::types::SchemaRef;
+
+use assemble::Decoded;
 
 pub(super) use places::Places;
 
@@ -38,6 +43,8 @@ pub(super) struct Scan<'a> {
     options: &'a ReadOptions,
     schema: SchemaRef,
     columns: Vec<Vec<Vec<StoredChunk>>>,
+    /// For each column that is nested: how its rows are put together, in each row group.
+    shapes: Vec<Option<Vec<Arc<NestedShape>>>>,
     /// Rows of each row group.
     rows: Vec<u64>,
     next: usize,
@@ -50,12 +57,24 @@ impl<'a> Scan<'a> {
         partition: &Partition,
         options: &'a ReadOptions,
     ) -> Result<Self> {
+        let schema = partition.schema();
+        let mut shapes = Vec::with_capacity(schema.fields().len());
+        for (column, field) in schema.fields().iter().enumerate() {
+            if !field.data_type().is_nested() {
+                shapes.push(None);
+                continue;
+            }
+            let found: Option<Vec<_>> = partition.nested_shapes(column)?.into_iter().collect();
+            let unknown = || layout::refused(field, "has other levels than its type asks for");
+            shapes.push(Some(found.ok_or_else(unknown)?));
+        }
         Ok(Scan {
             shared,
             context,
             options,
-            schema: partition.schema(),
+            schema,
             columns: partition.stored()?,
+            shapes,
             rows: partition
                 .row_groups()
                 .iter()
@@ -70,10 +89,13 @@ impl<'a> Scan<'a> {
         let start = self.next;
         let mut end = start;
         let mut rows = 0u64;
-        for &more in self.rows.get(start..).unwrap_or_default() {
+        for row_group in start..self.rows.len() {
+            let more = self.entries(row_group)?;
             if more > ROWS_PER_BATCH_MAX {
-                let cause =
-                    format!("a row group has {more} rows; a batch has {ROWS_PER_BATCH_MAX}");
+                let cause = format!(
+                    "a row group has {more} rows (or values of a nested column); a batch has \
+                     {ROWS_PER_BATCH_MAX}"
+                );
                 let remedy = "write the file with smaller row groups";
                 return Err(Error::invalid("scan", cause, remedy));
             }
@@ -86,28 +108,104 @@ impl<'a> Scan<'a> {
         Ok((end > start).then_some(start..end))
     }
 
+    /// Rows of a row group, or level entries of a nested column that has more.
+    fn entries(&self, row_group: usize) -> Result<u64> {
+        let mut most = self.rows.get(row_group).copied().unwrap_or(0);
+        for (leaves, shape) in self.columns.iter().zip(&self.shapes) {
+            for stored in leaves.iter().filter_map(|chunks| chunks.get(row_group)) {
+                if shape.is_some() {
+                    most = most.max(stored.chunk()?.facts().value_count);
+                }
+            }
+        }
+        Ok(most)
+    }
+
     fn read(&self, range: &Range<usize>) -> Result<Batch> {
-        let launch = self.shared.launch(self.context);
+        let launch = self.shared.launch_with_copies(self.context)?;
         let rows = self.rows[range.clone()].iter().sum();
         let mut fetch = fetch::Fetch::new(&launch, self.options);
         for (index, leaves) in self.columns.iter().enumerate() {
             let field = self.schema.field(index);
+            if let Some(shape) = self.shape(index, range.start) {
+                for (leaf, chunks) in shape.leaves.iter().zip(leaves) {
+                    fetch.plan(leaf, true, &chunks[range.clone()])?;
+                }
+                continue;
+            }
             let [chunks] = leaves.as_slice() else {
                 return Err(layout::refused(field, "is nested"));
             };
-            fetch.plan(field, &chunks[range.clone()])?;
+            fetch.plan(field, false, &chunks[range.clone()])?;
         }
         let fetched = fetch.run()?;
+        let started = Instant::now();
         let dictionary = self.shared.dictionary.get();
-        let columns = assemble::assemble(self.shared, self.context, fetched, &dictionary, rows)?;
-        self.context.metrics.add(names::SCAN_ROWS, rows);
+        let decoded = assemble::assemble(self.shared, self.context, fetched, &dictionary, rows)?;
+        let metrics = &self.context.metrics;
+        metrics.add_duration(names::ASSEMBLE_NANOSECONDS, started.elapsed());
+        metrics.add(names::SCAN_ROWS, rows);
+        let (mut columns, mut nested) = (Vec::new(), Vec::new());
+        let mut decoded = decoded.into_iter();
+        for index in 0..self.columns.len() {
+            match self.shape(index, range.start) {
+                Some(shape) => {
+                    let leaves: Vec<Decoded> = decoded.by_ref().take(shape.leaves.len()).collect();
+                    nested.push(self.nested_column(index, shape, leaves, range)?);
+                }
+                None => columns.extend(decoded.next().map(|decoded| decoded.column)),
+            }
+        }
         let rows = DeviceRows::known(rows);
         let batch = CudaBatch {
             columns,
+            nested,
             rows,
             dictionary,
         };
         Ok(batch.into_batch(SchemaRef::clone(&self.schema)))
+    }
+
+    /// How the rows of a nested column are put together in a row group; none for a flat column.
+    fn shape(&self, column: usize, row_group: usize) -> Option<&Arc<NestedShape>> {
+        self.shapes.get(column)?.as_ref()?.get(row_group)
+    }
+
+    /// A nested column of the row groups of a batch, by its decoded leaves.
+    fn nested_column(
+        &self,
+        column: usize,
+        shape: &NestedShape,
+        leaves: Vec<Decoded>,
+        range: &Range<usize>,
+    ) -> Result<NestedColumn> {
+        let fields = shape.leaves.iter().cloned();
+        let leaves = fields.zip(leaves).filter_map(|(field, decoded)| {
+            let column = decoded.column;
+            let (definition, repetition) = decoded.levels?;
+            Some(NestedLeaf {
+                field,
+                column,
+                definition,
+                repetition,
+            })
+        });
+        let mut parts = Vec::with_capacity(range.len());
+        for row_group in range.clone() {
+            let Some(shape) = self.shape(column, row_group) else {
+                continue; // there is one for every row group
+            };
+            let chunks = self.columns[column].iter();
+            let chunks: Vec<StoredChunk> = chunks
+                .filter_map(|chunks| chunks.get(row_group).cloned())
+                .collect();
+            parts.push(NestedPart::new(Arc::clone(shape), chunks)?);
+        }
+        Ok(NestedColumn {
+            place: column,
+            leaves: leaves.collect(),
+            parts,
+        })
     }
 
     /// Reads; where memory is short, waits for what others are about to free.
@@ -151,5 +249,10 @@ impl Iterator for Scan<'_> {
         let metrics = &self.context.metrics;
         metrics.add_duration(names::DECODE_NANOSECONDS, started.elapsed());
         Some(batch)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        // Every row group that is left may be a batch of its own.
+        (0, Some(self.rows.len() - self.next))
     }
 }

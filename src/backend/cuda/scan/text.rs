@@ -26,10 +26,11 @@ pub(super) fn all_in_dictionaries(column: &FetchedColumn) -> bool {
 /// # Errors
 /// `Corrupt` if the dictionary is not what its header says, or not UTF-8.
 pub(super) fn codes(dictionary: &Dictionary, chunk: &Fetched) -> Result<Vec<u32>> {
-    let (Some(page), Some(body)) = (chunk.pages.first(), &chunk.dictionary) else {
+    let Some(page) = chunk.pages.first() else {
         return Ok(Vec::new());
     };
-    match entries(body, page.value_count) {
+    let body = chunk.dictionary_body()?;
+    match entries(&body, page.value_count) {
         Ok(entries) => dictionary.encode(entries.iter().map(|entry| Some(*entry))),
         Err(cause) => {
             let problem = PageProblem::Corrupt { page: 0, cause };

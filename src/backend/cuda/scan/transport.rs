@@ -5,10 +5,12 @@ use std::io::ErrorKind as IoKind;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::device::{DeviceBuffer, PinnedSlab};
 use crate::error::{Error, Result};
 use crate::kernels::Launch;
+use crate::metrics::{Metrics, names};
 
 /// Fills a device buffer from its start on. Small pieces share a slab and a copy.
 pub(super) struct Transport<'a> {
@@ -18,16 +20,22 @@ pub(super) struct Transport<'a> {
     copied: u64,
     slab: Option<PinnedSlab>,
     filled: usize,
+    metrics: &'a Metrics,
 }
 
 impl<'a> Transport<'a> {
-    pub(super) fn new(launch: &'a Launch<'a>, buffer: &'a Arc<DeviceBuffer>) -> Self {
+    pub(super) fn new(
+        launch: &'a Launch<'a>,
+        buffer: &'a Arc<DeviceBuffer>,
+        metrics: &'a Metrics,
+    ) -> Self {
         Transport {
             launch,
             buffer,
             copied: 0,
             slab: None,
             filled: 0,
+            metrics,
         }
     }
 
@@ -47,10 +55,13 @@ impl<'a> Transport<'a> {
         let mut done = 0;
         while done < length {
             let portion = self.portion(length - done)?;
+            let started = Instant::now();
             read_exact(file, path, portion, start + done)?;
+            let elapsed = started.elapsed();
             passing(portion)?;
             let bytes = portion.len();
             done += bytes as u64;
+            self.metrics.add_duration(names::READ_NANOSECONDS, elapsed);
             self.advance(bytes)?;
         }
         Ok(())
@@ -79,7 +90,13 @@ impl<'a> Transport<'a> {
     fn portion(&mut self, wanted: u64) -> Result<&mut [u8]> {
         let slab = match self.slab.take() {
             Some(slab) => slab,
-            None => self.launch.device().pinned().take()?,
+            None => {
+                let started = Instant::now();
+                let slab = self.launch.device().pinned().take()?;
+                let waited = names::PINNED_WAIT_NANOSECONDS;
+                self.metrics.add_duration(waited, started.elapsed());
+                slab
+            }
         };
         let slab = self.slab.insert(slab);
         let left = slab.capacity() - self.filled;
@@ -101,7 +118,7 @@ impl<'a> Transport<'a> {
         let Some(slab) = self.slab.take() else {
             return Ok(());
         };
-        let (device, stream) = (self.launch.device(), self.launch.stream());
+        let (device, stream) = (self.launch.device(), self.launch.copies());
         device.write_slab(stream, self.buffer, self.copied, slab, filled)?;
         self.copied += filled as u64;
         Ok(())

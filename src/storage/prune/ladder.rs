@@ -1,0 +1,250 @@
+//! The steps of pruning, each tried on what the ones before kept: statistics of the file, of the row
+//! group, Bloom filters, dictionaries, page indexes.
+//!
+//! A step that costs a read is first asked what it could exclude at best. If the predicate might
+//! still be true, nothing is read.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::bloom_filter::GroupFilters;
+use super::counts::{PruneSteps, Pruned};
+use super::dictionary::{GroupDictionaries, Misses};
+use super::file_bytes::FileBytes;
+use super::membership::{AtBest, Membership, WithMembership};
+use super::page_index::{IndexedAway, PageEvidence, page_rows};
+use super::zones::{FileEvidence, GroupEvidence, Zones};
+use super::{Evidence, columns_of, may_match};
+use crate::expr::TypedExpr;
+use crate::storage::ParquetFile;
+use crate::storage::guard::guard;
+
+/// What is to be done with a row group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::storage) enum Verdict {
+    /// No row of it may match.
+    Skip,
+    /// Its rows may match: those of the ranges, or all.
+    Read(Option<Arc<[Range<u64>]>>),
+}
+
+/// Prunes the files of one scan, one after the other.
+pub(in crate::storage) struct Ladder<'p> {
+    predicate: &'p TypedExpr,
+    /// The columns of the predicate.
+    columns: Vec<usize>,
+    steps: PruneSteps,
+    misses: Misses,
+    pruned: Pruned,
+}
+
+impl<'p> Ladder<'p> {
+    pub(in crate::storage) fn new(predicate: &'p TypedExpr, steps: PruneSteps) -> Self {
+        let mut columns = Vec::new();
+        columns_of(predicate, &mut columns);
+        Ladder {
+            predicate,
+            columns,
+            steps,
+            misses: Misses::default(),
+            pruned: Pruned::default(),
+        }
+    }
+
+    /// What the files so far were pruned by.
+    pub(in crate::storage) fn pruned(&self) -> Pruned {
+        self.pruned
+    }
+
+    /// Judges the row groups of a file, of which these leaf columns are read. `columns` has the
+    /// file's column of each column that the predicate may name.
+    pub(in crate::storage) fn judge(
+        &mut self,
+        file: &ParquetFile,
+        columns: &[usize],
+        leaves: &[usize],
+    ) -> Vec<Verdict> {
+        let zones = Zones::new(file, columns);
+        let bytes = FileBytes::new(file);
+        let scene = Scene {
+            file,
+            zones: &zones,
+            bytes: &bytes,
+            leaves,
+        };
+        let rows = (0..file.row_group_count()).map(|group| file.row_group(group).num_rows());
+        let has_rows = rows.clone().any(|rows| rows > 0);
+        let excluded = scene.guarded("footer", false, || {
+            !may_match(&FileEvidence { zones: &zones }, self.predicate)
+        });
+        self.pruned.files += u64::from(has_rows && excluded);
+        let mut verdicts = Vec::with_capacity(file.row_group_count());
+        for (row_group, rows) in rows.enumerate() {
+            verdicts.push(if rows == 0 {
+                Verdict::Skip
+            } else if excluded {
+                self.pruned.by_statistics += scene.stored_bytes(row_group);
+                Verdict::Skip
+            } else {
+                let place = format!("row group {row_group}");
+                scene.guarded(&place, Verdict::Read(None), || {
+                    self.judge_group(&scene, row_group)
+                })
+            });
+        }
+        self.pruned.bytes_read += bytes.bytes_read();
+        verdicts
+    }
+
+    fn judge_group(&mut self, scene: &Scene<'_>, row_group: usize) -> Verdict {
+        let (file, predicate) = (scene.file, self.predicate);
+        let group = GroupEvidence {
+            zones: scene.zones,
+            row_group,
+        };
+        if !may_match(&group, predicate) {
+            self.pruned.by_statistics += scene.stored_bytes(row_group);
+            return Verdict::Skip;
+        }
+        let filters = GroupFilters {
+            file,
+            zones: scene.zones,
+            bytes: scene.bytes,
+            row_group,
+        };
+        let filters: &dyn Membership = match self.steps.bloom_filter {
+            true => &filters,
+            false => &Nothing,
+        };
+        if excludes(&group, filters, predicate) {
+            self.pruned.by_bloom_filter += scene.stored_bytes(row_group);
+            return Verdict::Skip;
+        }
+        let filtered = WithMembership {
+            known: &group,
+            source: filters,
+        };
+        let (asked, excluded, ranges) = {
+            let dictionaries =
+                GroupDictionaries::new(file, scene.zones, scene.bytes, row_group, &self.misses);
+            let known: &dyn Membership = match self.steps.dictionary {
+                true => &dictionaries,
+                false => &Nothing,
+            };
+            let excluded = excludes(&filtered, known, predicate)
+                || self.steps.dictionary && dictionaries.exclude_together(&group, predicate);
+            let asked = dictionaries.asked();
+            let ranges = (!excluded && self.steps.page_index)
+                .then(|| self.page_ranges(scene, &group, filters, known));
+            (asked, excluded, ranges.flatten())
+        };
+        self.misses.note(asked.into_iter(), excluded);
+        if excluded {
+            self.pruned.by_dictionary += scene.stored_bytes(row_group);
+            return Verdict::Skip;
+        }
+        match ranges {
+            None => Verdict::Read(None),
+            Some(ranges) if ranges.is_empty() => {
+                self.pruned.by_page_index += scene.stored_bytes(row_group);
+                Verdict::Skip
+            }
+            Some(ranges) => {
+                let (pages, bytes) = scene.pages_outside(row_group, &ranges);
+                self.pruned.pages += pages;
+                self.pruned.page_bytes = self.pruned.page_bytes.saturating_add(bytes);
+                Verdict::Read(Some(ranges.into()))
+            }
+        }
+    }
+
+    /// The rows that may match by the indexes of pages; `None` if these exclude none.
+    fn page_ranges(
+        &self,
+        scene: &Scene<'_>,
+        group: &GroupEvidence<'_>,
+        filters: &dyn Membership,
+        dictionaries: &dyn Membership,
+    ) -> Option<Vec<Range<u64>>> {
+        let rows = u64::try_from(scene.file.row_group(group.row_group).num_rows()).ok()?;
+        let may_match = |evidence: &dyn Evidence| {
+            let known = WithMembership {
+                known: evidence,
+                source: filters,
+            };
+            let known = WithMembership {
+                known: &known,
+                source: dictionaries,
+            };
+            may_match(&known, self.predicate)
+        };
+        let best = IndexedAway {
+            group,
+            file: scene.file,
+        };
+        if may_match(&best) {
+            return None;
+        }
+        let pages = PageEvidence::read(group, scene.bytes, scene.file, &self.columns)?;
+        let ranges = pages.ranges(rows, || may_match(&pages));
+        let all = |range: &Range<u64>| *range == (0..rows);
+        (!ranges.first().is_some_and(all)).then_some(ranges)
+    }
+}
+
+/// Whether a source excludes the predicate; asks it only if it might.
+fn excludes(known: &dyn Evidence, source: &dyn Membership, predicate: &TypedExpr) -> bool {
+    !may_match(&AtBest { known, source }, predicate)
+        && !may_match(&WithMembership { known, source }, predicate)
+}
+
+/// A step that is switched off.
+struct Nothing;
+
+impl Membership for Nothing {
+    fn can_tell(&self, _comparison: &super::Comparison) -> bool {
+        false
+    }
+
+    fn tell(&self, _comparison: &super::Comparison) -> Option<crate::storage::interval::Outcome> {
+        None
+    }
+}
+
+/// A file that is being pruned.
+struct Scene<'f> {
+    file: &'f ParquetFile,
+    zones: &'f Zones<'f>,
+    bytes: &'f FileBytes<'f>,
+    /// The leaf columns that are read.
+    leaves: &'f [usize],
+}
+
+impl Scene<'_> {
+    /// What a step says, or `doubt` if what the file says makes the decoder give up.
+    fn guarded<T>(&self, place: &str, doubt: T, step: impl FnOnce() -> T) -> T {
+        guard(self.file.path(), place, || Ok(step())).unwrap_or(doubt)
+    }
+
+    /// Compressed bytes of what is read of a row group.
+    fn stored_bytes(&self, row_group: usize) -> u64 {
+        let group = self.file.row_group(row_group);
+        let sizes = self.leaves.iter().map(|&leaf| {
+            // Sizes are not negative: checked when the footer was read.
+            u64::try_from(group.column(leaf).compressed_size()).unwrap_or(0)
+        });
+        sizes.fold(0, u64::saturating_add)
+    }
+
+    /// Pages of what is read that hold no row of the ranges, and their bytes.
+    fn pages_outside(&self, row_group: usize, ranges: &[Range<u64>]) -> (u64, u64) {
+        let rows = u64::try_from(self.file.row_group(row_group).num_rows()).unwrap_or(0);
+        let of_leaf = self.leaves.iter().filter_map(|&leaf| {
+            let pages = page_rows(self.bytes, self.file, row_group, leaf)?;
+            Some(pages.outside(ranges, rows))
+        });
+        of_leaf.fold((0, 0), |(count, bytes), (pages, more)| {
+            (count + pages, bytes.saturating_add(more))
+        })
+    }
+}

@@ -855,6 +855,521 @@ const _: () = {
         [::core::mem::offset_of!(GroupByEmitAggregateParams, reserved) - 268usize];
 };
 
+/// threads per block of every kernel
+pub const HASH_JOIN_THREADS: u32 = 256;
+/// rows that a thread has in flight
+pub const HASH_JOIN_ITEMS: u32 = 4;
+/// rows that a block handles at a time
+pub const HASH_JOIN_TILE_ROWS: u32 = 1024;
+/// key columns
+pub const HASH_JOIN_KEYS_MAX: u32 = 16;
+/// runs of bits that a dense place is put together from
+pub const HASH_JOIN_RUNS_MAX: u32 = 4;
+/// slots behind a table of narrow keys: the null key, the key equal to the empty mark
+pub const HASH_JOIN_SPECIAL_SLOTS: u32 = 2;
+/// words of what `hash_join_range` finds out
+pub const HASH_JOIN_RANGE_WORDS: u32 = 6;
+/// what a tile costs `hash_join_emit`, in output rows
+pub const HASH_JOIN_TILE_COST: u32 = 1024;
+/// cost that one block of `hash_join_emit` takes
+pub const HASH_JOIN_SHARE: u32 = 8192;
+/// columns of one launch of `hash_join_append`
+pub const HASH_JOIN_COLUMNS_MAX: u32 = 32;
+/// a bit per place: whether the key is there
+pub const HASH_JOIN_DENSE_BITS: u32 = 0;
+/// a row number per place: no key comes twice
+pub const HASH_JOIN_DENSE_ROWS: u32 = 1;
+/// a list of rows per place
+pub const HASH_JOIN_DENSE_LISTS: u32 = 2;
+/// open addressing: keys alone
+pub const HASH_JOIN_HASH_KEYS: u32 = 3;
+/// open addressing: key and row; no key comes twice
+pub const HASH_JOIN_HASH_ROWS: u32 = 4;
+/// open addressing: key and list of rows
+pub const HASH_JOIN_HASH_LISTS: u32 = 5;
+
+/// A key column and, for keys that fit one word, its place there.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct HashJoinKey {
+    /// the values
+    pub column: ColumnView,
+    /// bits to turn around, so that the order of words is that of values
+    pub flip: u64,
+    /// taken from them: the least of the build side, where columns are packed by their ranges
+    pub base: u64,
+    /// a greater difference is no build row's
+    pub span: u64,
+    /// first bit of the value in the word
+    pub shift: u32,
+    /// bit that says null; 64: none
+    pub null_shift: u32,
+}
+const _: () = {
+    ["Size of HashJoinKey"][::core::mem::size_of::<HashJoinKey>() - 80usize];
+    ["Alignment of HashJoinKey"][::core::mem::align_of::<HashJoinKey>() - 8usize];
+    ["Offset of field: HashJoinKey::column"][::core::mem::offset_of!(HashJoinKey, column) - 0usize];
+    ["Offset of field: HashJoinKey::flip"][::core::mem::offset_of!(HashJoinKey, flip) - 48usize];
+    ["Offset of field: HashJoinKey::base"][::core::mem::offset_of!(HashJoinKey, base) - 56usize];
+    ["Offset of field: HashJoinKey::span"][::core::mem::offset_of!(HashJoinKey, span) - 64usize];
+    ["Offset of field: HashJoinKey::shift"][::core::mem::offset_of!(HashJoinKey, shift) - 72usize];
+    ["Offset of field: HashJoinKey::null_shift"]
+        [::core::mem::offset_of!(HashJoinKey, null_shift) - 76usize];
+};
+
+/// The key columns of one side.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct HashJoinKeys {
+    /// key columns
+    pub keys: [HashJoinKey; 16usize],
+    /// key columns in use
+    pub key_count: u32,
+    /// 1: nulls are equal; 0: a row with a null key matches nothing
+    pub null_equals_null: u32,
+    /// 4 or 8: the one key is an array of integers of so many bytes without nulls, its base 0; 0: else
+    pub plain_bytes: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of HashJoinKeys"][::core::mem::size_of::<HashJoinKeys>() - 1296usize];
+    ["Alignment of HashJoinKeys"][::core::mem::align_of::<HashJoinKeys>() - 8usize];
+    ["Offset of field: HashJoinKeys::keys"][::core::mem::offset_of!(HashJoinKeys, keys) - 0usize];
+    ["Offset of field: HashJoinKeys::key_count"]
+        [::core::mem::offset_of!(HashJoinKeys, key_count) - 1280usize];
+    ["Offset of field: HashJoinKeys::null_equals_null"]
+        [::core::mem::offset_of!(HashJoinKeys, null_equals_null) - 1284usize];
+    ["Offset of field: HashJoinKeys::plain_bytes"]
+        [::core::mem::offset_of!(HashJoinKeys, plain_bytes) - 1288usize];
+    ["Offset of field: HashJoinKeys::reserved"]
+        [::core::mem::offset_of!(HashJoinKeys, reserved) - 1292usize];
+};
+
+/** A table in device memory. A slot of open addressing is a mark and, if there are rows, a value.
+Mark: the key's word; of wide keys the low half of the hash over a row with that key. Value: the
+row, or the start of the list below its length.*/
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct HashJoinTable {
+    /// \[(capacity + HASH_JOIN_SPECIAL_SLOTS) * slot_words\], device; dense lists: values \[capacity\]; dense bits: words
+    pub slots: *mut u64,
+    /// device; dense rows: \[capacity\]; lists: \[build rows with a key\], list after list
+    pub rows: *mut u32,
+    /// slots, a multiple of those in 32 bytes; dense: places
+    pub capacity: u64,
+    /// dense: bits that all keys share
+    pub constant_mask: u64,
+    /// dense: what they are
+    pub constant_bits: u64,
+    /// dense: place of the smallest key, which becomes 0
+    pub base: u64,
+    /// dense: bits of the word
+    pub run_masks: [u64; 4usize],
+    /// dense: how far they move down
+    pub run_shifts: [u32; 4usize],
+    /// dense: runs in use
+    pub run_count: u32,
+    /// one of `HASH_JOIN_DENSE_*` and `HASH_JOIN_HASH_*`
+    pub layout: u32,
+    /// 1: marks alone; 2: marks and values
+    pub slot_words: u32,
+    /// hash bits in use, 64 but for tests of collisions
+    pub hash_mask_bits: u32,
+}
+const _: () = {
+    ["Size of HashJoinTable"][::core::mem::size_of::<HashJoinTable>() - 112usize];
+    ["Alignment of HashJoinTable"][::core::mem::align_of::<HashJoinTable>() - 8usize];
+    ["Offset of field: HashJoinTable::slots"]
+        [::core::mem::offset_of!(HashJoinTable, slots) - 0usize];
+    ["Offset of field: HashJoinTable::rows"][::core::mem::offset_of!(HashJoinTable, rows) - 8usize];
+    ["Offset of field: HashJoinTable::capacity"]
+        [::core::mem::offset_of!(HashJoinTable, capacity) - 16usize];
+    ["Offset of field: HashJoinTable::constant_mask"]
+        [::core::mem::offset_of!(HashJoinTable, constant_mask) - 24usize];
+    ["Offset of field: HashJoinTable::constant_bits"]
+        [::core::mem::offset_of!(HashJoinTable, constant_bits) - 32usize];
+    ["Offset of field: HashJoinTable::base"]
+        [::core::mem::offset_of!(HashJoinTable, base) - 40usize];
+    ["Offset of field: HashJoinTable::run_masks"]
+        [::core::mem::offset_of!(HashJoinTable, run_masks) - 48usize];
+    ["Offset of field: HashJoinTable::run_shifts"]
+        [::core::mem::offset_of!(HashJoinTable, run_shifts) - 80usize];
+    ["Offset of field: HashJoinTable::run_count"]
+        [::core::mem::offset_of!(HashJoinTable, run_count) - 96usize];
+    ["Offset of field: HashJoinTable::layout"]
+        [::core::mem::offset_of!(HashJoinTable, layout) - 100usize];
+    ["Offset of field: HashJoinTable::slot_words"]
+        [::core::mem::offset_of!(HashJoinTable, slot_words) - 104usize];
+    ["Offset of field: HashJoinTable::hash_mask_bits"]
+        [::core::mem::offset_of!(HashJoinTable, hash_mask_bits) - 108usize];
+};
+
+/// Launch parameters of `hash_join_range`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct HashJoinRangeParams {
+    /// narrow keys of the build side
+    pub build: HashJoinKeys,
+    /// \[HASH_JOIN_RANGE_WORDS\], device, raised or lowered: least and greatest word, bits set in all, in any, rows with a word, rows with the null key
+    pub found: *mut u64,
+    /// build rows
+    pub row_count: u64,
+}
+const _: () = {
+    ["Size of HashJoinRangeParams"][::core::mem::size_of::<HashJoinRangeParams>() - 1312usize];
+    ["Alignment of HashJoinRangeParams"][::core::mem::align_of::<HashJoinRangeParams>() - 8usize];
+    ["Offset of field: HashJoinRangeParams::build"]
+        [::core::mem::offset_of!(HashJoinRangeParams, build) - 0usize];
+    ["Offset of field: HashJoinRangeParams::found"]
+        [::core::mem::offset_of!(HashJoinRangeParams, found) - 1296usize];
+    ["Offset of field: HashJoinRangeParams::row_count"]
+        [::core::mem::offset_of!(HashJoinRangeParams, row_count) - 1304usize];
+};
+
+/// Launch parameters of `hash_join_insert`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct HashJoinInsertParams {
+    /// keys of the build side
+    pub build: HashJoinKeys,
+    /// written
+    pub table: HashJoinTable,
+    /// \[rows\], device, written: slot of each row; absent: no lists will be made
+    pub row_slots: *mut u32,
+    /// \[rows\], device, written: its rank among the rows of the slot; NO_ROW: it has no key
+    pub row_ranks: *mut u32,
+    /// \[1\], device, raised by rows whose key was there; the caller zeroes it
+    pub duplicate_count: *mut u64,
+    /// \[1\], device, first error wins; the caller zeroes it
+    pub status: *mut KernelStatus,
+    /// build rows
+    pub row_count: u64,
+}
+const _: () = {
+    ["Size of HashJoinInsertParams"][::core::mem::size_of::<HashJoinInsertParams>() - 1448usize];
+    ["Alignment of HashJoinInsertParams"][::core::mem::align_of::<HashJoinInsertParams>() - 8usize];
+    ["Offset of field: HashJoinInsertParams::build"]
+        [::core::mem::offset_of!(HashJoinInsertParams, build) - 0usize];
+    ["Offset of field: HashJoinInsertParams::table"]
+        [::core::mem::offset_of!(HashJoinInsertParams, table) - 1296usize];
+    ["Offset of field: HashJoinInsertParams::row_slots"]
+        [::core::mem::offset_of!(HashJoinInsertParams, row_slots) - 1408usize];
+    ["Offset of field: HashJoinInsertParams::row_ranks"]
+        [::core::mem::offset_of!(HashJoinInsertParams, row_ranks) - 1416usize];
+    ["Offset of field: HashJoinInsertParams::duplicate_count"]
+        [::core::mem::offset_of!(HashJoinInsertParams, duplicate_count) - 1424usize];
+    ["Offset of field: HashJoinInsertParams::status"]
+        [::core::mem::offset_of!(HashJoinInsertParams, status) - 1432usize];
+    ["Offset of field: HashJoinInsertParams::row_count"]
+        [::core::mem::offset_of!(HashJoinInsertParams, row_count) - 1440usize];
+};
+
+/// Launch parameters of `hash_join_offsets`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct HashJoinOffsetsParams {
+    /// lists: values become starts and lengths
+    pub table: HashJoinTable,
+    /// \[1\], device, raised by rows in lists; the caller zeroes it
+    pub list_count: *mut u64,
+    /// slots, the special ones included
+    pub slot_count: u64,
+}
+const _: () = {
+    ["Size of HashJoinOffsetsParams"][::core::mem::size_of::<HashJoinOffsetsParams>() - 128usize];
+    ["Alignment of HashJoinOffsetsParams"]
+        [::core::mem::align_of::<HashJoinOffsetsParams>() - 8usize];
+    ["Offset of field: HashJoinOffsetsParams::table"]
+        [::core::mem::offset_of!(HashJoinOffsetsParams, table) - 0usize];
+    ["Offset of field: HashJoinOffsetsParams::list_count"]
+        [::core::mem::offset_of!(HashJoinOffsetsParams, list_count) - 112usize];
+    ["Offset of field: HashJoinOffsetsParams::slot_count"]
+        [::core::mem::offset_of!(HashJoinOffsetsParams, slot_count) - 120usize];
+};
+
+/// Launch parameters of `hash_join_fill`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct HashJoinFillParams {
+    /// lists: rows written
+    pub table: HashJoinTable,
+    /// \[rows\], device, read: slot of each row
+    pub row_slots: *const u32,
+    /// \[rows\], device, read: rank among the rows of the slot
+    pub row_ranks: *const u32,
+    /// build rows
+    pub row_count: u64,
+}
+const _: () = {
+    ["Size of HashJoinFillParams"][::core::mem::size_of::<HashJoinFillParams>() - 136usize];
+    ["Alignment of HashJoinFillParams"][::core::mem::align_of::<HashJoinFillParams>() - 8usize];
+    ["Offset of field: HashJoinFillParams::table"]
+        [::core::mem::offset_of!(HashJoinFillParams, table) - 0usize];
+    ["Offset of field: HashJoinFillParams::row_slots"]
+        [::core::mem::offset_of!(HashJoinFillParams, row_slots) - 112usize];
+    ["Offset of field: HashJoinFillParams::row_ranks"]
+        [::core::mem::offset_of!(HashJoinFillParams, row_ranks) - 120usize];
+    ["Offset of field: HashJoinFillParams::row_count"]
+        [::core::mem::offset_of!(HashJoinFillParams, row_count) - 128usize];
+};
+
+/// Launch parameters of `hash_join_match`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct HashJoinMatchParams {
+    /// keys of the probe side
+    pub probe: HashJoinKeys,
+    /// keys of the build side, read for wide keys only
+    pub build: HashJoinKeys,
+    /// read
+    pub table: HashJoinTable,
+    /// \[ceil(rows / 8)\], device, written in 32-bit words: whether the key is there
+    pub out_found: *mut u8,
+    /// \[rows\], device, written: the build row, 0 where there is none; absent: not wanted
+    pub out_build_rows: *mut u32,
+    /// \[1\], device, read: probe rows, if it is not null
+    pub row_count_device: *const u64,
+    /// probe rows, or their upper bound
+    pub row_count: u64,
+    /// 1: bits say that the key is not there
+    pub invert: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of HashJoinMatchParams"][::core::mem::size_of::<HashJoinMatchParams>() - 2744usize];
+    ["Alignment of HashJoinMatchParams"][::core::mem::align_of::<HashJoinMatchParams>() - 8usize];
+    ["Offset of field: HashJoinMatchParams::probe"]
+        [::core::mem::offset_of!(HashJoinMatchParams, probe) - 0usize];
+    ["Offset of field: HashJoinMatchParams::build"]
+        [::core::mem::offset_of!(HashJoinMatchParams, build) - 1296usize];
+    ["Offset of field: HashJoinMatchParams::table"]
+        [::core::mem::offset_of!(HashJoinMatchParams, table) - 2592usize];
+    ["Offset of field: HashJoinMatchParams::out_found"]
+        [::core::mem::offset_of!(HashJoinMatchParams, out_found) - 2704usize];
+    ["Offset of field: HashJoinMatchParams::out_build_rows"]
+        [::core::mem::offset_of!(HashJoinMatchParams, out_build_rows) - 2712usize];
+    ["Offset of field: HashJoinMatchParams::row_count_device"]
+        [::core::mem::offset_of!(HashJoinMatchParams, row_count_device) - 2720usize];
+    ["Offset of field: HashJoinMatchParams::row_count"]
+        [::core::mem::offset_of!(HashJoinMatchParams, row_count) - 2728usize];
+    ["Offset of field: HashJoinMatchParams::invert"]
+        [::core::mem::offset_of!(HashJoinMatchParams, invert) - 2736usize];
+    ["Offset of field: HashJoinMatchParams::reserved"]
+        [::core::mem::offset_of!(HashJoinMatchParams, reserved) - 2740usize];
+};
+
+/// Launch parameters of `hash_join_pairs`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct HashJoinPairsParams {
+    /// keys of the probe side
+    pub probe: HashJoinKeys,
+    /// keys of the build side, read for wide keys only
+    pub build: HashJoinKeys,
+    /// read; no key comes twice
+    pub table: HashJoinTable,
+    /// \[rows\], device, written: probe row of each pair
+    pub out_probe_rows: *mut u32,
+    /// \[rows\], device, written: build row of each pair
+    pub out_build_rows: *mut u32,
+    /// \[1\], device, raised by pairs; the caller zeroes it
+    pub out_row_count: *mut u64,
+    /// \[1\], device, read: probe rows, if it is not null
+    pub row_count_device: *const u64,
+    /// probe rows, or their upper bound
+    pub row_count: u64,
+}
+const _: () = {
+    ["Size of HashJoinPairsParams"][::core::mem::size_of::<HashJoinPairsParams>() - 2744usize];
+    ["Alignment of HashJoinPairsParams"][::core::mem::align_of::<HashJoinPairsParams>() - 8usize];
+    ["Offset of field: HashJoinPairsParams::probe"]
+        [::core::mem::offset_of!(HashJoinPairsParams, probe) - 0usize];
+    ["Offset of field: HashJoinPairsParams::build"]
+        [::core::mem::offset_of!(HashJoinPairsParams, build) - 1296usize];
+    ["Offset of field: HashJoinPairsParams::table"]
+        [::core::mem::offset_of!(HashJoinPairsParams, table) - 2592usize];
+    ["Offset of field: HashJoinPairsParams::out_probe_rows"]
+        [::core::mem::offset_of!(HashJoinPairsParams, out_probe_rows) - 2704usize];
+    ["Offset of field: HashJoinPairsParams::out_build_rows"]
+        [::core::mem::offset_of!(HashJoinPairsParams, out_build_rows) - 2712usize];
+    ["Offset of field: HashJoinPairsParams::out_row_count"]
+        [::core::mem::offset_of!(HashJoinPairsParams, out_row_count) - 2720usize];
+    ["Offset of field: HashJoinPairsParams::row_count_device"]
+        [::core::mem::offset_of!(HashJoinPairsParams, row_count_device) - 2728usize];
+    ["Offset of field: HashJoinPairsParams::row_count"]
+        [::core::mem::offset_of!(HashJoinPairsParams, row_count) - 2736usize];
+};
+
+/// Launch parameters of `hash_join_count`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct HashJoinCountParams {
+    /// keys of the probe side
+    pub probe: HashJoinKeys,
+    /// keys of the build side, read for wide keys only
+    pub build: HashJoinKeys,
+    /// read; lists
+    pub table: HashJoinTable,
+    /// \[rows\], device, written: start of the row's list below its length; 0: none
+    pub out_hits: *mut u64,
+    /// \[tiles + 1\], device, written: first output row of each tile, and the end
+    pub out_tile_starts: *mut u64,
+    /// \[tiles\], device, the caller zeroes it
+    pub tile_states: *mut u64,
+    /// \[1\], device, the caller zeroes it
+    pub tile_ticket: *mut u64,
+    /// \[1\], device, written: output rows
+    pub out_row_count: *mut u64,
+    /// \[1\], device, read: probe rows, if it is not null
+    pub row_count_device: *const u64,
+    /// probe rows, or their upper bound
+    pub row_count: u64,
+    /// 1: a row without a match gives one output row
+    pub outer: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of HashJoinCountParams"][::core::mem::size_of::<HashJoinCountParams>() - 2768usize];
+    ["Alignment of HashJoinCountParams"][::core::mem::align_of::<HashJoinCountParams>() - 8usize];
+    ["Offset of field: HashJoinCountParams::probe"]
+        [::core::mem::offset_of!(HashJoinCountParams, probe) - 0usize];
+    ["Offset of field: HashJoinCountParams::build"]
+        [::core::mem::offset_of!(HashJoinCountParams, build) - 1296usize];
+    ["Offset of field: HashJoinCountParams::table"]
+        [::core::mem::offset_of!(HashJoinCountParams, table) - 2592usize];
+    ["Offset of field: HashJoinCountParams::out_hits"]
+        [::core::mem::offset_of!(HashJoinCountParams, out_hits) - 2704usize];
+    ["Offset of field: HashJoinCountParams::out_tile_starts"]
+        [::core::mem::offset_of!(HashJoinCountParams, out_tile_starts) - 2712usize];
+    ["Offset of field: HashJoinCountParams::tile_states"]
+        [::core::mem::offset_of!(HashJoinCountParams, tile_states) - 2720usize];
+    ["Offset of field: HashJoinCountParams::tile_ticket"]
+        [::core::mem::offset_of!(HashJoinCountParams, tile_ticket) - 2728usize];
+    ["Offset of field: HashJoinCountParams::out_row_count"]
+        [::core::mem::offset_of!(HashJoinCountParams, out_row_count) - 2736usize];
+    ["Offset of field: HashJoinCountParams::row_count_device"]
+        [::core::mem::offset_of!(HashJoinCountParams, row_count_device) - 2744usize];
+    ["Offset of field: HashJoinCountParams::row_count"]
+        [::core::mem::offset_of!(HashJoinCountParams, row_count) - 2752usize];
+    ["Offset of field: HashJoinCountParams::outer"]
+        [::core::mem::offset_of!(HashJoinCountParams, outer) - 2760usize];
+    ["Offset of field: HashJoinCountParams::reserved"]
+        [::core::mem::offset_of!(HashJoinCountParams, reserved) - 2764usize];
+};
+
+/// Launch parameters of `hash_join_emit`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct HashJoinEmitParams {
+    /// \[rows\], device, read: of `hash_join_count`
+    pub hits: *const u64,
+    /// \[tiles + 1\], device, read: of `hash_join_count`
+    pub tile_starts: *const u64,
+    /// device, read: the table's lists
+    pub list_rows: *const u32,
+    /// \[output rows\], device, written: probe row of each pair
+    pub out_probe_rows: *mut u32,
+    /// \[output rows\], device, written: build row of each pair
+    pub out_build_rows: *mut u32,
+    /// \[1\], device, read: probe rows, if it is not null
+    pub row_count_device: *const u64,
+    /// probe rows, or their upper bound
+    pub row_count: u64,
+    /// 1: a row without a match gives one output row
+    pub outer: u32,
+    /// written for the build row of a row without a match
+    pub no_row: u32,
+}
+const _: () = {
+    ["Size of HashJoinEmitParams"][::core::mem::size_of::<HashJoinEmitParams>() - 64usize];
+    ["Alignment of HashJoinEmitParams"][::core::mem::align_of::<HashJoinEmitParams>() - 8usize];
+    ["Offset of field: HashJoinEmitParams::hits"]
+        [::core::mem::offset_of!(HashJoinEmitParams, hits) - 0usize];
+    ["Offset of field: HashJoinEmitParams::tile_starts"]
+        [::core::mem::offset_of!(HashJoinEmitParams, tile_starts) - 8usize];
+    ["Offset of field: HashJoinEmitParams::list_rows"]
+        [::core::mem::offset_of!(HashJoinEmitParams, list_rows) - 16usize];
+    ["Offset of field: HashJoinEmitParams::out_probe_rows"]
+        [::core::mem::offset_of!(HashJoinEmitParams, out_probe_rows) - 24usize];
+    ["Offset of field: HashJoinEmitParams::out_build_rows"]
+        [::core::mem::offset_of!(HashJoinEmitParams, out_build_rows) - 32usize];
+    ["Offset of field: HashJoinEmitParams::row_count_device"]
+        [::core::mem::offset_of!(HashJoinEmitParams, row_count_device) - 40usize];
+    ["Offset of field: HashJoinEmitParams::row_count"]
+        [::core::mem::offset_of!(HashJoinEmitParams, row_count) - 48usize];
+    ["Offset of field: HashJoinEmitParams::outer"]
+        [::core::mem::offset_of!(HashJoinEmitParams, outer) - 56usize];
+    ["Offset of field: HashJoinEmitParams::no_row"]
+        [::core::mem::offset_of!(HashJoinEmitParams, no_row) - 60usize];
+};
+
+/// Launch parameters of `hash_join_mark`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct HashJoinMarkParams {
+    /// UInt32: rows to mark; a null marks none
+    pub indices: ColumnView,
+    /// Boolean: marks only where it is true and valid; a scalar stands for all
+    pub keep: ColumnView,
+    /// \[ceil(marked rows / 64)\], device, raised
+    pub bits: *mut u64,
+    /// \[1\], device, read: indices, if it is not null
+    pub row_count_device: *const u64,
+    /// indices, or their upper bound
+    pub row_count: u64,
+}
+const _: () = {
+    ["Size of HashJoinMarkParams"][::core::mem::size_of::<HashJoinMarkParams>() - 120usize];
+    ["Alignment of HashJoinMarkParams"][::core::mem::align_of::<HashJoinMarkParams>() - 8usize];
+    ["Offset of field: HashJoinMarkParams::indices"]
+        [::core::mem::offset_of!(HashJoinMarkParams, indices) - 0usize];
+    ["Offset of field: HashJoinMarkParams::keep"]
+        [::core::mem::offset_of!(HashJoinMarkParams, keep) - 48usize];
+    ["Offset of field: HashJoinMarkParams::bits"]
+        [::core::mem::offset_of!(HashJoinMarkParams, bits) - 96usize];
+    ["Offset of field: HashJoinMarkParams::row_count_device"]
+        [::core::mem::offset_of!(HashJoinMarkParams, row_count_device) - 104usize];
+    ["Offset of field: HashJoinMarkParams::row_count"]
+        [::core::mem::offset_of!(HashJoinMarkParams, row_count) - 112usize];
+};
+
+/// Launch parameters of `hash_join_append`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct HashJoinAppendParams {
+    /// \[rows\] each, read
+    pub columns: [ColumnView; 32usize],
+    /// \[out_start + rows\] each; bitmaps are zeroed by the caller
+    pub outputs: [ColumnOut; 32usize],
+    /// rows
+    pub row_count: u64,
+    /// row of the outputs where they go
+    pub out_start: u64,
+    /// columns in use
+    pub column_count: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of HashJoinAppendParams"][::core::mem::size_of::<HashJoinAppendParams>() - 2328usize];
+    ["Alignment of HashJoinAppendParams"][::core::mem::align_of::<HashJoinAppendParams>() - 8usize];
+    ["Offset of field: HashJoinAppendParams::columns"]
+        [::core::mem::offset_of!(HashJoinAppendParams, columns) - 0usize];
+    ["Offset of field: HashJoinAppendParams::outputs"]
+        [::core::mem::offset_of!(HashJoinAppendParams, outputs) - 1536usize];
+    ["Offset of field: HashJoinAppendParams::row_count"]
+        [::core::mem::offset_of!(HashJoinAppendParams, row_count) - 2304usize];
+    ["Offset of field: HashJoinAppendParams::out_start"]
+        [::core::mem::offset_of!(HashJoinAppendParams, out_start) - 2312usize];
+    ["Offset of field: HashJoinAppendParams::column_count"]
+        [::core::mem::offset_of!(HashJoinAppendParams, column_count) - 2320usize];
+    ["Offset of field: HashJoinAppendParams::reserved"]
+        [::core::mem::offset_of!(HashJoinAppendParams, reserved) - 2324usize];
+};
+
 /// threads per block of the decoders that give a page to a block
 pub const PAGE_THREADS: u32 = 256;
 /// threads per block of the decoders that give a page to a warp
@@ -1797,6 +2312,160 @@ unsafe impl Kernel for GroupByEmitAggregate {
     const ENTRY: &'static str = "group_by_emit_aggregate";
     const MODULE: &'static str = "group_by_emit";
     type Params = GroupByEmitAggregateParams;
+}
+
+/// Finds out where narrow keys lie: the range of their words and the bits that they share. (`hash_join_range` in `kernels/hash_join.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct HashJoinRange;
+
+// SAFETY: the only parameter of the entry is one `HashJoinRangeParams`, as its signature says.
+unsafe impl Kernel for HashJoinRange {
+    const ENTRY: &'static str = "hash_join_range";
+    const MODULE: &'static str = "hash_join";
+    type Params = HashJoinRangeParams;
+}
+
+/// Puts narrow keys of the build side into the table. (`hash_join_insert` in `kernels/hash_join.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct HashJoinInsert;
+
+// SAFETY: the only parameter of the entry is one `HashJoinInsertParams`, as its signature says.
+unsafe impl Kernel for HashJoinInsert {
+    const ENTRY: &'static str = "hash_join_insert";
+    const MODULE: &'static str = "hash_join";
+    type Params = HashJoinInsertParams;
+}
+
+/// Puts wide keys of the build side into the table. (`hash_join_insert_wide` in `kernels/hash_join.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct HashJoinInsertWide;
+
+// SAFETY: the only parameter of the entry is one `HashJoinInsertParams`, as its signature says.
+unsafe impl Kernel for HashJoinInsertWide {
+    const ENTRY: &'static str = "hash_join_insert_wide";
+    const MODULE: &'static str = "hash_join";
+    type Params = HashJoinInsertParams;
+}
+
+/// Gives every list its place: values of slots, which counted rows, become starts and lengths. (`hash_join_offsets` in `kernels/hash_join.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct HashJoinOffsets;
+
+// SAFETY: the only parameter of the entry is one `HashJoinOffsetsParams`, as its signature says.
+unsafe impl Kernel for HashJoinOffsets {
+    const ENTRY: &'static str = "hash_join_offsets";
+    const MODULE: &'static str = "hash_join";
+    type Params = HashJoinOffsetsParams;
+}
+
+/// Writes every build row to its place in the list of its key. (`hash_join_fill` in `kernels/hash_join.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct HashJoinFill;
+
+// SAFETY: the only parameter of the entry is one `HashJoinFillParams`, as its signature says.
+unsafe impl Kernel for HashJoinFill {
+    const ENTRY: &'static str = "hash_join_fill";
+    const MODULE: &'static str = "hash_join";
+    type Params = HashJoinFillParams;
+}
+
+/// Sets the bits of rows, named by index. (`hash_join_mark` in `kernels/hash_join.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct HashJoinMark;
+
+// SAFETY: the only parameter of the entry is one `HashJoinMarkParams`, as its signature says.
+unsafe impl Kernel for HashJoinMark {
+    const ENTRY: &'static str = "hash_join_mark";
+    const MODULE: &'static str = "hash_join";
+    type Params = HashJoinMarkParams;
+}
+
+/// Copies columns behind the rows that their outputs have already. (`hash_join_append` in `kernels/hash_join.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct HashJoinAppend;
+
+// SAFETY: the only parameter of the entry is one `HashJoinAppendParams`, as its signature says.
+unsafe impl Kernel for HashJoinAppend {
+    const ENTRY: &'static str = "hash_join_append";
+    const MODULE: &'static str = "hash_join";
+    type Params = HashJoinAppendParams;
+}
+
+/// Says of every probe row whether its key is there, and where. (`hash_join_match` in `kernels/hash_join_probe.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct HashJoinMatch;
+
+// SAFETY: the only parameter of the entry is one `HashJoinMatchParams`, as its signature says.
+unsafe impl Kernel for HashJoinMatch {
+    const ENTRY: &'static str = "hash_join_match";
+    const MODULE: &'static str = "hash_join_probe";
+    type Params = HashJoinMatchParams;
+}
+
+/// Says of every probe row with a wide key whether it is there, and where. (`hash_join_match_wide` in `kernels/hash_join_probe.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct HashJoinMatchWide;
+
+// SAFETY: the only parameter of the entry is one `HashJoinMatchParams`, as its signature says.
+unsafe impl Kernel for HashJoinMatchWide {
+    const ENTRY: &'static str = "hash_join_match_wide";
+    const MODULE: &'static str = "hash_join_probe";
+    type Params = HashJoinMatchParams;
+}
+
+/// Lists the pairs of probe and build rows with equal keys, where no build key comes twice. (`hash_join_pairs` in `kernels/hash_join_probe.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct HashJoinPairs;
+
+// SAFETY: the only parameter of the entry is one `HashJoinPairsParams`, as its signature says.
+unsafe impl Kernel for HashJoinPairs {
+    const ENTRY: &'static str = "hash_join_pairs";
+    const MODULE: &'static str = "hash_join_probe";
+    type Params = HashJoinPairsParams;
+}
+
+/// Lists the pairs of rows with equal wide keys, where no build key comes twice. (`hash_join_pairs_wide` in `kernels/hash_join_probe.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct HashJoinPairsWide;
+
+// SAFETY: the only parameter of the entry is one `HashJoinPairsParams`, as its signature says.
+unsafe impl Kernel for HashJoinPairsWide {
+    const ENTRY: &'static str = "hash_join_pairs_wide";
+    const MODULE: &'static str = "hash_join_probe";
+    type Params = HashJoinPairsParams;
+}
+
+/// Finds every probe row's list of build rows, and where the output rows of each tile begin. (`hash_join_count` in `kernels/hash_join_probe.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct HashJoinCount;
+
+// SAFETY: the only parameter of the entry is one `HashJoinCountParams`, as its signature says.
+unsafe impl Kernel for HashJoinCount {
+    const ENTRY: &'static str = "hash_join_count";
+    const MODULE: &'static str = "hash_join_probe";
+    type Params = HashJoinCountParams;
+}
+
+/// Finds the lists of probe rows with wide keys, and where the output rows of each tile begin. (`hash_join_count_wide` in `kernels/hash_join_probe.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct HashJoinCountWide;
+
+// SAFETY: the only parameter of the entry is one `HashJoinCountParams`, as its signature says.
+unsafe impl Kernel for HashJoinCountWide {
+    const ENTRY: &'static str = "hash_join_count_wide";
+    const MODULE: &'static str = "hash_join_probe";
+    type Params = HashJoinCountParams;
+}
+
+/// Writes the pairs of rows that `hash_join_count` counted. (`hash_join_emit` in `kernels/hash_join_probe.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct HashJoinEmit;
+
+// SAFETY: the only parameter of the entry is one `HashJoinEmitParams`, as its signature says.
+unsafe impl Kernel for HashJoinEmit {
+    const ENTRY: &'static str = "hash_join_emit";
+    const MODULE: &'static str = "hash_join_probe";
+    type Params = HashJoinEmitParams;
 }
 
 /// Decodes pages of BYTE_STREAM_SPLIT elements. (`page_decode_byte_stream_split` in `kernels/parquet/byte_stream_split.cu`)

@@ -11,6 +11,7 @@ mod column;
 pub mod filter;
 pub mod gather;
 pub mod group_by;
+pub mod hash_join;
 pub mod page;
 pub mod project;
 pub mod text;

@@ -10,12 +10,13 @@ use arrow::array::RecordBatch;
 
 use crate::types::SchemaRef;
 
-/// Columns of equal length that a device backend holds in its own layout. Only the backend that
-/// made it looks inside, through `as_any`.
+/// Columns of equal length that a backend holds in its own layout: in a device's memory, or beside a
+/// table of their keys (a join's build side). Only the backend that made it looks inside, through
+/// `as_any`.
 pub trait DeviceBatch: Any + Send + Sync + fmt::Debug {
     /// Upper bound of the rows. The exact number may still be on the device.
     fn rows_max(&self) -> u64;
-    /// Device bytes that the columns hold on to.
+    /// Bytes of the backend's memory that the columns hold on to.
     fn bytes(&self) -> u64;
     /// For the backend's own downcast.
     fn as_any(&self) -> &dyn Any;
@@ -26,7 +27,7 @@ pub trait DeviceBatch: Any + Send + Sync + fmt::Debug {
 pub enum BatchData {
     /// Arrow arrays in host memory.
     Host(RecordBatch),
-    /// Columns of a device backend.
+    /// Columns in a backend's own layout.
     Device(Arc<dyn DeviceBatch>),
 }
 
@@ -46,7 +47,7 @@ impl Batch {
         }
     }
 
-    /// A batch of a device backend.
+    /// A batch in a backend's own layout.
     pub fn device(schema: SchemaRef, columns: Arc<dyn DeviceBatch>) -> Self {
         Batch {
             schema,

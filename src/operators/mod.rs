@@ -11,11 +11,15 @@
 mod filter;
 mod gather;
 mod group_by;
+mod hash_join;
 mod project;
 
 pub use filter::FilterSpec;
 pub use gather::GatherSpec;
 pub use group_by::{AggregateSpec, GroupBySpec};
+pub use hash_join::{
+    BUILD_ROWS_MAX, HashJoinSpec, JoinKind, MARK_NAME, too_many_build_rows, too_many_output_rows,
+};
 pub use project::ProjectSpec;
 
 use std::any::Any;
@@ -37,6 +41,10 @@ pub enum OperatorSpec {
     Gather(GatherSpec),
     /// Groups rows by keys and aggregates each group.
     GroupBy(GroupBySpec),
+    /// Builds the table of a join: a fold over the build side.
+    HashJoinBuild(HashJoinSpec),
+    /// Joins probe batches to the batch that `HashJoinBuild` built.
+    HashJoinProbe(HashJoinSpec),
 }
 
 impl OperatorSpec {
@@ -47,6 +55,7 @@ impl OperatorSpec {
             OperatorSpec::Project(_) => "project",
             OperatorSpec::Gather(_) => "gather",
             OperatorSpec::GroupBy(_) => "group_by",
+            OperatorSpec::HashJoinBuild(_) | OperatorSpec::HashJoinProbe(_) => "hash_join",
         }
     }
 }
@@ -82,6 +91,16 @@ pub trait Transform: Send + Sync {
     /// As the operator's contract says; the batch is then lost, the operator stays usable.
     fn next(&self, context: &Context, built: Option<&Batch>, batch: Batch)
     -> Result<Option<Batch>>;
+
+    /// What is left to give once every batch has been through `next`, on whichever streams: for
+    /// `hash_join`, the built rows that nothing matched. Called at most once per built batch.
+    ///
+    /// # Errors
+    /// As the operator's contract says.
+    fn finish(&self, context: &Context, built: Option<&Batch>) -> Result<Option<Batch>> {
+        let _ = (context, built);
+        Ok(None)
+    }
 }
 
 /// Many batches in, the result at the end: a pipeline breaker.

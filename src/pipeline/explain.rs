@@ -85,6 +85,16 @@ fn operator(spec: &OperatorSpec) -> String {
         }
         OperatorSpec::Gather(_) => "gather rows by index".to_string(),
         OperatorSpec::GroupBy(group_by) => group_by_line(group_by),
+        OperatorSpec::HashJoinBuild(join) => {
+            format!(
+                "hash_join build on {}",
+                names(&join.build, &join.build_keys)
+            )
+        }
+        OperatorSpec::HashJoinProbe(join) => {
+            let keys = names(&join.probe, &join.probe_keys);
+            format!("hash_join probe, {}, on {keys}", join.kind)
+        }
     }
 }
 

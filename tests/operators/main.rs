@@ -13,6 +13,7 @@ mod support;
 mod filter;
 mod gather;
 mod group_by;
+mod hash_join;
 mod project;
 
 use std::sync::Arc;

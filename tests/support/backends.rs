@@ -6,14 +6,14 @@ use std::sync::{Arc, LazyLock};
 use arrow::array::RecordBatch;
 use pelton::backend::Backend;
 use pelton::backend::cpu::CpuBackend;
-use pelton::backend::cuda::{CudaBackend, GroupTuning};
+use pelton::backend::cuda::{CudaBackend, GroupTuning, JoinTuning};
 use pelton::device::Device;
 use pelton::device::cuda::CudaDriver;
 use pelton::device::simt::SimtDriver;
 use pelton::error::{Error, ErrorKind, Result};
 use pelton::memory::{Batch, MemoryLimits, MemoryManager};
 use pelton::metrics::Metrics;
-use pelton::operators::{Context, Fold, Operator, OperatorSpec, Transform};
+use pelton::operators::{Context, Fold, HashJoinSpec, Operator, OperatorSpec, Transform};
 
 use pelton_simt::SimtOptions;
 
@@ -24,7 +24,7 @@ use super::values::{Rows, rows};
 /// device comes with a seed of its own each time, so that cases meet many schedules.
 pub fn backends() -> Vec<Arc<dyn Backend>> {
     let mut backends: Vec<Arc<dyn Backend>> = vec![Arc::new(CpuBackend::new())];
-    backends.push(emulated(next_tuning()));
+    backends.push(emulated(next_tuning(), next_join_tuning()));
     backends.extend(cuda());
     backends
 }
@@ -71,9 +71,61 @@ fn next_tuning() -> GroupTuning {
     }
 }
 
+/// The same for joins: every kind of table, tables without a slot to spare, keys that all collide,
+/// one block for everything.
+fn next_join_tuning() -> JoinTuning {
+    let usual = JoinTuning {
+        dense_places_min: 1 << 12,
+        ..JoinTuning::default()
+    };
+    let hashed = JoinTuning {
+        dense_places_min: 0,
+        dense_places_per_row: 0,
+        ..usual
+    };
+    match SEED.get() % 8 {
+        0 => hashed,
+        1 => JoinTuning {
+            slots_percent: 0,
+            ..hashed
+        },
+        2 => JoinTuning {
+            hash_bits: 0,
+            slots_percent: 100,
+            blocks_per_multiprocessor: 1,
+            ..hashed
+        },
+        3 => JoinTuning {
+            force_wide: true,
+            ..usual
+        },
+        4 => JoinTuning {
+            force_lists: true,
+            ..usual
+        },
+        5 => JoinTuning {
+            force_wide: true,
+            hash_bits: 3,
+            slots_percent: 100,
+            force_lists: true,
+            ..usual
+        },
+        6 => JoinTuning {
+            hash_bits: 5,
+            force_lists: true,
+            ..hashed
+        },
+        _ => usual,
+    }
+}
+
 /// The CUDA backend over a fresh emulated device, every access checked.
-pub fn emulated(tuning: GroupTuning) -> Arc<dyn Backend> {
-    Arc::new(CudaBackend::with_tuning(emulated_device(), tuning))
+pub fn emulated(tuning: GroupTuning, join_tuning: JoinTuning) -> Arc<dyn Backend> {
+    Arc::new(CudaBackend::with_tuning(
+        emulated_device(),
+        tuning,
+        join_tuning,
+    ))
 }
 
 /// A fresh emulated device with a seed of its own.
@@ -205,24 +257,76 @@ pub fn run_fold(
         return Err(Error::invalid(spec.name(), "is not a fold", ""));
     };
     on_stream(backend, |context| {
-        let states = (0..how.states).map(|_| operator.init(context).map(Some));
-        let mut states = states.collect::<Result<Vec<_>>>()?;
-        for (batch, &state) in batches.iter().zip(&how.state_of_batch) {
-            let batch = backend.upload(context, batch.clone())?;
-            let state = states[state].as_mut().expect("not yet merged");
-            Fold::next(&*operator, context, state, batch)?;
-        }
-        let mut merged = None;
-        for &state in &how.merge_order {
-            let state = states[state].take().expect("merged once");
-            match &mut merged {
-                None => merged = Some(state),
-                Some(merged) => operator.merge(context, merged, state)?,
-            }
-        }
-        let merged = merged.expect("at least one state");
-        let out = operator.finish(context, merged)?.into_iter();
+        let out = fold_batches(backend, &*operator, context, batches, how)?.into_iter();
         out.map(|batch| backend.download(context, batch)).collect()
+    })
+}
+
+fn fold_batches(
+    backend: &dyn Backend,
+    operator: &dyn Fold,
+    context: &Context,
+    batches: &[RecordBatch],
+    how: &FoldPlan,
+) -> Result<Vec<Batch>> {
+    let states = (0..how.states).map(|_| operator.init(context).map(Some));
+    let mut states = states.collect::<Result<Vec<_>>>()?;
+    for (batch, &state) in batches.iter().zip(&how.state_of_batch) {
+        let batch = backend.upload(context, batch.clone())?;
+        let state = states[state].as_mut().expect("not yet merged");
+        operator.next(context, state, batch)?;
+    }
+    let mut merged = None;
+    for &state in &how.merge_order {
+        let state = states[state].take().expect("merged once");
+        match &mut merged {
+            None => merged = Some(state),
+            Some(merged) => operator.merge(context, merged, state)?,
+        }
+    }
+    operator.finish(context, merged.expect("at least one state"))
+}
+
+/// Runs a join over host batches: the build side as `how` says, then every probe batch on a stream
+/// of its own, in turn one of three, and at the end what `finish` gives.
+pub fn run_join(
+    backend: &dyn Backend,
+    spec: &HashJoinSpec,
+    build: &[RecordBatch],
+    how: &FoldPlan,
+    probe: &[RecordBatch],
+) -> Result<Vec<RecordBatch>> {
+    let wrong = || Error::invalid("hash_join", "is a fold and a transform", "");
+    let fold = OperatorSpec::HashJoinBuild(spec.clone());
+    let Operator::Fold(fold) = backend.instantiate(&fold)? else {
+        return Err(wrong());
+    };
+    let transform = OperatorSpec::HashJoinProbe(spec.clone());
+    let Operator::Transform(transform) = backend.instantiate(&transform)? else {
+        return Err(wrong());
+    };
+    on_stream(backend, |first| {
+        let built = fold_batches(backend, &*fold, first, build, how)?;
+        let built = built.first().expect("one built batch");
+        on_stream(backend, |second| {
+            on_stream(backend, |third| {
+                let mut out = Vec::new();
+                for (batch, context) in probe.iter().zip([first, second, third].iter().cycle()) {
+                    let batch = backend.upload(context, batch.clone())?;
+                    if let Some(batch) = transform.next(context, Some(built), batch)? {
+                        out.push((*context, batch));
+                    }
+                }
+                out.extend(
+                    transform
+                        .finish(third, Some(built))?
+                        .map(|batch| (third, batch)),
+                );
+                let out = out.into_iter();
+                out.map(|(context, batch)| backend.download(context, batch))
+                    .collect()
+            })
+        })
     })
 }
 
@@ -262,6 +366,8 @@ impl Outcome {
                     OperatorSpec::Project(spec) => spec.output.clone(),
                     OperatorSpec::Gather(spec) => spec.built.clone(),
                     OperatorSpec::GroupBy(spec) => spec.output.clone(),
+                    OperatorSpec::HashJoinBuild(spec) => spec.build.clone(),
+                    OperatorSpec::HashJoinProbe(spec) => spec.output(),
                 };
                 for batch in &batches {
                     assert_eq!(batch.schema(), promised, "{place}: the schema of {spec:?}");

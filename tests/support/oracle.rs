@@ -1,4 +1,4 @@
-//! A second opinion on the CPU backend: expressions and groups, one row and one plain Rust value
+//! A second opinion on the CPU backend: expressions, groups and joins, one row and one plain Rust value
 //! at a time, written from the contracts and without any Arrow kernel.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use arrow::array::RecordBatch;
 use half::f16;
 use pelton::expr::{AggregateFunction, BinaryOp, TypedExpr, TypedKind, literal_array};
-use pelton::operators::{FilterSpec, GroupBySpec, ProjectSpec};
+use pelton::operators::{FilterSpec, GroupBySpec, HashJoinSpec, JoinKind, ProjectSpec};
 use pelton::types::{
     DataType, DivisionByZero, EmptySum, Overflow, Semantics, TimeUnit, decimal_parts, is_string,
 };
@@ -45,6 +45,68 @@ pub fn filter(spec: &FilterSpec, batch: &RecordBatch) -> Answer<Rows> {
         }
     }
     Ok(rows)
+}
+
+/// All cells of a batch, row by row.
+fn cells(batch: &RecordBatch) -> Rows {
+    super::values::rows(std::slice::from_ref(batch))
+}
+
+/// What `hash_join` must give, in some order, `finish` included.
+pub fn hash_join(spec: &HashJoinSpec, build: &RecordBatch, probe: &RecordBatch) -> Answer<Rows> {
+    let (build_cells, probe_cells) = (cells(build), cells(probe));
+    let equal = |p: &[Value], b: &[Value]| {
+        let mut keys = spec.probe_keys.iter().zip(&spec.build_keys);
+        keys.all(|(&p_key, &b_key)| match (&p[p_key], &b[b_key]) {
+            (Value::Null, Value::Null) => spec.null_equals_null,
+            (Value::Null, _) | (_, Value::Null) => false,
+            (p, b) => p.compare(b).is_eq(),
+        })
+    };
+    let nulls = |count: usize| vec![Value::Null; count];
+    let mut build_matched = vec![false; build_cells.len()];
+    let mut joined: Rows = Vec::new();
+    for (p, p_cells) in probe_cells.iter().enumerate() {
+        let mut matched = false;
+        for (b, b_cells) in build_cells.iter().enumerate() {
+            if !equal(p_cells, b_cells) {
+                continue;
+            }
+            if let Some(residual) = &spec.residual {
+                let pair = probe.slice(p, 1).columns().to_vec();
+                let pair = [pair, build.slice(b, 1).columns().to_vec()].concat();
+                let pair = RecordBatch::try_new(spec.pair(), pair).expect("one row of both");
+                let pair = At::new(&pair, 0, spec.semantics);
+                if pair.evaluate(residual)? != Value::Boolean(true) {
+                    continue;
+                }
+            }
+            matched = true;
+            build_matched[b] = true;
+            if spec.kind.gives_build_rows() {
+                joined.push([p_cells.clone(), b_cells.clone()].concat());
+            }
+        }
+        match spec.kind {
+            JoinKind::Left | JoinKind::Full if !matched => {
+                joined.push([p_cells.clone(), nulls(build.num_columns())].concat());
+            }
+            JoinKind::Semi if matched => joined.push(p_cells.clone()),
+            JoinKind::Anti if !matched => joined.push(p_cells.clone()),
+            JoinKind::Mark => {
+                joined.push([p_cells.clone(), vec![Value::Boolean(matched)]].concat());
+            }
+            _ => {}
+        }
+    }
+    if matches!(spec.kind, JoinKind::Right | JoinKind::Full) {
+        let alone = build_cells.iter().zip(build_matched);
+        for (b_cells, _) in alone.filter(|(_, matched)| !matched) {
+            joined.push([nulls(probe.num_columns()), b_cells.clone()].concat());
+        }
+    }
+    let project = |row: Vec<Value>| spec.projection.iter().map(|&i| row[i].clone()).collect();
+    Ok(joined.into_iter().map(project).collect())
 }
 
 /// What `group_by` must give, in some order.

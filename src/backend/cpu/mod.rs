@@ -18,6 +18,7 @@ mod filter;
 mod finish;
 mod gather;
 mod group_by;
+mod hash_join;
 mod project;
 mod scalar;
 mod values;
@@ -59,6 +60,12 @@ impl Backend for CpuBackend {
             }
             OperatorSpec::Gather(spec) => Operator::Transform(Box::new(gather::Gather::new(spec))),
             OperatorSpec::GroupBy(spec) => Operator::Fold(Box::new(group_by::GroupBy::new(spec)?)),
+            OperatorSpec::HashJoinBuild(spec) => {
+                Operator::Fold(Box::new(hash_join::HashJoinBuild::new(spec)?))
+            }
+            OperatorSpec::HashJoinProbe(spec) => {
+                Operator::Transform(Box::new(hash_join::HashJoinProbe::new(spec)?))
+            }
         })
     }
 

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use super::dictionary::Dictionary;
+use super::hash_join::JoinBuilt;
 use super::nested::NestedColumn;
 use crate::error::{Error, Result};
 use crate::kernels::{DeviceColumn, DeviceRows};
@@ -57,10 +58,14 @@ impl CudaBatch {
         Batch::device(schema, Arc::new(self))
     }
 
-    /// The device columns of a batch.
+    /// The device columns of a batch; of a join's built batch, those of its build side.
     pub(super) fn of(batch: &Batch) -> Result<&CudaBatch> {
         match batch.data() {
-            BatchData::Device(columns) => columns.as_any().downcast_ref::<CudaBatch>(),
+            BatchData::Device(columns) => {
+                let columns = columns.as_any();
+                let built = || columns.downcast_ref().map(|built: &JoinBuilt| &built.batch);
+                columns.downcast_ref::<CudaBatch>().or_else(built)
+            }
             BatchData::Host(_) => None,
         }
         .ok_or_else(|| Error::invalid("batch", "is not in this device's memory", "upload it first"))

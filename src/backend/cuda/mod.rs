@@ -12,6 +12,7 @@ mod evaluate;
 mod filter;
 mod gather;
 mod group_by;
+mod hash_join;
 mod nested;
 mod project;
 mod rescale;
@@ -26,6 +27,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::array::RecordBatch;
 
 pub use crate::kernels::group_by::GroupTuning;
+pub use crate::kernels::hash_join::JoinTuning;
 
 use super::{Backend, Batches, RESERVE_PAUSE};
 use crate::device::Device;
@@ -44,6 +46,7 @@ struct Shared {
     device: Arc<Device>,
     dictionary: DictionaryPlace,
     tuning: GroupTuning,
+    join_tuning: JoinTuning,
     /// Status words of launches that nobody has waited for yet.
     pending: Mutex<HashMap<StreamHandle, Vec<Watched>>>,
     /// The stream of copies that belongs to a worker's stream.
@@ -121,17 +124,18 @@ pub struct CudaBackend {
 impl CudaBackend {
     /// The backend on this device.
     pub fn new(device: Arc<Device>) -> Self {
-        CudaBackend::with_tuning(device, GroupTuning::default())
+        CudaBackend::with_tuning(device, GroupTuning::default(), JoinTuning::default())
     }
 
     /// The backend with other choices for its hash tables: results are the same.
-    pub fn with_tuning(device: Arc<Device>, tuning: GroupTuning) -> Self {
+    pub fn with_tuning(device: Arc<Device>, tuning: GroupTuning, join_tuning: JoinTuning) -> Self {
         let (dictionary, pending, copies) = Default::default();
         CudaBackend {
             shared: Arc::new(Shared {
                 device,
                 dictionary,
                 tuning,
+                join_tuning,
                 pending,
                 copies,
             }),
@@ -164,6 +168,12 @@ impl Backend for CudaBackend {
             }
             OperatorSpec::GroupBy(spec) => {
                 Operator::Fold(Box::new(group_by::GroupBy::new(shared, spec)?))
+            }
+            OperatorSpec::HashJoinBuild(spec) => {
+                Operator::Fold(Box::new(hash_join::HashJoinBuild::new(shared, spec)?))
+            }
+            OperatorSpec::HashJoinProbe(spec) => {
+                Operator::Transform(Box::new(hash_join::HashJoinProbe::new(shared, spec)))
             }
         })
     }

@@ -46,6 +46,19 @@ pub(super) fn check(backend: &'static str, spec: &OperatorSpec) -> Result<()> {
                 None => Ok(()),
             }
         }
+        OperatorSpec::HashJoinBuild(join) | OperatorSpec::HashJoinProbe(join) => {
+            join.check(backend)?;
+            check_schema(backend, "hash_join", &join.build)?;
+            check_schema(backend, "hash_join", &join.probe)?;
+            let mut keys = join.build_keys.iter();
+            if keys.any(|key| is_binary(join.build.field(*key).data_type())) {
+                return refuse("keys of bytes".to_string());
+            }
+            join.residual
+                .iter()
+                .try_for_each(check_expr)
+                .or_else(refuse)
+        }
     }
 }
 

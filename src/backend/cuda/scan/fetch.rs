@@ -25,6 +25,10 @@ const DICTIONARY_BYTES_MAX: u32 = 2 << 20;
 /// megabyte at which writers stop (docs/benchmarks.md), and everything else of the batch waits for it.
 const HOST_DICTIONARY_BYTES_MIN: u32 = 128 << 10;
 
+/// In batches of at most so many stored bytes. Larger ones take longer to read than a warp needs, and
+/// the batch before is computed meanwhile: the host's time is the shorter one then.
+const HOST_DICTIONARY_BATCH_BYTES_MAX: u64 = 32 << 20;
+
 /// At most this part of a chunk is decompressed by the host: of small chunks dictionaries are most,
 /// and there are many of them for the device to decompress at one time.
 const HOST_DICTIONARY_PART: u64 = 8;
@@ -182,6 +186,7 @@ impl<'a> Fetch<'a> {
             }
         }
         let (device, stream) = (self.launch.device(), self.launch.copies());
+        let small = bytes <= HOST_DICTIONARY_BATCH_BYTES_MAX;
         let buffer = Arc::new(device.alloc(stream, bytes + SLACK_BYTES)?);
         let launch = self.launch;
         let metrics = Arc::clone(&self.options.metrics);
@@ -193,7 +198,7 @@ impl<'a> Fetch<'a> {
             for (row_group, stored) in planned.chunks.into_iter().enumerate() {
                 chunks.push(match inflated.remove(&(column, row_group)) {
                     Some(chunk) => place_inflated(&mut transport, stored, chunk, text)?,
-                    None => self.pass(&mut transport, &stored, text)?,
+                    None => self.pass(&mut transport, &stored, text, small)?,
                 });
             }
             fetched.push(FetchedColumn {
@@ -227,6 +232,7 @@ impl<'a> Fetch<'a> {
         transport: &mut Transport,
         stored: &StoredChunk,
         text: bool,
+        small: bool,
     ) -> Result<Fetched> {
         let chunk = stored.chunk()?;
         let facts = chunk.facts();
@@ -235,7 +241,7 @@ impl<'a> Fetch<'a> {
         let wanted = |page: &Page| {
             let part = u64::from(page.compressed_bytes) * HOST_DICTIONARY_PART <= facts.bytes;
             let long = page.compressed && page.uncompressed_bytes >= HOST_DICTIONARY_BYTES_MIN;
-            let long = long && part;
+            let long = long && part && small;
             page.compressed_bytes <= DICTIONARY_BYTES_MAX && (text || long)
         };
         let mut head = Vec::new();

@@ -26,8 +26,9 @@ const DICTIONARY_BYTES_MAX: u32 = 2 << 20;
 const HOST_DICTIONARY_BYTES_MIN: u32 = 128 << 10;
 
 /// In batches of at most so many stored bytes. Larger ones take longer to read than a warp needs, and
-/// the batch before is computed meanwhile: the host's time is the shorter one then.
-const HOST_DICTIONARY_BATCH_BYTES_MAX: u64 = 32 << 20;
+/// the batch before is computed meanwhile: the host's time is the scarcer one then (both measured in
+/// docs/benchmarks.md).
+const HOST_DICTIONARY_BATCH_BYTES_MAX: u64 = 128 << 20;
 
 /// At most this part of a chunk is decompressed by the host: of small chunks dictionaries are most,
 /// and there are many of them for the device to decompress at one time.

@@ -135,7 +135,9 @@ KERNEL_FN bool delta_is_empty(DeltaStream *stream, const uint8_t *data, uint64_t
                               uint64_t at) {
   if (stream->total) return false;
   delta_start(stream, data, bytes, at, 32);
-  return !stream->bad && stream->total == 0;
+  const bool empty = !stream->bad && stream->total == 0;
+  stream->total = 0;  // that a header claims values does not make any
+  return empty;
 }
 
 /// Delta `lane` of the group whose bits begin at byte `at`.

@@ -1,16 +1,13 @@
 // Operator  Parquet page decoding: DELTA_LENGTH_BYTE_ARRAY, DELTA_BYTE_ARRAY
 // Kernels   page_decode_delta_length, page_size_delta_bytes, page_decode_delta_bytes
-// Method    a block per page. One thread walks the headers of the lengths to find where what
-// follows
-//           them begins; then all threads decode lengths window by window and sum them to
-//           positions. Views of whole strings point into the page. Strings that share a prefix with
-//           the one before are put together: a warp takes a run of strings, a lane a column of
-//           their bytes, so that the byte that a prefix repeats is in a register
+// Method    a block per page. One thread walks the headers of the lengths to find where the strings
+//           begin; then all threads decode lengths window by window and sum them to positions.
+//           Views of whole strings point into the page. Strings that share a prefix with the one
+//           before are put together: a warp takes a run of strings, a lane a column of their bytes
 // Cost      reads the lengths twice (their headers, then all), writes views; strings that are put
 //           together: reads their suffixes, writes all their bytes
 // Source    the Parquet format's Encodings.md, "Delta-length byte array" and "Delta Strings";
-// written
-//           from the specification and the idea
+//           written from the specification and the idea
 #include "parquet/delta.cuh"
 #include "parquet/page.cuh"
 

@@ -176,30 +176,40 @@ fn a_wrong_checksum_is_passed_over_on_request() {
     assert!(count > 0);
 }
 
-/// Kernels decode what the host decodes, nested columns too: none of these files is declined. One
-/// that is comes with the reason.
-#[test]
-fn emulated_kernels_read_the_same_rows() {
+/// Every file gets the manifest's verdict by kernels, too, and nested columns are among those read.
+fn check_kernels(backend: &str) {
     let Some(folder) = material() else { return };
-    let (mut objections, mut declined) = (Vec::new(), Vec::new());
-    let mut nested = 0;
-    for row in manifest(&folder)
-        .iter()
-        .filter(|row| row["expect"] == "decode")
-    {
-        let answer = digest(&folder.join(&row["file"]), &["--backend", "simt"]);
-        let text = answer.as_ref().unwrap_or_else(|crash| crash);
-        let said = format!("{}: {text}", row["file"]);
-        match &answer {
-            Ok(answer) if answer.starts_with("ERROR unsupported ") => declined.push(said),
-            Ok(answer) if has_digest(row, answer) => nested += usize::from(row["nested"] == "1"),
-            Ok(_) | Err(_) => objections.push(said),
-        }
+    let flags = ["--backend", backend, "-o", "parquet_check_crc_device=true"];
+    let (mut objections, mut nested) = (Vec::new(), 0);
+    for row in manifest(&folder) {
+        let found = match digest(&folder.join(&row["file"]), &flags) {
+            Ok(answer) => {
+                nested += usize::from(row["nested"] == "1" && has_digest(&row, &answer));
+                objection(&row, &answer)
+            }
+            Err(crash) => Some(crash),
+        };
+        objections.extend(found.map(|text| format!("{}: {text}", row["file"])));
     }
     assert!(objections.is_empty(), "\n{}", objections.join("\n"));
-    assert!(declined.is_empty(), "declined:\n{}", declined.join("\n"));
-    assert!(
-        nested > 10,
-        "only {nested} files with nested columns were read"
-    );
+    assert!(nested > 10, "only {nested} files with nested columns");
+}
+
+#[test]
+fn every_file_gets_the_manifests_verdict_by_emulated_kernels() {
+    check_kernels("simt");
+}
+
+#[test]
+fn every_file_gets_the_manifests_verdict_on_a_gpu() {
+    let info = Command::new(env!("CARGO_BIN_EXE_pelton"))
+        .args(["info", "--backend", "cuda"])
+        .output()
+        .unwrap();
+    if info.status.success() {
+        return check_kernels("cuda");
+    }
+    let required = std::env::var_os("PELTON_REQUIRE_GPU").is_some_and(|value| value == "1");
+    assert!(!required, "PELTON_REQUIRE_GPU is set, and there is none");
+    eprintln!("skipped: no CUDA device");
 }

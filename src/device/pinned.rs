@@ -14,7 +14,8 @@ const SLAB_BYTES: usize = 4 << 20;
 /// Between two questions whether a copy has passed; a copy of a slab takes about 80 µs.
 const WAIT_STEP: Duration = Duration::from_micros(20);
 
-/// Slabs kept for reuse; more may be in flight, but are freed when they come back.
+/// Slabs that may be on their way to the device at one time; whoever needs another one waits for the
+/// oldest. Slabs are kept until the pool goes.
 const SLABS_KEPT: usize = 64;
 
 /// A piece of pinned memory, its holder's alone.

@@ -24,6 +24,28 @@ use crate::types::SchemaRef;
 /// Pause between two attempts to reserve device memory.
 const RESERVE_PAUSE: Duration = Duration::from_millis(1);
 
+/// Makes a batch; where memory is short, waits for what others are about to free, `free` being called
+/// between two attempts.
+fn when_there_is_room(
+    timeout: Duration,
+    free: impl Fn() -> Result<()>,
+    attempt: impl Fn() -> Result<Batch>,
+) -> Result<Batch> {
+    let started = Instant::now();
+    loop {
+        match attempt() {
+            Err(error)
+                if matches!(error.kind(), ErrorKind::Reservation { .. })
+                    && started.elapsed() < timeout =>
+            {
+                free()?;
+                std::thread::sleep(RESERVE_PAUSE);
+            }
+            other => return other,
+        }
+    }
+}
+
 /// Batches as they come, or the error that ends them.
 pub type Batches<'a> = Box<dyn Iterator<Item = Result<Batch>> + 'a>;
 
@@ -95,20 +117,9 @@ pub trait Backend: Send + Sync {
         batch: &RecordBatch,
         timeout: Duration,
     ) -> Result<Batch> {
-        let started = Instant::now();
-        loop {
-            match self.upload(context, batch.clone()) {
-                Err(error)
-                    if matches!(error.kind(), ErrorKind::Reservation { .. })
-                        && started.elapsed() < timeout =>
-                {
-                    // What this stream itself has freed may still be queued on it.
-                    self.synchronize(context.stream)?;
-                    std::thread::sleep(RESERVE_PAUSE);
-                }
-                other => return other,
-            }
-        }
+        // What this stream itself has freed may still be queued on it.
+        let free = || self.synchronize(context.stream);
+        when_there_is_room(timeout, free, || self.upload(context, batch.clone()))
     }
 
     /// Moves a host batch to the backend's memory, in stream order.

@@ -458,20 +458,8 @@ mod tests {
 
     fn page(bytes: &[u8], uncompressed_bytes: u32, crc: Option<u32>) -> Page {
         Page {
-            kind: PageKind::DataV1,
-            body_start: 0,
-            compressed_bytes: u32::try_from(bytes.len()).unwrap_or(0),
-            uncompressed_bytes,
-            value_count: 1,
-            encoding: PageEncoding::Plain,
-            definition_encoding: PageEncoding::Rle,
-            repetition_encoding: PageEncoding::Rle,
-            repetition_bytes: 0,
-            definition_bytes: 0,
-            null_count: None,
-            row_count: None,
-            compressed: true,
             crc,
+            ..Page::sample(0, bytes, uncompressed_bytes)
         }
     }
 

@@ -187,6 +187,27 @@ pub struct Page {
 }
 
 impl Page {
+    /// A compressed page of one PLAIN value, for tests that look at a page's bytes.
+    #[cfg(test)]
+    pub(super) fn sample(body_start: u64, body: &[u8], uncompressed_bytes: u32) -> Page {
+        Page {
+            kind: PageKind::DataV1,
+            body_start,
+            compressed_bytes: u32::try_from(body.len()).unwrap_or(0),
+            uncompressed_bytes,
+            value_count: 1,
+            encoding: PageEncoding::Plain,
+            definition_encoding: PageEncoding::Rle,
+            repetition_encoding: PageEncoding::Rle,
+            repetition_bytes: 0,
+            definition_bytes: 0,
+            null_count: None,
+            row_count: None,
+            compressed: true,
+            crc: None,
+        }
+    }
+
     /// Bytes of a version 2 page's levels; 0 for others.
     pub fn level_bytes(&self) -> u32 {
         // Their sum is at most the body's bytes: checked when the header was read.

@@ -145,20 +145,10 @@ mod tests {
             type_length: 0,
         };
         let mut page = Page {
-            kind: PageKind::DataV1,
-            body_start: 0,
-            compressed_bytes: 0,
-            uncompressed_bytes: 0,
             value_count: 10,
             encoding: PageEncoding::ByteStreamSplit,
-            definition_encoding: PageEncoding::Rle,
-            repetition_encoding: PageEncoding::Rle,
-            repetition_bytes: 0,
-            definition_bytes: 0,
-            null_count: None,
-            row_count: None,
             compressed: false,
-            crc: None,
+            ..Page::sample(0, &[], 0)
         };
         assert!(is_suspect(&facts, &page));
         // A run of two values, then a group of which three are values.

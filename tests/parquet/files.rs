@@ -8,7 +8,9 @@ use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Field, Schema};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{BrotliLevel, Compression, Encoding, GzipLevel, ZstdLevel};
-use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
+use parquet::file::properties::{
+    EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion,
+};
 use parquet::schema::types::ColumnPath;
 use pelton::memory::Tier;
 use pelton::prelude::*;
@@ -47,17 +49,22 @@ pub fn codec(random: &mut Random) -> Compression {
     }
 }
 
-/// How a random file is written.
-pub(super) fn properties(random: &mut Random, schema: &Schema, encoded: bool) -> WriterProperties {
+/// How a random file is written, whatever its columns.
+pub(super) fn file_properties(random: &mut Random) -> WriterPropertiesBuilder {
     let versions = [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0];
-    let mut properties = WriterProperties::builder()
+    WriterProperties::builder()
         .set_writer_version(*random.pick(&versions))
         .set_compression(codec(random))
         .set_max_row_group_row_count(Some(*random.pick(&[1, 10, 100, 1000])))
         .set_data_page_row_count_limit(*random.pick(&[1, 50, 1000]))
         .set_write_batch_size(*random.pick(&[1, 16, 1024]))
         .set_dictionary_page_size_limit(*random.pick(&[32, 1 << 20]))
-        .set_statistics_enabled(EnabledStatistics::Page);
+        .set_statistics_enabled(EnabledStatistics::Page)
+}
+
+/// How a random file of flat columns is written.
+pub(super) fn properties(random: &mut Random, schema: &Schema, encoded: bool) -> WriterProperties {
+    let mut properties = file_properties(random);
     for field in schema.fields() {
         let path = ColumnPath::from(field.name().as_str());
         let choices = if encoded {
@@ -83,20 +90,31 @@ fn table(random: &mut Random) -> RecordBatch {
     let domain = *random.pick(&[Domain::Keys, Domain::Any]);
     let domains = vec![domain; columns];
     let drawn = batch(random, &schema, rows, &domains);
+    let strings = [
+        DataType::Utf8,
+        DataType::LargeUtf8,
+        DataType::Binary,
+        DataType::Utf8View,
+    ];
+    retyped(random, &drawn, |random, data_type| match data_type {
+        DataType::Utf8 | DataType::Dictionary(..) => random.pick(&strings).clone(),
+        other => other.clone(),
+    })
+}
+
+/// The table with columns of other types, as long as the writer knows them.
+pub(super) fn retyped(
+    random: &mut Random,
+    drawn: &RecordBatch,
+    choose: impl Fn(&mut Random, &DataType) -> DataType,
+) -> RecordBatch {
     let mut fields = Vec::new();
     let mut arrays: Vec<ArrayRef> = Vec::new();
-    for (field, array) in schema.fields().iter().zip(drawn.columns()) {
-        let strings = [
-            DataType::Utf8,
-            DataType::LargeUtf8,
-            DataType::Binary,
-            DataType::Utf8View,
-        ];
-        let to = match field.data_type() {
-            DataType::Utf8 | DataType::Dictionary(..) => random.pick(&strings).clone(),
+    for (field, array) in drawn.schema().fields().iter().zip(drawn.columns()) {
+        let to = match choose(random, field.data_type()) {
             // The parquet crate stores it in 64 bits and then cannot write it.
-            DataType::Decimal32(1, scale) => DataType::Decimal32(2, *scale),
-            other => other.clone(),
+            DataType::Decimal32(1, scale) => DataType::Decimal32(2, scale),
+            other => other,
         };
         fields.push(Field::new(field.name(), to.clone(), field.is_nullable()));
         arrays.push(cast(array, &to).unwrap());

@@ -6,19 +6,18 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use arrow::array::{Array, ArrayRef, RecordBatch};
-use arrow::compute::{cast, concat_batches};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::array::{Array, RecordBatch};
+use arrow::compute::concat_batches;
+use arrow::datatypes::DataType;
 use parquet::arrow::ArrowWriter;
 use pelton::prelude::*;
 use pelton::storage::ParquetFile;
 use pelton::{Error, ErrorKind};
 
-use super::files::properties;
+use super::files::{properties, retyped};
 use super::support::random::Random;
 use super::support::tables::{Domain, batch, schema};
 
@@ -187,27 +186,18 @@ pub(super) fn written(random: &mut Random) -> Vec<u8> {
     let schema = schema(random, columns);
     let domain = *random.pick(&[Domain::Keys, Domain::Any]);
     let drawn = batch(random, &schema, rows, &vec![domain; columns]);
-    let mut fields = Vec::new();
-    let mut arrays: Vec<ArrayRef> = Vec::new();
-    for (field, array) in schema.fields().iter().zip(drawn.columns()) {
-        let strings = [
-            DataType::Utf8,
-            DataType::Utf8,
-            DataType::LargeUtf8,
-            DataType::Binary,
-            DataType::Utf8View,
-        ];
-        let to = match field.data_type() {
-            DataType::Utf8 | DataType::Dictionary(..) => random.pick(&strings).clone(),
-            DataType::Int8 | DataType::UInt8 if random.once_in(2) => DataType::Utf8,
-            // The parquet crate stores it in 64 bits and then cannot write it.
-            DataType::Decimal32(1, scale) => DataType::Decimal32(2, *scale),
-            other => other.clone(),
-        };
-        fields.push(Field::new(field.name(), to.clone(), field.is_nullable()));
-        arrays.push(cast(array, &to).unwrap());
-    }
-    let table = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap();
+    let strings = [
+        DataType::Utf8,
+        DataType::Utf8,
+        DataType::LargeUtf8,
+        DataType::Binary,
+        DataType::Utf8View,
+    ];
+    let table = retyped(random, &drawn, |random, data_type| match data_type {
+        DataType::Utf8 | DataType::Dictionary(..) => random.pick(&strings).clone(),
+        DataType::Int8 | DataType::UInt8 if random.once_in(2) => DataType::Utf8,
+        other => other.clone(),
+    });
     let properties = properties(random, &table.schema(), true);
     let mut bytes = Vec::new();
     let mut writer = ArrowWriter::try_new(&mut bytes, table.schema(), Some(properties)).unwrap();

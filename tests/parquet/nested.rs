@@ -13,11 +13,11 @@ use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use parquet::arrow::{ArrowSchemaConverter, ArrowWriter};
 use parquet::basic::{Encoding, Type as PhysicalType};
-use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use pelton::memory::Tier;
 use pelton::prelude::*;
 
-use super::files::{codec, engine, engine_with};
+use super::files::{codec, engine, engine_with, file_properties};
 use super::support::backends::cuda_is_there;
 use super::support::random::{Note, Random, for_each_case};
 use super::support::tables::{self, Domain};
@@ -194,15 +194,7 @@ fn encodings(physical: PhysicalType) -> &'static [Encoding] {
 }
 
 fn properties(random: &mut Random, schema: &Schema) -> WriterProperties {
-    let versions = [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0];
-    let mut properties = WriterProperties::builder()
-        .set_writer_version(*random.pick(&versions))
-        .set_compression(codec(random))
-        .set_max_row_group_row_count(Some(*random.pick(&[1, 10, 100, 1000])))
-        .set_data_page_row_count_limit(*random.pick(&[1, 50, 1000]))
-        .set_write_batch_size(*random.pick(&[1, 16, 1024]))
-        .set_dictionary_page_size_limit(*random.pick(&[32, 1 << 20]))
-        .set_statistics_enabled(EnabledStatistics::Page);
+    let mut properties = file_properties(random);
     let leaves = ArrowSchemaConverter::new().convert(schema).unwrap();
     for leaf in leaves.columns() {
         let choices = encodings(leaf.physical_type());

@@ -111,7 +111,8 @@ pub fn decimal_type(random: &mut Random) -> DataType {
     }
 }
 
-const NUMBERS: [DataType; 11] = [
+/// Types of integers and floats.
+pub const NUMBERS: [DataType; 11] = [
     DataType::Int8,
     DataType::Int16,
     DataType::Int32,

@@ -29,7 +29,7 @@ use arrow::array::RecordBatch;
 pub use crate::kernels::group_by::GroupTuning;
 pub use crate::kernels::hash_join::JoinTuning;
 
-use super::{Backend, Batches, RESERVE_PAUSE};
+use super::{Backend, Batches, when_there_is_room};
 use crate::device::Device;
 use crate::error::Result;
 use crate::kernels::{Launch, Status};

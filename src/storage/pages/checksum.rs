@@ -48,25 +48,12 @@ impl PageChecksums {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{PageEncoding, PageKind};
     use super::*;
 
     fn page(body_start: u64, body: &[u8], crc: Option<u32>) -> Page {
         Page {
-            kind: PageKind::DataV1,
-            body_start,
-            compressed_bytes: u32::try_from(body.len()).unwrap_or(0),
-            uncompressed_bytes: 0,
-            value_count: 1,
-            encoding: PageEncoding::Plain,
-            definition_encoding: PageEncoding::Rle,
-            repetition_encoding: PageEncoding::Rle,
-            repetition_bytes: 0,
-            definition_bytes: 0,
-            null_count: None,
-            row_count: None,
-            compressed: true,
             crc,
+            ..Page::sample(body_start, body, 0)
         }
     }
 

@@ -172,7 +172,7 @@ impl<'a> Fetch<'a> {
         for (column, planned) in columns.iter().enumerate() {
             for (row_group, stored) in planned.chunks.iter().enumerate() {
                 let facts = stored.chunk()?.facts().clone();
-                self.launch_metrics(facts.bytes);
+                self.options.metrics.add(names::SCAN_BYTES, facts.bytes);
                 if on_device(facts.codec) {
                     bytes += facts.bytes;
                     continue;
@@ -214,10 +214,6 @@ impl<'a> Fetch<'a> {
             buffer,
             columns: fetched,
         })
-    }
-
-    fn launch_metrics(&self, bytes: u64) {
-        self.options.metrics.add(names::SCAN_BYTES, bytes);
     }
 
     fn file(&mut self, stored: &StoredChunk) -> Result<&File> {
@@ -267,7 +263,11 @@ impl<'a> Fetch<'a> {
         )?;
         let pages = walker.finish().map_err(|problem| chunk.refuse(&problem))?;
         self.options.metrics.add(names::UPLOAD_BYTES, facts.bytes);
-        let dictionary = dictionary_of(&pages, head);
+        let end = dictionary_end(&pages, wanted);
+        let dictionary = (end > 0 && end <= head.len()).then(|| {
+            head.truncate(end);
+            DictionaryBytes::Stored(head.into())
+        });
         Ok(Fetched {
             codec: facts.codec,
             definition_level_max: facts.definition_level_max,
@@ -354,16 +354,4 @@ fn dictionary_end(pages: &[Page], wanted: impl Fn(&Page) -> bool) -> usize {
         return 0;
     }
     usize::try_from(first.body_start + u64::from(first.compressed_bytes)).unwrap_or(0)
-}
-
-/// The dictionary page out of a chunk's first bytes, if it is wholly there.
-fn dictionary_of(pages: &[Page], head: Vec<u8>) -> Option<DictionaryBytes> {
-    let page = pages
-        .first()
-        .filter(|page| page.kind == PageKind::Dictionary)?;
-    let end = page.body_start + u64::from(page.compressed_bytes);
-    let end = usize::try_from(end).ok().filter(|end| *end <= head.len())?;
-    let mut first = Bytes::from(head);
-    first.truncate(end);
-    Some(DictionaryBytes::Stored(first))
 }

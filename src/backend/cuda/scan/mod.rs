@@ -17,13 +17,12 @@ mod transport;
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::thread;
 use std::time::Instant;
 
 use super::batch::CudaBatch;
 use super::nested::{NestedColumn, NestedLeaf, NestedPart};
-use super::{RESERVE_PAUSE, Shared};
-use crate::error::{Error, ErrorKind, Result};
+use super::{Shared, when_there_is_room};
+use crate::error::{Error, Result};
 use crate::kernels::DeviceRows;
 use crate::limits::ROWS_PER_BATCH_MAX;
 use crate::memory::Batch;
@@ -210,21 +209,10 @@ impl<'a> Scan<'a> {
 
     /// Reads; where memory is short, waits for what others are about to free.
     fn read_or_wait(&self, range: &Range<usize>) -> Result<Batch> {
-        let started = Instant::now();
-        loop {
-            match self.read(range) {
-                Err(error)
-                    if matches!(error.kind(), ErrorKind::Reservation { .. })
-                        && started.elapsed() < self.options.reserve_timeout =>
-                {
-                    // What this stream itself has freed may still be queued on it.
-                    let driver = self.shared.device.driver();
-                    driver.stream_synchronize(self.context.stream)?;
-                    thread::sleep(RESERVE_PAUSE);
-                }
-                other => return other,
-            }
-        }
+        let driver = self.shared.device.driver();
+        // What this stream itself has freed may still be queued on it.
+        let free = || driver.stream_synchronize(self.context.stream);
+        when_there_is_room(self.options.reserve_timeout, free, || self.read(range))
     }
 }
 

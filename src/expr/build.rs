@@ -1,6 +1,9 @@
 //! The words with which a user builds expressions.
 
-use super::{AggregateFunction, BinaryOp, Expr};
+use super::{
+    AggregateFunction, BinaryOp, DatePart, Expr, Function, MathFunction, StringFunction,
+    TemporalFunction,
+};
 use crate::types::{DataType, Literal};
 
 /// The column of this name.
@@ -100,6 +103,13 @@ impl Expr {
         Expr::Aggregate {
             function,
             expr: Some(Box::new(self)),
+        }
+    }
+
+    fn function(self, function: Function) -> Expr {
+        Expr::Function {
+            function,
+            operands: vec![self],
         }
     }
 
@@ -226,6 +236,25 @@ impl Expr {
             to,
             strict: false,
         }
+    }
+
+    /// The value without its sign; see [`MathFunction::Abs`].
+    #[must_use]
+    pub fn abs(self) -> Expr {
+        self.function(Function::Math(MathFunction::Abs))
+    }
+
+    /// Number of characters; see [`StringFunction::Length`].
+    #[must_use]
+    pub fn length(self) -> Expr {
+        self.function(Function::String(StringFunction::Length))
+    }
+
+    /// The year of a date; see [`DatePart::Year`].
+    #[must_use]
+    pub fn year(self) -> Expr {
+        let function = TemporalFunction::Extract(DatePart::Year);
+        self.function(Function::Temporal(function))
     }
 
     /// Sum of a group; see [`AggregateFunction::Sum`].

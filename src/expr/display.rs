@@ -75,6 +75,7 @@ impl fmt::Display for Expr {
                 }
                 f.write_str(")")
             }
+            Expr::Function { function, operands } => f.write_str(&function.describe(operands)),
             Expr::Aggregate {
                 function,
                 expr: Some(expr),

@@ -9,10 +9,12 @@
 mod build;
 mod coerce;
 mod display;
+mod function;
 mod resolve;
 mod typed;
 
 pub use build::{CaseBuilder, coalesce, col, count_rows, lit, when};
+pub use function::{DatePart, Function, MathFunction, StringFunction, TemporalFunction};
 pub use resolve::{aggregate_type, resolve};
 pub use typed::{TypedExpr, TypedKind, literal_array};
 
@@ -153,6 +155,13 @@ pub enum Expr {
     },
     /// The first operand that is not null.
     Coalesce(Vec<Expr>),
+    /// A function of the operands' values in one row.
+    Function {
+        /// The function.
+        function: Function,
+        /// Its operands, in order.
+        operands: Vec<Expr>,
+    },
     /// A function of all rows of a group; only under an aggregation.
     Aggregate {
         /// The function.
@@ -190,7 +199,7 @@ impl Expr {
                 .flat_map(|(condition, value)| [condition, value])
                 .chain(otherwise.as_deref())
                 .collect(),
-            Expr::Coalesce(operands) => operands.iter().collect(),
+            Expr::Coalesce(operands) | Expr::Function { operands, .. } => operands.iter().collect(),
             Expr::Aggregate { expr, .. } => expr.as_deref().into_iter().collect(),
         }
     }

@@ -90,6 +90,11 @@ fn typed(expr: &Expr, schema: &Schema) -> Result<TypedExpr> {
                 data_type,
             })
         }
+        Expr::Function { function, operands } => {
+            let operands = operands.iter().map(|operand| typed(operand, schema));
+            let resolved = function.resolve(operands.collect::<Result<_>>()?);
+            resolved.map_err(|error| error.context(format!("expression `{expr}`")))
+        }
         Expr::Aggregate { .. } => Err(Error::invalid(
             format!("expression `{expr}`"),
             "an aggregate stands outside of an aggregation",

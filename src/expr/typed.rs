@@ -7,7 +7,7 @@ use arrow::array::{
 use arrow::compute::{CastOptions, cast_with_options};
 use std::sync::Arc;
 
-use super::BinaryOp;
+use super::{BinaryOp, Function};
 use crate::error::{Error, Result};
 use crate::types::{DataType, Literal};
 
@@ -76,6 +76,13 @@ pub enum TypedKind {
     },
     /// The first operand that is not null; operands have the expression's type.
     Coalesce(Vec<TypedExpr>),
+    /// A function of the operands' values.
+    Function {
+        /// The function.
+        function: Function,
+        /// Its operands, of the types that it needs.
+        operands: Vec<TypedExpr>,
+    },
 }
 
 impl TypedExpr {
@@ -108,7 +115,9 @@ impl TypedExpr {
                 .flat_map(|(condition, value)| [condition, value])
                 .chain(otherwise.as_deref())
                 .collect(),
-            TypedKind::Coalesce(operands) => operands.iter().collect(),
+            TypedKind::Coalesce(operands) | TypedKind::Function { operands, .. } => {
+                operands.iter().collect()
+            }
         }
     }
 }

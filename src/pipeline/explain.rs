@@ -49,6 +49,10 @@ impl fmt::Display for Named<'_> {
                 let operands: Vec<_> = operands.iter().map(|o| named(o).to_string()).collect();
                 write!(f, "coalesce({})", operands.join(", "))
             }
+            TypedKind::Function { function, operands } => {
+                let operands: Vec<_> = operands.iter().map(named).collect();
+                f.write_str(&function.describe(&operands))
+            }
         }
     }
 }

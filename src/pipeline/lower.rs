@@ -474,6 +474,8 @@ fn shift_columns(expr: &mut TypedExpr, by: usize) {
                 shift(otherwise);
             }
         }
-        TypedKind::Coalesce(operands) => operands.iter_mut().for_each(shift),
+        TypedKind::Coalesce(operands) | TypedKind::Function { operands, .. } => {
+            operands.iter_mut().for_each(shift);
+        }
     }
 }

@@ -137,6 +137,10 @@ pub fn extract_aggregates(expr: &Expr, found: &mut Vec<(AggregateFunction, Optio
         Expr::Coalesce(operands) => {
             Expr::Coalesce(operands.iter().map(|operand| *walk(operand)).collect())
         }
+        Expr::Function { function, operands } => Expr::Function {
+            function: function.clone(),
+            operands: operands.iter().map(|operand| *walk(operand)).collect(),
+        },
     }
 }
 

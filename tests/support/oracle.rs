@@ -319,6 +319,7 @@ impl<'a> At<'a> {
                     None => Value::Null,
                 }
             }
+            TypedKind::Function { .. } => return Err(Stop::Unknown),
             TypedKind::Coalesce(operands) => {
                 for operand in operands {
                     let value = self.evaluate(operand)?;

@@ -45,5 +45,8 @@ pub(super) fn describe(expr: &TypedExpr, schema: &Schema) -> String {
             let operands: Vec<String> = operands.iter().map(text).collect();
             format!("coalesce({})", operands.join(", "))
         }
+        TypedKind::Function { function, operands } => {
+            function.describe(&operands.iter().map(text).collect::<Vec<_>>())
+        }
     }
 }

@@ -16,12 +16,13 @@ use super::arithmetic::{Failure, arithmetic, negate};
 use super::cast::{cast, first_misfit};
 use super::compare::{Operand, compare};
 use super::describe::describe;
+use super::function::{self, Call};
 use crate::error::{Error, Result};
 use crate::expr::{TypedExpr, TypedKind, literal_array};
 use crate::types::{DataType, Semantics};
 
 /// The rows that want a value; none: all.
-type Active<'a> = Option<&'a BooleanBuffer>;
+pub(super) type Active<'a> = Option<&'a BooleanBuffer>;
 
 /// Evaluates an expression for every row of a batch.
 pub(super) fn evaluate(
@@ -104,6 +105,23 @@ impl Evaluator<'_> {
                 otherwise,
             } => self.case(expr, branches, otherwise.as_deref(), active)?,
             TypedKind::Coalesce(operands) => self.coalesce(expr, operands, active)?,
+            TypedKind::Function { function, operands } => {
+                let columns = operands.iter().map(|operand| self.column(operand, active));
+                let call = Call {
+                    operands: &columns.collect::<Result<Vec<_>>>()?,
+                    data_type: &expr.data_type,
+                    active,
+                    semantics: self.semantics,
+                };
+                let shown = |array: &ArrayRef| Operand {
+                    array: Arc::clone(array),
+                    is_scalar: false,
+                };
+                function::call(function, &call).map_err(|failure| {
+                    let operands: Vec<Operand> = call.operands.iter().map(shown).collect();
+                    self.failed(expr, failure, &operands.iter().collect::<Vec<_>>())
+                })?
+            }
             TypedKind::And(..)
             | TypedKind::Or(..)
             | TypedKind::Not(_)

@@ -16,6 +16,7 @@ mod describe;
 mod evaluate;
 mod filter;
 mod finish;
+mod function;
 mod gather;
 mod group_by;
 mod hash_join;

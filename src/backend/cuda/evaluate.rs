@@ -138,6 +138,10 @@ impl<'a> Evaluator<'a> {
                 otherwise,
             } => self.case(branches, otherwise.as_deref(), &expr.data_type, active),
             TypedKind::Coalesce(operands) => self.coalesce(operands, active),
+            TypedKind::Function { function, .. } => {
+                let reason = function.to_string();
+                Err(Error::unsupported("cuda", "project", reason))
+            }
         }
     }
 

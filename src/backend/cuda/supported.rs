@@ -127,6 +127,7 @@ fn check_expr(expr: &TypedExpr) -> Result<(), String> {
         {
             return Err(format!("`{op}` of strings"));
         }
+        TypedKind::Function { function, .. } => return Err(format!("the function {function}")),
         TypedKind::Cast { expr: input, .. } => check_cast(&input.data_type, &expr.data_type)?,
         _ => {}
     }

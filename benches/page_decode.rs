@@ -14,7 +14,10 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch};
+use arrow::array::{
+    Array, ArrayData, ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, make_array,
+};
+use arrow::buffer::Buffer;
 use criterion::{Criterion, Throughput};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Encoding;
@@ -22,10 +25,11 @@ use parquet::column::page::Page;
 use parquet::file::properties::{WriterProperties, WriterVersion};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use pelton::Result;
+use pelton::device::DeviceBuffer;
 use pelton::error::ErrorKind;
 use pelton::kernels::page::{
-    DecodeBatch, DecompressBatch, DeviceSlice, LevelSpec, PageCodec, PageConversion, PageSpec,
-    PageTarget, SLACK_BYTES,
+    DecodeBatch, DecompressBatch, DeviceSlice, LevelSpec, LevelWidths, PageCodec, PageConversion,
+    PageSpec, PageTarget, SLACK_BYTES,
 };
 use pelton::kernels::{Launch, Status};
 use support::{Bench, mixed};
@@ -88,7 +92,7 @@ fn measure<T>(
 }
 
 /// Makes the bytes of a page.
-type Shape = fn(u64) -> Vec<u8>;
+type Bytes = fn(u64) -> Vec<u8>;
 
 /// Bit-packed indices of a dictionary: bytes that do not repeat.
 fn indices(page: u64) -> Vec<u8> {
@@ -138,7 +142,7 @@ fn decompress(
     criterion: &mut Criterion,
     codec: PageCodec,
     shape: &str,
-    page: Shape,
+    page: Bytes,
 ) {
     let count = pages();
     let distinct = PAGES_DISTINCT.min(count);
@@ -187,8 +191,8 @@ fn decompress(
 }
 
 /// The pages of a column that the `parquet` crate wrote, dictionary first if there is one.
-fn write_pages(array: ArrayRef, encoding: Option<Encoding>) -> Vec<Page> {
-    let batch = RecordBatch::try_from_iter([("c", array)]).unwrap();
+fn write_pages(array: ArrayRef, encoding: Option<Encoding>, nullable: bool) -> Vec<Page> {
+    let batch = RecordBatch::try_from_iter_with_nullable([("c", array, nullable)]).unwrap();
     let properties = WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_2_0)
         .set_dictionary_enabled(encoding.is_none())
@@ -206,31 +210,99 @@ fn write_pages(array: ArrayRef, encoding: Option<Encoding>) -> Vec<Page> {
     pages.map(|page| page.unwrap()).collect()
 }
 
-/// Values of 4 or 8 bytes in an encoding.
-fn decode(
-    bench: &mut Bench,
-    criterion: &mut Criterion,
-    name: &str,
+/// What a column holds.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Boolean,
+    I32,
+    I64,
+}
+
+/// A column of a benchmark.
+#[derive(Clone, Copy)]
+struct Shape {
+    name: &'static str,
+    /// None: a dictionary.
     encoding: Option<Encoding>,
-    wide: bool,
-) {
+    kind: Kind,
+    nullable: bool,
+}
+
+impl Shape {
+    /// A thousand values for the dictionary; small steps for the deltas; runs of 1 to 200 Booleans;
+    /// any value otherwise. One row of ten is null, where rows may be.
+    fn array(self, rows: u64) -> ArrayRef {
+        let value = move |row: u64| match self.encoding {
+            None => (mixed(row) % 1000) as i64 * 7919,
+            Some(Encoding::DELTA_BINARY_PACKED) => row as i64 * 50 + (mixed(row) % 1000) as i64,
+            Some(_) => mixed(row) as i64,
+        };
+        let valid = move |row: u64| !self.nullable || mixed(!row) % 10 > 0;
+        let rows = (0..rows).map(move |row| valid(row).then(|| value(row)));
+        match self.kind {
+            Kind::Boolean => {
+                let bit = |(row, value): (usize, Option<i64>)| {
+                    value.map(|_| mixed(row as u64 / 200) as usize % 200 < row % 200)
+                };
+                Arc::new(rows.enumerate().map(bit).collect::<BooleanArray>())
+            }
+            Kind::I32 => Arc::new(Int32Array::from_iter(
+                rows.map(|value| value.map(|value| value as i32)),
+            )),
+            Kind::I64 => Arc::new(Int64Array::from_iter(rows)),
+        }
+    }
+
+    fn conversion(self) -> PageConversion {
+        match self.kind {
+            Kind::Boolean => PageConversion::Bits1,
+            Kind::I32 => PageConversion::Bits32,
+            Kind::I64 => PageConversion::Bits64,
+        }
+    }
+
+    fn id(self) -> String {
+        let kind = match self.kind {
+            Kind::Boolean => "boolean",
+            Kind::I32 => "i32",
+            Kind::I64 => "i64",
+        };
+        let nulls = if self.nullable { "/nulls=0.1" } else { "" };
+        format!("page_decode/{}/{kind}{nulls}", self.name)
+    }
+}
+
+/// Where the levels of a page are that the `parquet` crate wrote.
+fn levels_of(page: &Page, nullable: bool) -> LevelSpec {
+    let section_bytes = match page {
+        Page::DataPageV2 {
+            def_levels_byte_len,
+            rep_levels_byte_len,
+            ..
+        } => Some((*rep_levels_byte_len, *def_levels_byte_len)),
+        _ => None,
+    };
+    LevelSpec {
+        widths: LevelWidths {
+            definition_level_max: nullable.into(),
+            repetition_level_max: 0,
+        },
+        section_bytes,
+        packed: false,
+    }
+}
+
+/// Fixed-width values in an encoding.
+fn decode(bench: &mut Bench, criterion: &mut Criterion, shape: Shape) {
     let count = pages();
     let distinct = 16.min(count);
-    // A thousand values for the dictionary; small steps for the deltas; any value otherwise.
-    let value = |row: u64| match encoding {
-        None => (mixed(row) % 1000) as i64 * 7919,
-        Some(Encoding::DELTA_BINARY_PACKED) => row as i64 * 50 + (mixed(row) % 1000) as i64,
-        Some(_) => mixed(row) as i64,
+    let array = shape.array(distinct * PAGE_ROWS);
+    let width = match shape.kind {
+        Kind::Boolean => 0,
+        Kind::I32 => 4,
+        Kind::I64 => 8,
     };
-    let values = (0..distinct * PAGE_ROWS).map(value);
-    let (array, width, conversion): (ArrayRef, usize, _) = if wide {
-        let array = Int64Array::from_iter_values(values);
-        (Arc::new(array), 8, PageConversion::Bits64)
-    } else {
-        let array = Int32Array::from_iter_values(values.map(|value| value as i32));
-        (Arc::new(array), 4, PageConversion::Bits32)
-    };
-    let written = write_pages(Arc::clone(&array), encoding);
+    let written = write_pages(Arc::clone(&array), shape.encoding, shape.nullable);
     let (stream, rows) = (bench.stream, count * PAGE_ROWS);
     let (mut dictionary, mut starts, mut bytes) = (None, Vec::new(), Vec::new());
     let mut data = Vec::new();
@@ -251,12 +323,21 @@ fn decode(
     }
     bytes.extend([0; SLACK_BYTES as usize]);
     let source = Arc::new(bench.device.upload(stream, &bytes).unwrap());
-    let out_bytes = rows * width as u64;
+    let bitmap_bytes = rows.div_ceil(8).next_multiple_of(SLACK_BYTES);
+    let value_bytes = match shape.kind {
+        Kind::Boolean => bitmap_bytes,
+        _ => rows * width,
+    };
+    let zeroed = |bytes| Arc::new(bench.device.alloc_zeroed(stream, bytes).unwrap());
     let target = PageTarget {
-        values: Arc::new(bench.device.alloc(stream, out_bytes).unwrap()),
-        validity: None,
+        values: zeroed(value_bytes),
+        validity: shape.nullable.then(|| zeroed(bitmap_bytes)),
         levels: None,
         rows,
+    };
+    let out_bytes = match shape.nullable {
+        true => value_bytes + bitmap_bytes,
+        false => value_bytes,
     };
     let batch = || {
         let mut batch = DecodeBatch::default();
@@ -271,16 +352,16 @@ fn decode(
                 level_count: PAGE_ROWS as u32,
                 value_count_max: PAGE_ROWS as u32,
                 encoding: page.encoding() as u32,
-                conversion,
+                conversion: shape.conversion(),
                 element_bytes: width as u32,
-                levels: LevelSpec::default(),
+                levels: levels_of(page, shape.nullable),
                 text: false,
             };
             batch.add(&spec).unwrap();
         }
         batch
     };
-    let id = format!("page_decode/{name}/i{}", width * 8);
+    let id = shape.id();
     let status = Status::new(&bench.launch(), "page_decode").unwrap();
     if let Err(error) = batch().launch(&bench.launch(), &status) {
         let unsupported = matches!(error.kind(), ErrorKind::Unsupported { .. });
@@ -288,13 +369,26 @@ fn decode(
         return bench.note(format!("{id},,no kernel,,,,,"));
     }
     status.check(&bench.launch()).unwrap();
-    let mut got = vec![0; out_bytes as usize];
-    bench.device.read(stream, &target.values, &mut got).unwrap();
-    let expected = array.to_data();
-    let expected =
-        &expected.buffers()[0].as_slice()[..distinct as usize * PAGE_ROWS as usize * width];
-    for (index, part) in got.chunks(expected.len()).enumerate() {
-        assert!(part == &expected[..part.len()], "{id}: part {index}");
+    let read = |buffer: &Arc<DeviceBuffer>, bytes: u64| {
+        let mut got = vec![0; bytes as usize];
+        bench.device.read(stream, buffer, &mut got).unwrap();
+        Buffer::from(got)
+    };
+    let validity = target.validity.as_ref();
+    let validity = validity.map(|validity| read(validity, bitmap_bytes));
+    let got = ArrayData::builder(array.data_type().clone())
+        .len(rows as usize)
+        .add_buffer(read(&target.values, value_bytes))
+        .null_bit_buffer(validity)
+        .build()
+        .unwrap();
+    let got = make_array(got);
+    for start in (0..got.len()).step_by(array.len()) {
+        let part = got.slice(start, array.len().min(got.len() - start));
+        assert!(
+            part.as_ref() == array.slice(0, part.len()).as_ref(),
+            "{id}: rows from {start}"
+        );
     }
     measure(bench, criterion, &id, out_bytes, batch, |batch, launch| {
         batch.launch(launch, &status).map(drop)
@@ -306,7 +400,7 @@ fn main() {
         return;
     };
     let mut criterion = support::criterion();
-    let shapes: [(&str, Shape); 3] = [("indices", indices), ("decimals", decimals), ("text", text)];
+    let shapes: [(&str, Bytes); 3] = [("indices", indices), ("decimals", decimals), ("text", text)];
     for codec in [PageCodec::Snappy, PageCodec::Lz4Raw] {
         for (shape, page) in shapes {
             decompress(&mut bench, &mut criterion, codec, shape, page);
@@ -318,10 +412,23 @@ fn main() {
         ("delta", Some(Encoding::DELTA_BINARY_PACKED)),
         ("byte_stream_split", Some(Encoding::BYTE_STREAM_SPLIT)),
     ];
-    for (name, encoding) in encodings {
-        for wide in [false, true] {
-            decode(&mut bench, &mut criterion, name, encoding, wide);
-        }
+    let number = |(name, encoding)| {
+        [(Kind::I32, false), (Kind::I64, false), (Kind::I64, true)].map(|(kind, nullable)| Shape {
+            name,
+            encoding,
+            kind,
+            nullable,
+        })
+    };
+    let boolean =
+        [("plain", Encoding::PLAIN), ("rle", Encoding::RLE)].map(|(name, encoding)| Shape {
+            name,
+            encoding: Some(encoding),
+            kind: Kind::Boolean,
+            nullable: false,
+        });
+    for shape in encodings.into_iter().flat_map(number).chain(boolean) {
+        decode(&mut bench, &mut criterion, shape);
     }
     bench.finish();
 }

@@ -43,7 +43,7 @@ group_by_emit_key(GRID_CONSTANT(GroupByEmitKeyParams) params) {
   if (params.output.type == PHYSICAL_BOOLEAN) {
     bitmap_write_warp((uint8_t *)params.output.values, row, valid && (low & 1));
   }
-  bitmap_write_warp(params.output.validity, row, valid);
+  if (params.output.validity) bitmap_write_warp(params.output.validity, row, valid);
 }
 
 /// A sum, its failure, and whether it is null.

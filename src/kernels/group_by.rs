@@ -382,8 +382,8 @@ impl GroupTable {
     /// # Errors
     /// No memory is left, or the driver refuses.
     pub fn emit_key(&self, launch: &Launch, list: &GroupList, key: usize) -> Result<DeviceColumn> {
-        let (place, physical) = self.layout.key(key);
-        let output = OutputColumn::new(launch, physical, list.groups, true)?;
+        let (place, key) = self.layout.key(key);
+        let output = OutputColumn::new(launch, key.physical, list.groups, key.nullable)?;
         let params = abi::GroupByEmitKeyParams {
             layout: self.layout.abi(),
             table: self.table(),

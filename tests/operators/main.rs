@@ -14,6 +14,7 @@ mod filter;
 mod gather;
 mod group_by;
 mod hash_join;
+mod plans;
 mod project;
 
 use std::sync::Arc;

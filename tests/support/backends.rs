@@ -269,10 +269,22 @@ fn fold_batches(
     batches: &[RecordBatch],
     how: &FoldPlan,
 ) -> Result<Vec<Batch>> {
+    let uploaded = batches
+        .iter()
+        .map(|batch| backend.upload(context, batch.clone()));
+    fold_uploaded(operator, context, uploaded.collect::<Result<_>>()?, how)
+}
+
+/// Folds batches that lie in the operator's memory.
+pub fn fold_uploaded(
+    operator: &dyn Fold,
+    context: &Context,
+    batches: Vec<Batch>,
+    how: &FoldPlan,
+) -> Result<Vec<Batch>> {
     let states = (0..how.states).map(|_| operator.init(context).map(Some));
     let mut states = states.collect::<Result<Vec<_>>>()?;
-    for (batch, &state) in batches.iter().zip(&how.state_of_batch) {
-        let batch = backend.upload(context, batch.clone())?;
+    for (batch, &state) in batches.into_iter().zip(&how.state_of_batch) {
         let state = states[state].as_mut().expect("not yet merged");
         operator.next(context, state, batch)?;
     }
@@ -330,7 +342,8 @@ pub fn run_join(
     })
 }
 
-fn on_stream<T>(backend: &dyn Backend, work: impl FnOnce(&Context) -> Result<T>) -> Result<T> {
+/// Lends a stream of its own to some work, and waits for it.
+pub fn on_stream<T>(backend: &dyn Backend, work: impl FnOnce(&Context) -> Result<T>) -> Result<T> {
     let context = Context {
         stream: backend.stream_create()?,
         metrics: Arc::new(Metrics::default()),

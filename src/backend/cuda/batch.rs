@@ -55,6 +55,12 @@ impl CudaBatch {
 
     /// The batch, as it flows through pipelines.
     pub(super) fn into_batch(self, schema: SchemaRef) -> Batch {
+        let mut flat = schema.fields().iter().zip(&self.columns);
+        debug_assert!(
+            !self.nested.is_empty()
+                || flat.all(|(field, column)| field.is_nullable() || !column.nullable()),
+            "a column that the schema {schema} calls required has a validity bitmap"
+        );
         Batch::device(schema, Arc::new(self))
     }
 

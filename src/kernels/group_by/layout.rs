@@ -181,9 +181,9 @@ impl GroupLayout {
         (slots + abi::GROUP_BY_SPECIAL_SLOTS) * words * 8
     }
 
-    pub(super) fn key(&self, index: usize) -> (GroupByKey, PhysicalType) {
+    pub(super) fn key(&self, index: usize) -> (GroupByKey, GroupKey) {
         let (key, place) = &self.keys[index];
-        (place.with(no_column(key.physical), key.bits), key.physical)
+        (place.with(no_column(key.physical), key.bits), *key)
     }
 
     pub(super) fn no_input(&self) -> GroupByInput {

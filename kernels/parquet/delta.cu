@@ -1,6 +1,6 @@
 // Operator  Parquet page decoding: DELTA_BINARY_PACKED
 // Kernels   page_decode_delta
-// Method    a block per page: one thread walks the headers of a window, whose widths tell where the
+// Method    a block per page: one warp walks the headers of a window, whose widths tell where the
 //           next header is; all threads unpack deltas and sum them over the block
 // Cost      reads the packed deltas, writes the values
 // Source    the Parquet format's Encodings.md, "Delta Encoding"; written from the specification
@@ -47,7 +47,7 @@ KERNEL_FN uint32_t delta_page(const Page &page, const PageValues &values, DeltaS
   T before = (T)stream->first;
   uint32_t done = 1;
   while (done < values.count) {
-    if (threadIdx.x == 0) delta_window(stream, values.data, values.bytes, values.count - done);
+    if (threadIdx.x < WARP_LANES) delta_window(stream, values.data, values.bytes, values.count - done);
     __syncthreads();
     const uint32_t held = stream->held, wanted = values.count - done;
     T items[DELTA_ITEMS];

@@ -81,13 +81,67 @@ KERNEL_FN bool delta_miniblock(DeltaStream *stream, const uint8_t *data, uint64_
   return stream->values_left > 0 && stream->width <= stream->width_max;
 }
 
-/// Lists the groups of the next deltas: `wanted` of them, or as many as a window holds. Only the
-/// last window of a stream may end within a group.
-/// Scope one thread · Result in `stream` · JIT yes
-KERNEL_FN void delta_window(DeltaStream *stream, const uint8_t *data, uint64_t bytes,
-                            uint64_t wanted) {
+/// Lists the groups of whole blocks, at most `room` deltas, and moves the stream behind them: a lane
+/// takes a byte of a block's header, then a miniblock, then a group. Stops in front of whatever is
+/// unusual or malformed. Answers how many deltas it has listed.
+/// Scope one warp, the stream in front of a block · Result in `stream`, written by lane 0 and by the
+/// lanes of groups · JIT yes
+KERNEL_FN uint32_t delta_blocks(DeltaStream *stream, const uint8_t *data, uint64_t bytes,
+                                uint32_t room) {
+  const uint32_t lane = threadIdx.x & 31, width_max = stream->width_max;
+  const uint64_t values = stream->miniblock_values, miniblocks = stream->miniblocks;
+  if (miniblocks > 16 || values == 0 || values > DELTA_WINDOW) return 0;
+  const uint32_t block = (uint32_t)(values * miniblocks);
+  const uint32_t groups = block / WARP_LANES, groups_each = (uint32_t)values / WARP_LANES;
+  uint64_t at = stream->at;
   uint32_t held = 0;
-  for (uint32_t group = 0; group < DELTA_GROUPS && held < wanted && !stream->bad; group++) {
+  while (held + block <= room && at + WARP_LANES <= bytes) {
+    const uint32_t byte = data[at + lane];
+    const uint32_t last = __ballot_sync(WARP_ALL, !(byte & 128));
+    const uint32_t length = (uint32_t)__ffs((int)last);  // bytes of the least delta
+    if (length == 0 || length > 10 || length + miniblocks > WARP_LANES) break;
+    const uint64_t digit = lane < length ? (uint64_t)(byte & 127) << (7 * lane) : 0;
+    const uint64_t folded = (uint64_t)__reduce_or_sync(WARP_ALL, (uint32_t)(digit >> 32)) << 32 |
+                            __reduce_or_sync(WARP_ALL, (uint32_t)digit);
+    const uint64_t least = (folded >> 1) ^ (0 - (folded & 1));
+    const bool fits = width_max == 64 || least == (uint64_t)(int64_t)(int32_t)(uint32_t)least;
+    const uint32_t width = __shfl_sync(WARP_ALL, byte, length + lane);
+    const bool own = lane < miniblocks;
+    if (!__all_sync(WARP_ALL, fits && (!own || width <= width_max))) break;
+    const uint32_t packed = own ? groups_each * 4 * width : 0;  // bytes of a miniblock
+    uint32_t end = packed;
+    for (uint32_t distance = 1; distance < 16; distance *= 2) {
+      const uint32_t below = __shfl_up_sync(WARP_ALL, end, distance);
+      if (lane >= distance) end += below;
+    }
+    const uint64_t body = at + length + miniblocks;
+    const uint64_t next = body + __shfl_sync(WARP_ALL, end, 15);
+    if (next > bytes) break;
+    for (uint32_t first = 0; first < groups; first += WARP_LANES) {
+      const uint32_t group = first + lane, miniblock = group / groups_each & 31;
+      const uint32_t group_width = __shfl_sync(WARP_ALL, width, miniblock);
+      const uint32_t start = __shfl_sync(WARP_ALL, end - packed, miniblock);
+      if (group >= groups) continue;
+      const uint32_t place = held / WARP_LANES + group;
+      stream->group_min[place] = least;
+      stream->group_at[place] = (uint32_t)body + start + group % groups_each * 4 * group_width;
+      stream->group_width[place] = group_width;
+    }
+    at = next;
+    held += block;
+  }
+  __syncwarp();
+  if (lane == 0) stream->at = at;
+  return held;
+}
+
+/// Lists the groups of the next deltas, `held` being listed: up to `wanted` of them, or as many as a
+/// window holds, a group at a time.
+/// Scope one thread · Result in `stream` · JIT yes
+KERNEL_FN void delta_groups(DeltaStream *stream, const uint8_t *data, uint64_t bytes,
+                            uint64_t wanted, uint32_t held) {
+  for (uint32_t group = held / WARP_LANES; group < DELTA_GROUPS && held < wanted && !stream->bad;
+       group++) {
     if (stream->values_left == 0 && !delta_miniblock(stream, data, bytes)) {
       stream->bad = 1;
       break;
@@ -109,24 +163,46 @@ KERNEL_FN void delta_window(DeltaStream *stream, const uint8_t *data, uint64_t b
   stream->held = held;
 }
 
+/// Lists the groups of the next deltas: `wanted` of them, or as many as a window holds. Only the
+/// last window of a stream may end within a group.
+/// Scope one warp · Result in `stream`, for the warp · JIT yes
+KERNEL_FN void delta_window(DeltaStream *stream, const uint8_t *data, uint64_t bytes,
+                            uint64_t wanted) {
+  uint32_t held = 0;
+  if (stream->values_left == 0 && stream->miniblocks_left == 0 && !stream->bad) {
+    const uint32_t room = wanted < DELTA_WINDOW ? (uint32_t)wanted : DELTA_WINDOW;
+    held = delta_blocks(stream, data, bytes, room);
+  }
+  __syncwarp();
+  if ((threadIdx.x & 31) == 0) delta_groups(stream, data, bytes, wanted, held);
+  __syncwarp();
+}
+
 /// Reads the headers of the stream that begins at byte `at`, up to its end, and answers the byte
 /// behind it. `stream->total` becomes 0 if it is malformed, ends early, or has fewer than
-/// `count_min` or more than `count_max` values. Scope one thread · Result in the caller · JIT yes
+/// `count_min` or more than `count_max` values. Scope one warp · Result in every lane, and in
+/// `stream` for the warp · JIT yes
 KERNEL_FN uint64_t delta_walk(DeltaStream *stream, const uint8_t *data, uint64_t bytes, uint64_t at,
                               uint64_t count_min, uint64_t count_max) {
-  delta_start(stream, data, bytes, at, 32);
+  const bool first = (threadIdx.x & 31) == 0;
+  if (first) {
+    delta_start(stream, data, bytes, at, 32);
+    if (stream->total < count_min || stream->total > count_max) stream->bad = 1;
+  }
+  __syncwarp();
   const uint64_t total = stream->total;
-  if (total < count_min || total > count_max) stream->bad = 1;
   for (uint64_t done = 1; done < total && !stream->bad; done += stream->held) {
+    __syncwarp();
     delta_window(stream, data, bytes, total - done);
   }
   // The last miniblock is written in full; those after it are left out.
   const uint64_t groups = stream->values_left / WARP_LANES;
-  uint64_t end = stream->at;
-  if (groups > bytes && stream->width > 0) stream->bad = 1;
-  if (!stream->bad) end += groups * 4 * stream->width;
-  if (stream->bad || end > bytes) stream->total = 0;
-  return stream->total ? end : bytes;
+  const uint64_t end = stream->at + (stream->bad ? 0 : groups * 4 * stream->width);
+  const bool bad = stream->bad || (groups > bytes && stream->width > 0) || end > bytes;
+  __syncwarp();
+  if (first && bad) stream->total = 0;
+  __syncwarp();
+  return total && !bad ? end : bytes;
 }
 
 /// Whether the stream that begins at byte `at` is well-formed and has no values; `stream` then is

@@ -1,6 +1,6 @@
 // Operator  Parquet page decoding: DELTA_LENGTH_BYTE_ARRAY, DELTA_BYTE_ARRAY
 // Kernels   page_decode_delta_length, page_size_delta_bytes, page_decode_delta_bytes
-// Method    a block per page. One thread walks the headers of the lengths to find where the strings
+// Method    a block per page. One warp walks the headers of the lengths to find where the strings
 //           begin; then all threads decode lengths window by window and sum them to positions.
 //           Views of whole strings point into the page. Strings that share a prefix with the one
 //           before are put together: a warp takes a run of strings, a lane a column of their bytes
@@ -36,7 +36,7 @@ KERNEL_FN bool delta_lengths(const Page &page, const PageValues &values, DeltaLe
     good = page_store_bytes(page, 0, data + shared->text_at, length);
   }
   for (uint64_t done = 1; done < total; done += DELTA_WINDOW) {
-    if (threadIdx.x == 0) delta_window(&shared->stream, data, bytes, total - done);
+    if (threadIdx.x < WARP_LANES) delta_window(&shared->stream, data, bytes, total - done);
     __syncthreads();
     const uint32_t held = shared->stream.held;
     uint32_t lengths[DELTA_ITEMS];
@@ -74,10 +74,13 @@ page_decode_delta_length(GRID_CONSTANT(PageDecodeParams) params) {
   const PageValues values = page_values(page);
   SHARED(DeltaLengths, shared, 1);
   SHARED(uint32_t, empty, 1);  // there are no strings, and need not be
+  DeltaStream *stream = &shared->stream;
+  uint64_t text_at = 0;
+  if (threadIdx.x < WARP_LANES) {
+    text_at = delta_walk(stream, values.data, values.bytes, 0, values.count, page.level_count);
+  }
   if (threadIdx.x == 0) {
-    DeltaStream *stream = &shared->stream;
-    shared->text_at =
-        delta_walk(stream, values.data, values.bytes, 0, values.count, page.level_count);
+    shared->text_at = text_at;
     empty[0] = values.count == 0 && delta_is_empty(stream, values.data, values.bytes, 0);
     if (stream->total) delta_start(stream, values.data, values.bytes, 0, 32);
   }
@@ -119,11 +122,14 @@ KERNEL_FN bool delta_strings_start(const Page &page, const PageValues &values,
                                    DeltaStrings *strings, DeltaBefore *before) {
   const uint8_t *data = values.data;
   DeltaStream *prefix = &strings->prefix_stream, *suffix = &strings->suffix_stream;
+  uint64_t suffix_at = 0, suffixes_at = 0;
+  if (threadIdx.x < WARP_LANES) {
+    suffix_at = delta_walk(prefix, data, values.bytes, 0, values.count, page.level_count);
+    const uint64_t total = prefix->total;
+    suffixes_at = delta_walk(suffix, data, values.bytes, suffix_at, total, total);
+  }
   if (threadIdx.x == 0) {
-    const uint64_t suffix_at =
-        delta_walk(prefix, data, values.bytes, 0, values.count, page.level_count);
-    strings->suffixes_at =
-        delta_walk(suffix, data, values.bytes, suffix_at, prefix->total, prefix->total);
+    strings->suffixes_at = suffixes_at;
     const bool good = prefix->total > 0 && suffix->total > 0;
     delta_start(prefix, data, values.bytes, 0, 32);
     delta_start(suffix, data, values.bytes, suffix_at, 32);
@@ -137,7 +143,7 @@ KERNEL_FN bool delta_strings_start(const Page &page, const PageValues &values,
 }
 
 /// Whether the headers of a page are well-formed that needs no string: the CPU reads them all the
-/// same. Scope one thread · JIT yes
+/// same. Scope one warp · Result in lane 0 · JIT yes
 KERNEL_FN bool delta_strings_none(const Page &page, const PageValues &values,
                                   DeltaStrings *strings) {
   const uint8_t *data = values.data;
@@ -145,10 +151,15 @@ KERNEL_FN bool delta_strings_none(const Page &page, const PageValues &values,
   const uint64_t bytes = values.bytes;
   const uint64_t at = delta_walk(prefix, data, bytes, 0, 0, page.level_count);
   const uint64_t total = prefix->total;
-  if (total == 0 && !delta_is_empty(prefix, data, bytes, 0)) return false;
+  const bool first = threadIdx.x == 0;
+  __syncwarp();
+  bool good = total > 0;
+  if (!good && first) good = delta_is_empty(prefix, data, bytes, 0);
+  __syncwarp();
   const uint64_t suffix_at = total ? at : prefix->at;
   delta_walk(suffix, data, bytes, suffix_at, total, total);
-  return suffix->total > 0 || (total == 0 && delta_is_empty(suffix, data, bytes, suffix_at));
+  if (!first || suffix->total) return good;
+  return good && total == 0 && delta_is_empty(suffix, data, bytes, suffix_at);
 }
 
 /// Reads the next window, which begins behind the string `before` and then follows it. False, in
@@ -159,7 +170,7 @@ KERNEL_FN bool delta_strings_window(const Page &page, const PageValues &values, 
                                     DeltaStrings *strings, DeltaBefore *before, uint32_t *held) {
   const uint8_t *data = values.data;
   const uint64_t bytes = values.bytes;
-  if (threadIdx.x == 0) {
+  if (threadIdx.x < WARP_LANES) {
     delta_window(&strings->prefix_stream, data, bytes, wanted);
     delta_window(&strings->suffix_stream, data, bytes, wanted);
   }
@@ -217,9 +228,9 @@ page_size_delta_bytes(GRID_CONSTANT(PageDecodeParams) params) {
   const PageValues values = page_values(page);
   SHARED(DeltaStrings, strings, 1);
   if (values.count == 0) {
-    if (threadIdx.x == 0 && !delta_strings_none(page, values, strings)) {
-      status_set(params.status, STATUS_PAGE_VALUES, index);
-    }
+    if (threadIdx.x >= WARP_LANES) return;
+    const bool good = delta_strings_none(page, values, strings);
+    if (threadIdx.x == 0 && !good) status_set(params.status, STATUS_PAGE_VALUES, index);
     return;
   }
   DeltaBefore before;

@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
+use super::opened::is_url;
 use crate::error::{Error, Result};
 
 /// The Parquet files that the patterns name, in the order of the patterns, sorted within each.
@@ -14,6 +15,9 @@ use crate::error::{Error, Result};
 /// any number of folders. What exists under exactly the given name is taken by that name. Links
 /// to folders are followed where a pattern names them, not where a search meets them.
 ///
+/// A URL (`s3://bucket/name`; with the feature `object_store`) names an object, all `*.parquet` below
+/// a name that ends in `/`, or has wildcards behind its host.
+///
 /// # Errors
 /// `Io` for a file that is missing or cannot be listed, `InvalidInput` for a folder without
 /// Parquet files or a pattern that matches nothing.
@@ -21,6 +25,10 @@ pub fn expand<P: AsRef<Path>>(patterns: &[P]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for pattern in patterns {
         let pattern = pattern.as_ref();
+        if is_url(pattern) {
+            files.append(&mut objects(pattern)?);
+            continue;
+        }
         let mut found = match fs::metadata(pattern) {
             Ok(found) if found.is_dir() => files_below(pattern)?,
             Ok(_) => vec![pattern.to_path_buf()],
@@ -38,6 +46,41 @@ pub fn expand<P: AsRef<Path>>(patterns: &[P]) -> Result<Vec<PathBuf>> {
         ));
     }
     Ok(files)
+}
+
+#[cfg(feature = "object_store")]
+fn objects(pattern: &Path) -> Result<Vec<PathBuf>> {
+    let has_wildcard = |text: &str| has_wildcard(Path::new(text));
+    super::remote::expand(pattern, has_wildcard, |pattern, name| {
+        let (pattern, name): (Vec<&str>, Vec<&str>) =
+            (pattern.split('/').collect(), name.split('/').collect());
+        path_matches(&pattern, &name)
+    })
+}
+
+#[cfg(not(feature = "object_store"))]
+fn objects(pattern: &Path) -> Result<Vec<PathBuf>> {
+    Err(super::opened::no_stores(pattern))
+}
+
+/// Whether the parts of a name match those of a pattern, `**` being any number of them.
+#[cfg(any(feature = "object_store", test))]
+fn path_matches(pattern: &[&str], name: &[&str]) -> bool {
+    match (pattern.split_first(), name.split_first()) {
+        (None, None) => true,
+        (Some((&"**", rest)), _) => {
+            path_matches(rest, name)
+                || name.split_first().is_some_and(|(part, deeper)| {
+                    !part.starts_with(['.', '_']) && path_matches(pattern, deeper)
+                })
+        }
+        (Some((part, rest)), Some((own, deeper))) => {
+            (!own.starts_with('.') || part.starts_with('.'))
+                && name_matches(part, own)
+                && path_matches(rest, deeper)
+        }
+        _ => false,
+    }
 }
 
 fn has_wildcard(pattern: &Path) -> bool {
@@ -223,6 +266,25 @@ mod tests {
             ("é?", "éü", true),
         ] {
             assert_eq!(name_matches(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn paths_match_part_by_part() {
+        for (pattern, name, expected) in [
+            ("a/*.parquet", "a/b.parquet", true),
+            ("a/*.parquet", "a/b/c.parquet", false),
+            ("a/**/*.parquet", "a/c.parquet", true),
+            ("a/**/*.parquet", "a/b/c/d.parquet", true),
+            ("a/**/*.parquet", "a/_b/c.parquet", false),
+            ("*/c", ".a/c", false),
+        ] {
+            let parts = |text: &'static str| text.split('/').collect::<Vec<_>>();
+            assert_eq!(
+                path_matches(&parts(pattern), &parts(name)),
+                expected,
+                "{pattern} {name}"
+            );
         }
     }
 

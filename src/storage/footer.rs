@@ -9,16 +9,15 @@ mod schema;
 mod structure;
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
-use std::time::SystemTime;
 
 use arrow::datatypes::SchemaRef;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 
 use super::guard::guard;
+use super::opened::{OpenedFile, Stamp};
 use super::prune::BloomFilters;
 use crate::error::{Error, Result};
 
@@ -42,37 +41,27 @@ pub struct ParquetFile {
     bloom_filters: BloomFilters,
 }
 
-/// Size and time of change of a file when its footer was read.
-type Stamp = (u64, Option<SystemTime>);
-
 type Footers = HashMap<PathBuf, (Stamp, Arc<ParquetFile>)>;
 
 /// The footers that this process has read, by path.
 static FOOTERS: LazyLock<Mutex<Footers>> = LazyLock::new(Mutex::default);
 
 impl ParquetFile {
-    /// Reads a file's footer, unless the file is known and unchanged (by size and time).
+    /// Reads a file's footer, unless the file is known and unchanged (by size and time, or version).
     ///
     /// # Errors
     /// `Io` if the file cannot be read, `Corrupt` if it is no Parquet file or its footer cannot be,
     /// `Encrypted` if the footer or a column is, `TooLarge` and `Unsupported` for footers beyond
     /// our limits.
     pub fn open(path: &Path) -> Result<Arc<ParquetFile>> {
-        let refused = |cause: std::io::Error| Error::io(path, "open", &cause);
-        let found = std::fs::metadata(path).map_err(refused)?;
-        if !found.is_file() {
-            // A pipe would keep us waiting, a folder has no bytes.
-            return Err(refused(std::io::Error::other("not a regular file")));
-        }
-        let file = File::open(path).map_err(refused)?;
-        let stamp = (found.len(), found.modified().ok());
+        let (file, stamp) = OpenedFile::open_with_stamp(path)?;
         let cache = || FOOTERS.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, opened)) = cache().get(path)
             && *known == stamp
         {
             return Ok(Arc::clone(opened));
         }
-        let opened = Arc::new(ParquetFile::read(path, &file, found.len())?);
+        let opened = Arc::new(ParquetFile::read(path, &file, stamp.bytes)?);
         let mut cache = cache();
         if cache.len() >= FOOTERS_MAX {
             cache.clear();
@@ -81,7 +70,7 @@ impl ParquetFile {
         Ok(opened)
     }
 
-    fn read(path: &Path, file: &File, bytes: u64) -> Result<ParquetFile> {
+    fn read(path: &Path, file: &OpenedFile, bytes: u64) -> Result<ParquetFile> {
         let metadata = Arc::new(structure::read(path, file, bytes)?);
         check_row_groups(path, &metadata)?;
         let footer = guard(path, "footer", || {

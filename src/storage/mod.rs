@@ -20,10 +20,13 @@ mod inflate;
 mod interval;
 mod masked;
 mod nested;
+mod opened;
 mod pages;
 mod partition;
 mod prune;
 mod reader;
+#[cfg(feature = "object_store")]
+mod remote;
 mod sample;
 mod sink;
 mod split;
@@ -36,6 +39,7 @@ pub use expand::expand;
 pub use footer::{EXTENSION_NAME, ParquetFile, UUID};
 pub use guard::decoder_is_guarded;
 pub use nested::{NestedKind, NestedNode, NestedShape};
+pub use opened::OpenedFile;
 pub use pages::{
     ChunkFacts, Codec, PAGE_BYTES_MAX, Page, PageChecksums, PageEncoding, PageKind, PageProblem,
     PageWalker, PhysicalKind,

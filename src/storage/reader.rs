@@ -1,9 +1,7 @@
 //! The rows of a partition, decoded on the host.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{Cursor, Read, Seek, SeekFrom};
-use std::path::Path;
+use std::io::Cursor;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,6 +18,7 @@ use parquet::file::reader::{ChunkReader, Length};
 use super::chunk::ColumnChunk;
 use super::guard::guard;
 use super::masked::masked;
+use super::opened::OpenedFile;
 use super::partition::{RowGroup, Shape};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{MemoryManager, Reservation, Tier};
@@ -76,7 +75,7 @@ pub struct PartitionReader {
     waiting: Vec<RecordBatch>,
     waiting_rows: u64,
     waiting_bytes: u64,
-    file: Option<(usize, File)>,
+    file: Option<(usize, OpenedFile)>,
 }
 
 struct OpenRowGroup {
@@ -299,23 +298,13 @@ impl PartitionReader {
 
     /// The bytes of the column chunks, in their order.
     fn fetch(&mut self, file: usize, chunks: &[ColumnChunk<'_>]) -> Result<Vec<Bytes>> {
-        let opened = Arc::clone(self.shape.file(file)?);
-        let path = opened.path();
         let handle = match self.file.take() {
             Some((open, handle)) if open == file => handle,
-            _ => File::open(path).map_err(|cause| Error::io(path, "open", &cause))?,
+            _ => OpenedFile::open(self.shape.file(file)?.path())?,
         };
         let (_, handle) = self.file.insert((file, handle));
-        let mut fetched = Vec::with_capacity(chunks.len());
-        for chunk in chunks {
-            fetched.push(fetch_range(
-                handle,
-                path,
-                chunk.start(),
-                chunk.facts().bytes,
-            )?);
-        }
-        Ok(fetched)
+        let range = |chunk: &ColumnChunk| chunk.start()..chunk.start() + chunk.facts().bytes;
+        handle.read_ranges(&chunks.iter().map(range).collect::<Vec<_>>())
     }
 }
 
@@ -343,22 +332,6 @@ fn unwrapped(cause: ArrowError) -> ParquetError {
         ArrowError::NotYetImplemented(cause) => ParquetError::NYI(cause),
         other => ParquetError::from(other),
     }
-}
-
-fn fetch_range(file: &mut File, path: &Path, start: u64, length: u64) -> Result<Bytes> {
-    let refused = |cause: std::io::Error| {
-        if cause.kind() == std::io::ErrorKind::UnexpectedEof {
-            Error::corrupt(path, "", "became shorter while it was read")
-        } else {
-            Error::io(path, "read", &cause)
-        }
-    };
-    let length = usize::try_from(length)
-        .map_err(|_| Error::corrupt(path, "", "a column chunk is larger than memory"))?;
-    let mut bytes = vec![0; length];
-    file.seek(SeekFrom::Start(start)).map_err(refused)?;
-    file.read_exact(&mut bytes).map_err(refused)?;
-    Ok(bytes.into())
 }
 
 /// The columns in the schema's order and with the schema's fields.

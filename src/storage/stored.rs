@@ -1,6 +1,5 @@
 //! What a device decodes: the column chunks of a partition, as they are stored.
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,7 +9,7 @@ use parquet::file::serialized_reader::SerializedPageReader;
 
 use super::chunk::ColumnChunk;
 use super::guard::guard;
-use super::{ParquetFile, Partition};
+use super::{OpenedFile, ParquetFile, Partition};
 use crate::error::{Error, Result};
 
 /// A column chunk of a partition.
@@ -53,10 +52,9 @@ impl StoredChunk {
     /// Opens the file.
     ///
     /// # Errors
-    /// `Io` if the system refuses.
-    pub fn open(&self) -> Result<File> {
-        let path = self.path();
-        File::open(path).map_err(|cause| Error::io(path, "open", &cause))
+    /// As [`OpenedFile::open`].
+    pub fn open(&self) -> Result<OpenedFile> {
+        OpenedFile::open(self.path())
     }
 
     /// The bodies of the chunk's pages, decompressed on the host: of as many pages as `bytes`, from

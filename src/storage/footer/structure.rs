@@ -1,7 +1,5 @@
 //! The bytes of a footer: is this Parquet, is it encrypted, can its structure be?
 
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use parquet::file::metadata::{
@@ -11,11 +9,15 @@ use parquet::file::metadata::{
 
 use super::normalise;
 use crate::error::{Error, ErrorKind, Result};
+use crate::storage::OpenedFile;
 use crate::storage::guard::guard;
 use crate::storage::thrift::{Malformed, Value, Walker};
 
 /// Footers beyond this are refused: parsed, they take many times their size.
 const FOOTER_BYTES_MAX: u64 = 64 << 20;
+
+/// Bytes at the end of a file that hold most footers: a store is asked for them at once.
+const FOOTER_BYTES_LIKELY: u64 = 64 << 10;
 
 /// Nesting of a schema beyond this is refused: readers recurse.
 const SCHEMA_DEPTH_MAX: usize = 100;
@@ -37,11 +39,12 @@ const FRAME_BYTES: u64 = 12;
 /// # Errors
 /// `Corrupt`, `Encrypted`, `TooLarge` for a footer too large to parse, `Unsupported` for one too
 /// deep.
-pub(super) fn read(path: &Path, file: &File, file_bytes: u64) -> Result<ParquetMetaData> {
+pub(super) fn read(path: &Path, file: &OpenedFile, file_bytes: u64) -> Result<ParquetMetaData> {
+    let likely = file_bytes.saturating_sub(FOOTER_BYTES_LIKELY)..file_bytes;
+    file.prepare(&[0..file_bytes.min(MAGIC.len() as u64), likely])?;
     let footer_bytes = check_frame(path, file, file_bytes)?;
     let mut footer = vec![0; usize::try_from(footer_bytes).unwrap_or(0)];
-    let start = SeekFrom::Start(file_bytes - TAIL_BYTES - footer_bytes);
-    read_at(path, file, start, &mut footer)?;
+    file.read_exact_at(&mut footer, file_bytes - TAIL_BYTES - footer_bytes)?;
 
     let malformed = |_| Error::corrupt(path, "footer", "is not a Thrift structure");
     let facts = walk(&footer).map_err(malformed)?;
@@ -66,7 +69,7 @@ pub(super) fn read(path: &Path, file: &File, file_bytes: u64) -> Result<ParquetM
 
 /// Says what a file is that does not look like Parquet at all, and how long its footer is if it
 /// does.
-fn check_frame(path: &Path, file: &File, file_bytes: u64) -> Result<u64> {
+fn check_frame(path: &Path, file: &OpenedFile, file_bytes: u64) -> Result<u64> {
     let corrupt = |cause: &str| Err(Error::corrupt(path, "", cause));
     if file_bytes == 0 {
         return corrupt("is empty: no Parquet file");
@@ -75,13 +78,8 @@ fn check_frame(path: &Path, file: &File, file_bytes: u64) -> Result<u64> {
         return corrupt("is too short for a Parquet file");
     }
     let (mut first, mut tail) = ([0; 4], [0; 8]);
-    read_at(path, file, SeekFrom::Start(0), &mut first)?;
-    read_at(
-        path,
-        file,
-        SeekFrom::Start(file_bytes - TAIL_BYTES),
-        &mut tail,
-    )?;
+    file.read_exact_at(&mut first, 0)?;
+    file.read_exact_at(&mut tail, file_bytes - TAIL_BYTES)?;
     let [a, b, c, d, last @ ..] = tail;
     match (first == MAGIC, last) {
         (_, MAGIC) => {}
@@ -152,13 +150,6 @@ fn repaired(metadata: &ParquetMetaData) -> parquet::errors::Result<ParquetMetaDa
     Ok(ParquetMetaDataBuilder::new(file)
         .set_row_groups(row_groups)
         .build())
-}
-
-/// Fills `buffer` from a place on.
-fn read_at(path: &Path, mut file: &File, from: SeekFrom, buffer: &mut [u8]) -> Result<()> {
-    file.seek(from)
-        .and_then(|_| file.read_exact(buffer))
-        .map_err(|cause| Error::io(path, "read", &cause))
 }
 
 struct Facts {
@@ -250,7 +241,7 @@ fn walk_row_group(walker: &mut Walker<'_>) -> Result<u64, Malformed> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
-    use std::io::Write;
+    use std::io::{Seek, SeekFrom, Write};
 
     use super::*;
 
@@ -261,10 +252,8 @@ mod tests {
             .unwrap();
         let file_bytes = file.as_file().metadata().unwrap().len();
         let path = Path::new("a.parquet");
-        read(path, file.as_file(), file_bytes)
-            .unwrap_err()
-            .kind()
-            .clone()
+        let opened = OpenedFile::open(file.path()).unwrap();
+        read(path, &opened, file_bytes).unwrap_err().kind().clone()
     }
 
     fn of_footer(footer: &[u8]) -> ErrorKind {
@@ -292,7 +281,8 @@ mod tests {
         let says = u32::try_from(2 * FOOTER_BYTES_MAX).unwrap();
         handle.write_all(&says.to_le_bytes()).unwrap();
         handle.write_all(&MAGIC).unwrap();
-        let error = read(Path::new("a.parquet"), handle, file_bytes).unwrap_err();
+        let opened = OpenedFile::open(file.path()).unwrap();
+        let error = read(Path::new("a.parquet"), &opened, file_bytes).unwrap_err();
         assert!(
             matches!(error.kind(), ErrorKind::TooLarge { .. }),
             "{error}"

@@ -1,18 +1,16 @@
 //! Bytes of a file beside its column chunks and its footer, read when somebody asks.
 
 use std::cell::{Cell, RefCell};
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 
 use bytes::Bytes;
 
-use crate::storage::ParquetFile;
+use crate::storage::{OpenedFile, ParquetFile};
 
 /// A file that is opened on the first read. Whatever cannot be read is not there: pruning goes on
 /// without it, and the reader of rows says what is wrong with the file.
 pub(super) struct FileBytes<'f> {
     file: &'f ParquetFile,
-    handle: RefCell<Option<File>>,
+    handle: RefCell<Option<OpenedFile>>,
     bytes_read: Cell<u64>,
 }
 
@@ -46,12 +44,11 @@ impl<'f> FileBytes<'f> {
         let mut handle = self.handle.borrow_mut();
         let file = match handle.take() {
             Some(file) => file,
-            None => File::open(self.file.path()).ok()?,
+            None => OpenedFile::open(self.file.path()).ok()?,
         };
         let file = handle.insert(file);
         let mut bytes = vec![0; usize::try_from(length).ok()?];
-        file.seek(SeekFrom::Start(start)).ok()?;
-        file.read_exact(&mut bytes).ok()?;
+        file.read_exact_at(&mut bytes, start).ok()?;
         self.bytes_read.set(self.bytes_read.get() + length);
         Some(bytes.into())
     }

@@ -1,21 +1,23 @@
 //! The bytes of a partition's column chunks: to the device as they are stored, or decompressed by
 //! the host first where no kernel knows the codec.
 
-use std::collections::HashMap;
-use std::fs::File;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::layout::Layout;
-use super::transport::{Transport, read_exact};
+use super::transport::Transport;
 use crate::device::DeviceBuffer;
 use crate::error::{Error, Result};
 use crate::kernels::Launch;
 use crate::kernels::page::SLACK_BYTES;
 use crate::memory::{Reservation, Tier};
 use crate::metrics::names;
-use crate::storage::{Codec, Page, PageChecksums, PageKind, PageWalker, ReadOptions, StoredChunk};
+use crate::storage::{
+    Codec, OpenedFile, Page, PageChecksums, PageKind, PageWalker, ReadOptions, StoredChunk,
+};
 use crate::types::{Field, is_string};
 
 /// Compressed bytes of a dictionary that the host looks into; a larger one is left to the device.
@@ -112,7 +114,7 @@ pub(super) struct Fetch<'a> {
     launch: &'a Launch<'a>,
     options: &'a ReadOptions,
     columns: Vec<Planned>,
-    files: HashMap<usize, File>,
+    files: HashMap<usize, OpenedFile>,
 }
 
 /// Codecs that a kernel decompresses, or that need none.
@@ -166,6 +168,7 @@ impl<'a> Fetch<'a> {
     /// `Io`, `Corrupt`, or no memory is left.
     pub(super) fn run(mut self) -> Result<FetchedBatch> {
         let columns = std::mem::take(&mut self.columns);
+        let _prepared = self.prepare(&columns)?;
         // What the host decompresses comes first: its size is needed for the one buffer of all.
         let mut inflated = HashMap::new();
         let mut bytes = 0;
@@ -216,11 +219,34 @@ impl<'a> Fetch<'a> {
         })
     }
 
-    fn file(&mut self, stored: &StoredChunk) -> Result<&File> {
+    fn file(&mut self, stored: &StoredChunk) -> Result<&OpenedFile> {
         match self.files.entry(stored.file_index) {
             std::collections::hash_map::Entry::Occupied(known) => Ok(known.into_mut()),
             std::collections::hash_map::Entry::Vacant(place) => Ok(place.insert(stored.open()?)),
         }
+    }
+
+    /// Fetches all chunks from their stores; nothing for files of the file system. The host memory
+    /// that they take is reserved.
+    fn prepare(&mut self, columns: &[Planned]) -> Result<Vec<Reservation>> {
+        let mut ranges: BTreeMap<usize, Vec<Range<u64>>> = BTreeMap::new();
+        let mut held = Vec::new();
+        for stored in columns.iter().flat_map(|column| &column.chunks) {
+            let chunk = stored.chunk()?;
+            let bytes = chunk.facts().bytes;
+            match self.file(stored)?.prepared_bytes(bytes) {
+                0 => continue,
+                needed => held.push(self.options.memory.reserve(Tier::Host, needed)?),
+            }
+            let of_file = ranges.entry(stored.file_index).or_default();
+            of_file.push(chunk.start()..chunk.start() + bytes);
+        }
+        for (file, ranges) in ranges {
+            if let Some(file) = self.files.get(&file) {
+                file.prepare(&ranges)?;
+            }
+        }
+        Ok(held)
     }
 
     /// Reads a chunk to the device and its page headers as they pass.
@@ -245,22 +271,17 @@ impl<'a> Fetch<'a> {
         let check_crc = self.options.check_crc && self.options.check_crc_device;
         let mut checksums = check_crc.then(PageChecksums::default);
         let file = self.file(stored)?;
-        transport.read(
-            (file, stored.path()),
-            chunk.start(),
-            facts.bytes,
-            |portion| {
-                let fed = walker.feed(portion).and_then(|()| match &mut checksums {
-                    Some(checksums) => checksums.feed(walker.pages(), portion),
-                    None => Ok(()),
-                });
-                fed.map_err(|problem| chunk.refuse(&problem))?;
-                let end = dictionary_end(walker.pages(), wanted);
-                let more = portion.len().min(end.saturating_sub(head.len()));
-                head.extend_from_slice(&portion[..more]);
-                Ok(())
-            },
-        )?;
+        transport.read(file, chunk.start(), facts.bytes, |portion| {
+            let fed = walker.feed(portion).and_then(|()| match &mut checksums {
+                Some(checksums) => checksums.feed(walker.pages(), portion),
+                None => Ok(()),
+            });
+            fed.map_err(|problem| chunk.refuse(&problem))?;
+            let end = dictionary_end(walker.pages(), wanted);
+            let more = portion.len().min(end.saturating_sub(head.len()));
+            head.extend_from_slice(&portion[..more]);
+            Ok(())
+        })?;
         let pages = walker.finish().map_err(|problem| chunk.refuse(&problem))?;
         self.options.metrics.add(names::UPLOAD_BYTES, facts.bytes);
         let end = dictionary_end(&pages, wanted);
@@ -290,7 +311,8 @@ impl<'a> Fetch<'a> {
             Error::corrupt(stored.path(), "", "a column chunk is larger than memory")
         })?;
         let mut bytes = vec![0; length];
-        read_exact(self.file(stored)?, stored.path(), &mut bytes, chunk.start())?;
+        self.file(stored)?
+            .read_exact_at(&mut bytes, chunk.start())?;
         let bytes = Bytes::from(bytes);
         let pages = chunk.pages(&bytes, self.options.check_crc)?;
         let sizes = pages.iter().map(|page| u64::from(page.uncompressed_bytes));

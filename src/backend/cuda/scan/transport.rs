@@ -1,16 +1,13 @@
 //! Bytes from files to the device, through pinned slabs.
 
-use std::fs::File;
-use std::io::ErrorKind as IoKind;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::device::{DeviceBuffer, PinnedSlab};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernels::Launch;
 use crate::metrics::{Metrics, names};
+use crate::storage::OpenedFile;
 
 /// Fills a device buffer from its start on. Small pieces share a slab and a copy.
 pub(super) struct Transport<'a> {
@@ -47,7 +44,7 @@ impl<'a> Transport<'a> {
     /// Reads `length` bytes of a file from `start` on, and shows each portion as it passes.
     pub(super) fn read(
         &mut self,
-        (file, path): (&File, &Path),
+        file: &OpenedFile,
         start: u64,
         length: u64,
         mut passing: impl FnMut(&[u8]) -> Result<()>,
@@ -56,7 +53,7 @@ impl<'a> Transport<'a> {
         while done < length {
             let portion = self.portion(length - done)?;
             let started = Instant::now();
-            read_exact(file, path, portion, start + done)?;
+            file.read_exact_at(portion, start + done)?;
             let elapsed = started.elapsed();
             passing(portion)?;
             let bytes = portion.len();
@@ -123,15 +120,4 @@ impl<'a> Transport<'a> {
         self.copied += filled as u64;
         Ok(())
     }
-}
-
-/// Reads bytes of a file, all of them.
-pub(super) fn read_exact(file: &File, path: &Path, bytes: &mut [u8], start: u64) -> Result<()> {
-    file.read_exact_at(bytes, start).map_err(|cause| {
-        if cause.kind() == IoKind::UnexpectedEof {
-            Error::corrupt(path, "", "became shorter while it was read")
-        } else {
-            Error::io(path, "read", &cause)
-        }
-    })
 }

@@ -1,0 +1,174 @@
+//! Files that are open, wherever they lie.
+
+use std::fs::File;
+use std::io::ErrorKind as IoKind;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+
+#[cfg(feature = "object_store")]
+use super::remote::RemoteFile;
+use crate::error::{Error, Result};
+
+/// Whether a path is a URL: the name of an object in a store, or on a web server.
+pub(super) fn is_url(path: &Path) -> bool {
+    path.to_str().is_some_and(|text| text.contains("://"))
+}
+
+/// What tells whether a file is still the one that it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stamp {
+    pub(super) bytes: u64,
+    /// Time of change, and what a store calls the object's version.
+    pub(super) version: String,
+}
+
+/// A file of the file system, or an object of a store. Reads do not move anything: threads may share
+/// it.
+#[derive(Debug)]
+pub struct OpenedFile {
+    path: PathBuf,
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    Local(File),
+    #[cfg(feature = "object_store")]
+    Remote(RemoteFile),
+}
+
+impl OpenedFile {
+    /// Opens a file by its path or URL.
+    ///
+    /// # Errors
+    /// `Io` if the system or the store refuses, `Unsupported` for a URL in a build without the
+    /// feature `object_store`.
+    pub fn open(path: &Path) -> Result<OpenedFile> {
+        OpenedFile::open_with_stamp(path).map(|(file, _)| file)
+    }
+
+    pub(super) fn open_with_stamp(path: &Path) -> Result<(OpenedFile, Stamp)> {
+        let (source, stamp) = if is_url(path) {
+            remote(path)?
+        } else {
+            local(path).map_err(|cause| Error::io(path, "open", &cause))?
+        };
+        let path = path.to_path_buf();
+        Ok((OpenedFile { path, source }, stamp))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Fills `bytes` from a place of the file on.
+    ///
+    /// # Errors
+    /// `Io` if it cannot be read, `Corrupt` if it ends before.
+    pub fn read_exact_at(&self, bytes: &mut [u8], start: u64) -> Result<()> {
+        match &self.source {
+            Source::Local(file) => file
+                .read_exact_at(bytes, start)
+                .map_err(|cause| refused(&self.path, &cause)),
+            #[cfg(feature = "object_store")]
+            Source::Remote(file) => file
+                .read_exact_at(bytes, start)
+                .map_err(|cause| refused(&self.path, &cause)),
+        }
+    }
+
+    /// The bytes of some ranges. A store is asked for many at a time.
+    ///
+    /// # Errors
+    /// As [`read_exact_at`](OpenedFile::read_exact_at).
+    pub fn read_ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.prepare(ranges)?;
+        let read = |range: &Range<u64>| {
+            let length = usize::try_from(range.end.saturating_sub(range.start));
+            let length = length.map_err(|_| {
+                Error::corrupt(&self.path, "", "a column chunk is larger than memory")
+            })?;
+            let mut bytes = vec![0; length];
+            self.read_exact_at(&mut bytes, range.start)?;
+            Ok(bytes.into())
+        };
+        ranges.iter().map(read).collect()
+    }
+
+    /// Fetches ranges from a store, so that reads within them need not wait, until others are
+    /// fetched. Nothing is
+    /// done for a file of the file system.
+    ///
+    /// # Errors
+    /// As [`read_exact_at`](OpenedFile::read_exact_at).
+    #[cfg_attr(
+        not(feature = "object_store"),
+        expect(unused_variables, reason = "there are only files of the file system")
+    )]
+    pub fn prepare(&self, ranges: &[Range<u64>]) -> Result<()> {
+        match &self.source {
+            Source::Local(_) => Ok(()),
+            #[cfg(feature = "object_store")]
+            Source::Remote(file) => file
+                .prepare(ranges)
+                .map_err(|cause| refused(&self.path, &cause)),
+        }
+    }
+
+    /// Bytes of host memory that [`prepare`](OpenedFile::prepare) takes for ranges of so many bytes.
+    #[cfg_attr(
+        not(feature = "object_store"),
+        expect(unused_variables, reason = "there are only files of the file system")
+    )]
+    pub fn prepared_bytes(&self, bytes: u64) -> u64 {
+        match &self.source {
+            Source::Local(_) => 0,
+            #[cfg(feature = "object_store")]
+            Source::Remote(_) => bytes,
+        }
+    }
+}
+
+fn local(path: &Path) -> std::io::Result<(Source, Stamp)> {
+    let found = std::fs::metadata(path)?;
+    if !found.is_file() {
+        // A pipe would keep us waiting, a folder has no bytes.
+        return Err(std::io::Error::other("not a regular file"));
+    }
+    let file = File::open(path)?;
+    let stamp = Stamp {
+        bytes: found.len(),
+        version: format!("{:?}", found.modified().ok()),
+    };
+    Ok((Source::Local(file), stamp))
+}
+
+#[cfg(feature = "object_store")]
+fn remote(path: &Path) -> Result<(Source, Stamp)> {
+    let (file, stamp) = RemoteFile::open(path)?;
+    Ok((Source::Remote(file), stamp))
+}
+
+#[cfg(not(feature = "object_store"))]
+fn remote(path: &Path) -> Result<(Source, Stamp)> {
+    Err(no_stores(path))
+}
+
+/// The error for URLs where this build knows none.
+#[cfg(not(feature = "object_store"))]
+pub(super) fn no_stores(path: &Path) -> Error {
+    let reason = "this build reads no URLs: build it with the feature `object_store`";
+    Error::unsupported("scan", path.display().to_string(), reason)
+}
+
+fn refused(path: &Path, cause: &std::io::Error) -> Error {
+    if cause.kind() == IoKind::UnexpectedEof {
+        Error::corrupt(path, "", "became shorter while it was read")
+    } else {
+        Error::io(path, "read", cause)
+    }
+}

@@ -246,6 +246,26 @@ pub fn run_transform(
     })
 }
 
+/// Splits host batches into partitions, on a stream of its own: the partitions of each batch.
+pub fn run_partition(
+    backend: &dyn Backend,
+    spec: &OperatorSpec,
+    batches: &[RecordBatch],
+) -> Result<Vec<Vec<RecordBatch>>> {
+    let Operator::Partition(operator) = backend.instantiate(spec)? else {
+        return Err(Error::invalid(spec.name(), "is not a partition", ""));
+    };
+    on_stream(backend, |context| {
+        let split = |batch: &RecordBatch| {
+            let batch = backend.upload(context, batch.clone())?;
+            let parts = operator.next(context, batch)?.into_iter();
+            let parts = parts.map(|part| backend.download(context, part));
+            parts.collect::<Result<Vec<_>>>()
+        };
+        batches.iter().map(split).collect()
+    })
+}
+
 /// Runs a fold over host batches, on a stream of its own.
 pub fn run_fold(
     backend: &dyn Backend,
@@ -368,6 +388,7 @@ impl Outcome {
                     OperatorSpec::GroupBy(spec) => spec.output.clone(),
                     OperatorSpec::HashJoinBuild(spec) => spec.build.clone(),
                     OperatorSpec::HashJoinProbe(spec) => spec.output(),
+                    OperatorSpec::ShufflePartition(spec) => spec.input.clone(),
                 };
                 for batch in &batches {
                     assert_eq!(batch.schema(), promised, "{place}: the schema of {spec:?}");

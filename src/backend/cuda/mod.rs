@@ -17,6 +17,7 @@ mod nested;
 mod project;
 mod rescale;
 mod scan;
+mod shuffle_partition;
 mod supported;
 mod text;
 mod upload;
@@ -31,7 +32,7 @@ pub use crate::kernels::hash_join::JoinTuning;
 
 use super::{Backend, Batches, when_there_is_room};
 use crate::device::Device;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernels::{Launch, Status};
 use crate::memory::{Batch, StreamHandle};
 use crate::operators::{Context, Operator, OperatorSpec};
@@ -175,10 +176,9 @@ impl Backend for CudaBackend {
             OperatorSpec::HashJoinProbe(spec) => {
                 Operator::Transform(Box::new(hash_join::HashJoinProbe::new(shared, spec)))
             }
-            OperatorSpec::ShufflePartition(_) => {
-                let reason = "no kernels yet";
-                return Err(Error::unsupported(self.name(), spec.name(), reason));
-            }
+            OperatorSpec::ShufflePartition(spec) => Operator::Partition(Box::new(
+                shuffle_partition::ShufflePartition::new(shared, spec)?,
+            )),
         })
     }
 

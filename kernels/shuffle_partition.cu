@@ -88,17 +88,15 @@ KERNEL_FN void shuffle_read(const ColumnView &column, uint64_t row, ShuffleBit *
   value->bit = column_bit(column, row);
 }
 KERNEL_FN void shuffle_read(const ColumnView &column, uint64_t row, TextView *value) {
-  *value = {nullptr, 0, 0};
-  if (column.kind == COLUMN_ARRAY && column_valid(column, row)) {
-    *value = ((const TextView *)column.values)[column.offset + row];
-  }
+  *value = {nullptr, 0, 0};  // views are no scalars but nulls
+  if (column.kind == COLUMN_ARRAY) *value = ((const TextView *)column.values)[column.offset + row];
 }
 
 /// Mixes a key of type T into the hashes of a thread's rows, which are a block apart.
 template <typename T>
 KERNEL_FN void shuffle_mix(const ShufflePartitionKey &key, uint64_t first, uint64_t row_count,
                            uint64_t *hashes) {
-  T values[SHUFFLE_PARTITION_ITEMS];
+  T values[SHUFFLE_PARTITION_ITEMS] = {};
 #pragma unroll  // shuffle_partition/hash: the keys of all items are in flight together
   for (uint32_t i = 0; i < SHUFFLE_PARTITION_ITEMS; i++) {
     const uint64_t row = first + i * SHUFFLE_PARTITION_THREADS;
@@ -111,6 +109,32 @@ KERNEL_FN void shuffle_mix(const ShufflePartitionKey &key, uint64_t first, uint6
     const bool valid = column_valid(key.column, row);
     hashes[i] =
         shuffle_mixed(valid ? shuffle_word(key, values[i]) : SHUFFLE_NULL_WORD, hashes[i]);
+  }
+}
+
+/// Drops the first of a thread's items and appends one. Loops that are too long to be unrolled go
+/// over all items so, and leave every one of them in a register.
+template <typename T>
+KERNEL_FN void shuffle_rotate(T *items, T last) {
+#pragma unroll  // shuffle_partition/range
+  for (uint32_t i = 0; i + 1 < SHUFFLE_PARTITION_ITEMS; i++) items[i] = items[i + 1];
+  items[SHUFFLE_PARTITION_ITEMS - 1] = last;
+}
+
+/// As `shuffle_mix`, row by row: for types whose words take long.
+template <typename T>
+KERNEL_FN void shuffle_mix_slowly(const ShufflePartitionKey &key, uint64_t first,
+                                  uint64_t row_count, uint64_t *hashes) {
+#pragma unroll 1  // shuffle_partition/hash: registers
+  for (uint32_t i = 0; i < SHUFFLE_PARTITION_ITEMS; i++) {
+    const uint64_t row = first + i * SHUFFLE_PARTITION_THREADS;
+    uint64_t word = SHUFFLE_NULL_WORD;
+    if (row < row_count && column_valid(key.column, row)) {
+      T value;
+      shuffle_read(key.column, row, &value);
+      word = shuffle_word(key, value);
+    }
+    shuffle_rotate(hashes, shuffle_mixed(word, hashes[0]));
   }
 }
 
@@ -129,8 +153,8 @@ KERNEL_FN void shuffle_mix_key(const ShufflePartitionKey &key, uint64_t first, u
     case PHYSICAL_FLOAT16: shuffle_mix<ShuffleHalf>(key, first, row_count, hashes); break;
     case PHYSICAL_FLOAT32: shuffle_mix<float>(key, first, row_count, hashes); break;
     case PHYSICAL_FLOAT64: shuffle_mix<double>(key, first, row_count, hashes); break;
-    case PHYSICAL_INT128: shuffle_mix<int128_t>(key, first, row_count, hashes); break;
-    default: shuffle_mix<TextView>(key, first, row_count, hashes); break;
+    case PHYSICAL_INT128: shuffle_mix_slowly<int128_t>(key, first, row_count, hashes); break;
+    default: shuffle_mix_slowly<TextView>(key, first, row_count, hashes); break;
   }
 }
 
@@ -142,7 +166,7 @@ struct ShuffleOrder {
 KERNEL_FN ShuffleOrder shuffle_order(const ShufflePartitionKey &key, uint64_t row) {
   const ColumnView &column = key.column;
   if (!column_valid(column, row)) {
-    return {{key.nulls_first ? SHUFFLE_NULL_FIRST : SHUFFLE_NULL_LAST, 0, 0}};
+    return {{(uint64_t)(key.nulls_first ? SHUFFLE_NULL_FIRST : SHUFFLE_NULL_LAST), 0, 0}};
   }
   if (column.type == PHYSICAL_INT128) {
     const int128_t value = column_value<int128_t>(column, row);
@@ -205,13 +229,12 @@ KERNEL_FN void shuffle_targets(const ShufflePartitionTargetParams &params, uint6
     }
     return;
   }
-#pragma unroll  // shuffle_partition/range
+#pragma unroll 1  // shuffle_partition/range: registers
   for (uint32_t i = 0; i < SHUFFLE_PARTITION_ITEMS; i++) {
     const uint64_t row = first + i * SHUFFLE_PARTITION_THREADS;
-    if (row >= row_count) continue;
-    targets[i] = params.by == SHUFFLE_PARTITION_RANGE
-                     ? shuffle_range(params, row)
-                     : ((uint32_t)row + params.start) % params.partitions;
+    uint32_t target = ((uint32_t)row + params.start) % params.partitions;
+    if (params.by == SHUFFLE_PARTITION_RANGE && row < row_count) target = shuffle_range(params, row);
+    shuffle_rotate(targets, target);
   }
 }
 
@@ -252,7 +275,7 @@ shuffle_partition_target(GRID_CONSTANT(ShufflePartitionTargetParams) params) {
   for (uint64_t tile_row = (uint64_t)blockIdx.x * ShufflePartitionPolicy::TILE_ROWS;
        tile_row < row_count; tile_row += stride) {
     const uint64_t first = tile_row + threadIdx.x;
-    uint32_t targets[SHUFFLE_PARTITION_ITEMS];
+    uint32_t targets[SHUFFLE_PARTITION_ITEMS] = {};
     shuffle_targets(params, first, row_count, targets);
 #pragma unroll  // shuffle_partition/hash
     for (uint32_t i = 0; i < SHUFFLE_PARTITION_ITEMS; i++) {

@@ -144,13 +144,16 @@ template <typename T>
 KERNEL_FN void shuffle_values(const ShuffleTile &tile, const ColumnView &column,
                               const uint64_t *starts, uint8_t *out_bytes) {
   const uint32_t items = sizeof(T) > 8 ? SHUFFLE_PARTITION_ITEMS / 2 : SHUFFLE_PARTITION_ITEMS;
+  const bool is_array = column.kind == COLUMN_ARRAY;
+  const T same = is_array ? T(0) : column_value<T>(column, 0);
+  const T *source = (const T *)column.values + column.offset + tile.first;
   T *staged = (T *)tile.stage;
   for (uint32_t step = 0; step < tile.rows; step += items * SHUFFLE_PARTITION_THREADS) {
     T values[items];
 #pragma unroll  // shuffle_partition/hash: the values of all items are in flight together
     for (uint32_t i = 0; i < items; i++) {
       const uint32_t row = step + i * SHUFFLE_PARTITION_THREADS + threadIdx.x;
-      if (row < tile.rows) values[i] = column_value<T>(column, tile.first + row);
+      values[i] = is_array && row < tile.rows ? source[row] : same;
     }
     if (step == 0) __syncthreads();  // the stage is free, and slots are there
 #pragma unroll  // shuffle_partition/hash

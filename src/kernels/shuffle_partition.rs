@@ -561,7 +561,8 @@ fn tile_rows(
         0 => abi::SHUFFLE_PARTITION_TILE_ROWS_MAX / 2,
         rows => rows.min(abi::SHUFFLE_PARTITION_TILE_ROWS_MAX),
     };
-    let shared = properties.shared_bytes_per_block_max;
+    // Two blocks share a multiprocessor: one computes while the other waits for memory.
+    let shared = properties.shared_bytes_per_block_max / 2;
     let shared = shared.saturating_sub(SHARED_BYTES_TAKEN + 8 * partitions);
     let fit = shared / (stage_bytes + 4);
     let spread = rows.div_ceil(2 * u64::from(properties.multiprocessors.max(1)));

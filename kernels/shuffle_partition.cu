@@ -1,6 +1,7 @@
 // Operator  shuffle_partition (src/operators/shuffle_partition.rs states the contract)
 // Kernels   shuffle_partition_bounds shuffle_partition_target
-// Method    the keys' words are mixed, or looked for among the bounds, key by key; a block counts its
+// Method    the keys' words are mixed, or looked for among the bounds, key by key; a block counts
+// its
 //           rows by partition in shared memory and adds once per partition at its end
 // Cost      reads the keys, writes 2 B per row
 // Source    multiply-shift to a range: D. Lemire, "Fast Random Integer Generation in an Interval",
@@ -107,8 +108,7 @@ KERNEL_FN void shuffle_mix(const ShufflePartitionKey &key, uint64_t first, uint6
     const uint64_t row = first + i * SHUFFLE_PARTITION_THREADS;
     if (row >= row_count) continue;
     const bool valid = column_valid(key.column, row);
-    hashes[i] =
-        shuffle_mixed(valid ? shuffle_word(key, values[i]) : SHUFFLE_NULL_WORD, hashes[i]);
+    hashes[i] = shuffle_mixed(valid ? shuffle_word(key, values[i]) : SHUFFLE_NULL_WORD, hashes[i]);
   }
 }
 
@@ -233,7 +233,8 @@ KERNEL_FN void shuffle_targets(const ShufflePartitionTargetParams &params, uint6
   for (uint32_t i = 0; i < SHUFFLE_PARTITION_ITEMS; i++) {
     const uint64_t row = first + i * SHUFFLE_PARTITION_THREADS;
     uint32_t target = ((uint32_t)row + params.start) % params.partitions;
-    if (params.by == SHUFFLE_PARTITION_RANGE && row < row_count) target = shuffle_range(params, row);
+    if (params.by == SHUFFLE_PARTITION_RANGE && row < row_count)
+      target = shuffle_range(params, row);
     shuffle_rotate(targets, target);
   }
 }

@@ -1,9 +1,11 @@
 // Operator  shuffle_partition (src/operators/shuffle_partition.rs states the contract)
 // Kernels   shuffle_partition_layout shuffle_partition_clear shuffle_partition_scatter
-// Method    a tile of rows is split in shared memory: every row gets a slot, slots are in the order of
-//           the partitions; one atomic per tile and partition reserves the rows of a run. Then every
-//           column is read side by side, put into its slots in shared memory, and written slot by
-//           slot, so that a run is one stretch of memory. Bitmaps are put together 32 slots at a time
+// Method    a tile of rows is split in shared memory: every row gets a slot, slots are in the order
+// of
+//           the partitions; one atomic per tile and partition reserves the rows of a run. Then
+//           every column is read side by side, put into its slots in shared memory, and written
+//           slot by slot, so that a run is one stretch of memory. Bitmaps are put together 32 slots
+//           at a time
 // Cost      per row: reads 4 B (the second time from cache) and every column, writes every column
 // Source    multi-split: S. Ashkiani et al., "GPU Multisplit", PPoPP 2016; written from the idea
 #include "abi/page.h"
@@ -156,7 +158,7 @@ KERNEL_FN void shuffle_values(const ShuffleTile &tile, const ColumnView &column,
       values[i] = is_array && row < tile.rows ? source[row] : same;
     }
     if (step == 0) __syncthreads();  // the stage is free, and slots are there
-#pragma unroll  // shuffle_partition/hash
+#pragma unroll                       // shuffle_partition/hash
     for (uint32_t i = 0; i < items; i++) {
       const uint32_t row = step + i * SHUFFLE_PARTITION_THREADS + threadIdx.x;
       if (row < tile.rows) staged[tile.row_slots[row]] = values[i];
@@ -170,7 +172,8 @@ KERNEL_FN void shuffle_values(const ShuffleTile &tile, const ColumnView &column,
   }
 }
 
-/// Ors the bits of consecutive slots of one run, lowest first, into a zeroed bitmap from bit `first`.
+/// Ors the bits of consecutive slots of one run, lowest first, into a zeroed bitmap from bit
+/// `first`.
 KERNEL_FN void shuffle_or(uint8_t *bitmap, uint32_t first, uint32_t bits) {
   if (!bits) return;
   uint32_t *words = (uint32_t *)bitmap + (first >> 5);
@@ -179,12 +182,12 @@ KERNEL_FN void shuffle_or(uint8_t *bitmap, uint32_t first, uint32_t bits) {
   if (shift && bits >> (32 - shift)) atomicOr(words + 1, bits >> (32 - shift));
 }
 
-/// Scatters the bits of a column: its validity, or the values of a Boolean. The first lane of a warp
-/// that is in a run writes the bits of all lanes that are in it.
+/// Scatters the bits of a column: its validity, or the values of a Boolean. The first lane of a
+/// warp that is in a run writes the bits of all lanes that are in it.
 KERNEL_FN void shuffle_bits(const ShuffleTile &tile, const ColumnView &column, bool validity,
                             const uint64_t *starts, uint8_t *out_bytes) {
   __syncthreads();  // the stage is free, and slots are there
-#pragma unroll 4  // shuffle_partition/mixed
+#pragma unroll 4    // shuffle_partition/mixed
   for (uint32_t i = threadIdx.x; i < tile.rows; i += SHUFFLE_PARTITION_THREADS) {
     const uint64_t row = tile.first + i;
     const bool bit = validity ? column_valid(column, row) : column_bit(column, row);
@@ -267,8 +270,7 @@ shuffle_partition_clear(GRID_CONSTANT(ShufflePartitionClearParams) params) {
   const uint32_t p = item % params.partitions;
   const ShufflePartitionColumn &column = params.columns[item / params.partitions];
   const uint64_t rows = params.table[p];
-  const uint64_t *starts =
-      params.table + (uint64_t)(1 + column.section) * params.partitions + p;
+  const uint64_t *starts = params.table + (uint64_t)(1 + column.section) * params.partitions + p;
   for (uint32_t validity = 0; validity <= column.nullable; validity++) {
     const uint32_t type = validity ? PHYSICAL_BOOLEAN : column.column.type;
     uint8_t *section = params.out_bytes + starts[(uint64_t)validity * params.partitions];
@@ -306,8 +308,7 @@ shuffle_partition_scatter(GRID_CONSTANT(ShufflePartitionScatterParams) params) {
   shuffle_assign(tile, targets);
   for (uint32_t c = 0; c < params.column_count; c++) {
     const ShufflePartitionColumn &column = params.columns[c];
-    const uint64_t *starts =
-        params.table + (uint64_t)(1 + column.section) * params.partitions;
+    const uint64_t *starts = params.table + (uint64_t)(1 + column.section) * params.partitions;
     shuffle_column(tile, column.column, starts, params.out_bytes);
     if (column.nullable) {
       shuffle_bits(tile, column.column, true, starts + params.partitions, params.out_bytes);

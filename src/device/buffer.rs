@@ -19,13 +19,26 @@ struct Order {
 /// ([`DeviceBuffer::order_read`], [`DeviceBuffer::order_write`]); the stream then waits for the
 /// writes, and for the reads, that came before on other streams. Dropping it frees the memory
 /// after all of them.
+///
+/// A [`DeviceBuffer::part`] of a buffer is a buffer like others: it has an address and a length of
+/// its own, shares the order of the whole, and keeps the whole alive.
 #[derive(Debug)]
 pub struct DeviceBuffer {
     device: Arc<Device>,
     address: u64,
     bytes: u64,
-    order: Mutex<Order>,
-    _reservation: Reservation,
+    memory: Memory,
+}
+
+#[derive(Debug)]
+enum Memory {
+    /// Its own, freed with it.
+    Own {
+        order: Mutex<Order>,
+        _reservation: Reservation,
+    },
+    /// Bytes of another buffer.
+    PartOf(Arc<DeviceBuffer>),
 }
 
 impl DeviceBuffer {
@@ -40,12 +53,34 @@ impl DeviceBuffer {
             home: stream,
             readers: Vec::new(),
         });
+        let memory = Memory::Own {
+            order,
+            _reservation: reservation,
+        };
         DeviceBuffer {
             device,
             address,
             bytes,
-            order,
-            _reservation: reservation,
+            memory,
+        }
+    }
+
+    /// `bytes` bytes of a buffer from byte `start` on, without a copy; both are multiples of 64, so
+    /// that alignment and padding are as in any buffer. While the part lives, so does the whole.
+    ///
+    /// # Panics
+    /// The bytes are not within the buffer, or no multiples of 64.
+    #[must_use]
+    pub fn part(whole: &Arc<DeviceBuffer>, start: u64, bytes: u64) -> DeviceBuffer {
+        assert!(
+            start.is_multiple_of(64) && bytes.is_multiple_of(64) && start + bytes <= whole.bytes,
+            "a part is whole lines of its buffer"
+        );
+        DeviceBuffer {
+            device: Arc::clone(&whole.device),
+            address: whole.address + start,
+            bytes,
+            memory: Memory::PartOf(Arc::clone(whole)),
         }
     }
 
@@ -65,7 +100,10 @@ impl DeviceBuffer {
     }
 
     fn order(&self) -> MutexGuard<'_, Order> {
-        self.order.lock().unwrap_or_else(PoisonError::into_inner)
+        match &self.memory {
+            Memory::Own { order, .. } => order.lock().unwrap_or_else(PoisonError::into_inner),
+            Memory::PartOf(whole) => whole.order(),
+        }
     }
 
     /// Says that what follows on `stream` reads the buffer.
@@ -113,9 +151,12 @@ impl DeviceBuffer {
 
 impl Drop for DeviceBuffer {
     fn drop(&mut self) {
-        let (home, readers) = {
-            let mut order = self.order();
-            (order.home, std::mem::take(&mut order.readers))
+        let (home, readers) = match &mut self.memory {
+            Memory::Own { order, .. } => {
+                let order = order.get_mut().unwrap_or_else(PoisonError::into_inner);
+                (order.home, std::mem::take(&mut order.readers))
+            }
+            Memory::PartOf(_) => return, // the whole knows its readers, and goes after its last part
         };
         // A reader has waited for the writes, so that memory is freed on the stream of the last one
         // and the writer's stream waits for nobody.

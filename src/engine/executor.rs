@@ -150,13 +150,17 @@ pub(super) fn instantiate(backend: &dyn Backend, pipeline: &Pipeline) -> Result<
     for spec in &pipeline.transforms {
         match backend.instantiate(spec)? {
             Operator::Transform(transform) => operators.transforms.push(transform),
-            Operator::Fold(_) => return Err(wrong(spec.name(), "transform")),
+            Operator::Fold(_) | Operator::Partition(_) => {
+                return Err(wrong(spec.name(), "transform"));
+            }
         }
     }
     if let Some(spec) = &pipeline.fold {
         match backend.instantiate(spec)? {
             Operator::Fold(fold) => operators.fold = Some(fold),
-            Operator::Transform(_) => return Err(wrong(spec.name(), "fold")),
+            Operator::Transform(_) | Operator::Partition(_) => {
+                return Err(wrong(spec.name(), "fold"));
+            }
         }
     }
     Ok(operators)

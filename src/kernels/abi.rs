@@ -1843,6 +1843,274 @@ const _: () = {
 };
 
 /// threads per block
+pub const SHUFFLE_PARTITION_THREADS: u32 = 512;
+/// threads per block of `shuffle_partition_clear`: as many as an alignment has bytes
+pub const SHUFFLE_PARTITION_CLEAR_THREADS: u32 = 64;
+/// rows of a thread that are in flight together
+pub const SHUFFLE_PARTITION_ITEMS: u32 = 8;
+/// key columns
+pub const SHUFFLE_PARTITION_KEYS_MAX: u32 = 16;
+/// partitions of one launch
+pub const SHUFFLE_PARTITION_PARTITIONS_MAX: u32 = 4096;
+/// rows that a block of `shuffle_partition_scatter` handles
+pub const SHUFFLE_PARTITION_TILE_ROWS_MAX: u32 = 8192;
+/// sections start at multiples of so many bytes
+pub const SHUFFLE_PARTITION_ALIGNMENT: u32 = 64;
+/// words of a bound: class, high, low
+pub const SHUFFLE_PARTITION_BOUND_WORDS: u32 = 3;
+/// by the upper bits of the keys' hash
+pub const SHUFFLE_PARTITION_HASH: u32 = 0;
+/// by the number of bounds that are less than the keys
+pub const SHUFFLE_PARTITION_RANGE: u32 = 1;
+/// in turn
+pub const SHUFFLE_PARTITION_ROUND_ROBIN: u32 = 2;
+
+/// A key column.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct ShufflePartitionKey {
+    /// the values
+    pub column: ColumnView,
+    /// device, read. Hash: \[word_count\], words of the values that codes stand for; absent: no codes. Range: \[bounds * SHUFFLE_PARTITION_BOUND_WORDS\]
+    pub words: *const u64,
+    /// codes that have a word
+    pub word_count: u64,
+    /// range: all ones if greater values come first, else zero
+    pub flip: u64,
+    /// range: 1 if nulls come first
+    pub nulls_first: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of ShufflePartitionKey"][::core::mem::size_of::<ShufflePartitionKey>() - 80usize];
+    ["Alignment of ShufflePartitionKey"][::core::mem::align_of::<ShufflePartitionKey>() - 8usize];
+    ["Offset of field: ShufflePartitionKey::column"]
+        [::core::mem::offset_of!(ShufflePartitionKey, column) - 0usize];
+    ["Offset of field: ShufflePartitionKey::words"]
+        [::core::mem::offset_of!(ShufflePartitionKey, words) - 48usize];
+    ["Offset of field: ShufflePartitionKey::word_count"]
+        [::core::mem::offset_of!(ShufflePartitionKey, word_count) - 56usize];
+    ["Offset of field: ShufflePartitionKey::flip"]
+        [::core::mem::offset_of!(ShufflePartitionKey, flip) - 64usize];
+    ["Offset of field: ShufflePartitionKey::nulls_first"]
+        [::core::mem::offset_of!(ShufflePartitionKey, nulls_first) - 72usize];
+    ["Offset of field: ShufflePartitionKey::reserved"]
+        [::core::mem::offset_of!(ShufflePartitionKey, reserved) - 76usize];
+};
+
+/// Launch parameters of `shuffle_partition_bounds`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct ShufflePartitionBoundsParams {
+    /// its column has the bounds; its words are not read
+    pub key: ShufflePartitionKey,
+    /// \[bound_count * SHUFFLE_PARTITION_BOUND_WORDS\], device, written
+    pub out_words: *mut u64,
+    /// bounds
+    pub bound_count: u64,
+}
+const _: () = {
+    ["Size of ShufflePartitionBoundsParams"]
+        [::core::mem::size_of::<ShufflePartitionBoundsParams>() - 96usize];
+    ["Alignment of ShufflePartitionBoundsParams"]
+        [::core::mem::align_of::<ShufflePartitionBoundsParams>() - 8usize];
+    ["Offset of field: ShufflePartitionBoundsParams::key"]
+        [::core::mem::offset_of!(ShufflePartitionBoundsParams, key) - 0usize];
+    ["Offset of field: ShufflePartitionBoundsParams::out_words"]
+        [::core::mem::offset_of!(ShufflePartitionBoundsParams, out_words) - 80usize];
+    ["Offset of field: ShufflePartitionBoundsParams::bound_count"]
+        [::core::mem::offset_of!(ShufflePartitionBoundsParams, bound_count) - 88usize];
+};
+
+/// Launch parameters of `shuffle_partition_target`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct ShufflePartitionTargetParams {
+    /// \[rows\] each, the most significant first
+    pub keys: [ShufflePartitionKey; 16usize],
+    /// \[rows\], device, written: partition of each row
+    pub out_targets: *mut u16,
+    /// \[partitions\], device, raised: rows of each partition; the caller zeroes them
+    pub out_rows: *mut u64,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// keys in use
+    pub key_count: u32,
+    /// `SHUFFLE_PARTITION_HASH`, `_RANGE` or `_ROUND_ROBIN`
+    pub by: u32,
+    /// partitions
+    pub partitions: u32,
+    /// round robin: the partition of row 0
+    pub start: u32,
+}
+const _: () = {
+    ["Size of ShufflePartitionTargetParams"]
+        [::core::mem::size_of::<ShufflePartitionTargetParams>() - 1328usize];
+    ["Alignment of ShufflePartitionTargetParams"]
+        [::core::mem::align_of::<ShufflePartitionTargetParams>() - 8usize];
+    ["Offset of field: ShufflePartitionTargetParams::keys"]
+        [::core::mem::offset_of!(ShufflePartitionTargetParams, keys) - 0usize];
+    ["Offset of field: ShufflePartitionTargetParams::out_targets"]
+        [::core::mem::offset_of!(ShufflePartitionTargetParams, out_targets) - 1280usize];
+    ["Offset of field: ShufflePartitionTargetParams::out_rows"]
+        [::core::mem::offset_of!(ShufflePartitionTargetParams, out_rows) - 1288usize];
+    ["Offset of field: ShufflePartitionTargetParams::row_count_device"]
+        [::core::mem::offset_of!(ShufflePartitionTargetParams, row_count_device) - 1296usize];
+    ["Offset of field: ShufflePartitionTargetParams::row_count"]
+        [::core::mem::offset_of!(ShufflePartitionTargetParams, row_count) - 1304usize];
+    ["Offset of field: ShufflePartitionTargetParams::key_count"]
+        [::core::mem::offset_of!(ShufflePartitionTargetParams, key_count) - 1312usize];
+    ["Offset of field: ShufflePartitionTargetParams::by"]
+        [::core::mem::offset_of!(ShufflePartitionTargetParams, by) - 1316usize];
+    ["Offset of field: ShufflePartitionTargetParams::partitions"]
+        [::core::mem::offset_of!(ShufflePartitionTargetParams, partitions) - 1320usize];
+    ["Offset of field: ShufflePartitionTargetParams::start"]
+        [::core::mem::offset_of!(ShufflePartitionTargetParams, start) - 1324usize];
+};
+
+/// A column to scatter.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct ShufflePartitionColumn {
+    /// \[rows\]
+    pub column: ColumnView,
+    /// the section of the values
+    pub section: u32,
+    /// 1 if the section behind it is their validity
+    pub nullable: u32,
+}
+const _: () = {
+    ["Size of ShufflePartitionColumn"][::core::mem::size_of::<ShufflePartitionColumn>() - 56usize];
+    ["Alignment of ShufflePartitionColumn"]
+        [::core::mem::align_of::<ShufflePartitionColumn>() - 8usize];
+    ["Offset of field: ShufflePartitionColumn::column"]
+        [::core::mem::offset_of!(ShufflePartitionColumn, column) - 0usize];
+    ["Offset of field: ShufflePartitionColumn::section"]
+        [::core::mem::offset_of!(ShufflePartitionColumn, section) - 48usize];
+    ["Offset of field: ShufflePartitionColumn::nullable"]
+        [::core::mem::offset_of!(ShufflePartitionColumn, nullable) - 52usize];
+};
+
+/// Launch parameters of `shuffle_partition_layout`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct ShufflePartitionLayoutParams {
+    /// \[column_count\], device, read
+    pub columns: *const ShufflePartitionColumn,
+    /// \[partitions * (1 + section_count) + 1\], device: rows read, the rest written
+    pub table: *mut u64,
+    /// columns
+    pub column_count: u32,
+    /// partitions
+    pub partitions: u32,
+}
+const _: () = {
+    ["Size of ShufflePartitionLayoutParams"]
+        [::core::mem::size_of::<ShufflePartitionLayoutParams>() - 24usize];
+    ["Alignment of ShufflePartitionLayoutParams"]
+        [::core::mem::align_of::<ShufflePartitionLayoutParams>() - 8usize];
+    ["Offset of field: ShufflePartitionLayoutParams::columns"]
+        [::core::mem::offset_of!(ShufflePartitionLayoutParams, columns) - 0usize];
+    ["Offset of field: ShufflePartitionLayoutParams::table"]
+        [::core::mem::offset_of!(ShufflePartitionLayoutParams, table) - 8usize];
+    ["Offset of field: ShufflePartitionLayoutParams::column_count"]
+        [::core::mem::offset_of!(ShufflePartitionLayoutParams, column_count) - 16usize];
+    ["Offset of field: ShufflePartitionLayoutParams::partitions"]
+        [::core::mem::offset_of!(ShufflePartitionLayoutParams, partitions) - 20usize];
+};
+
+/// Launch parameters of `shuffle_partition_clear`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct ShufflePartitionClearParams {
+    /// \[column_count\], device, read
+    pub columns: *const ShufflePartitionColumn,
+    /// device, read: of `shuffle_partition_layout`
+    pub table: *const u64,
+    /// \[last word of the table\], device, bitmaps and padding written
+    pub out_bytes: *mut u8,
+    /// partitions
+    pub partitions: u32,
+    /// blocks per column and partition
+    pub splits: u32,
+}
+const _: () = {
+    ["Size of ShufflePartitionClearParams"]
+        [::core::mem::size_of::<ShufflePartitionClearParams>() - 32usize];
+    ["Alignment of ShufflePartitionClearParams"]
+        [::core::mem::align_of::<ShufflePartitionClearParams>() - 8usize];
+    ["Offset of field: ShufflePartitionClearParams::columns"]
+        [::core::mem::offset_of!(ShufflePartitionClearParams, columns) - 0usize];
+    ["Offset of field: ShufflePartitionClearParams::table"]
+        [::core::mem::offset_of!(ShufflePartitionClearParams, table) - 8usize];
+    ["Offset of field: ShufflePartitionClearParams::out_bytes"]
+        [::core::mem::offset_of!(ShufflePartitionClearParams, out_bytes) - 16usize];
+    ["Offset of field: ShufflePartitionClearParams::partitions"]
+        [::core::mem::offset_of!(ShufflePartitionClearParams, partitions) - 24usize];
+    ["Offset of field: ShufflePartitionClearParams::splits"]
+        [::core::mem::offset_of!(ShufflePartitionClearParams, splits) - 28usize];
+};
+
+/// Launch parameters of `shuffle_partition_scatter`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct ShufflePartitionScatterParams {
+    /// \[column_count\], device, read
+    pub columns: *const ShufflePartitionColumn,
+    /// \[rows\], device, read: of `shuffle_partition_target`
+    pub targets: *const u16,
+    /// device, read: of `shuffle_partition_layout`
+    pub table: *const u64,
+    /// \[partitions\], device, raised: rows that have a place; the caller zeroes them
+    pub cursors: *mut u32,
+    /// \[last word of the table\], device, written; bitmaps are zero before
+    pub out_bytes: *mut u8,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// columns
+    pub column_count: u32,
+    /// partitions
+    pub partitions: u32,
+    /// rows of a block, a multiple of 32, at most SHUFFLE_PARTITION_TILE_ROWS_MAX
+    pub tile_rows: u32,
+    /// bytes of a tile's row in shared memory: of the widest value, at least 1
+    pub stage_bytes: u32,
+}
+const _: () = {
+    ["Size of ShufflePartitionScatterParams"]
+        [::core::mem::size_of::<ShufflePartitionScatterParams>() - 72usize];
+    ["Alignment of ShufflePartitionScatterParams"]
+        [::core::mem::align_of::<ShufflePartitionScatterParams>() - 8usize];
+    ["Offset of field: ShufflePartitionScatterParams::columns"]
+        [::core::mem::offset_of!(ShufflePartitionScatterParams, columns) - 0usize];
+    ["Offset of field: ShufflePartitionScatterParams::targets"]
+        [::core::mem::offset_of!(ShufflePartitionScatterParams, targets) - 8usize];
+    ["Offset of field: ShufflePartitionScatterParams::table"]
+        [::core::mem::offset_of!(ShufflePartitionScatterParams, table) - 16usize];
+    ["Offset of field: ShufflePartitionScatterParams::cursors"]
+        [::core::mem::offset_of!(ShufflePartitionScatterParams, cursors) - 24usize];
+    ["Offset of field: ShufflePartitionScatterParams::out_bytes"]
+        [::core::mem::offset_of!(ShufflePartitionScatterParams, out_bytes) - 32usize];
+    ["Offset of field: ShufflePartitionScatterParams::row_count_device"]
+        [::core::mem::offset_of!(ShufflePartitionScatterParams, row_count_device) - 40usize];
+    ["Offset of field: ShufflePartitionScatterParams::row_count"]
+        [::core::mem::offset_of!(ShufflePartitionScatterParams, row_count) - 48usize];
+    ["Offset of field: ShufflePartitionScatterParams::column_count"]
+        [::core::mem::offset_of!(ShufflePartitionScatterParams, column_count) - 56usize];
+    ["Offset of field: ShufflePartitionScatterParams::partitions"]
+        [::core::mem::offset_of!(ShufflePartitionScatterParams, partitions) - 60usize];
+    ["Offset of field: ShufflePartitionScatterParams::tile_rows"]
+        [::core::mem::offset_of!(ShufflePartitionScatterParams, tile_rows) - 64usize];
+    ["Offset of field: ShufflePartitionScatterParams::stage_bytes"]
+        [::core::mem::offset_of!(ShufflePartitionScatterParams, stage_bytes) - 68usize];
+};
+
+/// threads per block
 pub const TEXT_THREADS: u32 = 256;
 /// rows that a block of `text_offsets` handles
 pub const TEXT_TILE_ROWS: u32 = 1024;
@@ -2664,6 +2932,61 @@ unsafe impl Kernel for ProjectSelect {
     const ENTRY: &'static str = "project_select";
     const MODULE: &'static str = "project";
     type Params = ProjectSelectParams;
+}
+
+/// Turns the bounds of a key into words that compare as the keys do. (`shuffle_partition_bounds` in `kernels/shuffle_partition.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct ShufflePartitionBounds;
+
+// SAFETY: the only parameter of the entry is one `ShufflePartitionBoundsParams`, as its signature says.
+unsafe impl Kernel for ShufflePartitionBounds {
+    const ENTRY: &'static str = "shuffle_partition_bounds";
+    const MODULE: &'static str = "shuffle_partition";
+    type Params = ShufflePartitionBoundsParams;
+}
+
+/// Finds the partition of every row, and counts the rows of each. (`shuffle_partition_target` in `kernels/shuffle_partition.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct ShufflePartitionTarget;
+
+// SAFETY: the only parameter of the entry is one `ShufflePartitionTargetParams`, as its signature says.
+unsafe impl Kernel for ShufflePartitionTarget {
+    const ENTRY: &'static str = "shuffle_partition_target";
+    const MODULE: &'static str = "shuffle_partition";
+    type Params = ShufflePartitionTargetParams;
+}
+
+/// Gives every section of every partition its place. (`shuffle_partition_layout` in `kernels/shuffle_partition_scatter.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct ShufflePartitionLayout;
+
+// SAFETY: the only parameter of the entry is one `ShufflePartitionLayoutParams`, as its signature says.
+unsafe impl Kernel for ShufflePartitionLayout {
+    const ENTRY: &'static str = "shuffle_partition_layout";
+    const MODULE: &'static str = "shuffle_partition_scatter";
+    type Params = ShufflePartitionLayoutParams;
+}
+
+/// Zeroes the bitmaps, and what is left behind the values of every section. (`shuffle_partition_clear` in `kernels/shuffle_partition_scatter.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct ShufflePartitionClear;
+
+// SAFETY: the only parameter of the entry is one `ShufflePartitionClearParams`, as its signature says.
+unsafe impl Kernel for ShufflePartitionClear {
+    const ENTRY: &'static str = "shuffle_partition_clear";
+    const MODULE: &'static str = "shuffle_partition_scatter";
+    type Params = ShufflePartitionClearParams;
+}
+
+/// Scatters all columns to the partitions of their rows. (`shuffle_partition_scatter` in `kernels/shuffle_partition_scatter.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct ShufflePartitionScatter;
+
+// SAFETY: the only parameter of the entry is one `ShufflePartitionScatterParams`, as its signature says.
+unsafe impl Kernel for ShufflePartitionScatter {
+    const ENTRY: &'static str = "shuffle_partition_scatter";
+    const MODULE: &'static str = "shuffle_partition_scatter";
+    type Params = ShufflePartitionScatterParams;
 }
 
 /// Sums the lengths of strings. (`text_offsets` in `kernels/text.cu`)

@@ -14,6 +14,7 @@ pub mod group_by;
 pub mod hash_join;
 pub mod page;
 pub mod project;
+pub mod shuffle_partition;
 pub mod text;
 
 pub use column::{DeviceColumn, DeviceRows, OutputColumn};
@@ -173,6 +174,8 @@ unsafe impl Unpadded for abi::Page {}
 unsafe impl Unpadded for abi::PageState {}
 // SAFETY: as `Page`.
 unsafe impl Unpadded for abi::PageCompressed {}
+// SAFETY: as `Page` (kernels/abi/shuffle_partition.h).
+unsafe impl Unpadded for abi::ShufflePartitionColumn {}
 
 /// The status word of launches that can fail. Read once, after the launches.
 #[derive(Debug)]

@@ -13,6 +13,7 @@ mod gather;
 mod group_by;
 mod hash_join;
 mod project;
+mod shuffle_partition;
 
 pub use filter::FilterSpec;
 pub use gather::GatherSpec;
@@ -21,6 +22,10 @@ pub use hash_join::{
     BUILD_ROWS_MAX, HashJoinSpec, JoinKind, MARK_NAME, too_many_build_rows, too_many_output_rows,
 };
 pub use project::ProjectSpec;
+pub use shuffle_partition::{
+    HASH_SEED, HASH_STEP, KeyHash, NULL_WORD, PARTITIONS, Partitioning, RangeKey,
+    ShufflePartitionSpec, bounds_descend, bytes_word, float_word, integer_word,
+};
 
 use std::any::Any;
 use std::sync::Arc;
@@ -45,6 +50,8 @@ pub enum OperatorSpec {
     HashJoinBuild(HashJoinSpec),
     /// Joins probe batches to the batch that `HashJoinBuild` built.
     HashJoinProbe(HashJoinSpec),
+    /// Splits a batch into partitions.
+    ShufflePartition(ShufflePartitionSpec),
 }
 
 impl OperatorSpec {
@@ -56,6 +63,7 @@ impl OperatorSpec {
             OperatorSpec::Gather(_) => "gather",
             OperatorSpec::GroupBy(_) => "group_by",
             OperatorSpec::HashJoinBuild(_) | OperatorSpec::HashJoinProbe(_) => "hash_join",
+            OperatorSpec::ShufflePartition(_) => "shuffle_partition",
         }
     }
 }
@@ -130,10 +138,22 @@ pub trait Fold: Send + Sync {
     fn finish(&self, context: &Context, state: FoldState) -> Result<Vec<Batch>>;
 }
 
+/// One batch in, a batch per partition out: what an exchange is made of.
+pub trait Partition: Send + Sync {
+    /// Splits a batch. Result: one batch per partition, in the order of the partitions, with the
+    /// schema of the batch; together they have exactly its rows.
+    ///
+    /// # Errors
+    /// As the operator's contract says; the batch is then lost, the operator stays usable.
+    fn next(&self, context: &Context, batch: Batch) -> Result<Vec<Batch>>;
+}
+
 /// An operator that a backend made from an [`OperatorSpec`].
 pub enum Operator {
     /// One batch in, at most one out.
     Transform(Box<dyn Transform>),
     /// Many batches in, the result at the end.
     Fold(Box<dyn Fold>),
+    /// One batch in, a batch per partition out.
+    Partition(Box<dyn Partition>),
 }

@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use super::{Pipeline, ScanSpec, Source};
 use crate::expr::{TypedExpr, TypedKind};
-use crate::operators::{GroupBySpec, OperatorSpec};
+use crate::operators::{GroupBySpec, OperatorSpec, Partitioning};
 use crate::types::Schema;
 
 /// A typed expression with the names of its columns.
@@ -98,6 +98,21 @@ fn operator(spec: &OperatorSpec) -> String {
         OperatorSpec::HashJoinProbe(join) => {
             let keys = names(&join.probe, &join.probe_keys);
             format!("hash_join probe, {}, on {keys}", join.kind)
+        }
+        OperatorSpec::ShufflePartition(shuffle) => {
+            let (count, keys) = (shuffle.partitions, shuffle.by.keys());
+            let keys = names(&shuffle.input, &keys);
+            match &shuffle.by {
+                Partitioning::Hash { .. } => {
+                    format!("shuffle_partition into {count}, hash of {keys}")
+                }
+                Partitioning::Range { .. } => {
+                    format!("shuffle_partition into {count}, ranges of {keys}")
+                }
+                Partitioning::RoundRobin { .. } => {
+                    format!("shuffle_partition into {count}, in turn")
+                }
+            }
         }
     }
 }

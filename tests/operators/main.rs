@@ -16,6 +16,7 @@ mod group_by;
 mod hash_join;
 mod plans;
 mod project;
+mod shuffle_partition;
 
 use std::sync::Arc;
 

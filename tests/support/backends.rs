@@ -246,6 +246,43 @@ pub fn run_transform(
     })
 }
 
+/// Splits host batches into partitions, on a stream of its own, perhaps after one transform and
+/// before another: the partitions of each batch.
+pub fn run_partition(
+    backend: &dyn Backend,
+    before: Option<&OperatorSpec>,
+    spec: &OperatorSpec,
+    after: Option<&OperatorSpec>,
+    batches: &[RecordBatch],
+) -> Result<Vec<Vec<RecordBatch>>> {
+    let Operator::Partition(operator) = backend.instantiate(spec)? else {
+        return Err(Error::invalid(spec.name(), "is not a partition", ""));
+    };
+    let transformed = |context: &Context, spec: Option<&OperatorSpec>, batch: Batch| {
+        let Some(spec) = spec else {
+            return Ok(batch);
+        };
+        let Operator::Transform(transform) = backend.instantiate(spec)? else {
+            return Err(Error::invalid(spec.name(), "is not a transform", ""));
+        };
+        let batch = transform.next(context, None, batch)?;
+        batch.ok_or_else(|| Error::invalid(spec.name(), "gives no batch", ""))
+    };
+    on_stream(backend, |context| {
+        let split = |batch: &RecordBatch| {
+            let batch = backend.upload(context, batch.clone())?;
+            let batch = transformed(context, before, batch)?;
+            let parts = operator.next(context, batch)?.into_iter();
+            let parts = parts.map(|part| {
+                let part = transformed(context, after, part)?;
+                backend.download(context, part)
+            });
+            parts.collect::<Result<Vec<_>>>()
+        };
+        batches.iter().map(split).collect()
+    })
+}
+
 /// Runs a fold over host batches, on a stream of its own.
 pub fn run_fold(
     backend: &dyn Backend,
@@ -381,6 +418,7 @@ impl Outcome {
                     OperatorSpec::GroupBy(spec) => spec.output.clone(),
                     OperatorSpec::HashJoinBuild(spec) => spec.build.clone(),
                     OperatorSpec::HashJoinProbe(spec) => spec.output(),
+                    OperatorSpec::ShufflePartition(spec) => spec.input.clone(),
                 };
                 for batch in &batches {
                     assert_eq!(batch.schema(), promised, "{place}: the schema of {spec:?}");

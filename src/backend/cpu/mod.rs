@@ -22,6 +22,7 @@ mod group_by;
 mod hash_join;
 mod project;
 mod scalar;
+mod shuffle_partition;
 mod values;
 
 use arrow::array::RecordBatch;
@@ -66,6 +67,9 @@ impl Backend for CpuBackend {
             }
             OperatorSpec::HashJoinProbe(spec) => {
                 Operator::Transform(Box::new(hash_join::HashJoinProbe::new(spec)?))
+            }
+            OperatorSpec::ShufflePartition(spec) => {
+                Operator::Partition(Box::new(shuffle_partition::ShufflePartition::new(spec)?))
             }
         })
     }

@@ -68,6 +68,13 @@ impl Dictionary {
         Ok(codes)
     }
 
+    /// Shows every string from code `start` on, in the order of the codes.
+    pub(super) fn for_each_from(&self, start: usize, mut show: impl FnMut(&str)) {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let new = entries.values.iter().skip(start);
+        new.for_each(|string| show(string));
+    }
+
     /// Appends the strings of codes.
     pub(super) fn decode(&self, codes: &UInt32Array, strings: &mut StringBuilder) -> Result<()> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);

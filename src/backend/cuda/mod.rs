@@ -17,6 +17,7 @@ mod nested;
 mod project;
 mod rescale;
 mod scan;
+mod shuffle_partition;
 mod supported;
 mod text;
 mod upload;
@@ -175,6 +176,9 @@ impl Backend for CudaBackend {
             OperatorSpec::HashJoinProbe(spec) => {
                 Operator::Transform(Box::new(hash_join::HashJoinProbe::new(shared, spec)))
             }
+            OperatorSpec::ShufflePartition(spec) => Operator::Partition(Box::new(
+                shuffle_partition::ShufflePartition::new(shared, spec)?,
+            )),
         })
     }
 

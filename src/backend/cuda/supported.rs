@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::expr::{AggregateFunction, BinaryOp, TypedExpr, TypedKind};
-use crate::operators::OperatorSpec;
+use crate::operators::{OperatorSpec, Partitioning, RangeKey};
 use crate::types::{DataType, Field, PhysicalType, SchemaRef, is_binary, is_string};
 
 /// Checks an operator and every type it meets.
@@ -58,6 +58,20 @@ pub(super) fn check(backend: &'static str, spec: &OperatorSpec) -> Result<()> {
                 .iter()
                 .try_for_each(check_expr)
                 .or_else(refuse)
+        }
+        OperatorSpec::ShufflePartition(shuffle) => {
+            shuffle.check()?;
+            check_schema(backend, "shuffle_partition", &shuffle.input)?;
+            if let Partitioning::Range { keys, .. } = &shuffle.by {
+                let is_text = |key: &RangeKey| {
+                    let data_type = shuffle.input.field(key.column).data_type();
+                    is_string(data_type) || is_binary(data_type)
+                };
+                if keys.iter().any(is_text) {
+                    return refuse("ranges of strings or bytes".to_string());
+                }
+            }
+            Ok(())
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Device;
-use crate::error::Result;
+use super::foreign::Lent;
+use super::{Device, Streams};
+use crate::error::{Error, Result};
 use crate::memory::{Reservation, StreamHandle};
 
 /// Which streams must be waited for.
@@ -15,17 +16,27 @@ struct Order {
     readers: Vec<StreamHandle>,
 }
 
-/// An allocation in device memory. Whoever uses it on a stream says so first
+/// Whose the memory is.
+#[derive(Debug)]
+enum Memory {
+    /// Allocated by the device, and counted.
+    Own(#[expect(dead_code, reason = "held until the buffer is dropped")] Reservation),
+    /// Another engine's.
+    Foreign(Lent),
+}
+
+/// An allocation in device memory, or memory that another engine lent
+/// ([`Device::adopt_memory`]). Whoever uses it on a stream says so first
 /// ([`DeviceBuffer::order_read`], [`DeviceBuffer::order_write`]); the stream then waits for the
-/// writes, and for the reads, that came before on other streams. Dropping it frees the memory
-/// after all of them.
+/// writes, and for the reads, that came before on other streams. Dropping it frees the memory, or
+/// gives it back, after all of them. It holds on to its device.
 #[derive(Debug)]
 pub struct DeviceBuffer {
     device: Arc<Device>,
     address: u64,
     bytes: u64,
     order: Mutex<Order>,
-    _reservation: Reservation,
+    memory: Memory,
 }
 
 impl DeviceBuffer {
@@ -36,6 +47,22 @@ impl DeviceBuffer {
         stream: StreamHandle,
         reservation: Reservation,
     ) -> Self {
+        let memory = Memory::Own(reservation);
+        DeviceBuffer::of(device, address, bytes, stream, memory)
+    }
+
+    pub(super) fn foreign(device: Arc<Device>, address: u64, bytes: u64, lent: Lent) -> Self {
+        let stream = lent.stream;
+        DeviceBuffer::of(device, address, bytes, stream, Memory::Foreign(lent))
+    }
+
+    fn of(
+        device: Arc<Device>,
+        address: u64,
+        bytes: u64,
+        stream: StreamHandle,
+        memory: Memory,
+    ) -> Self {
         let order = Mutex::new(Order {
             home: stream,
             readers: Vec::new(),
@@ -45,7 +72,7 @@ impl DeviceBuffer {
             address,
             bytes,
             order,
-            _reservation: reservation,
+            memory,
         }
     }
 
@@ -59,7 +86,7 @@ impl DeviceBuffer {
         self.address
     }
 
-    /// How long it is; a multiple of 64.
+    /// How long it is; a multiple of 64, unless the memory is another engine's.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -84,8 +111,16 @@ impl DeviceBuffer {
     /// Says that what follows on `stream` writes the buffer.
     ///
     /// # Errors
-    /// The driver refuses an event.
+    /// `InvalidInput` if another engine lent it for reading alone; the driver refuses an event.
     pub fn order_write(&self, stream: StreamHandle) -> Result<()> {
+        if let Memory::Foreign(Lent {
+            writable: false, ..
+        }) = self.memory
+        {
+            let remedy = "lend it for writing, too, or write to a buffer of the device's own";
+            let cause = "the memory was lent for reading alone";
+            return Err(Error::invalid("buffer", cause, remedy));
+        }
         let mut order = self.order();
         if order.home != stream {
             self.wait(stream, order.home)?;
@@ -101,6 +136,19 @@ impl DeviceBuffer {
 
     /// Lets `stream` wait for everything that is on `before` now.
     fn wait(&self, stream: StreamHandle, before: StreamHandle) -> Result<()> {
+        self.wait_among(&self.device.known_streams(), stream, before)
+    }
+
+    /// As `wait`; while `streams` is held none is released.
+    fn wait_among(
+        &self,
+        streams: &Streams,
+        stream: StreamHandle,
+        before: StreamHandle,
+    ) -> Result<()> {
+        if !streams.known.contains_key(&before) {
+            return Ok(()); // released, which waited for all that was on it
+        }
         let driver = self.device.driver();
         let event = driver.event_create()?;
         let waited = driver
@@ -108,6 +156,49 @@ impl DeviceBuffer {
             .and_then(|()| driver.stream_wait(stream, event));
         driver.event_destroy(event);
         waited
+    }
+
+    /// Lets `last` wait for what other streams do with the buffer.
+    fn settle(&self, streams: &Streams, last: StreamHandle, others: &[StreamHandle]) {
+        for other in others {
+            if *other != last && self.wait_among(streams, last, *other).is_err() {
+                // The device is lost; waiting on the host is all that is left.
+                let _lost = self.device.driver().stream_synchronize(*other);
+            }
+        }
+    }
+
+    /// Frees memory of the device's own, on a stream that comes after every use.
+    fn free(&self, home: StreamHandle, readers: &[StreamHandle]) {
+        let streams = self.device.known_streams();
+        // A reader has waited for the writes, so that memory is freed on the stream of the last one
+        // and the writer's stream waits for nobody.
+        let mut users = readers.iter().rev().chain([&home]);
+        if let Some(last) = users.find(|stream| streams.known.contains_key(stream)) {
+            self.settle(&streams, *last, readers);
+            self.device.driver().free(*last, self.address);
+            return;
+        }
+        drop(streams);
+        // Every stream that used it was released, and is done. Without any stream, which a lost
+        // device refuses, the memory goes with its context.
+        if let Ok(stream) = self.device.take_stream() {
+            self.device.driver().free(stream, self.address);
+            self.device.give_back_stream(stream);
+        }
+    }
+
+    /// Gives memory of another engine back, in the order of the stream that lent it.
+    fn give_back(&self, lent: StreamHandle, home: StreamHandle, mut users: Vec<StreamHandle>) {
+        users.push(home);
+        let streams = self.device.known_streams();
+        if streams.known.contains_key(&lent) {
+            return self.settle(&streams, lent, &users);
+        }
+        // The lending stream is gone: whoever frees the memory next must find it unused.
+        for user in users.iter().filter(|user| streams.known.contains_key(user)) {
+            let _lost = self.device.driver().stream_synchronize(*user);
+        }
     }
 }
 
@@ -117,15 +208,12 @@ impl Drop for DeviceBuffer {
             let mut order = self.order();
             (order.home, std::mem::take(&mut order.readers))
         };
-        // A reader has waited for the writes, so that memory is freed on the stream of the last one
-        // and the writer's stream waits for nobody.
-        let last = readers.last().copied().unwrap_or(home);
-        for reader in readers {
-            if reader != last && self.wait(last, reader).is_err() {
-                // The device is lost; waiting for the reader on the host is all that is left.
-                let _lost = self.device.driver().stream_synchronize(reader);
-            }
-        }
-        self.device.driver().free(last, self.address);
+        let (stream, mut owner) = match &mut self.memory {
+            Memory::Own(_) => return self.free(home, &readers),
+            Memory::Foreign(lent) => (lent.stream, lent.owner.take()),
+        };
+        self.give_back(stream, home, readers);
+        let driver = self.device.driver();
+        driver.in_context(&mut || drop(owner.take()));
     }
 }

@@ -198,12 +198,29 @@ impl Device {
         buffer: &DeviceBuffer,
         bytes: &[u8],
     ) -> Result<()> {
+        self.write_at(stream, buffer, 0, bytes)
+    }
+
+    /// Copies host bytes to a buffer, from `start` on, through pinned memory.
+    ///
+    /// # Errors
+    /// What the copy reports.
+    ///
+    /// # Panics
+    /// The buffer ends before.
+    pub fn write_at(
+        self: &Arc<Self>,
+        stream: StreamHandle,
+        buffer: &DeviceBuffer,
+        start: u64,
+        bytes: &[u8],
+    ) -> Result<()> {
         let mut offset = 0;
         while offset < bytes.len() {
             let mut slab = self.pinned.take()?;
             let part = (bytes.len() - offset).min(slab.capacity());
             slab.as_mut_slice()[..part].copy_from_slice(&bytes[offset..offset + part]);
-            self.write_slab(stream, buffer, offset as u64, slab, part)?;
+            self.write_slab(stream, buffer, start + offset as u64, slab, part)?;
             offset += part;
         }
         Ok(())

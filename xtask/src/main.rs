@@ -16,6 +16,7 @@ mod docs;
 mod format;
 mod generate;
 mod gpu_pack;
+mod header;
 mod kernel_source;
 mod kernels;
 mod repository;
@@ -34,6 +35,12 @@ enum Task {
     Cuda,
     /// Writes src/kernels/abi.rs from kernels/abi and the entries of kernels.
     Bindings {
+        /// Compares instead of writing.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Writes adapters/capi/include/pelton.h from the functions of that crate.
+    Header {
         /// Compares instead of writing.
         #[arg(long)]
         check: bool,
@@ -89,6 +96,7 @@ fn run(task: Task) -> Outcome {
     match task {
         Task::Cuda => cuda::install().map(drop),
         Task::Bindings { check } => bindings::run(check),
+        Task::Header { check } => header::run(check),
         Task::Kernels(Kernels::Check { update }) => kernels::check(update),
         Task::Kernels(Kernels::Generate { check }) => generate::run(check),
         Task::Kernels(Kernels::Docs { check }) => docs::run(check),

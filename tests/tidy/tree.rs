@@ -8,8 +8,8 @@ use std::path::Path;
 use super::lexer::{self, Language};
 
 /// Folders and files at the root that hold sources.
-const ROOTS: [&str; 9] = [
-    "src", "kernels", "codegen", "simt", "cli", "adapters", "benches", "tests", "xtask",
+const ROOTS: [&str; 10] = [
+    "src", "kernels", "codegen", "simt", "cli", "adapters", "benches", "tests", "examples", "xtask",
 ];
 const FILES: [&str; 2] = ["ARCHITECTURE.md", "build.rs"];
 const EXTENSIONS: [&str; 8] = ["rs", "cu", "cuh", "h", "cpp", "hpp", "md", "txt"];

@@ -48,7 +48,7 @@ enum Task {
     /// Checks, generates and documents the CUDA sources.
     #[command(subcommand)]
     Kernels(Kernels),
-    /// Runs the checks that every commit must pass: format, lints, docs, tidy, licences.
+    /// Runs the checks that every commit must pass: format, lints, docs, tidy, licences, the C header.
     Check,
     /// Packs release tests, benches and the `pelton` binary for a machine with a GPU.
     GpuPack(gpu_pack::Options),

@@ -73,4 +73,9 @@ pub mod doc_support {
     pub use crate::storage::write_orders;
 }
 
+/// The examples of docs/linking.md, run as tests.
+#[cfg(all(doctest, feature = "simt"))]
+#[doc = include_str!("../docs/linking.md")]
+mod linking {}
+
 pub use error::{Error, ErrorKind, Result};

@@ -414,6 +414,11 @@ impl Device {
         inner.enqueue(stream, Work::Free { index })
     }
 
+    /// Whether an allocation that is not freed holds the whole range.
+    pub fn has_memory(&self, pointer: DevicePointer, bytes: u64) -> bool {
+        self.lock().check_range(pointer, bytes).is_ok()
+    }
+
     /// Copies from host to device, in stream order.
     ///
     /// # Safety

@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Device;
-use crate::error::Result;
+use super::foreign::Lent;
+use super::{Device, Streams};
+use crate::error::{Error, Result};
 use crate::memory::{Reservation, StreamHandle};
 
 /// Which streams must be waited for.
@@ -15,10 +16,22 @@ struct Order {
     readers: Vec<StreamHandle>,
 }
 
-/// An allocation in device memory. Whoever uses it on a stream says so first
+/// Whose the memory is.
+#[derive(Debug)]
+enum Memory {
+    /// Allocated by the device, and counted.
+    Own(#[expect(dead_code, reason = "held until the buffer is dropped")] Reservation),
+    /// Another engine's.
+    Foreign(Lent),
+    /// Bytes of another buffer.
+    PartOf(Arc<DeviceBuffer>),
+}
+
+/// An allocation in device memory, or memory that another engine lent
+/// ([`Device::adopt_memory`]). Whoever uses it on a stream says so first
 /// ([`DeviceBuffer::order_read`], [`DeviceBuffer::order_write`]); the stream then waits for the
-/// writes, and for the reads, that came before on other streams. Dropping it frees the memory
-/// after all of them.
+/// writes, and for the reads, that came before on other streams. Dropping it frees the memory, or
+/// gives it back, after all of them. It holds on to its device.
 ///
 /// A [`DeviceBuffer::part`] of a buffer is a buffer like others: it has an address and a length of
 /// its own, shares the order of the whole, and keeps the whole alive.
@@ -27,18 +40,8 @@ pub struct DeviceBuffer {
     device: Arc<Device>,
     address: u64,
     bytes: u64,
+    order: Arc<Mutex<Order>>,
     memory: Memory,
-}
-
-#[derive(Debug)]
-enum Memory {
-    /// Its own, freed with it.
-    Own {
-        order: Mutex<Order>,
-        _reservation: Reservation,
-    },
-    /// Bytes of another buffer.
-    PartOf(Arc<DeviceBuffer>),
 }
 
 impl DeviceBuffer {
@@ -49,18 +52,31 @@ impl DeviceBuffer {
         stream: StreamHandle,
         reservation: Reservation,
     ) -> Self {
-        let order = Mutex::new(Order {
+        let memory = Memory::Own(reservation);
+        DeviceBuffer::of(device, address, bytes, stream, memory)
+    }
+
+    pub(super) fn foreign(device: Arc<Device>, address: u64, bytes: u64, lent: Lent) -> Self {
+        let stream = lent.stream;
+        DeviceBuffer::of(device, address, bytes, stream, Memory::Foreign(lent))
+    }
+
+    fn of(
+        device: Arc<Device>,
+        address: u64,
+        bytes: u64,
+        stream: StreamHandle,
+        memory: Memory,
+    ) -> Self {
+        let order = Arc::new(Mutex::new(Order {
             home: stream,
             readers: Vec::new(),
-        });
-        let memory = Memory::Own {
-            order,
-            _reservation: reservation,
-        };
+        }));
         DeviceBuffer {
             device,
             address,
             bytes,
+            order,
             memory,
         }
     }
@@ -80,6 +96,7 @@ impl DeviceBuffer {
             device: Arc::clone(&whole.device),
             address: whole.address + start,
             bytes,
+            order: Arc::clone(&whole.order),
             memory: Memory::PartOf(Arc::clone(whole)),
         }
     }
@@ -94,15 +111,20 @@ impl DeviceBuffer {
         self.address
     }
 
-    /// How long it is; a multiple of 64.
+    /// How long it is; a multiple of 64, unless the memory is another engine's.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
     fn order(&self) -> MutexGuard<'_, Order> {
+        self.order.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_writable(&self) -> bool {
         match &self.memory {
-            Memory::Own { order, .. } => order.lock().unwrap_or_else(PoisonError::into_inner),
-            Memory::PartOf(whole) => whole.order(),
+            Memory::Own(_) => true,
+            Memory::Foreign(lent) => lent.writable,
+            Memory::PartOf(whole) => whole.is_writable(),
         }
     }
 
@@ -122,8 +144,13 @@ impl DeviceBuffer {
     /// Says that what follows on `stream` writes the buffer.
     ///
     /// # Errors
-    /// The driver refuses an event.
+    /// `InvalidInput` if another engine lent it for reading alone; the driver refuses an event.
     pub fn order_write(&self, stream: StreamHandle) -> Result<()> {
+        if !self.is_writable() {
+            let remedy = "lend it for writing, too, or write to a buffer of the device's own";
+            let cause = "the memory was lent for reading alone";
+            return Err(Error::invalid("buffer", cause, remedy));
+        }
         let mut order = self.order();
         if order.home != stream {
             self.wait(stream, order.home)?;
@@ -139,6 +166,19 @@ impl DeviceBuffer {
 
     /// Lets `stream` wait for everything that is on `before` now.
     fn wait(&self, stream: StreamHandle, before: StreamHandle) -> Result<()> {
+        self.wait_among(&self.device.known_streams(), stream, before)
+    }
+
+    /// As `wait`; while `streams` is held none is released.
+    fn wait_among(
+        &self,
+        streams: &Streams,
+        stream: StreamHandle,
+        before: StreamHandle,
+    ) -> Result<()> {
+        if !streams.known.contains_key(&before) {
+            return Ok(()); // released, which waited for all that was on it
+        }
         let driver = self.device.driver();
         let event = driver.event_create()?;
         let waited = driver
@@ -147,26 +187,66 @@ impl DeviceBuffer {
         driver.event_destroy(event);
         waited
     }
+
+    /// Lets `last` wait for what other streams do with the buffer.
+    fn settle(&self, streams: &Streams, last: StreamHandle, others: &[StreamHandle]) {
+        for other in others {
+            if *other != last && self.wait_among(streams, last, *other).is_err() {
+                // The device is lost; waiting on the host is all that is left.
+                let _lost = self.device.driver().stream_synchronize(*other);
+            }
+        }
+    }
+
+    /// Frees memory of the device's own, on a stream that comes after every use.
+    fn free(&self, home: StreamHandle, readers: &[StreamHandle]) {
+        let streams = self.device.known_streams();
+        // A reader has waited for the writes, so that memory is freed on the stream of the last one
+        // and the writer's stream waits for nobody.
+        let mut users = readers.iter().rev().chain([&home]);
+        if let Some(last) = users.find(|stream| streams.known.contains_key(stream)) {
+            self.settle(&streams, *last, readers);
+            self.device.driver().free(*last, self.address);
+            return;
+        }
+        drop(streams);
+        // Every stream that used it was released, and is done. Without any stream, which a lost
+        // device refuses, the memory goes with its context.
+        if let Ok(stream) = self.device.take_stream() {
+            self.device.driver().free(stream, self.address);
+            self.device.give_back_stream(stream);
+        }
+    }
+
+    /// Gives memory of another engine back, in the order of the stream that lent it.
+    fn give_back(&self, lent: StreamHandle, home: StreamHandle, mut users: Vec<StreamHandle>) {
+        users.push(home);
+        let streams = self.device.known_streams();
+        if streams.known.contains_key(&lent) {
+            return self.settle(&streams, lent, &users);
+        }
+        // The lending stream is gone: whoever frees the memory next must find it unused.
+        for user in users.iter().filter(|user| streams.known.contains_key(user)) {
+            let _lost = self.device.driver().stream_synchronize(*user);
+        }
+    }
 }
 
 impl Drop for DeviceBuffer {
     fn drop(&mut self) {
-        let (home, readers) = match &mut self.memory {
-            Memory::Own { order, .. } => {
-                let order = order.get_mut().unwrap_or_else(PoisonError::into_inner);
-                (order.home, std::mem::take(&mut order.readers))
-            }
-            Memory::PartOf(_) => return, // the whole knows its readers, and goes after its last part
-        };
-        // A reader has waited for the writes, so that memory is freed on the stream of the last one
-        // and the writer's stream waits for nobody.
-        let last = readers.last().copied().unwrap_or(home);
-        for reader in readers {
-            if reader != last && self.wait(last, reader).is_err() {
-                // The device is lost; waiting for the reader on the host is all that is left.
-                let _lost = self.device.driver().stream_synchronize(reader);
-            }
+        if let Memory::PartOf(_) = self.memory {
+            return; // the whole knows its readers, and goes after its last part
         }
-        self.device.driver().free(last, self.address);
+        let (home, readers) = {
+            let mut order = self.order();
+            (order.home, std::mem::take(&mut order.readers))
+        };
+        let Memory::Foreign(Lent { stream, owner, .. }) = &mut self.memory else {
+            return self.free(home, &readers);
+        };
+        let (stream, mut owner) = (*stream, owner.take());
+        self.give_back(stream, home, readers);
+        let driver = self.device.driver();
+        driver.in_context(&mut || drop(owner.take()));
     }
 }

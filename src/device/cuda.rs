@@ -14,11 +14,26 @@ use super::{
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::StreamHandle;
 
-/// One CUDA device and its primary context.
+type PointerAttribute = sys::CUpointer_attribute;
+
+/// `CU_STREAM_PER_THREAD`.
+const STREAM_PER_THREAD: u64 = 2;
+const FOREIGN_STREAM_REMEDY: &str = "pass a stream made in the device's context, or 0 for the legacy default stream of that context";
+
+/// One CUDA device, and a context of it.
+///
+/// [`CudaDriver::new`] takes the device's primary context as its own. A *guest* ([`CudaDriver::guest`],
+/// [`CudaDriver::guest_in`]) works in a context that another engine uses, too, and changes nothing
+/// there: it has a memory pool of its own, and every call leaves the thread's current context as it
+/// was.
 #[derive(Debug)]
 pub struct CudaDriver {
     device: sys::CUdevice,
     context: sys::CUcontext,
+    /// Whether the primary context was retained, and is to be released.
+    primary: bool,
+    /// A guest's own pool; else the device's default one is used.
+    pool: Option<sys::CUmemoryPool>,
     properties: DeviceProperties,
     modules: Mutex<HashMap<String, usize>>,
     kernel_cache: Option<PathBuf>,
@@ -59,6 +74,58 @@ fn check(result: sys::CUresult, operation: &str) -> Result<()> {
     }
 }
 
+/// Loads the driver, and makes sure that there are kernels for it.
+fn start() -> Result<()> {
+    // SAFETY: asking loads the library and nothing else; it has no precondition.
+    if !unsafe { sys::is_culib_present() } {
+        return Err(not_found("the driver library libcuda.so was not found"));
+    }
+    if embedded::FATBINS.is_empty() && !nvrtc::is_present() {
+        let cause = "this build has none, and NVRTC was not found to compile them now";
+        return Err(Error::new(ErrorKind::KernelsNotBuilt {
+            cause: cause.to_string(),
+        }));
+    }
+    // SAFETY: the first call of the driver API, with the only flags there are.
+    check(unsafe { sys::cuInit(0) }, "cuInit").map_err(|e| not_found(e.to_string()))
+}
+
+/// A context that is current on this thread, as long as the work that needs it goes on.
+#[must_use]
+struct Bound {
+    pop: bool,
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        if self.pop {
+            let mut popped = ptr::null_mut();
+            // SAFETY: `popped` is a live pointer to write to; the context was pushed on this thread,
+            // which `Bound` never leaves, as it does not leave the function that made it.
+            let _result = unsafe { sys::cuCtxPopCurrent_v2(&raw mut popped) };
+        }
+    }
+}
+
+/// Lets a pool keep what is freed for the next allocation.
+fn keep(pool: sys::CUmemoryPool) -> Result<()> {
+    let mut threshold = u64::MAX;
+    let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+    // SAFETY: this attribute is a 64-bit integer.
+    let set = unsafe {
+        sys::cuMemPoolSetAttribute(pool, attribute, (&raw mut threshold).cast::<c_void>())
+    };
+    check(set, "cuMemPoolSetAttribute")?;
+    // By default an allocation may make its stream wait for another one, to reuse what that one
+    // is about to free: streams would run one after the other.
+    let mut allowed = 0i32;
+    let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_REUSE_ALLOW_INTERNAL_DEPENDENCIES;
+    // SAFETY: this attribute is an `int`.
+    let set =
+        unsafe { sys::cuMemPoolSetAttribute(pool, attribute, (&raw mut allowed).cast::<c_void>()) };
+    check(set, "cuMemPoolSetAttribute")
+}
+
 impl CudaDriver {
     /// Opens the device of this index. Kernels that must be compiled at run time are kept in
     /// `kernel_cache`, if it is given.
@@ -66,18 +133,54 @@ impl CudaDriver {
     /// # Errors
     /// `DeviceNotFound` naming what is missing: the driver library, a device, or this index.
     pub fn new(index: u32, kernel_cache: Option<PathBuf>) -> Result<Self> {
-        // SAFETY: asking loads the library and nothing else; it has no precondition.
-        if !unsafe { sys::is_culib_present() } {
-            return Err(not_found("the driver library libcuda.so was not found"));
+        let driver = CudaDriver::in_primary_context(index, kernel_cache)?;
+        driver.keep_pool()?;
+        Ok(driver)
+    }
+
+    /// Opens the device of this index as a guest in its primary context, which is the one that
+    /// programs of the CUDA runtime work in.
+    ///
+    /// # Errors
+    /// As [`CudaDriver::new`].
+    pub fn guest(index: u32, kernel_cache: Option<PathBuf>) -> Result<Self> {
+        let mut driver = CudaDriver::in_primary_context(index, kernel_cache)?;
+        driver.own_pool()?;
+        Ok(driver)
+    }
+
+    /// Works as a guest in `context`, a `CUcontext` of the caller's, as an address.
+    ///
+    /// # Safety
+    /// The context is live, and stays so until this driver, and with it every
+    /// [`Device`](super::Device) and buffer over it, is dropped.
+    ///
+    /// # Errors
+    /// As [`CudaDriver::new`]; `InvalidInput` for a null context.
+    pub unsafe fn guest_in(context: u64, kernel_cache: Option<PathBuf>) -> Result<Self> {
+        if context == 0 {
+            let remedy = "pass a live CUcontext, or open the device by its index";
+            return Err(Error::invalid("context", "it is null", remedy));
         }
-        if embedded::FATBINS.is_empty() && !nvrtc::is_present() {
-            let cause = "this build has none, and NVRTC was not found to compile them now";
-            return Err(Error::new(ErrorKind::KernelsNotBuilt {
-                cause: cause.to_string(),
-            }));
-        }
-        // SAFETY: the first call of the driver API, with the only flags there are.
-        check(unsafe { sys::cuInit(0) }, "cuInit").map_err(|e| not_found(e.to_string()))?;
+        start()?;
+        let context: sys::CUcontext =
+            ptr::with_exposed_provenance_mut(usize::try_from(context).unwrap_or(0));
+        // SAFETY: the caller vouches for the context.
+        let pushed = unsafe { sys::cuCtxPushCurrent_v2(context) };
+        check(pushed, "cuCtxPushCurrent")?;
+        let bound = Bound { pop: true };
+        let mut device = 0;
+        // SAFETY: `device` is a live integer, and a context is current.
+        let result = unsafe { sys::cuCtxGetDevice(&raw mut device) };
+        check(result, "cuCtxGetDevice")?;
+        drop(bound);
+        let mut driver = CudaDriver::over(device, context, false, kernel_cache)?;
+        driver.own_pool()?;
+        Ok(driver)
+    }
+
+    fn in_primary_context(index: u32, kernel_cache: Option<PathBuf>) -> Result<Self> {
+        start()?;
         let mut count = 0;
         // SAFETY: `count` is a live integer.
         let result = unsafe { sys::cuDeviceGetCount(&raw mut count) };
@@ -96,29 +199,66 @@ impl CudaDriver {
         // SAFETY: `context` is a live pointer to write to.
         let retained = unsafe { sys::cuDevicePrimaryCtxRetain(&raw mut context, device) };
         check(retained, "cuDevicePrimaryCtxRetain").map_err(|e| not_found(e.to_string()))?;
-        let properties = properties_of(device)?;
-        let driver = CudaDriver {
+        CudaDriver::over(device, context, true, kernel_cache)
+    }
+
+    fn over(
+        device: sys::CUdevice,
+        context: sys::CUcontext,
+        primary: bool,
+        kernel_cache: Option<PathBuf>,
+    ) -> Result<Self> {
+        Ok(CudaDriver {
             device,
             context,
-            properties,
+            primary,
+            pool: None,
+            properties: properties_of(device)?,
             modules: Mutex::default(),
             events: Mutex::default(),
             kernel_cache,
-        };
-        driver.bind()?;
-        driver.keep_pool()?;
-        Ok(driver)
+        })
     }
 
-    /// Makes the context current on this thread.
-    fn bind(&self) -> Result<()> {
+    /// Makes the context current on this thread; a guest's only until what this answers is dropped.
+    fn bind(&self) -> Result<Bound> {
+        if self.pool.is_some() {
+            // SAFETY: the context is live until the driver is dropped: retained, or the caller of
+            // `guest_in` vouched for it.
+            let result = unsafe { sys::cuCtxPushCurrent_v2(self.context) };
+            check(result, "cuCtxPushCurrent")?;
+            return Ok(Bound { pop: true });
+        }
         // SAFETY: the context is retained until the driver is dropped.
         let result = unsafe { sys::cuCtxSetCurrent(self.context) };
-        check(result, "cuCtxSetCurrent")
+        check(result, "cuCtxSetCurrent")?;
+        Ok(Bound { pop: false })
+    }
+
+    /// A pool for this driver alone, that keeps what is freed.
+    fn own_pool(&mut self) -> Result<()> {
+        let properties = sys::CUmemPoolProps {
+            allocType: sys::CUmemAllocationType::CU_MEM_ALLOCATION_TYPE_PINNED,
+            handleTypes: sys::CUmemAllocationHandleType::CU_MEM_HANDLE_TYPE_NONE,
+            location: sys::CUmemLocation {
+                type_: sys::CUmemLocationType::CU_MEM_LOCATION_TYPE_DEVICE,
+                id: self.device,
+            },
+            win32SecurityAttributes: ptr::null_mut(),
+            maxSize: 0,
+            usage: 0,
+            reserved: [0; 54],
+        };
+        let mut pool = ptr::null_mut();
+        // SAFETY: `pool` is a live pointer to write to, and the properties are read in this call.
+        let made = unsafe { sys::cuMemPoolCreate(&raw mut pool, &raw const properties) };
+        check(made, "cuMemPoolCreate")?;
+        self.pool = Some(pool);
+        keep(pool)
     }
 
     fn new_event(&self, flags: u32) -> Result<EventHandle> {
-        self.bind()?;
+        let _bound = self.bind()?;
         let mut event = ptr::null_mut();
         // SAFETY: `event` is a live pointer to write to.
         let result = unsafe { sys::cuEventCreate(&raw mut event, flags) };
@@ -126,28 +266,32 @@ impl CudaDriver {
         Ok(EventHandle(event.expose_provenance() as u64))
     }
 
-    /// Lets the stream-ordered pool keep what is freed, for the next allocation.
+    /// Lets the device's stream-ordered pool keep what is freed.
     fn keep_pool(&self) -> Result<()> {
         let mut pool = ptr::null_mut();
         // SAFETY: `pool` is a live pointer to write to.
         let got = unsafe { sys::cuDeviceGetDefaultMemPool(&raw mut pool, self.device) };
         check(got, "cuDeviceGetDefaultMemPool")?;
-        let mut threshold = u64::MAX;
-        let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
-        // SAFETY: this attribute is a 64-bit integer.
-        let set = unsafe {
-            sys::cuMemPoolSetAttribute(pool, attribute, (&raw mut threshold).cast::<c_void>())
-        };
-        check(set, "cuMemPoolSetAttribute")?;
-        // By default an allocation may make its stream wait for another one, to reuse what that one
-        // is about to free: streams would run one after the other.
-        let mut allowed = 0i32;
-        let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_REUSE_ALLOW_INTERNAL_DEPENDENCIES;
-        // SAFETY: this attribute is an `int`.
-        let set = unsafe {
-            sys::cuMemPoolSetAttribute(pool, attribute, (&raw mut allowed).cast::<c_void>())
-        };
-        check(set, "cuMemPoolSetAttribute")
+        keep(pool)
+    }
+
+    /// Takes everything out of a context that others go on using. Waits for all work in it.
+    fn leave(&mut self, pool: sys::CUmemoryPool) {
+        let Ok(_bound) = self.bind() else { return };
+        // SAFETY: a context is current.
+        let _result = unsafe { sys::cuCtxSynchronize() };
+        // SAFETY: the pool came from `own_pool`, and every buffer of it held on to this driver.
+        let _result = unsafe { sys::cuMemPoolDestroy(pool) };
+        let events = self.events.get_mut();
+        for event in events.unwrap_or_else(PoisonError::into_inner).drain(..) {
+            // SAFETY: the event came from `new_event`, and nobody has its handle any more.
+            let _result = unsafe { sys::cuEventDestroy_v2(raw_event(event)) };
+        }
+        let modules = self.modules.get_mut();
+        for (_, module) in modules.unwrap_or_else(PoisonError::into_inner).drain() {
+            // SAFETY: the module came from `module`, and no launch of its kernels is left.
+            let _result = unsafe { sys::cuModuleUnload(ptr::with_exposed_provenance_mut(module)) };
+        }
     }
 
     /// The module of this name, loaded once.
@@ -245,6 +389,15 @@ pub fn can_compile() -> bool {
     nvrtc::is_present()
 }
 
+/// What the driver knows of an address; none if it knows nothing.
+fn pointer_attribute(address: u64, which: PointerAttribute) -> Option<c_int> {
+    let mut value: c_int = 0;
+    // SAFETY: the attributes asked for here are 32-bit integers, or a Boolean that is smaller, and
+    // `value` is live and zero; any address may be asked for.
+    let got = unsafe { sys::cuPointerGetAttribute((&raw mut value).cast(), which, address) };
+    (got == sys::CUresult::CUDA_SUCCESS).then_some(value)
+}
+
 fn raw_stream(stream: StreamHandle) -> sys::CUstream {
     ptr::with_exposed_provenance_mut(usize::try_from(stream.0).unwrap_or(0))
 }
@@ -273,7 +426,7 @@ unsafe impl Driver for CudaDriver {
     }
 
     fn stream_create(&self) -> Result<StreamHandle> {
-        self.bind()?;
+        let _bound = self.bind()?;
         let mut stream = ptr::null_mut();
         let flags = sys::CUstream_flags::CU_STREAM_NON_BLOCKING as u32;
         // SAFETY: `stream` is a live pointer to write to.
@@ -282,22 +435,68 @@ unsafe impl Driver for CudaDriver {
         Ok(StreamHandle(stream.expose_provenance() as u64))
     }
 
+    unsafe fn adopt_stream(&self, raw: u64) -> Result<StreamHandle> {
+        let _bound = self.bind()?;
+        if raw == STREAM_PER_THREAD {
+            let cause = "the default stream of each thread is another one on every thread";
+            return Err(Error::invalid("stream", cause, FOREIGN_STREAM_REMEDY));
+        }
+        let stream = StreamHandle(raw);
+        let mut context = ptr::null_mut();
+        // SAFETY: the caller vouches for the stream, and `context` is a live pointer to write to.
+        let got = unsafe { sys::cuStreamGetCtx(raw_stream(stream), &raw mut context) };
+        check(got, "stream of another engine")?;
+        if context != self.context {
+            let cause = "it belongs to another context than the device";
+            return Err(Error::invalid("stream", cause, FOREIGN_STREAM_REMEDY));
+        }
+        Ok(stream)
+    }
+
+    fn check_memory(&self, address: u64, bytes: u64) -> Result<()> {
+        let _bound = self.bind()?;
+        let last = address.saturating_add(bytes.saturating_sub(1));
+        let here = |address| {
+            let ask = |which| pointer_attribute(address, which);
+            let on_device = ask(PointerAttribute::CU_POINTER_ATTRIBUTE_MEMORY_TYPE)
+                == Some(sys::CUmemorytype::CU_MEMORYTYPE_DEVICE as c_int)
+                && ask(PointerAttribute::CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL) == Some(self.device);
+            let managed = ask(PointerAttribute::CU_POINTER_ATTRIBUTE_IS_MANAGED);
+            on_device || managed.is_some_and(|managed| managed != 0)
+        };
+        if here(address) && here(last) {
+            return Ok(());
+        }
+        let cause = format!(
+            "{bytes} bytes at {address:#x} are no memory of device {}",
+            self.device
+        );
+        let remedy = "pass what cudaMalloc, cuMemAlloc or cuMemAllocAsync gave on this device, and \
+                      no more bytes than it has";
+        Err(Error::invalid("memory of another engine", cause, remedy))
+    }
+
+    fn in_context(&self, work: &mut dyn FnMut()) {
+        let _bound_if_the_context_lives = self.bind();
+        work();
+    }
+
     fn stream_destroy(&self, stream: StreamHandle) {
-        if self.bind().is_ok() {
+        if let Ok(_bound) = self.bind() {
             // SAFETY: the handle came from `stream_create`; the driver finishes its work first.
             let _result = unsafe { sys::cuStreamDestroy_v2(raw_stream(stream)) };
         }
     }
 
     fn stream_synchronize(&self, stream: StreamHandle) -> Result<()> {
-        self.bind()?;
+        let _bound = self.bind()?;
         // SAFETY: the handle came from `stream_create`.
         let result = unsafe { sys::cuStreamSynchronize(raw_stream(stream)) };
         check(result, "stream")
     }
 
     fn synchronize(&self) -> Result<()> {
-        self.bind()?;
+        let _bound = self.bind()?;
         // SAFETY: a context is current.
         check(unsafe { sys::cuCtxSynchronize() }, "synchronize")
     }
@@ -324,21 +523,21 @@ unsafe impl Driver for CudaDriver {
     }
 
     fn event_record(&self, event: EventHandle, stream: StreamHandle) -> Result<()> {
-        self.bind()?;
+        let _bound = self.bind()?;
         // SAFETY: both handles came from this driver.
         let result = unsafe { sys::cuEventRecord(raw_event(event), raw_stream(stream)) };
         check(result, "event")
     }
 
     fn stream_wait(&self, stream: StreamHandle, event: EventHandle) -> Result<()> {
-        self.bind()?;
+        let _bound = self.bind()?;
         // SAFETY: both handles came from this driver.
         let result = unsafe { sys::cuStreamWaitEvent(raw_stream(stream), raw_event(event), 0) };
         check(result, "event")
     }
 
     fn event_query(&self, event: EventHandle) -> Result<bool> {
-        self.bind()?;
+        let _bound = self.bind()?;
         // SAFETY: the handle came from `event_create`.
         match unsafe { sys::cuEventQuery(raw_event(event)) } {
             sys::CUresult::CUDA_ERROR_NOT_READY => Ok(false),
@@ -347,14 +546,14 @@ unsafe impl Driver for CudaDriver {
     }
 
     fn event_synchronize(&self, event: EventHandle) -> Result<()> {
-        self.bind()?;
+        let _bound = self.bind()?;
         // SAFETY: the handle came from `event_create`.
         let result = unsafe { sys::cuEventSynchronize(raw_event(event)) };
         check(result, "event")
     }
 
     fn event_elapsed(&self, start: EventHandle, end: EventHandle) -> Result<f32> {
-        self.bind()?;
+        let _bound = self.bind()?;
         let mut milliseconds = 0.0;
         // SAFETY: both handles came from `event_create`, and the float is live.
         let got = unsafe {
@@ -365,17 +564,24 @@ unsafe impl Driver for CudaDriver {
     }
 
     fn alloc(&self, stream: StreamHandle, bytes: u64) -> Result<u64> {
-        self.bind()?;
+        let _bound = self.bind()?;
         let mut address = 0;
-        // SAFETY: `address` is a live integer, and the stream came from `stream_create`.
-        let got =
-            unsafe { sys::cuMemAllocAsync(&raw mut address, bytes_of(bytes)?, raw_stream(stream)) };
+        let (bytes, stream) = (bytes_of(bytes)?, raw_stream(stream));
+        let got = match self.pool {
+            // SAFETY: `address` is a live integer, the pool lives as long as the driver, and the
+            // stream came from `stream_create` or `adopt_stream`.
+            Some(pool) => unsafe {
+                sys::cuMemAllocFromPoolAsync(&raw mut address, bytes, pool, stream)
+            },
+            // SAFETY: as above.
+            None => unsafe { sys::cuMemAllocAsync(&raw mut address, bytes, stream) },
+        };
         check(got, "allocation")?;
         Ok(address)
     }
 
     fn free(&self, stream: StreamHandle, address: u64) {
-        if self.bind().is_ok() {
+        if let Ok(_bound) = self.bind() {
             // SAFETY: the address came from `alloc`, and `DeviceBuffer` frees it once, on a stream
             // that comes after every use.
             let _result = unsafe { sys::cuMemFreeAsync(address, raw_stream(stream)) };
@@ -383,7 +589,7 @@ unsafe impl Driver for CudaDriver {
     }
 
     fn pinned_alloc(&self, bytes: usize) -> Result<*mut u8> {
-        self.bind()?;
+        let _bound = self.bind()?;
         let mut pointer = ptr::null_mut();
         // SAFETY: `pointer` is a live pointer to write to; no flags.
         let result = unsafe { sys::cuMemHostAlloc(&raw mut pointer, bytes, 0) };
@@ -392,7 +598,7 @@ unsafe impl Driver for CudaDriver {
     }
 
     unsafe fn pinned_free(&self, pointer: *mut u8, _bytes: usize) {
-        if self.bind().is_ok() {
+        if let Ok(_bound) = self.bind() {
             // SAFETY: the caller got the pointer from `pinned_alloc`, and no copy uses it.
             let _result = unsafe { sys::cuMemFreeHost(pointer.cast()) };
         }
@@ -405,7 +611,7 @@ unsafe impl Driver for CudaDriver {
         source: *const u8,
         bytes: u64,
     ) -> Result<()> {
-        self.bind()?;
+        let _bound = self.bind()?;
         // SAFETY: the caller vouches for both ranges until the stream has passed the copy.
         let queued = unsafe {
             sys::cuMemcpyHtoDAsync_v2(target, source.cast(), bytes_of(bytes)?, raw_stream(stream))
@@ -420,7 +626,7 @@ unsafe impl Driver for CudaDriver {
         source: u64,
         bytes: u64,
     ) -> Result<()> {
-        self.bind()?;
+        let _bound = self.bind()?;
         // SAFETY: the caller vouches for both ranges until the stream has passed the copy.
         let queued = unsafe {
             sys::cuMemcpyDtoHAsync_v2(target.cast(), source, bytes_of(bytes)?, raw_stream(stream))
@@ -435,7 +641,7 @@ unsafe impl Driver for CudaDriver {
         source: u64,
         bytes: u64,
     ) -> Result<()> {
-        self.bind()?;
+        let _bound = self.bind()?;
         // SAFETY: `DeviceBuffer` gives addresses of live allocations only.
         let queued = unsafe {
             sys::cuMemcpyDtoDAsync_v2(target, source, bytes_of(bytes)?, raw_stream(stream))
@@ -444,7 +650,7 @@ unsafe impl Driver for CudaDriver {
     }
 
     fn fill(&self, stream: StreamHandle, target: u64, value: u8, bytes: u64) -> Result<()> {
-        self.bind()?;
+        let _bound = self.bind()?;
         // SAFETY: `DeviceBuffer` gives addresses of live allocations only.
         let queued =
             unsafe { sys::cuMemsetD8Async(target, value, bytes_of(bytes)?, raw_stream(stream)) };
@@ -452,7 +658,7 @@ unsafe impl Driver for CudaDriver {
     }
 
     fn kernel(&self, module: &str, entry: &str, params_bytes: usize) -> Result<KernelHandle> {
-        self.bind()?;
+        let _bound = self.bind()?;
         let loaded = self.module(module)?;
         let name = CString::new(entry).map_err(|cause| device_error("kernel", cause))?;
         let mut function = ptr::null_mut();
@@ -488,7 +694,7 @@ unsafe impl Driver for CudaDriver {
         shape: LaunchShape,
         params: &[u8],
     ) -> Result<()> {
-        self.bind()?;
+        let _bound = self.bind()?;
         let mut arguments = [params.as_ptr().cast_mut().cast::<c_void>()];
         // SAFETY: the caller vouches for the launch struct; the driver copies it in this call, by
         // the size that `kernel` compared.
@@ -513,7 +719,12 @@ unsafe impl Driver for CudaDriver {
 
 impl Drop for CudaDriver {
     fn drop(&mut self) {
-        // SAFETY: the context was retained once, in `new`; modules and events go with it.
-        let _result = unsafe { sys::cuDevicePrimaryCtxRelease_v2(self.device) };
+        if let Some(pool) = self.pool {
+            self.leave(pool);
+        }
+        if self.primary {
+            // SAFETY: the context was retained once; modules and events go with it.
+            let _result = unsafe { sys::cuDevicePrimaryCtxRelease_v2(self.device) };
+        }
     }
 }

@@ -45,7 +45,9 @@ pub struct DeviceProperties {
     pub kernels: String,
 }
 
-/// Streams, events, memory and launches of one device. Everything that takes a stream happens in
+/// Streams, events, memory and launches of one device, below the safe functions of
+/// [`Device`](super::Device): handles and addresses are plain numbers here, and whoever passes one
+/// passes one of this driver's. Everything that takes a stream happens in
 /// the stream's order, after the call has returned; what fails then is reported by the next call
 /// that waits.
 ///
@@ -64,6 +66,28 @@ pub unsafe trait Driver: Send + Sync + fmt::Debug {
     /// # Errors
     /// The driver refuses.
     fn stream_create(&self) -> Result<StreamHandle>;
+
+    /// The handle of a stream that another engine made in the same context; 0 is CUDA's legacy
+    /// default stream.
+    ///
+    /// # Safety
+    /// `raw` is a stream of the driver's: a live `CUstream`, or a live stream of the same emulator.
+    ///
+    /// # Errors
+    /// `InvalidInput` if it belongs to another context, or is another stream on every thread.
+    unsafe fn adopt_stream(&self, raw: u64) -> Result<StreamHandle>;
+
+    /// Answers whether an address range is memory of this device, as far as the driver knows.
+    ///
+    /// # Errors
+    /// `InvalidInput` if it is not.
+    fn check_memory(&self, address: u64, bytes: u64) -> Result<()>;
+
+    /// Runs `work` with the device's context current on this thread, as frees of another engine's
+    /// need it.
+    fn in_context(&self, work: &mut dyn FnMut()) {
+        work();
+    }
 
     /// Ends a stream after the work that is on it.
     fn stream_destroy(&self, stream: StreamHandle);

@@ -6,10 +6,13 @@
 
 mod buffer;
 mod driver;
+mod foreign;
 mod pinned;
 
 #[cfg(feature = "cuda")]
 pub mod cuda;
+#[cfg(feature = "cust-interop")]
+pub mod cust;
 #[cfg(feature = "cuda")]
 mod embedded;
 #[cfg(feature = "cuda")]
@@ -19,10 +22,11 @@ pub mod simt;
 
 pub use buffer::DeviceBuffer;
 pub use driver::{DeviceProperties, Driver, EventHandle, KernelHandle, LaunchShape};
+pub use foreign::{FOREIGN_ALIGNMENT, ForeignEvent, ForeignMemory, ForeignStream};
 pub use pinned::{PinnedPool, PinnedSlab};
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{MemoryManager, StreamHandle, Tier};
@@ -35,14 +39,23 @@ pub struct Device {
     memory: Arc<MemoryManager>,
     pinned: PinnedPool,
     kernels: Mutex<HashMap<&'static str, KernelHandle>>,
-    /// Every stream handed out so far, and those that nobody uses now.
-    streams: Mutex<Streams>,
+    /// Every stream that work may be put on, and those of our own that nobody uses now.
+    streams: RwLock<Streams>,
 }
 
 #[derive(Debug, Default)]
 struct Streams {
-    all: Vec<StreamHandle>,
+    known: HashMap<StreamHandle, Origin>,
     idle: Vec<StreamHandle>,
+}
+
+/// Who made a stream, and ends it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// The device.
+    Own,
+    /// Another engine; adopted so many times.
+    Foreign(u64),
 }
 
 impl Device {
@@ -54,7 +67,7 @@ impl Device {
             memory,
             pinned,
             kernels: Mutex::default(),
-            streams: Mutex::default(),
+            streams: RwLock::default(),
         })
     }
 
@@ -84,19 +97,40 @@ impl Device {
     /// # Errors
     /// The driver refuses.
     pub fn take_stream(&self) -> Result<StreamHandle> {
-        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(stream) = streams.idle.pop() {
             return Ok(stream);
         }
         let stream = self.driver.stream_create()?;
-        streams.all.push(stream);
+        streams.known.insert(stream, Origin::Own);
         Ok(stream)
     }
 
-    /// Gives a stream back. Work that is on it goes on.
+    /// Gives a stream back that `take_stream` gave. Work that is on it goes on.
     pub fn give_back_stream(&self, stream: StreamHandle) {
-        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        streams.idle.push(stream);
+        let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
+        let own = streams.known.get(&stream) == Some(&Origin::Own);
+        if own && !streams.idle.contains(&stream) {
+            streams.idle.push(stream);
+        }
+    }
+
+    /// The streams, none of which is released as long as what this answers is held.
+    fn known_streams(&self) -> RwLockReadGuard<'_, Streams> {
+        self.streams.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers whether work may be put on a stream: it is the device's own, or adopted.
+    ///
+    /// # Errors
+    /// `InvalidInput` if it is neither, or was released.
+    pub fn check_stream(&self, stream: StreamHandle) -> Result<()> {
+        if self.known_streams().known.contains_key(&stream) {
+            return Ok(());
+        }
+        let cause = format!("the device knows no stream {:#x}", stream.0);
+        let remedy = "take one with `take_stream`, or adopt one of another engine's";
+        Err(Error::invalid("stream", cause, remedy))
     }
 
     /// Allocates device memory, valid once `stream` reaches this point. The contents are
@@ -105,6 +139,7 @@ impl Device {
     /// # Errors
     /// `Reservation` if the limit would be passed, `Device` if the driver has no memory left.
     pub fn alloc(self: &Arc<Self>, stream: StreamHandle, bytes: u64) -> Result<DeviceBuffer> {
+        self.check_stream(stream)?;
         // Kernels write bitmaps in words and may read whole words: round up, in the account too.
         let bytes = bytes.max(1).next_multiple_of(64);
         let reservation = self.memory.reserve(Tier::Device, bytes)?;
@@ -163,12 +198,29 @@ impl Device {
         buffer: &DeviceBuffer,
         bytes: &[u8],
     ) -> Result<()> {
+        self.write_at(stream, buffer, 0, bytes)
+    }
+
+    /// Copies host bytes to a buffer, from `start` on, through pinned memory.
+    ///
+    /// # Errors
+    /// What the copy reports.
+    ///
+    /// # Panics
+    /// The buffer ends before.
+    pub fn write_at(
+        self: &Arc<Self>,
+        stream: StreamHandle,
+        buffer: &DeviceBuffer,
+        start: u64,
+        bytes: &[u8],
+    ) -> Result<()> {
         let mut offset = 0;
         while offset < bytes.len() {
             let mut slab = self.pinned.take()?;
             let part = (bytes.len() - offset).min(slab.capacity());
             slab.as_mut_slice()[..part].copy_from_slice(&bytes[offset..offset + part]);
-            self.write_slab(stream, buffer, offset as u64, slab, part)?;
+            self.write_slab(stream, buffer, start + offset as u64, slab, part)?;
             offset += part;
         }
         Ok(())
@@ -191,9 +243,10 @@ impl Device {
         bytes: usize,
     ) -> Result<()> {
         assert!(
-            start + bytes as u64 <= buffer.bytes() && bytes <= slab.capacity(),
+            within(buffer, start, bytes as u64) && bytes <= slab.capacity(),
             "a copy stays within its buffer"
         );
+        self.check_stream(stream)?;
         buffer.order_write(stream)?;
         // SAFETY: `PinnedPool` keeps a slab until the event recorded by `give_back` has passed, and
         // the range was checked against `DeviceBuffer::bytes` above.
@@ -223,9 +276,10 @@ impl Device {
         bytes: u64,
     ) -> Result<()> {
         assert!(
-            target.1 + bytes <= target.0.bytes() && source.1 + bytes <= source.0.bytes(),
+            within(target.0, target.1, bytes) && within(source.0, source.1, bytes),
             "a copy stays within its buffers"
         );
+        self.check_stream(stream)?;
         source.0.order_read(stream)?;
         target.0.order_write(stream)?;
         let (to, from) = (target.0.address() + target.1, source.0.address() + source.1);
@@ -263,9 +317,10 @@ impl Device {
         bytes: &mut [u8],
     ) -> Result<()> {
         assert!(
-            start + bytes.len() as u64 <= buffer.bytes(),
+            within(buffer, start, bytes.len() as u64),
             "a copy stays within its buffer"
         );
+        self.check_stream(stream)?;
         buffer.order_read(stream)?;
         let mut offset = 0;
         while offset < bytes.len() {
@@ -316,10 +371,19 @@ impl Drop for Device {
             .streams
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner);
-        for stream in streams.all.drain(..) {
-            self.driver.stream_destroy(stream);
+        for (stream, origin) in streams.known.drain() {
+            if origin == Origin::Own {
+                self.driver.stream_destroy(stream);
+            }
         }
     }
+}
+
+/// Whether a range of bytes lies within a buffer.
+fn within(buffer: &DeviceBuffer, start: u64, bytes: u64) -> bool {
+    start
+        .checked_add(bytes)
+        .is_some_and(|end| end <= buffer.bytes())
 }
 
 /// An error of a driver call.

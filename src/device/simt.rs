@@ -83,6 +83,30 @@ unsafe impl Driver for SimtDriver {
         Ok(StreamHandle(self.device.stream_create().0))
     }
 
+    unsafe fn adopt_stream(&self, raw: u64) -> Result<StreamHandle> {
+        // Waiting for an event that was never recorded is nothing, on a stream that exists.
+        let event = self.device.event_create();
+        let known = self.device.stream_wait_event(StreamId(raw), event);
+        self.device.event_destroy(event);
+        if known.is_err() {
+            let cause = format!("the emulated device has no stream {raw}");
+            let remedy = "pass a stream of the emulator that the device was opened over";
+            return Err(Error::invalid("stream", cause, remedy));
+        }
+        Ok(StreamHandle(raw))
+    }
+
+    fn check_memory(&self, address: u64, bytes: u64) -> Result<()> {
+        if self.device.has_memory(address, bytes) {
+            return Ok(());
+        }
+        let cause =
+            format!("{bytes} bytes at {address:#x} are in no buffer of the emulated device");
+        let remedy = "pass what the emulator that the device was opened over allocated, and no \
+                      more bytes than it has";
+        Err(Error::invalid("memory of another engine", cause, remedy))
+    }
+
     fn stream_destroy(&self, stream: StreamHandle) {
         self.device.stream_destroy(stream_id(stream));
     }

@@ -92,8 +92,15 @@ impl DeviceColumn {
         offset: u64,
         rows: u64,
     ) -> Result<Self> {
-        let needed = physical.bytes(offset + rows);
-        let bitmap = PhysicalType::Boolean.bytes(offset + rows);
+        let end = offset
+            .checked_add(rows)
+            .filter(|end| end.checked_mul(16).is_some());
+        let Some(end) = end else {
+            let cause = format!("{rows} rows behind {offset} have no size in bytes");
+            return Err(Error::invalid("device column", cause, "pass fewer rows"));
+        };
+        let needed = physical.bytes(end);
+        let bitmap = PhysicalType::Boolean.bytes(end);
         let short = values.bytes() < needed
             || validity
                 .as_ref()
@@ -200,6 +207,13 @@ impl DeviceColumn {
 
     /// The view for a launch struct; what follows on the stream may read the column.
     pub(super) fn view(&self, launch: &Launch) -> Result<ColumnView> {
+        let own = self.values().into_iter().chain(&self.validity);
+        let mut buffers = own.chain(self.kept.iter());
+        if buffers.any(|buffer| !Arc::ptr_eq(buffer.device(), launch.device())) {
+            let cause = "a buffer of the column belongs to another device than the launch";
+            let remedy = "open one device, and copy columns to it";
+            return Err(Error::invalid("device column", cause, remedy));
+        }
         let mut view = ColumnView {
             values: std::ptr::null(),
             validity: std::ptr::null(),
@@ -229,6 +243,27 @@ impl DeviceColumn {
         }
         Ok(view)
     }
+}
+
+/// Refuses columns that are shorter than the rows that a launch reads of them.
+pub(super) fn check_rows(place: &str, columns: &[&DeviceColumn], rows: u64) -> Result<()> {
+    let Some(short) = columns.iter().find(|column| column.rows() < rows) else {
+        return Ok(());
+    };
+    let cause = format!("a column has {} rows, {rows} are read", short.rows());
+    Err(Error::invalid(place, cause, "pass columns of equal length"))
+}
+
+/// Refuses a column of another type than a launch takes there.
+pub(super) fn check_type(place: &str, column: &DeviceColumn, physical: PhysicalType) -> Result<()> {
+    if column.physical() == physical {
+        return Ok(());
+    }
+    let cause = format!(
+        "a column of {:?} stands where {physical:?} is taken",
+        column.physical()
+    );
+    Err(Error::invalid(place, cause, "pass a column of that type"))
 }
 
 /// A column that a launcher is about to write.

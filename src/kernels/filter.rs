@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use super::abi::{self, FilterCompact, FilterCompactParams};
+use super::column::{check_rows, check_type};
 use super::{DeviceColumn, DeviceRows, Launch, OutputColumn, address_of, blocks};
 use crate::error::Result;
+use crate::types::PhysicalType;
 
 /// Keeps, of every column, the rows for which `predicate` (Boolean) is true and not null, in
 /// order. The number of rows kept stays on the device.
@@ -12,13 +14,16 @@ use crate::error::Result;
 /// Shape: `predicate[rows]`, `columns[rows]` → columns of at most `rows` rows.
 ///
 /// # Errors
-/// No memory is left, or the driver refuses.
+/// `InvalidInput` for another type or too few rows; no memory is left, or the driver refuses.
 pub fn filter_compact(
     launch: &Launch,
     predicate: &DeviceColumn,
     columns: &[&DeviceColumn],
     rows: &DeviceRows,
 ) -> Result<(Vec<DeviceColumn>, DeviceRows)> {
+    check_type("filter", predicate, PhysicalType::Boolean)?;
+    check_rows("filter", &[predicate], rows.max())?;
+    check_rows("filter", columns, rows.max())?;
     let mut kept = Vec::with_capacity(columns.len());
     let mut kept_rows = None;
     let groups: Vec<&[&DeviceColumn]> = if columns.is_empty() {

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use super::abi::{self, GatherRows, GatherRowsParams};
+use super::column::{check_rows, check_type};
 use super::{DeviceColumn, DeviceRows, Launch, OutputColumn, Status, blocks};
 use crate::error::Result;
+use crate::types::PhysicalType;
 
 /// Picks rows of `columns` by `indices` (`UInt32`); a null index gives a row of nulls. An index
 /// that is too large is reported by `status`, and its row is null.
@@ -12,7 +14,7 @@ use crate::error::Result;
 /// Shape: `indices[rows]`, `columns[built_rows]` → columns of `rows` rows.
 ///
 /// # Errors
-/// No memory is left, or the driver refuses.
+/// `InvalidInput` for another type or too few rows; no memory is left, or the driver refuses.
 pub fn gather_rows(
     launch: &Launch,
     indices: &DeviceColumn,
@@ -21,6 +23,9 @@ pub fn gather_rows(
     built_rows: &DeviceRows,
     status: &Status,
 ) -> Result<Vec<DeviceColumn>> {
+    check_type("gather", indices, PhysicalType::UInt32)?;
+    check_rows("gather", &[indices], rows.max())?;
+    check_rows("gather", columns, built_rows.max())?;
     let mut picked = Vec::with_capacity(columns.len());
     for group in columns.chunks(abi::GATHER_COLUMNS_MAX as usize) {
         let mut params = GatherRowsParams {

@@ -13,6 +13,7 @@ pub use layout::{GroupKey, GroupLayout, GroupTuning};
 use std::sync::Arc;
 
 use super::abi::{self, GroupByInput, GroupByKey, GroupByTable};
+use super::column::check_rows;
 use super::halves;
 use super::{DeviceColumn, DeviceRows, Kernel, Launch, OutputColumn, Status, address_of, blocks};
 use crate::device::DeviceBuffer;
@@ -104,6 +105,11 @@ impl GroupTable {
     ) -> Result<()> {
         if rows.max() == 0 {
             return Ok(());
+        }
+        check_rows("group_by", keys, rows.max())?;
+        for (accumulator, column) in inputs {
+            check_rows("group_by", &[column], rows.max())?;
+            self.layout.check_accumulator(*accumulator)?;
         }
         let places = self.layout.place(launch, keys)?;
         let estimate = self.estimate(launch, &places, rows)?;

@@ -12,6 +12,7 @@ pub use layout::{JoinKey, JoinLayout, JoinTuning};
 use std::sync::Arc;
 
 use super::abi::{self, HashJoinKeys, HashJoinTable};
+use super::column::{check_rows, check_type};
 use super::project::compare;
 use super::{DeviceColumn, DeviceRows, Kernel, Launch, OutputColumn, Status, address_of, blocks};
 use crate::device::DeviceBuffer;
@@ -396,6 +397,7 @@ impl JoinTable {
         output: &OutputColumn,
         invert: bool,
     ) -> Result<()> {
+        check_rows("hash_join", columns, rows.max())?;
         let out = output.out();
         let (out_found, out_build_rows) = match out.validity.is_null() {
             true => (out.values.cast(), std::ptr::null_mut()),
@@ -460,6 +462,7 @@ impl JoinTable {
         rows: &DeviceRows,
     ) -> Result<JoinPairs> {
         self.check("have one row per key", self.is_unique())?;
+        check_rows("hash_join", columns, rows.max())?;
         let output = || OutputColumn::new(launch, PhysicalType::UInt32, rows.max(), false);
         let (probe_rows, build_rows) = (output()?, output()?);
         let count = Arc::new(launch.alloc_zeroed(8)?);
@@ -496,6 +499,7 @@ impl JoinTable {
     ) -> Result<JoinCount> {
         let list_rows = self.rows.as_ref().filter(|_| !self.is_unique());
         self.check("have lists", list_rows.is_some())?;
+        check_rows("hash_join", columns, rows.max())?;
         let tiles = blocks(rows.max(), abi::HASH_JOIN_TILE_ROWS).max(1);
         let hits = launch.alloc(8 * rows.max())?;
         let tile_starts = launch.alloc(8 * (tiles + 1))?;
@@ -618,6 +622,9 @@ impl JoinMarks {
         rows: &DeviceRows,
     ) -> Result<()> {
         let all = DeviceColumn::scalar(PhysicalType::Boolean, Some(1), rows.max());
+        check_type("hash_join", indices, PhysicalType::UInt32)?;
+        check_type("hash_join", keep.unwrap_or(&all), PhysicalType::Boolean)?;
+        check_rows("hash_join", &[indices, keep.unwrap_or(&all)], rows.max())?;
         // Bits are set atomically, so that streams need not wait for each other as writers do.
         self.bits.order_read(launch.stream())?;
         let params = abi::HashJoinMarkParams {
@@ -670,6 +677,8 @@ pub fn append(launch: &Launch, parts: &[(&[DeviceColumn], u64)]) -> Result<Vec<D
     }
     let mut out_start = 0;
     for (columns, row_count) in parts {
+        let all: Vec<&DeviceColumn> = columns.iter().collect();
+        check_rows("hash_join", &all, *row_count)?;
         append_part(launch, columns, *row_count, out_start, &outputs)?;
         out_start += row_count;
     }

@@ -4,6 +4,49 @@
 //! allocates what it returns, and queues its kernels. It does not wait, unless it says so.
 //! Launch structs and their pointers never leave this room. [`abi`] is generated from
 //! `kernels/abi`.
+//!
+//! Columns, buffers and streams may be another engine's: [`crate::device`] adopts them, and
+//! docs/linking.md shows the way. A launcher checks that its columns are of its device, of the types
+//! that it knows and long enough for the rows asked for, so that no safe call leads a kernel out of
+//! a buffer.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use pelton::device::{Device, simt::{SimtDriver, SimtOptions}};
+//! use pelton::kernels::{DeviceColumn, DeviceRows, Launch, filter::filter_compact};
+//! use pelton::memory::{MemoryLimits, MemoryManager};
+//! use pelton::types::PhysicalType;
+//!
+//! # fn main() -> pelton::Result<()> {
+//! let driver = Arc::new(SimtDriver::new(SimtOptions::default()));
+//! let device = Device::new(driver, MemoryManager::new(MemoryLimits::UNLIMITED));
+//! let launch = Launch::new(&device, device.take_stream()?);
+//! let values: Vec<u8> = [3i64, 5, 7].into_iter().flat_map(i64::to_ne_bytes).collect();
+//! let values = Arc::new(device.upload(launch.stream(), &values)?);
+//! let keep = Arc::new(device.upload(launch.stream(), &[0b101])?);
+//! let values = DeviceColumn::array(PhysicalType::Int64, values, None, 0, 3)?;
+//! let keep = DeviceColumn::array(PhysicalType::Boolean, keep, None, 0, 3)?;
+//! let (kept, rows) = filter_compact(&launch, &keep, &[&values], &DeviceRows::known(3))?;
+//! assert_eq!(rows.resolve(&launch)?, 2);
+//! let mut bytes = [0; 16];
+//! device.read(launch.stream(), kept[0].values().expect("an array"), &mut bytes)?;
+//! assert_eq!(bytes[8..], 7i64.to_ne_bytes());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A launch does not outlive its device:
+//!
+//! ```compile_fail,E0505
+//! # use std::sync::Arc;
+//! # use pelton::{device::Device, kernels::{Launch, Status}};
+//! # fn refused(device: Arc<Device>) -> pelton::Result<()> {
+//! let launch = Launch::new(&device, device.take_stream()?);
+//! drop(device);
+//! Status::new(&launch, "filter_compact")?; // the device is gone
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod abi;
 pub mod ceilings;
@@ -128,6 +171,7 @@ impl<'a> Launch<'a> {
         if grid == 0 {
             return Ok(());
         }
+        self.device.check_stream(self.stream)?;
         let grid = u32::try_from(grid).map_err(|_| {
             let cause = format!("{grid} blocks are too many for one launch");
             Error::new(ErrorKind::Device {

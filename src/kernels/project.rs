@@ -1,6 +1,7 @@
 //! Launchers of `project`: one step of an expression each.
 
 use super::abi::{self, ProjectBinaryParams, ProjectCastParams, ProjectSelectParams};
+use super::column::check_rows;
 use super::{
     DeviceColumn, DeviceRows, Kernel, Launch, OutputColumn, Status, address_of, blocks, halves,
 };
@@ -34,6 +35,12 @@ impl Failures<'_> {
         }
     }
 
+    fn check_rows(&self, rows: &DeviceRows) -> Result<()> {
+        self.active.map_or(Ok(()), |active| {
+            check_rows("project", &[active], rows.max())
+        })
+    }
+
     fn active_pointer(&self, launch: &Launch) -> Result<*const u8> {
         let Some(active) = self.active else {
             return Ok(std::ptr::null());
@@ -65,6 +72,8 @@ fn binary_params(
     rows: &DeviceRows,
     failures: &Failures,
 ) -> Result<ProjectBinaryParams> {
+    check_rows("project", &[operands.0, operands.1], rows.max())?;
+    failures.check_rows(rows)?;
     Ok(ProjectBinaryParams {
         left: operands.0.view(launch)?,
         right: operands.1.view(launch)?,
@@ -149,6 +158,17 @@ pub fn decimal(
     rows: &DeviceRows,
     failures: &Failures,
 ) -> Result<DeviceColumn> {
+    let floats = [left, right].map(|column| {
+        let physical = column.physical();
+        matches!(
+            physical,
+            PhysicalType::Float16 | PhysicalType::Float32 | PhysicalType::Float64
+        )
+    });
+    if floats.contains(&true) {
+        let remedy = "cast it to a decimal";
+        return Err(Error::invalid("project", "a float among decimals", remedy));
+    }
     let output = OutputColumn::new(launch, physical, rows.max(), true)?;
     let mut params = binary_params(launch, op, (left, right), &output, rows, failures)?;
     (params.limit_low, params.limit_high) = halves(limit);
@@ -250,6 +270,8 @@ pub fn cast(
     rows: &DeviceRows,
     failures: &Failures,
 ) -> Result<DeviceColumn> {
+    check_rows("project", &[input], rows.max())?;
+    failures.check_rows(rows)?;
     let output = OutputColumn::new(launch, physical, rows.max(), true)?;
     let (multiplier_low, multiplier_high) = halves(rescale.multiplier);
     let (divisor_low, divisor_high) = halves(rescale.divisor);
@@ -291,6 +313,7 @@ pub fn select(
     rows: &DeviceRows,
 ) -> Result<DeviceColumn> {
     let physical = same_type(then, otherwise)?;
+    check_rows("project", &[condition, then, otherwise], rows.max())?;
     let nullable = then.nullable() || otherwise.nullable();
     let output = OutputColumn::new(launch, physical, rows.max(), nullable)?;
     let params = ProjectSelectParams {

@@ -1,6 +1,7 @@
 //! Launchers of `text`: strings that lie elsewhere, brought together.
 
 use super::abi::{self, TextCopy, TextCopyParams, TextOffsets, TextOffsetsParams};
+use super::column::check_rows;
 use super::{DeviceColumn, DeviceRows, Launch, address_of, blocks};
 use crate::device::DeviceBuffer;
 use crate::error::{Error, Result};
@@ -42,6 +43,7 @@ pub fn text_collect(
 /// No memory is left, or the driver refuses.
 fn text_offsets(launch: &Launch, column: &DeviceColumn, rows: &DeviceRows) -> Result<DeviceBuffer> {
     check(column)?;
+    check_rows("text", &[column], rows.max())?;
     let tiles = blocks(rows.max(), abi::TEXT_TILE_ROWS).max(1);
     let offsets = launch.alloc(8 * (rows.max() + 1))?;
     let words = launch.alloc_zeroed(8 * (1 + tiles))?;

@@ -8,8 +8,8 @@ use std::path::Path;
 use super::lexer::{self, Language};
 
 /// Folders and files at the root that hold sources.
-const ROOTS: [&str; 9] = [
-    "src", "kernels", "codegen", "simt", "cli", "adapters", "benches", "tests", "xtask",
+const ROOTS: [&str; 10] = [
+    "src", "kernels", "codegen", "simt", "cli", "adapters", "benches", "tests", "examples", "xtask",
 ];
 const FILES: [&str; 2] = ["ARCHITECTURE.md", "build.rs"];
 const EXTENSIONS: [&str; 8] = ["rs", "cu", "cuh", "h", "cpp", "hpp", "md", "txt"];
@@ -96,7 +96,8 @@ impl Tree {
 
 /// Whether a generator writes the file; freshness is then checked elsewhere.
 pub fn is_generated(path: &str) -> bool {
-    path.starts_with("kernels/generated/") || path == "src/kernels/abi.rs"
+    path.starts_with("kernels/generated/")
+        || ["src/kernels/abi.rs", "adapters/capi/include/pelton.h"].contains(&path)
 }
 
 fn read_below(folder: &Path, prefix: &str, texts: &mut Vec<(String, String)>) {

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use crate::header;
 use crate::repository::{Check, Outcome, cargo, run as run_command, run_checks};
 
 /// Runs them all.
@@ -41,5 +42,6 @@ pub fn run() -> Outcome {
     let checks = checks.into_iter().map(|(name, mut command)| -> Check<'_> {
         (name, Box::new(move || run_command(&mut command)))
     });
-    run_checks("check", checks)
+    let header: Check<'_> = ("pelton.h", Box::new(|| header::run(true)));
+    run_checks("check", checks.chain([header]))
 }

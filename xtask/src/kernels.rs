@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::cuda::{self, Toolkit};
 use crate::repository::{
-    Check, Outcome, capture, in_parallel, kernel_files, root, run, run_checks, scratch,
+    Check, Outcome, capture, cargo, in_parallel, kernel_files, root, run, run_checks, scratch,
 };
 use crate::{bindings, docs, format, generate, resources};
 
@@ -33,7 +33,7 @@ pub fn check(update: bool) -> Outcome {
     let toolkit = cuda::install()?;
     let sources = kernel_files()?;
     prune_caches()?;
-    let checks: [Check<'_>; 7] = [
+    let checks: [Check<'_>; 8] = [
         ("headers are C11", Box::new(|| headers_are_c11(&sources))),
         (
             "nvcc, and resources per entry",
@@ -44,6 +44,7 @@ pub fn check(update: bool) -> Outcome {
         ("generated kernels", Box::new(|| generate::run(!update))),
         ("docs/kernels.md", Box::new(|| docs::run(!update))),
         ("format", Box::new(|| format::run(!update))),
+        ("cust-interop", Box::new(|| check_cust_interop(&toolkit))),
     ];
     run_checks("kernels check", checks)
 }
@@ -114,6 +115,22 @@ fn compile_with_nvrtc(toolkit: &Toolkit, sources: &Sources) -> Outcome {
         Ok(fs::write(cache.join(cache_name(path, sources)), "")?)
     }))?;
     Ok(())
+}
+
+/// Compiles the library with the feature `cust-interop`. The build scripts of that crate look for a
+/// folder `lib64`, which the toolkit's wheels call `lib`; nothing is linked here.
+fn check_cust_interop(toolkit: &Toolkit) -> Outcome {
+    let folder = scratch("cust")?;
+    let link = folder.join("lib64");
+    if fs::read_link(&link).ok() != Some(toolkit.lib()) {
+        if link.is_symlink() {
+            fs::remove_file(&link)?;
+        }
+        std::os::unix::fs::symlink(toolkit.lib(), &link)?;
+    }
+    let mut check = cargo(&["check", "--quiet", "--package", "pelton"]);
+    check.args(["--features", "cust-interop"]);
+    run(check.env("CUDA_LIBRARY_PATH", folder))
 }
 
 /// The program runs NVRTC in a process of its own, so that this one needs no unsafe code.

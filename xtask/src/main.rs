@@ -16,6 +16,7 @@ mod docs;
 mod format;
 mod generate;
 mod gpu_pack;
+mod header;
 mod kernel_source;
 mod kernels;
 mod repository;
@@ -38,10 +39,16 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Writes adapters/capi/include/pelton.h from the functions of that crate.
+    Header {
+        /// Compares instead of writing.
+        #[arg(long)]
+        check: bool,
+    },
     /// Checks, generates and documents the CUDA sources.
     #[command(subcommand)]
     Kernels(Kernels),
-    /// Runs the checks that every commit must pass: format, lints, docs, tidy, licences.
+    /// Runs the checks that every commit must pass: format, lints, docs, tidy, licences, the C header.
     Check,
     /// Packs release tests, benches and the `pelton` binary for a machine with a GPU.
     GpuPack(gpu_pack::Options),
@@ -89,6 +96,7 @@ fn run(task: Task) -> Outcome {
     match task {
         Task::Cuda => cuda::install().map(drop),
         Task::Bindings { check } => bindings::run(check),
+        Task::Header { check } => header::run(check),
         Task::Kernels(Kernels::Check { update }) => kernels::check(update),
         Task::Kernels(Kernels::Generate { check }) => generate::run(check),
         Task::Kernels(Kernels::Docs { check }) => docs::run(check),

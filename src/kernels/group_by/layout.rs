@@ -164,6 +164,17 @@ impl GroupLayout {
         u32::from(self.abi.kinds[..self.abi.accumulator_count as usize][accumulator])
     }
 
+    /// Refuses an accumulator that entries have no room for.
+    pub(super) fn check_accumulator(&self, accumulator: u32) -> Result<()> {
+        let count = self.abi.accumulator_count;
+        if accumulator < count {
+            return Ok(());
+        }
+        let cause = format!("accumulator {accumulator} of {count} is fed");
+        let remedy = "count accumulators from 0, as the layout lists them";
+        Err(Error::invalid("group_by", cause, remedy))
+    }
+
     pub(super) fn abi(&self) -> GroupByLayout {
         self.abi
     }

@@ -12,6 +12,7 @@ pub mod filter;
 pub mod gather;
 pub mod group_by;
 pub mod hash_join;
+pub mod nested_loop_join;
 pub mod page;
 pub mod project;
 pub mod text;

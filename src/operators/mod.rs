@@ -12,6 +12,7 @@ mod filter;
 mod gather;
 mod group_by;
 mod hash_join;
+mod nested_loop_join;
 mod project;
 
 pub use filter::FilterSpec;
@@ -20,6 +21,7 @@ pub use group_by::{AggregateSpec, GroupBySpec};
 pub use hash_join::{
     BUILD_ROWS_MAX, HashJoinSpec, JoinKind, MARK_NAME, too_many_build_rows, too_many_output_rows,
 };
+pub use nested_loop_join::NestedLoopJoinSpec;
 pub use project::ProjectSpec;
 
 use std::any::Any;
@@ -45,6 +47,10 @@ pub enum OperatorSpec {
     HashJoinBuild(HashJoinSpec),
     /// Joins probe batches to the batch that `HashJoinBuild` built.
     HashJoinProbe(HashJoinSpec),
+    /// Keeps the build side of a join without keys: a fold.
+    NestedLoopJoinBuild(NestedLoopJoinSpec),
+    /// Joins probe batches to the batch that `NestedLoopJoinBuild` built.
+    NestedLoopJoinProbe(NestedLoopJoinSpec),
 }
 
 impl OperatorSpec {
@@ -56,6 +62,9 @@ impl OperatorSpec {
             OperatorSpec::Gather(_) => "gather",
             OperatorSpec::GroupBy(_) => "group_by",
             OperatorSpec::HashJoinBuild(_) | OperatorSpec::HashJoinProbe(_) => "hash_join",
+            OperatorSpec::NestedLoopJoinBuild(_) | OperatorSpec::NestedLoopJoinProbe(_) => {
+                "nested_loop_join"
+            }
         }
     }
 }
@@ -93,7 +102,7 @@ pub trait Transform: Send + Sync {
     -> Result<Option<Batch>>;
 
     /// What is left to give once every batch has been through `next`, on whichever streams: for
-    /// `hash_join`, the built rows that nothing matched. Called at most once per built batch.
+    /// a join, the built rows that nothing matched. Called at most once per built batch.
     ///
     /// # Errors
     /// As the operator's contract says.

@@ -99,6 +99,14 @@ fn operator(spec: &OperatorSpec) -> String {
             let keys = names(&join.probe, &join.probe_keys);
             format!("hash_join probe, {}, on {keys}", join.kind)
         }
+        OperatorSpec::NestedLoopJoinBuild(_) => "nested_loop_join build".to_string(),
+        OperatorSpec::NestedLoopJoinProbe(join) => {
+            let condition = match &join.condition {
+                Some(condition) => format!(", where {}", Named(condition, &join.pair())),
+                None => String::new(),
+            };
+            format!("nested_loop_join probe, {}{condition}", join.kind)
+        }
     }
 }
 

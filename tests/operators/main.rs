@@ -14,6 +14,7 @@ mod filter;
 mod gather;
 mod group_by;
 mod hash_join;
+mod nested_loop_join;
 mod project;
 
 use std::sync::Arc;

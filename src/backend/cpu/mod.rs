@@ -20,6 +20,7 @@ mod function;
 mod gather;
 mod group_by;
 mod hash_join;
+mod nested_loop_join;
 mod project;
 mod scalar;
 mod values;
@@ -66,6 +67,12 @@ impl Backend for CpuBackend {
             }
             OperatorSpec::HashJoinProbe(spec) => {
                 Operator::Transform(Box::new(hash_join::HashJoinProbe::new(spec)?))
+            }
+            OperatorSpec::NestedLoopJoinBuild(spec) => {
+                Operator::Fold(Box::new(nested_loop_join::build(spec)?))
+            }
+            OperatorSpec::NestedLoopJoinProbe(spec) => {
+                Operator::Transform(Box::new(nested_loop_join::NestedLoopJoinProbe::new(spec)?))
             }
         })
     }

@@ -865,8 +865,8 @@ pub const HASH_JOIN_TILE_ROWS: u32 = 1024;
 pub const HASH_JOIN_KEYS_MAX: u32 = 16;
 /// runs of bits that a dense place is put together from
 pub const HASH_JOIN_RUNS_MAX: u32 = 4;
-/// slots behind a table of narrow keys: the null key, the key equal to the empty mark
-pub const HASH_JOIN_SPECIAL_SLOTS: u32 = 2;
+/// slots behind a hashed table, whole sectors: the null key, the key equal to the empty mark, two unused
+pub const HASH_JOIN_SPECIAL_SLOTS: u32 = 4;
 /// words of what `hash_join_range` finds out
 pub const HASH_JOIN_RANGE_WORDS: u32 = 6;
 /// what a tile costs `hash_join_emit`, in output rows
@@ -875,6 +875,12 @@ pub const HASH_JOIN_TILE_COST: u32 = 1024;
 pub const HASH_JOIN_SHARE: u32 = 8192;
 /// columns of one launch of `hash_join_append`
 pub const HASH_JOIN_COLUMNS_MAX: u32 = 32;
+/// rows that a block of `hash_join_split_rows` handles
+pub const HASH_JOIN_SPLIT_ROWS: u32 = 3072;
+/// a side is split into at most 2 to this power parts
+pub const HASH_JOIN_SPLIT_BITS_MAX: u32 = 7;
+/// counters of a split: of each part, of null keys, of rows that match nothing
+pub const HASH_JOIN_SPLIT_COUNTERS: u32 = 130;
 /// a bit per place: whether the key is there
 pub const HASH_JOIN_DENSE_BITS: u32 = 0;
 /// a row number per place: no key comes twice
@@ -1005,6 +1011,94 @@ const _: () = {
         [::core::mem::offset_of!(HashJoinTable, hash_mask_bits) - 108usize];
 };
 
+/** A side's narrow keys in the order of their hashes' highest bits, which is that of their slots: rows
+that lie close meet slots that lie close. Behind the parts stand null keys, then rows that match nothing.*/
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct HashJoinSplit {
+    /// \[rows\], device: packed keys; absent: the side is not split
+    pub words: *mut u64,
+    /// \[rows\], device: the row that each key is of
+    pub rows: *mut u32,
+    /// \[2\], device: place of the first null key, of the first row that matches nothing
+    pub specials: *mut u64,
+}
+const _: () = {
+    ["Size of HashJoinSplit"][::core::mem::size_of::<HashJoinSplit>() - 24usize];
+    ["Alignment of HashJoinSplit"][::core::mem::align_of::<HashJoinSplit>() - 8usize];
+    ["Offset of field: HashJoinSplit::words"]
+        [::core::mem::offset_of!(HashJoinSplit, words) - 0usize];
+    ["Offset of field: HashJoinSplit::rows"][::core::mem::offset_of!(HashJoinSplit, rows) - 8usize];
+    ["Offset of field: HashJoinSplit::specials"]
+        [::core::mem::offset_of!(HashJoinSplit, specials) - 16usize];
+};
+
+/// Launch parameters of `hash_join_split_count` and `hash_join_split_rows`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct HashJoinSplitParams {
+    /// narrow keys
+    pub side: HashJoinKeys,
+    /// written
+    pub split: HashJoinSplit,
+    /// \[HASH_JOIN_SPLIT_COUNTERS\], device: rows of each part, raised by the count; the caller zeroes them; then where each part goes on
+    pub counters: *mut u64,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// 1 to HASH_JOIN_SPLIT_BITS_MAX
+    pub part_bits: u32,
+    /// as the table's
+    pub hash_mask_bits: u32,
+}
+const _: () = {
+    ["Size of HashJoinSplitParams"][::core::mem::size_of::<HashJoinSplitParams>() - 1352usize];
+    ["Alignment of HashJoinSplitParams"][::core::mem::align_of::<HashJoinSplitParams>() - 8usize];
+    ["Offset of field: HashJoinSplitParams::side"]
+        [::core::mem::offset_of!(HashJoinSplitParams, side) - 0usize];
+    ["Offset of field: HashJoinSplitParams::split"]
+        [::core::mem::offset_of!(HashJoinSplitParams, split) - 1296usize];
+    ["Offset of field: HashJoinSplitParams::counters"]
+        [::core::mem::offset_of!(HashJoinSplitParams, counters) - 1320usize];
+    ["Offset of field: HashJoinSplitParams::row_count_device"]
+        [::core::mem::offset_of!(HashJoinSplitParams, row_count_device) - 1328usize];
+    ["Offset of field: HashJoinSplitParams::row_count"]
+        [::core::mem::offset_of!(HashJoinSplitParams, row_count) - 1336usize];
+    ["Offset of field: HashJoinSplitParams::part_bits"]
+        [::core::mem::offset_of!(HashJoinSplitParams, part_bits) - 1344usize];
+    ["Offset of field: HashJoinSplitParams::hash_mask_bits"]
+        [::core::mem::offset_of!(HashJoinSplitParams, hash_mask_bits) - 1348usize];
+};
+
+/// Launch parameters of `hash_join_split_starts`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct HashJoinSplitStartsParams {
+    /// \[HASH_JOIN_SPLIT_COUNTERS\], device: rows of each part, which become where it starts
+    pub counters: *mut u64,
+    /// \[2\], device, written: place of the first null key, of the first row that matches nothing
+    pub specials: *mut u64,
+    /// as the split's
+    pub part_bits: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of HashJoinSplitStartsParams"]
+        [::core::mem::size_of::<HashJoinSplitStartsParams>() - 24usize];
+    ["Alignment of HashJoinSplitStartsParams"]
+        [::core::mem::align_of::<HashJoinSplitStartsParams>() - 8usize];
+    ["Offset of field: HashJoinSplitStartsParams::counters"]
+        [::core::mem::offset_of!(HashJoinSplitStartsParams, counters) - 0usize];
+    ["Offset of field: HashJoinSplitStartsParams::specials"]
+        [::core::mem::offset_of!(HashJoinSplitStartsParams, specials) - 8usize];
+    ["Offset of field: HashJoinSplitStartsParams::part_bits"]
+        [::core::mem::offset_of!(HashJoinSplitStartsParams, part_bits) - 16usize];
+    ["Offset of field: HashJoinSplitStartsParams::reserved"]
+        [::core::mem::offset_of!(HashJoinSplitStartsParams, reserved) - 20usize];
+};
+
 /// Launch parameters of `hash_join_range`.
 #[repr(C)]
 #[derive(Debug, Copy, Clone, Default)]
@@ -1035,6 +1129,8 @@ pub struct HashJoinInsertParams {
     pub build: HashJoinKeys,
     /// written
     pub table: HashJoinTable,
+    /// read, if the build side is split: then rows are counted in its order
+    pub split: HashJoinSplit,
     /// \[rows\], device, written: slot of each row; absent: no lists will be made
     pub row_slots: *mut u32,
     /// \[rows\], device, written: its rank among the rows of the slot; NO_ROW: it has no key
@@ -1047,22 +1143,24 @@ pub struct HashJoinInsertParams {
     pub row_count: u64,
 }
 const _: () = {
-    ["Size of HashJoinInsertParams"][::core::mem::size_of::<HashJoinInsertParams>() - 1448usize];
+    ["Size of HashJoinInsertParams"][::core::mem::size_of::<HashJoinInsertParams>() - 1472usize];
     ["Alignment of HashJoinInsertParams"][::core::mem::align_of::<HashJoinInsertParams>() - 8usize];
     ["Offset of field: HashJoinInsertParams::build"]
         [::core::mem::offset_of!(HashJoinInsertParams, build) - 0usize];
     ["Offset of field: HashJoinInsertParams::table"]
         [::core::mem::offset_of!(HashJoinInsertParams, table) - 1296usize];
+    ["Offset of field: HashJoinInsertParams::split"]
+        [::core::mem::offset_of!(HashJoinInsertParams, split) - 1408usize];
     ["Offset of field: HashJoinInsertParams::row_slots"]
-        [::core::mem::offset_of!(HashJoinInsertParams, row_slots) - 1408usize];
+        [::core::mem::offset_of!(HashJoinInsertParams, row_slots) - 1432usize];
     ["Offset of field: HashJoinInsertParams::row_ranks"]
-        [::core::mem::offset_of!(HashJoinInsertParams, row_ranks) - 1416usize];
+        [::core::mem::offset_of!(HashJoinInsertParams, row_ranks) - 1440usize];
     ["Offset of field: HashJoinInsertParams::duplicate_count"]
-        [::core::mem::offset_of!(HashJoinInsertParams, duplicate_count) - 1424usize];
+        [::core::mem::offset_of!(HashJoinInsertParams, duplicate_count) - 1448usize];
     ["Offset of field: HashJoinInsertParams::status"]
-        [::core::mem::offset_of!(HashJoinInsertParams, status) - 1432usize];
+        [::core::mem::offset_of!(HashJoinInsertParams, status) - 1456usize];
     ["Offset of field: HashJoinInsertParams::row_count"]
-        [::core::mem::offset_of!(HashJoinInsertParams, row_count) - 1440usize];
+        [::core::mem::offset_of!(HashJoinInsertParams, row_count) - 1464usize];
 };
 
 /// Launch parameters of `hash_join_offsets`.
@@ -1098,11 +1196,13 @@ pub struct HashJoinFillParams {
     pub row_slots: *const u32,
     /// \[rows\], device, read: rank among the rows of the slot
     pub row_ranks: *const u32,
+    /// \[rows\], device, read: the row that each of them is of; absent: they are in order
+    pub rows: *const u32,
     /// build rows
     pub row_count: u64,
 }
 const _: () = {
-    ["Size of HashJoinFillParams"][::core::mem::size_of::<HashJoinFillParams>() - 136usize];
+    ["Size of HashJoinFillParams"][::core::mem::size_of::<HashJoinFillParams>() - 144usize];
     ["Alignment of HashJoinFillParams"][::core::mem::align_of::<HashJoinFillParams>() - 8usize];
     ["Offset of field: HashJoinFillParams::table"]
         [::core::mem::offset_of!(HashJoinFillParams, table) - 0usize];
@@ -1110,8 +1210,10 @@ const _: () = {
         [::core::mem::offset_of!(HashJoinFillParams, row_slots) - 112usize];
     ["Offset of field: HashJoinFillParams::row_ranks"]
         [::core::mem::offset_of!(HashJoinFillParams, row_ranks) - 120usize];
+    ["Offset of field: HashJoinFillParams::rows"]
+        [::core::mem::offset_of!(HashJoinFillParams, rows) - 128usize];
     ["Offset of field: HashJoinFillParams::row_count"]
-        [::core::mem::offset_of!(HashJoinFillParams, row_count) - 128usize];
+        [::core::mem::offset_of!(HashJoinFillParams, row_count) - 136usize];
 };
 
 /// Launch parameters of `hash_join_match`.
@@ -1168,11 +1270,13 @@ pub struct HashJoinPairsParams {
     pub probe: HashJoinKeys,
     /// keys of the build side, read for wide keys only
     pub build: HashJoinKeys,
-    /// read; no key comes twice
+    /// read; no key comes twice, if build rows are wanted
     pub table: HashJoinTable,
+    /// read, if the probe side is split
+    pub split: HashJoinSplit,
     /// \[rows\], device, written: probe row of each pair
     pub out_probe_rows: *mut u32,
-    /// \[rows\], device, written: build row of each pair
+    /// \[rows\], device, written: build row of each pair; absent: not wanted
     pub out_build_rows: *mut u32,
     /// \[1\], device, raised by pairs; the caller zeroes it
     pub out_row_count: *mut u64,
@@ -1180,9 +1284,13 @@ pub struct HashJoinPairsParams {
     pub row_count_device: *const u64,
     /// probe rows, or their upper bound
     pub row_count: u64,
+    /// 1: probe rows without a match are listed; build rows are not wanted
+    pub invert: u32,
+    /// zero
+    pub reserved: u32,
 }
 const _: () = {
-    ["Size of HashJoinPairsParams"][::core::mem::size_of::<HashJoinPairsParams>() - 2744usize];
+    ["Size of HashJoinPairsParams"][::core::mem::size_of::<HashJoinPairsParams>() - 2776usize];
     ["Alignment of HashJoinPairsParams"][::core::mem::align_of::<HashJoinPairsParams>() - 8usize];
     ["Offset of field: HashJoinPairsParams::probe"]
         [::core::mem::offset_of!(HashJoinPairsParams, probe) - 0usize];
@@ -1190,16 +1298,22 @@ const _: () = {
         [::core::mem::offset_of!(HashJoinPairsParams, build) - 1296usize];
     ["Offset of field: HashJoinPairsParams::table"]
         [::core::mem::offset_of!(HashJoinPairsParams, table) - 2592usize];
+    ["Offset of field: HashJoinPairsParams::split"]
+        [::core::mem::offset_of!(HashJoinPairsParams, split) - 2704usize];
     ["Offset of field: HashJoinPairsParams::out_probe_rows"]
-        [::core::mem::offset_of!(HashJoinPairsParams, out_probe_rows) - 2704usize];
+        [::core::mem::offset_of!(HashJoinPairsParams, out_probe_rows) - 2728usize];
     ["Offset of field: HashJoinPairsParams::out_build_rows"]
-        [::core::mem::offset_of!(HashJoinPairsParams, out_build_rows) - 2712usize];
+        [::core::mem::offset_of!(HashJoinPairsParams, out_build_rows) - 2736usize];
     ["Offset of field: HashJoinPairsParams::out_row_count"]
-        [::core::mem::offset_of!(HashJoinPairsParams, out_row_count) - 2720usize];
+        [::core::mem::offset_of!(HashJoinPairsParams, out_row_count) - 2744usize];
     ["Offset of field: HashJoinPairsParams::row_count_device"]
-        [::core::mem::offset_of!(HashJoinPairsParams, row_count_device) - 2728usize];
+        [::core::mem::offset_of!(HashJoinPairsParams, row_count_device) - 2752usize];
     ["Offset of field: HashJoinPairsParams::row_count"]
-        [::core::mem::offset_of!(HashJoinPairsParams, row_count) - 2736usize];
+        [::core::mem::offset_of!(HashJoinPairsParams, row_count) - 2760usize];
+    ["Offset of field: HashJoinPairsParams::invert"]
+        [::core::mem::offset_of!(HashJoinPairsParams, invert) - 2768usize];
+    ["Offset of field: HashJoinPairsParams::reserved"]
+        [::core::mem::offset_of!(HashJoinPairsParams, reserved) - 2772usize];
 };
 
 /// Launch parameters of `hash_join_count`.
@@ -1368,6 +1482,43 @@ const _: () = {
         [::core::mem::offset_of!(HashJoinAppendParams, column_count) - 2320usize];
     ["Offset of field: HashJoinAppendParams::reserved"]
         [::core::mem::offset_of!(HashJoinAppendParams, reserved) - 2324usize];
+};
+
+/// threads per block
+pub const NESTED_LOOP_JOIN_THREADS: u32 = 256;
+/// pairs that a thread writes
+pub const NESTED_LOOP_JOIN_ITEMS: u32 = 4;
+
+/// Launch parameters of `nested_loop_join_pairs`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct NestedLoopJoinPairsParams {
+    /// \[pairs\], device, written: probe row of each pair
+    pub out_probe_rows: *mut u32,
+    /// \[pairs\], device, written: build row of each pair
+    pub out_build_rows: *mut u32,
+    /// number of the first pair; pairs are counted probe row by probe row
+    pub first_pair: u64,
+    /// pairs
+    pub pair_count: u64,
+    /// build rows, at least one
+    pub build_row_count: u64,
+}
+const _: () = {
+    ["Size of NestedLoopJoinPairsParams"]
+        [::core::mem::size_of::<NestedLoopJoinPairsParams>() - 40usize];
+    ["Alignment of NestedLoopJoinPairsParams"]
+        [::core::mem::align_of::<NestedLoopJoinPairsParams>() - 8usize];
+    ["Offset of field: NestedLoopJoinPairsParams::out_probe_rows"]
+        [::core::mem::offset_of!(NestedLoopJoinPairsParams, out_probe_rows) - 0usize];
+    ["Offset of field: NestedLoopJoinPairsParams::out_build_rows"]
+        [::core::mem::offset_of!(NestedLoopJoinPairsParams, out_build_rows) - 8usize];
+    ["Offset of field: NestedLoopJoinPairsParams::first_pair"]
+        [::core::mem::offset_of!(NestedLoopJoinPairsParams, first_pair) - 16usize];
+    ["Offset of field: NestedLoopJoinPairsParams::pair_count"]
+        [::core::mem::offset_of!(NestedLoopJoinPairsParams, pair_count) - 24usize];
+    ["Offset of field: NestedLoopJoinPairsParams::build_row_count"]
+        [::core::mem::offset_of!(NestedLoopJoinPairsParams, build_row_count) - 32usize];
 };
 
 /// threads per block of the decoders that give a page to a block
@@ -2413,7 +2564,7 @@ unsafe impl Kernel for HashJoinMatchWide {
     type Params = HashJoinMatchParams;
 }
 
-/// Lists the pairs of probe and build rows with equal keys, where no build key comes twice. (`hash_join_pairs` in `kernels/hash_join_probe.cu`)
+/// Lists the pairs of probe and build rows with equal keys, where no build key comes twice; or the probe rows alone, with a match or without. (`hash_join_pairs` in `kernels/hash_join_probe.cu`)
 #[derive(Clone, Copy, Debug)]
 pub struct HashJoinPairs;
 
@@ -2424,7 +2575,7 @@ unsafe impl Kernel for HashJoinPairs {
     type Params = HashJoinPairsParams;
 }
 
-/// Lists the pairs of rows with equal wide keys, where no build key comes twice. (`hash_join_pairs_wide` in `kernels/hash_join_probe.cu`)
+/// Lists the pairs of rows with equal wide keys, where no build key comes twice; or the probe rows alone, with a match or without. (`hash_join_pairs_wide` in `kernels/hash_join_probe.cu`)
 #[derive(Clone, Copy, Debug)]
 pub struct HashJoinPairsWide;
 
@@ -2466,6 +2617,50 @@ unsafe impl Kernel for HashJoinEmit {
     const ENTRY: &'static str = "hash_join_emit";
     const MODULE: &'static str = "hash_join_probe";
     type Params = HashJoinEmitParams;
+}
+
+/// Counts the rows of each part of a side. (`hash_join_split_count` in `kernels/hash_join_split.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct HashJoinSplitCount;
+
+// SAFETY: the only parameter of the entry is one `HashJoinSplitParams`, as its signature says.
+unsafe impl Kernel for HashJoinSplitCount {
+    const ENTRY: &'static str = "hash_join_split_count";
+    const MODULE: &'static str = "hash_join_split";
+    type Params = HashJoinSplitParams;
+}
+
+/// Gives every part its place: counts become starts. (`hash_join_split_starts` in `kernels/hash_join_split.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct HashJoinSplitStarts;
+
+// SAFETY: the only parameter of the entry is one `HashJoinSplitStartsParams`, as its signature says.
+unsafe impl Kernel for HashJoinSplitStarts {
+    const ENTRY: &'static str = "hash_join_split_starts";
+    const MODULE: &'static str = "hash_join_split";
+    type Params = HashJoinSplitStartsParams;
+}
+
+/// Writes the keys of a side, packed, and their rows, part after part. (`hash_join_split_rows` in `kernels/hash_join_split.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct HashJoinSplitRows;
+
+// SAFETY: the only parameter of the entry is one `HashJoinSplitParams`, as its signature says.
+unsafe impl Kernel for HashJoinSplitRows {
+    const ENTRY: &'static str = "hash_join_split_rows";
+    const MODULE: &'static str = "hash_join_split";
+    type Params = HashJoinSplitParams;
+}
+
+/// Writes the row numbers of pairs. (`nested_loop_join_pairs` in `kernels/nested_loop_join.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct NestedLoopJoinPairs;
+
+// SAFETY: the only parameter of the entry is one `NestedLoopJoinPairsParams`, as its signature says.
+unsafe impl Kernel for NestedLoopJoinPairs {
+    const ENTRY: &'static str = "nested_loop_join_pairs";
+    const MODULE: &'static str = "nested_loop_join";
+    type Params = NestedLoopJoinPairsParams;
 }
 
 /// Decodes pages of BYTE_STREAM_SPLIT elements. (`page_decode_byte_stream_split` in `kernels/parquet/byte_stream_split.cu`)

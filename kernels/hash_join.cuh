@@ -1,5 +1,5 @@
 // Operator  hash_join (src/operators/hash_join.rs states the contract)
-// Kernels   those of hash_join.cu, hash_join_split.cu and hash_join_probe.cu
+// Kernels   those of hash_join.cu, hash_join_filter.cu, hash_join_split.cu and hash_join_probe.cu
 // Method    keys of at most 64 bits, or that need no more where the build side's values lie, are
 //           one word, wider ones a hash that is verified against the build side's columns; a word
 //           is a place of a dense table where the keys lie close once the bits that all of them

@@ -1,11 +1,12 @@
 // Operator  hash_join (src/operators/hash_join.rs states the contract)
 // Kernels   those of hash_join_probe.cu
-// Method    a thread has the keys, places and first sectors of four rows in flight; a sector is read
+// Method    rows that a Bloom filter keeps away match nothing; a thread has the keys, places and first sectors of four rows in flight; a sector is read
 //           whole and its slots are compared at once, so that the lanes of a warp seldom part
 // Cost      per probe row: one 32 B sector
 // Source    buckets of a sector are common knowledge; written from the idea
 #pragma once
 #include "hash_join.cuh"
+#include "primitives/bloom.cuh"
 
 /// What the rows of a thread found in the table.
 struct HashJoinFound {
@@ -156,12 +157,28 @@ KERNEL_FN void hash_join_find_hashed(const HashJoinKeys &probe, const HashJoinKe
   }
 }
 
+/// Rows whose key is certainly not in the table match nothing from here on.
+KERNEL_FN void hash_join_apply_filter(const HashJoinFilter &filter, HashJoinWord *words) {
+  if (!filter.blocks) return;
+  if (filter.sampled[1] * 10 > filter.sampled[0] * HASH_JOIN_FILTER_TENTHS) return;
+  bool may_have[HASH_JOIN_ITEMS];
+#pragma unroll  // hash_join/inner
+  for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
+    may_have[i] = bloom_may_have(filter.blocks, filter.block_count, xxhash_u64(words[i].word));
+  }
+#pragma unroll  // hash_join/inner
+  for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
+    if (words[i].state == HASH_JOIN_WORD && !may_have[i]) words[i] = {0, HASH_JOIN_MATCHES_NONE};
+  }
+}
+
 /// What the rows of a tile find: those of the caller, one of every HASH_JOIN_THREADS. Rows of a
 /// split side are its places.
 template <bool WIDE>
 KERNEL_FN void hash_join_find(const HashJoinKeys &probe, const HashJoinKeys &build,
-                              const HashJoinTable &table, const HashJoinSplit *split,
-                              uint64_t tile_row, uint64_t row_count, HashJoinFound *out) {
+                              const HashJoinTable &table, const HashJoinFilter &filter,
+                              const HashJoinSplit *split, uint64_t tile_row, uint64_t row_count,
+                              HashJoinFound *out) {
   HashJoinWord words[HASH_JOIN_ITEMS];
   if (!WIDE && split && split->words) {
 #pragma unroll  // hash_join/inner
@@ -173,6 +190,7 @@ KERNEL_FN void hash_join_find(const HashJoinKeys &probe, const HashJoinKeys &bui
   } else {
     hash_join_words<WIDE>(probe, tile_row, row_count, words);
   }
+  if (!WIDE) hash_join_apply_filter(filter, words);
   if (!WIDE && table.layout < HASH_JOIN_HASH_KEYS) {
     hash_join_find_dense(table, words, out);
   } else {

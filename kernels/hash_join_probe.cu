@@ -20,7 +20,8 @@ KERNEL_FN void hash_join_match_rows(const HashJoinMatchParams &params) {
   for (uint64_t tile_row = (uint64_t)blockIdx.x * HASH_JOIN_TILE_ROWS; tile_row < row_count;
        tile_row += stride) {
     HashJoinFound own;
-    hash_join_find<WIDE>(params.probe, params.build, params.table, nullptr, tile_row, row_count, &own);
+    hash_join_find<WIDE>(params.probe, params.build, params.table, params.filter, nullptr, tile_row,
+                         row_count, &own);
 #pragma unroll  // hash_join/semi
     for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
       const uint64_t row = tile_row + i * HASH_JOIN_THREADS + threadIdx.x;
@@ -68,8 +69,8 @@ KERNEL_FN void hash_join_pairs_rows(const HashJoinPairsParams &params) {
   for (uint64_t tile_row = (uint64_t)blockIdx.x * HASH_JOIN_TILE_ROWS; tile_row < row_count;
        tile_row += stride) {
     HashJoinFound own;
-    hash_join_find<WIDE>(params.probe, params.build, params.table, &params.split, tile_row, row_count,
-                         &own);
+    hash_join_find<WIDE>(params.probe, params.build, params.table, params.filter, &params.split, tile_row,
+                         row_count, &own);
     uint32_t found[HASH_JOIN_ITEMS], count = 0;
 #pragma unroll  // hash_join/inner
     for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
@@ -147,7 +148,8 @@ KERNEL_FN void hash_join_count_rows(const HashJoinCountParams &params) {
   const uint64_t tile_row = tile * HASH_JOIN_TILE_ROWS;
   if (tile_row >= row_count && tile > 0) return;
   HashJoinFound own;
-  hash_join_find<WIDE>(params.probe, params.build, params.table, nullptr, tile_row, row_count, &own);
+  hash_join_find<WIDE>(params.probe, params.build, params.table, params.filter, nullptr, tile_row,
+                         row_count, &own);
   uint64_t sum = 0;
 #pragma unroll  // hash_join/duplicates
   for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {

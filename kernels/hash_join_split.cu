@@ -19,6 +19,11 @@ static_assert(HASH_JOIN_SPLIT_COUNTERS == (1 << HASH_JOIN_SPLIT_BITS_MAX) + 2,
 static_assert(HASH_JOIN_SPLIT_COUNTERS <= HASH_JOIN_THREADS, "a thread per counter");
 static_assert(HASH_JOIN_SPLIT_ROWS <= 1 << 16, "part and row of a tile share 32 bits");
 
+/// The counter of a part. Tiles add to all of them at the same time.
+KERNEL_FN uint64_t *hash_join_split_counter(uint64_t *counters, uint32_t part) {
+  return counters + part * HASH_JOIN_SPLIT_STRIDE;
+}
+
 /// The part of a key.
 KERNEL_FN uint32_t hash_join_part(const HashJoinSplitParams &params, HashJoinWord key) {
   const uint32_t parts = 1u << params.part_bits;
@@ -42,7 +47,7 @@ KERNEL_FN uint32_t hash_join_part_rank(uint32_t *counts, uint32_t part, bool cou
 
 /// Counts the rows of each part of a side.
 ///
-/// Shape   side[rows] -> counters[HASH_JOIN_SPLIT_COUNTERS], raised
+/// Shape   side[rows] -> counters, raised
 /// Launch  any grid, block = HASH_JOIN_THREADS, shared = 0
 /// Nulls   null keys, and rows that match nothing, are parts of their own
 /// Errors  none
@@ -67,12 +72,12 @@ hash_join_split_count(GRID_CONSTANT(HashJoinSplitParams) params) {
   __syncthreads();
   if (threadIdx.x >= HASH_JOIN_SPLIT_COUNTERS) return;
   const uint32_t count = counts[threadIdx.x];
-  if (count) atomic_add_u64(params.counters + threadIdx.x, count);
+  if (count) atomic_add_u64(hash_join_split_counter(params.counters, threadIdx.x), count);
 }
 
 /// Gives every part its place: counts become starts.
 ///
-/// Shape   counters[HASH_JOIN_SPLIT_COUNTERS] -> counters[HASH_JOIN_SPLIT_COUNTERS], specials[2]
+/// Shape   counters -> counters, specials[2]
 /// Launch  grid = 1, block = HASH_JOIN_THREADS, shared = 0
 /// Nulls   none here
 /// Errors  none
@@ -82,16 +87,17 @@ hash_join_split_starts(GRID_CONSTANT(HashJoinSplitStartsParams) params) {
   SHARED(uint32_t, warp_counts, HashJoinPolicy::WARPS);
   const uint32_t own = threadIdx.x, parts = 1u << params.part_bits;
   // A side has fewer rows than 32-bit row numbers there are.
-  const uint32_t count = own < HASH_JOIN_SPLIT_COUNTERS ? (uint32_t)params.counters[own] : 0;
+  uint64_t *counter = hash_join_split_counter(params.counters, own);
+  const uint32_t count = own < HASH_JOIN_SPLIT_COUNTERS ? (uint32_t)*counter : 0;
   uint32_t total;
   const uint32_t start = hash_join_block_offset(count, warp_counts, &total);
-  if (own < HASH_JOIN_SPLIT_COUNTERS) params.counters[own] = start;
+  if (own < HASH_JOIN_SPLIT_COUNTERS) *counter = start;
   if (own == parts || own == parts + 1) params.specials[own - parts] = start;
 }
 
 /// Writes the keys of a side, packed, and their rows, part after part.
 ///
-/// Shape   side[rows], counters[HASH_JOIN_SPLIT_COUNTERS] -> split[rows]
+/// Shape   side[rows], counters -> split[rows]
 /// Launch  grid = ceil(row_count / HASH_JOIN_SPLIT_ROWS), block = HASH_JOIN_THREADS, shared = 0
 /// Order   none among the rows of a part
 /// Nulls   null keys stand behind the parts, rows that match nothing behind them
@@ -125,7 +131,8 @@ hash_join_split_rows(GRID_CONSTANT(HashJoinSplitParams) params) {
   uint32_t total;
   const uint32_t start = hash_join_block_offset(count, warp_counts, &total);
   if (own < HASH_JOIN_SPLIT_COUNTERS) {
-    targets[own] = (count ? atomic_add_u64(params.counters + own, count) : 0) - start;
+    uint64_t *counter = hash_join_split_counter(params.counters, own);
+    targets[own] = (count ? atomic_add_u64(counter, count) : 0) - start;
     counts[own] = start;
   }
   __syncthreads();

@@ -5,10 +5,13 @@
 //! [`JoinTable::lookup`] and [`JoinTable::pairs`] have an output of at most the probe's rows. Where keys repeat there is
 //! [`JoinTable::count`], whose size somebody must wait for, and then [`JoinCount::emit`].
 
+mod filter;
 mod layout;
+mod marks;
 mod split;
 
 pub use layout::{JoinKey, JoinLayout, JoinTuning};
+pub use marks::JoinMarks;
 
 use std::sync::Arc;
 
@@ -18,6 +21,7 @@ use super::{DeviceColumn, DeviceRows, Kernel, Launch, OutputColumn, Status, addr
 use crate::device::DeviceBuffer;
 use crate::error::{Error, Result};
 use crate::types::PhysicalType;
+use filter::{Filter, SampledFilter};
 use layout::{Range, Shape, hashed, no_side};
 use split::{Split, not_split};
 
@@ -41,6 +45,7 @@ pub struct JoinTable {
     shape: Shape,
     slots: Option<Arc<DeviceBuffer>>,
     rows: Option<Arc<DeviceBuffer>>,
+    filter: Option<Filter>,
     /// Key columns of the build side, for wide keys alone.
     columns: Vec<DeviceColumn>,
 }
@@ -66,13 +71,6 @@ pub struct JoinCount {
     list_rows: Arc<DeviceBuffer>,
     rows: DeviceRows,
     outer: bool,
-}
-
-/// A bit per row, set by any number of launches on any streams.
-#[derive(Debug)]
-pub struct JoinMarks {
-    bits: Arc<DeviceBuffer>,
-    rows: u64,
 }
 
 /// Blocks that stride over `rows` rows, `per_block` at a time.
@@ -202,6 +200,7 @@ impl JoinTable {
             shape: dense.unwrap_or_else(|| hashed(keys, slot_words, &tuning)),
             slots: None,
             rows: None,
+            filter: None,
             columns,
         };
         match (is_dense, need) {
@@ -249,6 +248,9 @@ impl JoinTable {
         let split = self.split_bits();
         let split = split.map(|bits| Split::new(launch, &self.tuning, build, &known, bits));
         let split = split.transpose()?;
+        if self.split_bits().is_some() {
+            self.filter = Filter::new(launch, &self.tuning, build, rows)?;
+        }
         self.slots = Some(filled(launch, self.shape.slot_bytes(), 0xff)?);
         if need == JoinNeed::Existence {
             let inserted = self.insert(launch, build, rows, split.as_ref(), None);
@@ -361,6 +363,19 @@ impl JoinTable {
         self.layout.side(launch, &columns)
     }
 
+    /// The filter for a launch struct, after a sample of the probe rows.
+    fn sampled(
+        &self,
+        launch: &Launch,
+        probe: &HashJoinKeys,
+        rows: &DeviceRows,
+    ) -> Result<SampledFilter> {
+        match &self.filter {
+            Some(filter) => filter.sample(launch, probe, rows),
+            None => Ok(SampledFilter::none()),
+        }
+    }
+
     /// Launches the entry for keys of one word, or the one for wide keys.
     fn launch_by_width<Narrow, Wide>(
         &self,
@@ -385,7 +400,8 @@ impl JoinTable {
     /// Bytes of device memory that the table holds on to, besides the build side's columns.
     pub fn bytes(&self) -> u64 {
         let buffers = self.slots.iter().chain(&self.rows);
-        buffers.map(|buffer| buffer.bytes()).sum()
+        let filter = self.filter.as_ref().map_or(0, Filter::bytes);
+        filter + buffers.map(|buffer| buffer.bytes()).sum::<u64>()
     }
 
     /// What kind of table it is: one of `abi::HASH_JOIN_DENSE_*` and `abi::HASH_JOIN_HASH_*`.
@@ -428,10 +444,13 @@ impl JoinTable {
             true => (out.values.cast(), std::ptr::null_mut()),
             false => (out.validity, out.values.cast()),
         };
+        let probe = self.layout.side(launch, columns)?;
+        let filter = self.sampled(launch, &probe, rows)?;
         let params = abi::HashJoinMatchParams {
-            probe: self.layout.side(launch, columns)?,
+            probe,
             build: self.build_side(launch)?,
             table: self.table(launch)?,
+            filter: filter.params(),
             out_found,
             out_build_rows,
             row_count_device: rows.pointer(launch)?,
@@ -479,7 +498,8 @@ impl JoinTable {
     /// L2 cache holds. Where they are, [`JoinTable::select`] is better than [`JoinTable::found`].
     pub fn splits(&self, rows_max: u64) -> bool {
         let at_most = rows_max.saturating_mul(self.tuning.split_bytes_per_row);
-        self.split_bits().is_some() && self.shape.slot_bytes() <= at_most
+        let is_filtered = self.filter.is_some(); // what it keeps away needs no order
+        !is_filtered && self.split_bits().is_some() && self.shape.slot_bytes() <= at_most
     }
 
     /// Numbers of the probe rows whose key is there, or, inverted, is not, in no order. Their number
@@ -533,6 +553,7 @@ impl JoinTable {
         invert: bool,
     ) -> Result<DeviceRows> {
         let probe = self.layout.side(launch, columns)?;
+        let filter = self.sampled(launch, &probe, rows)?;
         let split = self.split_bits().filter(|_| self.splits(rows.max()));
         let split = split.map(|bits| Split::new(launch, &self.tuning, &probe, rows, bits));
         let split = split.transpose()?;
@@ -541,6 +562,7 @@ impl JoinTable {
             probe,
             build: self.build_side(launch)?,
             table: self.table(launch)?,
+            filter: filter.params(),
             split: split.as_ref().map_or_else(not_split, Split::sorted),
             out_probe_rows: probe_rows.out().values.cast(),
             out_build_rows: build_rows.map_or(std::ptr::null_mut(), |b| b.out().values.cast()),
@@ -574,10 +596,13 @@ impl JoinTable {
         let tile_starts = launch.alloc(8 * (tiles + 1))?;
         let words = launch.alloc_zeroed(8 * (2 + tiles))?;
         let ticket = address_of::<u64>(&words);
+        let probe = self.layout.side(launch, columns)?;
+        let filter = self.sampled(launch, &probe, rows)?;
         let params = abi::HashJoinCountParams {
-            probe: self.layout.side(launch, columns)?,
+            probe,
             build: self.build_side(launch)?,
             table: self.table(launch)?,
+            filter: filter.params(),
             out_hits: address_of(&hits),
             out_tile_starts: address_of(&tile_starts),
             tile_states: ticket.wrapping_add(2),
@@ -665,56 +690,6 @@ fn with_nulls(launch: &Launch, column: &DeviceColumn, rows: u64) -> Result<Devic
             DeviceColumn::array(PhysicalType::UInt32, values, Some(bits), 0, rows)
         }
         _ => Ok(column.clone()),
-    }
-}
-
-impl JoinMarks {
-    /// No row is marked.
-    ///
-    /// # Errors
-    /// No memory is left.
-    pub fn new(launch: &Launch, rows: u64) -> Result<JoinMarks> {
-        let bits = filled(launch, rows.div_ceil(64) * 8, 0)?;
-        Ok(JoinMarks { bits, rows })
-    }
-
-    /// Marks the rows that `indices` (`UInt32`) names, where `keep` (Boolean) is true, if it is
-    /// given. A null index names none.
-    ///
-    /// # Errors
-    /// The driver refuses.
-    pub fn mark(
-        &self,
-        launch: &Launch,
-        indices: &DeviceColumn,
-        keep: Option<&DeviceColumn>,
-        rows: &DeviceRows,
-    ) -> Result<()> {
-        let all = DeviceColumn::scalar(PhysicalType::Boolean, Some(1), rows.max());
-        // Bits are set atomically, so that streams need not wait for each other as writers do.
-        self.bits.order_read(launch.stream())?;
-        let params = abi::HashJoinMarkParams {
-            indices: indices.view(launch)?,
-            keep: keep.unwrap_or(&all).view(launch)?,
-            bits: address_of(&self.bits),
-            row_count_device: rows.pointer(launch)?,
-            row_count: rows.max(),
-        };
-        let tuning = JoinTuning::default();
-        let grid = grid(launch, &tuning, rows.max(), abi::HASH_JOIN_THREADS);
-        // SAFETY: the indices are row numbers of the side that the marks were made for.
-        unsafe { launch.launch::<abi::HashJoinMark>(grid, abi::HASH_JOIN_THREADS, 0, &params) }
-    }
-
-    /// Which rows are marked: a Boolean column. What follows on the stream sees the marks of all
-    /// streams so far.
-    ///
-    /// # Errors
-    /// The driver refuses.
-    pub fn column(&self, launch: &Launch) -> Result<DeviceColumn> {
-        self.bits.order_write(launch.stream())?;
-        let bits = Arc::clone(&self.bits);
-        DeviceColumn::array(PhysicalType::Boolean, bits, None, 0, self.rows)
     }
 }
 

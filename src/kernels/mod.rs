@@ -6,6 +6,7 @@
 //! `kernels/abi`.
 
 pub mod abi;
+pub mod bloom_filter;
 pub mod ceilings;
 mod column;
 pub mod filter;

@@ -35,7 +35,7 @@ use crate::{LENIENT, STRICT, batch_of};
 const ORACLE_PAIRS_MAX: usize = 1 << 16;
 
 /// Kinds of tables that the emulator is tuned to in turn.
-const TUNINGS: usize = 10;
+const TUNINGS: usize = 12;
 
 /// A join on the first `keys` columns of both sides, with all columns in order.
 fn spec_of(kind: JoinKind, build: &SchemaRef, probe: &SchemaRef, keys: usize) -> HashJoinSpec {

@@ -10,6 +10,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bloom_filter;
 mod filter;
 mod gather;
 mod group_by;

@@ -90,8 +90,17 @@ fn next_join_tuning() -> JoinTuning {
         small_table_bytes: 0,
         ..hashed
     };
-    match SEED.get() % 10 {
+    match SEED.get() % 12 {
         0 => hashed,
+        9 => JoinTuning {
+            filter_bits_per_key: 1, // one block, or few: most rows pass
+            ..split
+        },
+        10 => JoinTuning {
+            filter_bits_per_key: 40,
+            force_lists: SEED.get() % 24 < 12,
+            ..split
+        },
         7 => JoinTuning {
             split_part_bytes: 64, // up to seven bits
             ..split

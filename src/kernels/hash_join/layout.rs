@@ -48,6 +48,10 @@ pub struct JoinTuning {
     pub split_part_bytes: u64,
     /// Most bytes of a table per probe row, if the probe side is to be split.
     pub split_bytes_per_row: u64,
+    /// Bits per build row of a Bloom filter in front of a table that would be split; 0: none.
+    pub filter_bits_per_key: u64,
+    /// Most bytes of such a filter: one that the L2 cache does not hold costs what it saves.
+    pub filter_bytes_max: u64,
     /// Pairs of rows of a join without keys that are evaluated at a time.
     pub pairs_per_tile: u64,
     /// Blocks of a launch over rows, per multiprocessor.
@@ -68,6 +72,8 @@ impl Default for JoinTuning {
             split_table_bytes_min: 96 << 20, // twice what stays in the L2 cache
             split_part_bytes: 16 << 20,      // two parts at a time, besides what streams by
             split_bytes_per_row: 32,         // a sector is then looked at by a row on average
+            filter_bits_per_key: 0, // building one costs time, and who joins may know that rows match
+            filter_bytes_max: 24 << 20,
             pairs_per_tile: 1 << 23, // 64 MiB of row numbers, and as much per column of 8 bytes
             blocks_per_multiprocessor: 8, // all the threads that a multiprocessor holds
         }

@@ -38,7 +38,8 @@ impl Split {
             rows: launch.alloc(rows.max() * 4)?,
             specials: launch.alloc(2 * 8)?,
         };
-        let counters = launch.alloc_zeroed(u64::from(abi::HASH_JOIN_SPLIT_COUNTERS) * 8)?;
+        let counters = u64::from(abi::HASH_JOIN_SPLIT_COUNTERS * abi::HASH_JOIN_SPLIT_STRIDE);
+        let counters = launch.alloc_zeroed(counters * 8)?;
         let params = HashJoinSplitParams {
             side: *side,
             split: split.sorted(),
@@ -58,7 +59,7 @@ impl Split {
             part_bits: params.part_bits,
             reserved: 0,
         };
-        // SAFETY: there are HASH_JOIN_SPLIT_COUNTERS counters and two words for the special places.
+        // SAFETY: there are HASH_JOIN_SPLIT_COUNTERS counters, their stride apart, and two words for the special places.
         unsafe { launch.launch::<abi::HashJoinSplitStarts>(1, threads, 0, &starts) }?;
         let tiles = blocks(rows.max(), abi::HASH_JOIN_SPLIT_ROWS);
         // SAFETY: the counters are the starts of the parts that the first launch counted, whose

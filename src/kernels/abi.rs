@@ -13,6 +13,174 @@
 
 use super::Kernel;
 
+/// bitmap, least significant bit first
+pub const PHYSICAL_BOOLEAN: u32 = 0;
+/// signed 8-bit integer
+pub const PHYSICAL_INT8: u32 = 1;
+/// signed 16-bit integer
+pub const PHYSICAL_INT16: u32 = 2;
+/// signed 32-bit integer
+pub const PHYSICAL_INT32: u32 = 3;
+/// signed 64-bit integer
+pub const PHYSICAL_INT64: u32 = 4;
+/// unsigned 8-bit integer
+pub const PHYSICAL_UINT8: u32 = 5;
+/// unsigned 16-bit integer
+pub const PHYSICAL_UINT16: u32 = 6;
+/// unsigned 32-bit integer
+pub const PHYSICAL_UINT32: u32 = 7;
+/// unsigned 64-bit integer
+pub const PHYSICAL_UINT64: u32 = 8;
+/// IEEE 754 binary16
+pub const PHYSICAL_FLOAT16: u32 = 9;
+/// IEEE 754 binary32
+pub const PHYSICAL_FLOAT32: u32 = 10;
+/// IEEE 754 binary64
+pub const PHYSICAL_FLOAT64: u32 = 11;
+/// signed 128-bit integer
+pub const PHYSICAL_INT128: u32 = 12;
+/// bytes that lie elsewhere: a `TextView`
+pub const PHYSICAL_VIEW: u32 = 13;
+/// one value per row
+pub const COLUMN_ARRAY: u32 = 0;
+/// the value in `scalar_low`, `scalar_high` for every row
+pub const COLUMN_SCALAR: u32 = 1;
+/// null in every row
+pub const COLUMN_SCALAR_NULL: u32 = 2;
+/// bytes of every output buffer are rounded up to this
+pub const COLUMN_BYTES_MULTIPLE: u32 = 64;
+
+/// A column to read: an array with an offset, or a scalar that stands for every row.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct ColumnView {
+    /// \[offset + rows\], device, read; row i is element (bit) offset + i
+    pub values: *const ::core::ffi::c_void,
+    /// \[ceil((offset + rows) / 8)\], device, read, LSB first; absent: all valid
+    pub validity: *const u8,
+    /// rows to skip in `values` and `validity`
+    pub offset: u64,
+    /// low bits of a scalar's value
+    pub scalar_low: u64,
+    /// high bits of a 128-bit scalar's value
+    pub scalar_high: u64,
+    /// one of `PHYSICAL_*`
+    pub type_: u32,
+    /// one of `COLUMN_*`
+    pub kind: u32,
+}
+const _: () = {
+    ["Size of ColumnView"][::core::mem::size_of::<ColumnView>() - 48usize];
+    ["Alignment of ColumnView"][::core::mem::align_of::<ColumnView>() - 8usize];
+    ["Offset of field: ColumnView::values"][::core::mem::offset_of!(ColumnView, values) - 0usize];
+    ["Offset of field: ColumnView::validity"]
+        [::core::mem::offset_of!(ColumnView, validity) - 8usize];
+    ["Offset of field: ColumnView::offset"][::core::mem::offset_of!(ColumnView, offset) - 16usize];
+    ["Offset of field: ColumnView::scalar_low"]
+        [::core::mem::offset_of!(ColumnView, scalar_low) - 24usize];
+    ["Offset of field: ColumnView::scalar_high"]
+        [::core::mem::offset_of!(ColumnView, scalar_high) - 32usize];
+    ["Offset of field: ColumnView::type_"][::core::mem::offset_of!(ColumnView, type_) - 40usize];
+    ["Offset of field: ColumnView::kind"][::core::mem::offset_of!(ColumnView, kind) - 44usize];
+};
+
+/// A column to write, without offset. Bitmaps are written in 32-bit words.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct ColumnOut {
+    /// \[rows\], device, written
+    pub values: *mut ::core::ffi::c_void,
+    /// \[ceil(rows / 8)\], device, written; absent: the caller knows that no row is null
+    pub validity: *mut u8,
+    /// one of `PHYSICAL_*`
+    pub type_: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of ColumnOut"][::core::mem::size_of::<ColumnOut>() - 24usize];
+    ["Alignment of ColumnOut"][::core::mem::align_of::<ColumnOut>() - 8usize];
+    ["Offset of field: ColumnOut::values"][::core::mem::offset_of!(ColumnOut, values) - 0usize];
+    ["Offset of field: ColumnOut::validity"][::core::mem::offset_of!(ColumnOut, validity) - 8usize];
+    ["Offset of field: ColumnOut::type_"][::core::mem::offset_of!(ColumnOut, type_) - 16usize];
+    ["Offset of field: ColumnOut::reserved"]
+        [::core::mem::offset_of!(ColumnOut, reserved) - 20usize];
+};
+
+/// threads per block
+pub const BLOOM_FILTER_THREADS: u32 = 256;
+/// rows that a thread has in flight
+pub const BLOOM_FILTER_ITEMS: u32 = 4;
+/// bytes of a filter's block
+pub const BLOOM_FILTER_BLOCK_BYTES: u32 = 32;
+
+/// Launch parameters of `bloom_filter_insert`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct BloomFilterInsertParams {
+    /// \[rows\]: integers of at most 64 bits
+    pub column: ColumnView,
+    /// \[block_count * 4\], device, raised
+    pub blocks: *mut u64,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// blocks, less than 2^32
+    pub block_count: u64,
+}
+const _: () = {
+    ["Size of BloomFilterInsertParams"]
+        [::core::mem::size_of::<BloomFilterInsertParams>() - 80usize];
+    ["Alignment of BloomFilterInsertParams"]
+        [::core::mem::align_of::<BloomFilterInsertParams>() - 8usize];
+    ["Offset of field: BloomFilterInsertParams::column"]
+        [::core::mem::offset_of!(BloomFilterInsertParams, column) - 0usize];
+    ["Offset of field: BloomFilterInsertParams::blocks"]
+        [::core::mem::offset_of!(BloomFilterInsertParams, blocks) - 48usize];
+    ["Offset of field: BloomFilterInsertParams::row_count_device"]
+        [::core::mem::offset_of!(BloomFilterInsertParams, row_count_device) - 56usize];
+    ["Offset of field: BloomFilterInsertParams::row_count"]
+        [::core::mem::offset_of!(BloomFilterInsertParams, row_count) - 64usize];
+    ["Offset of field: BloomFilterInsertParams::block_count"]
+        [::core::mem::offset_of!(BloomFilterInsertParams, block_count) - 72usize];
+};
+
+/// Launch parameters of `bloom_filter_probe`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct BloomFilterProbeParams {
+    /// \[rows\]: integers of at most 64 bits
+    pub column: ColumnView,
+    /// \[block_count * 4\], device, read
+    pub blocks: *const u64,
+    /// \[ceil(rows / 8)\], device, written in 32-bit words: whether the value may be there
+    pub out_found: *mut u8,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// blocks, less than 2^32
+    pub block_count: u64,
+}
+const _: () = {
+    ["Size of BloomFilterProbeParams"][::core::mem::size_of::<BloomFilterProbeParams>() - 88usize];
+    ["Alignment of BloomFilterProbeParams"]
+        [::core::mem::align_of::<BloomFilterProbeParams>() - 8usize];
+    ["Offset of field: BloomFilterProbeParams::column"]
+        [::core::mem::offset_of!(BloomFilterProbeParams, column) - 0usize];
+    ["Offset of field: BloomFilterProbeParams::blocks"]
+        [::core::mem::offset_of!(BloomFilterProbeParams, blocks) - 48usize];
+    ["Offset of field: BloomFilterProbeParams::out_found"]
+        [::core::mem::offset_of!(BloomFilterProbeParams, out_found) - 56usize];
+    ["Offset of field: BloomFilterProbeParams::row_count_device"]
+        [::core::mem::offset_of!(BloomFilterProbeParams, row_count_device) - 64usize];
+    ["Offset of field: BloomFilterProbeParams::row_count"]
+        [::core::mem::offset_of!(BloomFilterProbeParams, row_count) - 72usize];
+    ["Offset of field: BloomFilterProbeParams::block_count"]
+        [::core::mem::offset_of!(BloomFilterProbeParams, block_count) - 80usize];
+};
+
 /// threads per block
 pub const CEILINGS_THREADS: u32 = 256;
 /// independent operations that a thread has in flight
@@ -133,100 +301,6 @@ const _: () = {
     ["Alignment of CeilingsEmptyParams"][::core::mem::align_of::<CeilingsEmptyParams>() - 8usize];
     ["Offset of field: CeilingsEmptyParams::reserved"]
         [::core::mem::offset_of!(CeilingsEmptyParams, reserved) - 0usize];
-};
-
-/// bitmap, least significant bit first
-pub const PHYSICAL_BOOLEAN: u32 = 0;
-/// signed 8-bit integer
-pub const PHYSICAL_INT8: u32 = 1;
-/// signed 16-bit integer
-pub const PHYSICAL_INT16: u32 = 2;
-/// signed 32-bit integer
-pub const PHYSICAL_INT32: u32 = 3;
-/// signed 64-bit integer
-pub const PHYSICAL_INT64: u32 = 4;
-/// unsigned 8-bit integer
-pub const PHYSICAL_UINT8: u32 = 5;
-/// unsigned 16-bit integer
-pub const PHYSICAL_UINT16: u32 = 6;
-/// unsigned 32-bit integer
-pub const PHYSICAL_UINT32: u32 = 7;
-/// unsigned 64-bit integer
-pub const PHYSICAL_UINT64: u32 = 8;
-/// IEEE 754 binary16
-pub const PHYSICAL_FLOAT16: u32 = 9;
-/// IEEE 754 binary32
-pub const PHYSICAL_FLOAT32: u32 = 10;
-/// IEEE 754 binary64
-pub const PHYSICAL_FLOAT64: u32 = 11;
-/// signed 128-bit integer
-pub const PHYSICAL_INT128: u32 = 12;
-/// bytes that lie elsewhere: a `TextView`
-pub const PHYSICAL_VIEW: u32 = 13;
-/// one value per row
-pub const COLUMN_ARRAY: u32 = 0;
-/// the value in `scalar_low`, `scalar_high` for every row
-pub const COLUMN_SCALAR: u32 = 1;
-/// null in every row
-pub const COLUMN_SCALAR_NULL: u32 = 2;
-/// bytes of every output buffer are rounded up to this
-pub const COLUMN_BYTES_MULTIPLE: u32 = 64;
-
-/// A column to read: an array with an offset, or a scalar that stands for every row.
-#[repr(C)]
-#[derive(Debug, Copy, Clone, Default)]
-pub struct ColumnView {
-    /// \[offset + rows\], device, read; row i is element (bit) offset + i
-    pub values: *const ::core::ffi::c_void,
-    /// \[ceil((offset + rows) / 8)\], device, read, LSB first; absent: all valid
-    pub validity: *const u8,
-    /// rows to skip in `values` and `validity`
-    pub offset: u64,
-    /// low bits of a scalar's value
-    pub scalar_low: u64,
-    /// high bits of a 128-bit scalar's value
-    pub scalar_high: u64,
-    /// one of `PHYSICAL_*`
-    pub type_: u32,
-    /// one of `COLUMN_*`
-    pub kind: u32,
-}
-const _: () = {
-    ["Size of ColumnView"][::core::mem::size_of::<ColumnView>() - 48usize];
-    ["Alignment of ColumnView"][::core::mem::align_of::<ColumnView>() - 8usize];
-    ["Offset of field: ColumnView::values"][::core::mem::offset_of!(ColumnView, values) - 0usize];
-    ["Offset of field: ColumnView::validity"]
-        [::core::mem::offset_of!(ColumnView, validity) - 8usize];
-    ["Offset of field: ColumnView::offset"][::core::mem::offset_of!(ColumnView, offset) - 16usize];
-    ["Offset of field: ColumnView::scalar_low"]
-        [::core::mem::offset_of!(ColumnView, scalar_low) - 24usize];
-    ["Offset of field: ColumnView::scalar_high"]
-        [::core::mem::offset_of!(ColumnView, scalar_high) - 32usize];
-    ["Offset of field: ColumnView::type_"][::core::mem::offset_of!(ColumnView, type_) - 40usize];
-    ["Offset of field: ColumnView::kind"][::core::mem::offset_of!(ColumnView, kind) - 44usize];
-};
-
-/// A column to write, without offset. Bitmaps are written in 32-bit words.
-#[repr(C)]
-#[derive(Debug, Copy, Clone, Default)]
-pub struct ColumnOut {
-    /// \[rows\], device, written
-    pub values: *mut ::core::ffi::c_void,
-    /// \[ceil(rows / 8)\], device, written; absent: the caller knows that no row is null
-    pub validity: *mut u8,
-    /// one of `PHYSICAL_*`
-    pub type_: u32,
-    /// zero
-    pub reserved: u32,
-}
-const _: () = {
-    ["Size of ColumnOut"][::core::mem::size_of::<ColumnOut>() - 24usize];
-    ["Alignment of ColumnOut"][::core::mem::align_of::<ColumnOut>() - 8usize];
-    ["Offset of field: ColumnOut::values"][::core::mem::offset_of!(ColumnOut, values) - 0usize];
-    ["Offset of field: ColumnOut::validity"][::core::mem::offset_of!(ColumnOut, validity) - 8usize];
-    ["Offset of field: ColumnOut::type_"][::core::mem::offset_of!(ColumnOut, type_) - 16usize];
-    ["Offset of field: ColumnOut::reserved"]
-        [::core::mem::offset_of!(ColumnOut, reserved) - 20usize];
 };
 
 /// nothing failed
@@ -875,12 +949,18 @@ pub const HASH_JOIN_TILE_COST: u32 = 1024;
 pub const HASH_JOIN_SHARE: u32 = 8192;
 /// columns of one launch of `hash_join_append`
 pub const HASH_JOIN_COLUMNS_MAX: u32 = 32;
+/// tenths of the sampled rows that may pass a filter that is used
+pub const HASH_JOIN_FILTER_TENTHS: u32 = 7;
+/// tiles of probe rows that are sampled for it
+pub const HASH_JOIN_SAMPLE_TILES: u32 = 64;
 /// rows that a block of `hash_join_split_rows` handles
 pub const HASH_JOIN_SPLIT_ROWS: u32 = 3072;
 /// a side is split into at most 2 to this power parts
 pub const HASH_JOIN_SPLIT_BITS_MAX: u32 = 7;
 /// counters of a split: of each part, of null keys, of rows that match nothing
 pub const HASH_JOIN_SPLIT_COUNTERS: u32 = 130;
+/// words from one counter to the next: each has a cache line of its own
+pub const HASH_JOIN_SPLIT_STRIDE: u32 = 16;
 /// a bit per place: whether the key is there
 pub const HASH_JOIN_DENSE_BITS: u32 = 0;
 /// a row number per place: no key comes twice
@@ -1041,7 +1121,7 @@ pub struct HashJoinSplitParams {
     pub side: HashJoinKeys,
     /// written
     pub split: HashJoinSplit,
-    /// \[HASH_JOIN_SPLIT_COUNTERS\], device: rows of each part, raised by the count; the caller zeroes them; then where each part goes on
+    /// \[HASH_JOIN_SPLIT_COUNTERS * HASH_JOIN_SPLIT_STRIDE\], device: rows of each part, raised by the count; the caller zeroes them; then where each part goes on
     pub counters: *mut u64,
     /// \[1\], device, read: rows, if it is not null
     pub row_count_device: *const u64,
@@ -1075,7 +1155,7 @@ const _: () = {
 #[repr(C)]
 #[derive(Debug, Copy, Clone, Default)]
 pub struct HashJoinSplitStartsParams {
-    /// \[HASH_JOIN_SPLIT_COUNTERS\], device: rows of each part, which become where it starts
+    /// \[HASH_JOIN_SPLIT_COUNTERS * HASH_JOIN_SPLIT_STRIDE\], device: rows of each part, which become where it starts
     pub counters: *mut u64,
     /// \[2\], device, written: place of the first null key, of the first row that matches nothing
     pub specials: *mut u64,
@@ -1097,6 +1177,55 @@ const _: () = {
         [::core::mem::offset_of!(HashJoinSplitStartsParams, part_bits) - 16usize];
     ["Offset of field: HashJoinSplitStartsParams::reserved"]
         [::core::mem::offset_of!(HashJoinSplitStartsParams, reserved) - 20usize];
+};
+
+/** A Bloom filter of the build side's words, which probe rows are asked for before the table is. It is
+left out where more than HASH_JOIN_FILTER_TENTHS of the sampled rows pass it.*/
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct HashJoinFilter {
+    /// \[block_count * 4\], device; absent: there is none
+    pub blocks: *mut u64,
+    /// \[2\], device: probe rows with a word that were sampled, those of them that passed
+    pub sampled: *mut u64,
+    /// blocks, less than 2^32
+    pub block_count: u64,
+}
+const _: () = {
+    ["Size of HashJoinFilter"][::core::mem::size_of::<HashJoinFilter>() - 24usize];
+    ["Alignment of HashJoinFilter"][::core::mem::align_of::<HashJoinFilter>() - 8usize];
+    ["Offset of field: HashJoinFilter::blocks"]
+        [::core::mem::offset_of!(HashJoinFilter, blocks) - 0usize];
+    ["Offset of field: HashJoinFilter::sampled"]
+        [::core::mem::offset_of!(HashJoinFilter, sampled) - 8usize];
+    ["Offset of field: HashJoinFilter::block_count"]
+        [::core::mem::offset_of!(HashJoinFilter, block_count) - 16usize];
+};
+
+/// Launch parameters of `hash_join_filter_insert` and `hash_join_filter_sample`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct HashJoinFilterParams {
+    /// narrow keys: of the build side to put in, of the probe side to sample
+    pub side: HashJoinKeys,
+    /// its blocks, or its samples, are raised
+    pub filter: HashJoinFilter,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+}
+const _: () = {
+    ["Size of HashJoinFilterParams"][::core::mem::size_of::<HashJoinFilterParams>() - 1336usize];
+    ["Alignment of HashJoinFilterParams"][::core::mem::align_of::<HashJoinFilterParams>() - 8usize];
+    ["Offset of field: HashJoinFilterParams::side"]
+        [::core::mem::offset_of!(HashJoinFilterParams, side) - 0usize];
+    ["Offset of field: HashJoinFilterParams::filter"]
+        [::core::mem::offset_of!(HashJoinFilterParams, filter) - 1296usize];
+    ["Offset of field: HashJoinFilterParams::row_count_device"]
+        [::core::mem::offset_of!(HashJoinFilterParams, row_count_device) - 1320usize];
+    ["Offset of field: HashJoinFilterParams::row_count"]
+        [::core::mem::offset_of!(HashJoinFilterParams, row_count) - 1328usize];
 };
 
 /// Launch parameters of `hash_join_range`.
@@ -1226,6 +1355,8 @@ pub struct HashJoinMatchParams {
     pub build: HashJoinKeys,
     /// read
     pub table: HashJoinTable,
+    /// read, if there is one
+    pub filter: HashJoinFilter,
     /// \[ceil(rows / 8)\], device, written in 32-bit words: whether the key is there
     pub out_found: *mut u8,
     /// \[rows\], device, written: the build row, 0 where there is none; absent: not wanted
@@ -1240,7 +1371,7 @@ pub struct HashJoinMatchParams {
     pub reserved: u32,
 }
 const _: () = {
-    ["Size of HashJoinMatchParams"][::core::mem::size_of::<HashJoinMatchParams>() - 2744usize];
+    ["Size of HashJoinMatchParams"][::core::mem::size_of::<HashJoinMatchParams>() - 2768usize];
     ["Alignment of HashJoinMatchParams"][::core::mem::align_of::<HashJoinMatchParams>() - 8usize];
     ["Offset of field: HashJoinMatchParams::probe"]
         [::core::mem::offset_of!(HashJoinMatchParams, probe) - 0usize];
@@ -1248,18 +1379,20 @@ const _: () = {
         [::core::mem::offset_of!(HashJoinMatchParams, build) - 1296usize];
     ["Offset of field: HashJoinMatchParams::table"]
         [::core::mem::offset_of!(HashJoinMatchParams, table) - 2592usize];
+    ["Offset of field: HashJoinMatchParams::filter"]
+        [::core::mem::offset_of!(HashJoinMatchParams, filter) - 2704usize];
     ["Offset of field: HashJoinMatchParams::out_found"]
-        [::core::mem::offset_of!(HashJoinMatchParams, out_found) - 2704usize];
+        [::core::mem::offset_of!(HashJoinMatchParams, out_found) - 2728usize];
     ["Offset of field: HashJoinMatchParams::out_build_rows"]
-        [::core::mem::offset_of!(HashJoinMatchParams, out_build_rows) - 2712usize];
+        [::core::mem::offset_of!(HashJoinMatchParams, out_build_rows) - 2736usize];
     ["Offset of field: HashJoinMatchParams::row_count_device"]
-        [::core::mem::offset_of!(HashJoinMatchParams, row_count_device) - 2720usize];
+        [::core::mem::offset_of!(HashJoinMatchParams, row_count_device) - 2744usize];
     ["Offset of field: HashJoinMatchParams::row_count"]
-        [::core::mem::offset_of!(HashJoinMatchParams, row_count) - 2728usize];
+        [::core::mem::offset_of!(HashJoinMatchParams, row_count) - 2752usize];
     ["Offset of field: HashJoinMatchParams::invert"]
-        [::core::mem::offset_of!(HashJoinMatchParams, invert) - 2736usize];
+        [::core::mem::offset_of!(HashJoinMatchParams, invert) - 2760usize];
     ["Offset of field: HashJoinMatchParams::reserved"]
-        [::core::mem::offset_of!(HashJoinMatchParams, reserved) - 2740usize];
+        [::core::mem::offset_of!(HashJoinMatchParams, reserved) - 2764usize];
 };
 
 /// Launch parameters of `hash_join_pairs`.
@@ -1272,6 +1405,8 @@ pub struct HashJoinPairsParams {
     pub build: HashJoinKeys,
     /// read; no key comes twice, if build rows are wanted
     pub table: HashJoinTable,
+    /// read, if there is one
+    pub filter: HashJoinFilter,
     /// read, if the probe side is split
     pub split: HashJoinSplit,
     /// \[rows\], device, written: probe row of each pair
@@ -1290,7 +1425,7 @@ pub struct HashJoinPairsParams {
     pub reserved: u32,
 }
 const _: () = {
-    ["Size of HashJoinPairsParams"][::core::mem::size_of::<HashJoinPairsParams>() - 2776usize];
+    ["Size of HashJoinPairsParams"][::core::mem::size_of::<HashJoinPairsParams>() - 2800usize];
     ["Alignment of HashJoinPairsParams"][::core::mem::align_of::<HashJoinPairsParams>() - 8usize];
     ["Offset of field: HashJoinPairsParams::probe"]
         [::core::mem::offset_of!(HashJoinPairsParams, probe) - 0usize];
@@ -1298,22 +1433,24 @@ const _: () = {
         [::core::mem::offset_of!(HashJoinPairsParams, build) - 1296usize];
     ["Offset of field: HashJoinPairsParams::table"]
         [::core::mem::offset_of!(HashJoinPairsParams, table) - 2592usize];
+    ["Offset of field: HashJoinPairsParams::filter"]
+        [::core::mem::offset_of!(HashJoinPairsParams, filter) - 2704usize];
     ["Offset of field: HashJoinPairsParams::split"]
-        [::core::mem::offset_of!(HashJoinPairsParams, split) - 2704usize];
+        [::core::mem::offset_of!(HashJoinPairsParams, split) - 2728usize];
     ["Offset of field: HashJoinPairsParams::out_probe_rows"]
-        [::core::mem::offset_of!(HashJoinPairsParams, out_probe_rows) - 2728usize];
+        [::core::mem::offset_of!(HashJoinPairsParams, out_probe_rows) - 2752usize];
     ["Offset of field: HashJoinPairsParams::out_build_rows"]
-        [::core::mem::offset_of!(HashJoinPairsParams, out_build_rows) - 2736usize];
+        [::core::mem::offset_of!(HashJoinPairsParams, out_build_rows) - 2760usize];
     ["Offset of field: HashJoinPairsParams::out_row_count"]
-        [::core::mem::offset_of!(HashJoinPairsParams, out_row_count) - 2744usize];
+        [::core::mem::offset_of!(HashJoinPairsParams, out_row_count) - 2768usize];
     ["Offset of field: HashJoinPairsParams::row_count_device"]
-        [::core::mem::offset_of!(HashJoinPairsParams, row_count_device) - 2752usize];
+        [::core::mem::offset_of!(HashJoinPairsParams, row_count_device) - 2776usize];
     ["Offset of field: HashJoinPairsParams::row_count"]
-        [::core::mem::offset_of!(HashJoinPairsParams, row_count) - 2760usize];
+        [::core::mem::offset_of!(HashJoinPairsParams, row_count) - 2784usize];
     ["Offset of field: HashJoinPairsParams::invert"]
-        [::core::mem::offset_of!(HashJoinPairsParams, invert) - 2768usize];
+        [::core::mem::offset_of!(HashJoinPairsParams, invert) - 2792usize];
     ["Offset of field: HashJoinPairsParams::reserved"]
-        [::core::mem::offset_of!(HashJoinPairsParams, reserved) - 2772usize];
+        [::core::mem::offset_of!(HashJoinPairsParams, reserved) - 2796usize];
 };
 
 /// Launch parameters of `hash_join_count`.
@@ -1326,6 +1463,8 @@ pub struct HashJoinCountParams {
     pub build: HashJoinKeys,
     /// read; lists
     pub table: HashJoinTable,
+    /// read, if there is one
+    pub filter: HashJoinFilter,
     /// \[rows\], device, written: start of the row's list below its length; 0: none
     pub out_hits: *mut u64,
     /// \[tiles + 1\], device, written: first output row of each tile, and the end
@@ -1346,7 +1485,7 @@ pub struct HashJoinCountParams {
     pub reserved: u32,
 }
 const _: () = {
-    ["Size of HashJoinCountParams"][::core::mem::size_of::<HashJoinCountParams>() - 2768usize];
+    ["Size of HashJoinCountParams"][::core::mem::size_of::<HashJoinCountParams>() - 2792usize];
     ["Alignment of HashJoinCountParams"][::core::mem::align_of::<HashJoinCountParams>() - 8usize];
     ["Offset of field: HashJoinCountParams::probe"]
         [::core::mem::offset_of!(HashJoinCountParams, probe) - 0usize];
@@ -1354,24 +1493,26 @@ const _: () = {
         [::core::mem::offset_of!(HashJoinCountParams, build) - 1296usize];
     ["Offset of field: HashJoinCountParams::table"]
         [::core::mem::offset_of!(HashJoinCountParams, table) - 2592usize];
+    ["Offset of field: HashJoinCountParams::filter"]
+        [::core::mem::offset_of!(HashJoinCountParams, filter) - 2704usize];
     ["Offset of field: HashJoinCountParams::out_hits"]
-        [::core::mem::offset_of!(HashJoinCountParams, out_hits) - 2704usize];
+        [::core::mem::offset_of!(HashJoinCountParams, out_hits) - 2728usize];
     ["Offset of field: HashJoinCountParams::out_tile_starts"]
-        [::core::mem::offset_of!(HashJoinCountParams, out_tile_starts) - 2712usize];
+        [::core::mem::offset_of!(HashJoinCountParams, out_tile_starts) - 2736usize];
     ["Offset of field: HashJoinCountParams::tile_states"]
-        [::core::mem::offset_of!(HashJoinCountParams, tile_states) - 2720usize];
+        [::core::mem::offset_of!(HashJoinCountParams, tile_states) - 2744usize];
     ["Offset of field: HashJoinCountParams::tile_ticket"]
-        [::core::mem::offset_of!(HashJoinCountParams, tile_ticket) - 2728usize];
+        [::core::mem::offset_of!(HashJoinCountParams, tile_ticket) - 2752usize];
     ["Offset of field: HashJoinCountParams::out_row_count"]
-        [::core::mem::offset_of!(HashJoinCountParams, out_row_count) - 2736usize];
+        [::core::mem::offset_of!(HashJoinCountParams, out_row_count) - 2760usize];
     ["Offset of field: HashJoinCountParams::row_count_device"]
-        [::core::mem::offset_of!(HashJoinCountParams, row_count_device) - 2744usize];
+        [::core::mem::offset_of!(HashJoinCountParams, row_count_device) - 2768usize];
     ["Offset of field: HashJoinCountParams::row_count"]
-        [::core::mem::offset_of!(HashJoinCountParams, row_count) - 2752usize];
+        [::core::mem::offset_of!(HashJoinCountParams, row_count) - 2776usize];
     ["Offset of field: HashJoinCountParams::outer"]
-        [::core::mem::offset_of!(HashJoinCountParams, outer) - 2760usize];
+        [::core::mem::offset_of!(HashJoinCountParams, outer) - 2784usize];
     ["Offset of field: HashJoinCountParams::reserved"]
-        [::core::mem::offset_of!(HashJoinCountParams, reserved) - 2764usize];
+        [::core::mem::offset_of!(HashJoinCountParams, reserved) - 2788usize];
 };
 
 /// Launch parameters of `hash_join_emit`.
@@ -2058,6 +2199,28 @@ const _: () = {
         [::core::mem::offset_of!(TextCopyParams, row_count) - 64usize];
 };
 
+/// Puts the values of a column into a filter. (`bloom_filter_insert` in `kernels/bloom_filter.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct BloomFilterInsert;
+
+// SAFETY: the only parameter of the entry is one `BloomFilterInsertParams`, as its signature says.
+unsafe impl Kernel for BloomFilterInsert {
+    const ENTRY: &'static str = "bloom_filter_insert";
+    const MODULE: &'static str = "bloom_filter";
+    type Params = BloomFilterInsertParams;
+}
+
+/// Says of every row whether its value may be in a filter. (`bloom_filter_probe` in `kernels/bloom_filter.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct BloomFilterProbe;
+
+// SAFETY: the only parameter of the entry is one `BloomFilterProbeParams`, as its signature says.
+unsafe impl Kernel for BloomFilterProbe {
+    const ENTRY: &'static str = "bloom_filter_probe";
+    const MODULE: &'static str = "bloom_filter";
+    type Params = BloomFilterProbeParams;
+}
+
 /// Reads 8 or 32 bytes at random places. (`ceilings_gather` in `kernels/ceilings.cu`)
 #[derive(Clone, Copy, Debug)]
 pub struct CeilingsGather;
@@ -2540,6 +2703,28 @@ unsafe impl Kernel for HashJoinAppend {
     const ENTRY: &'static str = "hash_join_append";
     const MODULE: &'static str = "hash_join";
     type Params = HashJoinAppendParams;
+}
+
+/// Puts the words of the build side into a filter. (`hash_join_filter_insert` in `kernels/hash_join_filter.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct HashJoinFilterInsert;
+
+// SAFETY: the only parameter of the entry is one `HashJoinFilterParams`, as its signature says.
+unsafe impl Kernel for HashJoinFilterInsert {
+    const ENTRY: &'static str = "hash_join_filter_insert";
+    const MODULE: &'static str = "hash_join_filter";
+    type Params = HashJoinFilterParams;
+}
+
+/// Counts how many of some tiles of probe rows pass a filter. (`hash_join_filter_sample` in `kernels/hash_join_filter.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct HashJoinFilterSample;
+
+// SAFETY: the only parameter of the entry is one `HashJoinFilterParams`, as its signature says.
+unsafe impl Kernel for HashJoinFilterSample {
+    const ENTRY: &'static str = "hash_join_filter_sample";
+    const MODULE: &'static str = "hash_join_filter";
+    type Params = HashJoinFilterParams;
 }
 
 /// Says of every probe row whether its key is there, and where. (`hash_join_match` in `kernels/hash_join_probe.cu`)

@@ -121,12 +121,12 @@ template <bool WIDE>
 KERNEL_FN void hash_join_find_hashed(const HashJoinKeys &probe, const HashJoinKeys &build,
                                      const HashJoinTable &table, uint64_t first_row,
                                      const HashJoinWord *words, HashJoinFound *out) {
-  uint64_t slots[HASH_JOIN_ITEMS];
+  uint32_t slots[HASH_JOIN_ITEMS];  // a slot's number fits 32 bits, special ones included
   HashJoinSector sectors[HASH_JOIN_ITEMS];
 #pragma unroll  // hash_join/inner
   for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
     const uint64_t hash = hash_join_hash<WIDE>(table.hash_mask_bits, words[i].word);
-    slots[i] = hash_join_start<WIDE>(table, words[i], hash);
+    slots[i] = (uint32_t)hash_join_start<WIDE>(table, words[i], hash);
   }
   // Rows that match nothing look, too: a branch would part the loads, which are in flight together.
 #pragma unroll  // hash_join/inner

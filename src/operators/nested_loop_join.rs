@@ -15,10 +15,12 @@
 //!   also where one match would do, so that its arithmetic errors do not depend on the order; a pair
 //!   for which it is not true is no match. Without a condition every pair is a match.
 //! - Nulls: where a side has no row, its columns are null.
+//! - Speed: where the condition is one comparison of what only the probe side has with what only the
+//!   build side has, or a conjunction of a few, operands are evaluated per row, not per pair.
 //! - Memory: pairs are evaluated in tiles of a bounded number; what grows with the matches is two row
 //!   numbers each, and the output.
-//! - Waiting: probing waits for the batch's size, and, where build rows leave, once per tile for the
-//!   number of its matches.
+//! - Waiting: probing waits for the batch's size and for the number of its matches, tile by tile
+//!   where the condition is evaluated for pairs.
 //! - Errors: `InvalidInput` when made, for columns that are not there, or a condition that is not
 //!   Boolean; later, for more than [`BUILD_ROWS_MAX`](super::BUILD_ROWS_MAX) build rows, and for a
 //!   batch that joins to more rows than a batch may have. Arithmetic errors of the condition.

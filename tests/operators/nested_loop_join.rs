@@ -10,7 +10,7 @@ use pelton::expr::{Expr, col, lit, resolve};
 use pelton::kernels::nested_loop_join::nested_loop_join_pairs;
 use pelton::kernels::{DeviceColumn, Launch};
 use pelton::operators::{HashJoinSpec, JoinKind, NestedLoopJoinSpec, OperatorSpec};
-use pelton::types::{Field, Schema, SchemaRef};
+use pelton::types::{DataType, Field, Schema, SchemaRef};
 
 use JoinKind::{Anti, Full, Inner, Left, Mark, Right, Semi};
 
@@ -24,6 +24,9 @@ use crate::support::random::{Note, Random, for_each_case};
 use crate::support::tables::{self, Domain, Table};
 use crate::support::values::{Rows, Value};
 use crate::{LENIENT, STRICT, batch_of};
+
+/// Ways that the emulator is tuned to in turn: tiles of three sizes, and pair by pair or not.
+const TUNINGS: usize = 5;
 
 /// A join of all columns in order.
 fn spec_of(
@@ -97,7 +100,7 @@ fn check(spec: &NestedLoopJoinSpec, build: &Table, how: &FoldPlan, probe: &Table
 fn rows_of(spec: &NestedLoopJoinSpec, build: &RecordBatch, probe: &RecordBatch) -> Vec<String> {
     let (build, probe) = (Table::single(build.clone()), Table::single(probe.clone()));
     let mut all = Vec::new();
-    for _ in 0..3 {
+    for _ in 0..TUNINGS {
         let Outcome::Rows(rows) = check(spec, &build, &FoldPlan::single(1), &probe) else {
             panic!("no rows of {spec:?}");
         };
@@ -213,7 +216,7 @@ fn every_pair_may_fail() {
         spec.semantics = STRICT;
         let single = |batch: &RecordBatch| Table::single(batch.clone());
         let how = FoldPlan::single(1);
-        for _ in 0..3 {
+        for _ in 0..TUNINGS {
             let got = check(&spec, &single(&build), &how, &single(&probe));
             assert_eq!(got, Outcome::Arithmetic, "{kind}");
             let got = check(&spec, &single(&build.slice(0, 1)), &how, &single(&probe));
@@ -320,6 +323,59 @@ fn read(launch: &Launch, column: &DeviceColumn, rows: usize) -> Vec<u32> {
     words
         .map(|word| u32::from_ne_bytes(word.try_into().expect("4 bytes")))
         .collect()
+}
+
+/// Comparisons of many values of every type, in more than one tile of either side, with nulls and NaN.
+#[test]
+fn bands_of_every_type_have_their_rows() {
+    for_each_case("nested_loop_join_bands", |random| {
+        let data_type = random
+            .pick(&[
+                DataType::Int8,
+                DataType::Int32,
+                DataType::Int64,
+                DataType::UInt64,
+                DataType::Float32,
+                DataType::Float64,
+                DataType::Boolean,
+                DataType::Decimal128(12, 2),
+                DataType::Decimal128(30, 2),
+            ])
+            .clone();
+        let side = |random: &mut Random, letter: &str, rows: usize| {
+            let field = |index| Field::new(format!("{letter}{index}"), data_type.clone(), true);
+            let schema = Arc::new(Schema::new(vec![field(0), field(1)]));
+            let table = tables::table(random, &schema, rows, &[Domain::Keys, Domain::Any]);
+            (schema, table)
+        };
+        let (build_rows, probe_rows) = *random.pick(&[(1, 260), (31, 33), (1030, 3), (40, 300), (3, 64)]);
+        let (build_schema, build) = side(random, "b", build_rows);
+        let (probe_schema, probe) = side(random, "p", probe_rows);
+        let compared = |random: &mut Random| {
+            let column =
+                |random: &mut Random, letter: &str| col(format!("{letter}{}", random.below(2)));
+            let (p, b) = (column(random, "p"), column(random, "b"));
+            let (left, right) = if random.once_in(2) { (p, b) } else { (b, p) };
+            match random.below(6) {
+                0 => left.eq(right),
+                1 => left.not_eq(right),
+                2 => left.lt(right),
+                3 => left.lt_eq(right),
+                4 => left.gt(right),
+                _ => left.gt_eq(right),
+            }
+        };
+        let mut condition = compared(random);
+        for _ in 0..random.below(5) {
+            condition = condition.and(compared(random));
+        }
+        let kind = *random.pick(&JoinKind::ALL);
+        let spec = spec_of(kind, &build_schema, &probe_schema, Some(&condition));
+        let case = format!("{kind} where {:?}, of {data_type}", spec.condition);
+        let _note = Note::new(&spec.pair(), case);
+        let how = FoldPlan::random(random, build.batches.len());
+        check(&spec, &build, &how, &probe);
+    });
 }
 
 #[test]

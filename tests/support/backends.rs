@@ -76,7 +76,8 @@ fn next_tuning() -> GroupTuning {
 fn next_join_tuning() -> JoinTuning {
     let usual = JoinTuning {
         dense_places_min: 1 << 12,
-        pairs_per_tile: [1 << 16, 7, 1000][SEED.get() as usize % 3],
+        pairs_per_tile: [1 << 16, 61, 1000][SEED.get() as usize % 3],
+        force_pairs: SEED.get() % 5 < 2,
         ..JoinTuning::default()
     };
     let hashed = JoinTuning {

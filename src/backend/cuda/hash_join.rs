@@ -113,7 +113,7 @@ fn keys_of(spec: &HashJoinSpec) -> Result<Vec<JoinKey>> {
 }
 
 /// Stands for a column that nothing reads.
-fn absent(column: &DeviceColumn, rows: u64) -> DeviceColumn {
+pub(super) fn absent(column: &DeviceColumn, rows: u64) -> DeviceColumn {
     DeviceColumn::scalar(column.physical(), None, rows)
 }
 

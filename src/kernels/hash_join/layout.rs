@@ -54,6 +54,8 @@ pub struct JoinTuning {
     pub filter_bytes_max: u64,
     /// Pairs of rows of a join without keys that are evaluated at a time.
     pub pairs_per_tile: u64,
+    /// Evaluates pair by pair, though the condition compares one side with the other.
+    pub force_pairs: bool,
     /// Blocks of a launch over rows, per multiprocessor.
     pub blocks_per_multiprocessor: u32,
 }
@@ -75,6 +77,7 @@ impl Default for JoinTuning {
             filter_bits_per_key: 0, // building one costs time, and who joins may know that rows match
             filter_bytes_max: 24 << 20,
             pairs_per_tile: 1 << 23, // 64 MiB of row numbers, and as much per column of 8 bytes
+            force_pairs: false,
             blocks_per_multiprocessor: 8, // all the threads that a multiprocessor holds
         }
     }

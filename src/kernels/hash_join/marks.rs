@@ -52,6 +52,17 @@ impl JoinMarks {
         unsafe { launch.launch::<abi::HashJoinMark>(grid, abi::HASH_JOIN_THREADS, 0, &params) }
     }
 
+    /// The number of rows that may be marked.
+    pub(in crate::kernels) fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// The bits in words, for a kernel to raise atomically.
+    pub(in crate::kernels) fn words(&self, launch: &Launch) -> Result<*mut u32> {
+        self.bits.order_read(launch.stream())?; // as in `mark`
+        Ok(address_of(&self.bits))
+    }
+
     /// Which rows are marked: a Boolean column. What follows on the stream sees the marks of all
     /// streams so far.
     ///

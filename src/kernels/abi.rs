@@ -1627,8 +1627,18 @@ const _: () = {
 
 /// threads per block
 pub const NESTED_LOOP_JOIN_THREADS: u32 = 256;
-/// pairs that a thread writes
+/// pairs that a thread of `nested_loop_join_pairs` writes
 pub const NESTED_LOOP_JOIN_ITEMS: u32 = 4;
+/// build rows that a block compares its probe rows with at a time
+pub const NESTED_LOOP_JOIN_BUILD_ROWS: u32 = 1024;
+/// comparisons of one condition
+pub const NESTED_LOOP_JOIN_COMPARISONS_MAX: u32 = 4;
+/// below
+pub const NESTED_LOOP_JOIN_BELOW: u32 = 1;
+/// equal
+pub const NESTED_LOOP_JOIN_EQUAL: u32 = 2;
+/// above
+pub const NESTED_LOOP_JOIN_ABOVE: u32 = 4;
 
 /// Launch parameters of `nested_loop_join_pairs`.
 #[repr(C)]
@@ -1660,6 +1670,62 @@ const _: () = {
         [::core::mem::offset_of!(NestedLoopJoinPairsParams, pair_count) - 24usize];
     ["Offset of field: NestedLoopJoinPairsParams::build_row_count"]
         [::core::mem::offset_of!(NestedLoopJoinPairsParams, build_row_count) - 32usize];
+};
+
+/// Launch parameters of `nested_loop_join_count` and `nested_loop_join_compare`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct NestedLoopJoinCompareParams {
+    /// \[probe rows\] each, of at most 64 bits: left operands
+    pub probe: [ColumnView; 4usize],
+    /// \[build rows\] each, of the same types: right operands
+    pub build: [ColumnView; 4usize],
+    /// \[1\], device, raised by matches; the caller zeroes it
+    pub out_row_count: *mut u64,
+    /// \[ceil(probe rows / 32)\], device, raised by the count: which probe rows have a match; absent: not wanted
+    pub out_marks: *mut u32,
+    /// \[matches\], device, written: probe row of each
+    pub out_probe_rows: *mut u32,
+    /// \[matches\], device, written: build row of each
+    pub out_build_rows: *mut u32,
+    /// probe rows
+    pub probe_row_count: u64,
+    /// build rows
+    pub build_row_count: u64,
+    /// `NESTED_LOOP_JOIN_*` bits of each comparison
+    pub accepts: [u32; 4usize],
+    /// comparisons in use
+    pub comparison_count: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of NestedLoopJoinCompareParams"]
+        [::core::mem::size_of::<NestedLoopJoinCompareParams>() - 456usize];
+    ["Alignment of NestedLoopJoinCompareParams"]
+        [::core::mem::align_of::<NestedLoopJoinCompareParams>() - 8usize];
+    ["Offset of field: NestedLoopJoinCompareParams::probe"]
+        [::core::mem::offset_of!(NestedLoopJoinCompareParams, probe) - 0usize];
+    ["Offset of field: NestedLoopJoinCompareParams::build"]
+        [::core::mem::offset_of!(NestedLoopJoinCompareParams, build) - 192usize];
+    ["Offset of field: NestedLoopJoinCompareParams::out_row_count"]
+        [::core::mem::offset_of!(NestedLoopJoinCompareParams, out_row_count) - 384usize];
+    ["Offset of field: NestedLoopJoinCompareParams::out_marks"]
+        [::core::mem::offset_of!(NestedLoopJoinCompareParams, out_marks) - 392usize];
+    ["Offset of field: NestedLoopJoinCompareParams::out_probe_rows"]
+        [::core::mem::offset_of!(NestedLoopJoinCompareParams, out_probe_rows) - 400usize];
+    ["Offset of field: NestedLoopJoinCompareParams::out_build_rows"]
+        [::core::mem::offset_of!(NestedLoopJoinCompareParams, out_build_rows) - 408usize];
+    ["Offset of field: NestedLoopJoinCompareParams::probe_row_count"]
+        [::core::mem::offset_of!(NestedLoopJoinCompareParams, probe_row_count) - 416usize];
+    ["Offset of field: NestedLoopJoinCompareParams::build_row_count"]
+        [::core::mem::offset_of!(NestedLoopJoinCompareParams, build_row_count) - 424usize];
+    ["Offset of field: NestedLoopJoinCompareParams::accepts"]
+        [::core::mem::offset_of!(NestedLoopJoinCompareParams, accepts) - 432usize];
+    ["Offset of field: NestedLoopJoinCompareParams::comparison_count"]
+        [::core::mem::offset_of!(NestedLoopJoinCompareParams, comparison_count) - 448usize];
+    ["Offset of field: NestedLoopJoinCompareParams::reserved"]
+        [::core::mem::offset_of!(NestedLoopJoinCompareParams, reserved) - 452usize];
 };
 
 /// threads per block of the decoders that give a page to a block
@@ -2835,6 +2901,28 @@ unsafe impl Kernel for HashJoinSplitRows {
     const ENTRY: &'static str = "hash_join_split_rows";
     const MODULE: &'static str = "hash_join_split";
     type Params = HashJoinSplitParams;
+}
+
+/// Counts matches, or marks the probe rows that have some. (`nested_loop_join_count` in `kernels/nested_loop_join.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct NestedLoopJoinCount;
+
+// SAFETY: the only parameter of the entry is one `NestedLoopJoinCompareParams`, as its signature says.
+unsafe impl Kernel for NestedLoopJoinCount {
+    const ENTRY: &'static str = "nested_loop_join_count";
+    const MODULE: &'static str = "nested_loop_join";
+    type Params = NestedLoopJoinCompareParams;
+}
+
+/// Writes matches. (`nested_loop_join_compare` in `kernels/nested_loop_join.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct NestedLoopJoinCompare;
+
+// SAFETY: the only parameter of the entry is one `NestedLoopJoinCompareParams`, as its signature says.
+unsafe impl Kernel for NestedLoopJoinCompare {
+    const ENTRY: &'static str = "nested_loop_join_compare";
+    const MODULE: &'static str = "nested_loop_join";
+    type Params = NestedLoopJoinCompareParams;
 }
 
 /// Writes the row numbers of pairs. (`nested_loop_join_pairs` in `kernels/nested_loop_join.cu`)

@@ -1,10 +1,10 @@
 // Operator  none: launchers alone (src/kernels/bloom_filter.rs)
 // Kernels   bloom_filter_insert bloom_filter_probe
-// Method    split block Bloom filters over xxHash64 of a value as Parquet writes it, so that a filter
-//           of a file and one that was made here are probed alike; a thread has the blocks of four
-//           rows in flight
-// Cost      insert: reads the value, one 32 B sector, up to four atomics; probe: reads the value, one
-//           32 B sector, writes 1/8 B
+// Method    split block Bloom filters over xxHash64 of a value as Parquet writes it, so that a
+//           filter of a file and one that was made here are probed alike; a thread has the blocks
+//           of four rows in flight
+// Cost      insert: reads the value, one 32 B sector, up to four atomics; probe: reads the value,
+//           one 32 B sector, writes 1/8 B
 // Source    Apache Parquet's specification of Bloom filters; written from it
 #include "abi/bloom_filter.h"
 #include "primitives/bloom.cuh"

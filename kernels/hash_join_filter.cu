@@ -1,9 +1,9 @@
 // Operator  hash_join (src/operators/hash_join.rs states the contract)
 // Kernels   hash_join_filter_insert hash_join_filter_sample
-// Method    a Bloom filter of the build side's words stays in the L2 cache where the table does not; a
-//           sample of the probe rows says on the device whether it keeps enough of them away
-// Cost      insert, per build row: reads the key, one 32 B sector, up to four atomics; sample: 64 Ki
-//           rows at most
+// Method    a Bloom filter of the build side's words stays in the L2 cache where the table does
+//           not; a sample of the probe rows says on the device whether it keeps enough of them away
+// Cost      insert, per build row: reads the key, one 32 B sector, up to four atomics; sample:
+//           64 Ki rows at most
 // Source    Bloom filters in front of joins are common knowledge; written from the idea
 #include "hash_join.cuh"
 #include "primitives/bloom.cuh"
@@ -52,8 +52,8 @@ hash_join_filter_sample(GRID_CONSTANT(HashJoinFilterParams) params) {
   for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
     if (words[i].state != HASH_JOIN_WORD) continue;
     sampled++;
-    passed += bloom_may_have(params.filter.blocks, params.filter.block_count,
-                             xxhash_u64(words[i].word));
+    passed +=
+        bloom_may_have(params.filter.blocks, params.filter.block_count, xxhash_u64(words[i].word));
   }
   sampled = __reduce_add_sync(WARP_ALL, sampled);
   passed = __reduce_add_sync(WARP_ALL, passed);

@@ -1,7 +1,8 @@
 // Operator  hash_join (src/operators/hash_join.rs states the contract)
 // Kernels   those of hash_join_probe.cu
-// Method    rows that a Bloom filter keeps away match nothing; a thread has the keys, places and first sectors of four rows in flight; a sector is read
-//           whole and its slots are compared at once, so that the lanes of a warp seldom part
+// Method    rows that a Bloom filter keeps away match nothing; a thread has the keys, places and
+//           first sectors of four rows in flight; a sector is read whole and its slots are compared
+//           at once, so that the lanes of a warp seldom part
 // Cost      per probe row: one 32 B sector
 // Source    buckets of a sector are common knowledge; written from the idea
 #pragma once
@@ -109,8 +110,8 @@ KERNEL_FN bool hash_join_walk(const HashJoinKeys &probe, const HashJoinKeys &bui
   const uint32_t step = table.slot_words == 1 ? 4 : 2;
   for (uint64_t looked = step; looked < table.capacity; looked += step) {
     slot = slot + step == table.capacity ? 0 : slot + step;
-    const HashJoinSeen seen = hash_join_look<WIDE>(probe, build, table, sought,
-                                                   hash_join_sector(table, slot), value);
+    const HashJoinSeen seen =
+        hash_join_look<WIDE>(probe, build, table, sought, hash_join_sector(table, slot), value);
     if (seen != HASH_JOIN_FURTHER) return seen == HASH_JOIN_PRESENT;
   }
   return false;
@@ -146,13 +147,13 @@ KERNEL_FN void hash_join_find_hashed(const HashJoinKeys &probe, const HashJoinKe
       continue;
     }
     HashJoinSought sought = {first_row + i * HASH_JOIN_THREADS, words[i].word, 0};
-    if (WIDE) sought.fingerprint = (uint32_t)hash_join_hash<true>(table.hash_mask_bits, sought.word);
+    const uint32_t mask_bits = table.hash_mask_bits;
+    if (WIDE) sought.fingerprint = (uint32_t)hash_join_hash<true>(mask_bits, sought.word);
     const HashJoinSeen seen =
         hash_join_look<WIDE>(probe, build, table, sought, sectors[i], &out->values[i]);
     out->found[i] = seen == HASH_JOIN_PRESENT;
     if (seen == HASH_JOIN_FURTHER) {
-      out->found[i] =
-          hash_join_walk<WIDE>(probe, build, table, sought, slots[i], &out->values[i]);
+      out->found[i] = hash_join_walk<WIDE>(probe, build, table, sought, slots[i], &out->values[i]);
     }
   }
 }

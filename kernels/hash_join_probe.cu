@@ -69,8 +69,8 @@ KERNEL_FN void hash_join_pairs_rows(const HashJoinPairsParams &params) {
   for (uint64_t tile_row = (uint64_t)blockIdx.x * HASH_JOIN_TILE_ROWS; tile_row < row_count;
        tile_row += stride) {
     HashJoinFound own;
-    hash_join_find<WIDE>(params.probe, params.build, params.table, params.filter, &params.split, tile_row,
-                         row_count, &own);
+    hash_join_find<WIDE>(params.probe, params.build, params.table, params.filter, &params.split,
+                         tile_row, row_count, &own);
     uint32_t found[HASH_JOIN_ITEMS], count = 0;
 #pragma unroll  // hash_join/inner
     for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
@@ -102,7 +102,8 @@ KERNEL_FN void hash_join_pairs_rows(const HashJoinPairsParams &params) {
 /// Lists the pairs of probe and build rows with equal keys, where no build key comes twice; or the
 /// probe rows alone, with a match or without.
 ///
-/// Shape   probe or split[rows], table -> out_probe_rows[*out_row_count], out_build_rows[*out_row_count]
+/// Shape   probe or split[rows], table -> out_probe_rows[*out_row_count],
+///         out_build_rows[*out_row_count]
 /// Launch  any grid, block = HASH_JOIN_THREADS, shared = 0
 /// Order   none between tiles
 /// Nulls   as `null_equals_null` says
@@ -149,7 +150,7 @@ KERNEL_FN void hash_join_count_rows(const HashJoinCountParams &params) {
   if (tile_row >= row_count && tile > 0) return;
   HashJoinFound own;
   hash_join_find<WIDE>(params.probe, params.build, params.table, params.filter, nullptr, tile_row,
-                         row_count, &own);
+                       row_count, &own);
   uint64_t sum = 0;
 #pragma unroll  // hash_join/duplicates
   for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {

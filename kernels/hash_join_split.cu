@@ -2,9 +2,9 @@
 // Kernels   hash_join_split_count hash_join_split_starts hash_join_split_rows
 // Method    puts the keys of a side into the order of their slots' highest bits, so that what meets
 //           a table which is larger than the L2 cache meets a part of it at a time: a first pass
-//           counts the parts, a second sorts tiles by part in shared memory, gets a run of each part
-//           by one atomic and writes runs. Warps count once per part, so that a frequent key is no
-//           hot spot
+//           counts the parts, a second sorts tiles by part in shared memory, gets a run of each
+//           part by one atomic and writes runs. Warps count once per part, so that a frequent key
+//           is no hot spot
 // Cost      per row: reads the key twice, writes 12 B
 // Source    multi-split by counts and runs is common knowledge; written from the idea
 #include "hash_join.cuh"

@@ -5,8 +5,8 @@
 //           memory: matches are counted, then written, warp by warp. Else pairs are numbered probe
 //           row by probe row and a range of them is written as row numbers, four to a thread;
 //           conditions are evaluated over what is gathered by them
-// Cost      pairs: writes 8 B per pair; count, compare: per probe row reads the values once per 1024
-//           build rows, no byte per pair; compare writes 8 B per match
+// Cost      pairs: writes 8 B per pair; count, compare: per probe row reads the values once per
+//           1024 build rows, no byte per pair; compare writes 8 B per match
 // Source    block nested loops are common knowledge; written from the idea
 #include "abi/nested_loop_join.h"
 #include "primitives/atomic.cuh"
@@ -77,7 +77,7 @@ KERNEL_FN uint32_t nested_loop_join_matches(const NestedLoopJoinCompareParams &p
 /// threads of the block call it together; rows beyond the last are not valid.
 template <typename F>
 KERNEL_FN void nested_loop_join_tiles(const NestedLoopJoinCompareParams &params, F f) {
-  SHARED(uint64_t, codes, NESTED_LOOP_JOIN_COMPARISONS_MAX *NESTED_LOOP_JOIN_BUILD_ROWS);
+  SHARED(uint64_t, codes, NESTED_LOOP_JOIN_COMPARISONS_MAX * NESTED_LOOP_JOIN_BUILD_ROWS);
   SHARED(uint32_t, rows, NESTED_LOOP_JOIN_BUILD_ROWS);
   SHARED(uint32_t, held, 1);
   const uint64_t probe_tiles =
@@ -99,7 +99,8 @@ KERNEL_FN void nested_loop_join_tiles(const NestedLoopJoinCompareParams &params,
       rows[place] = (uint32_t)(build_row + i);
 #pragma unroll  // nested_loop_join/less
       for (uint32_t c = 0; c < NestedLoopJoinPolicy::COMPARISONS; c++) {
-        if (c < params.comparison_count) codes[c * NESTED_LOOP_JOIN_BUILD_ROWS + place] = own.codes[c];
+        const uint32_t first = c * NESTED_LOOP_JOIN_BUILD_ROWS;
+        if (c < params.comparison_count) codes[first + place] = own.codes[c];
       }
     }
     NestedLoopJoinRow probe = {{0, 0, 0, 0}, false};

@@ -1,7 +1,7 @@
 // Scope   thread
-// Split block Bloom filters: a value has eight bits in one block of 32 bytes. Filters that were read
-// from files are of this form.
-// Source  the specification of Bloom filters of Apache Parquet, and that of xxHash by Y. Collet;
+// Split block Bloom filters: a value has eight bits in one block of 32 bytes. Filters that were
+// read from files are of this form. Source  the specification of Bloom filters of Apache Parquet,
+// and that of xxHash by Y. Collet;
 //         written from them.
 #pragma once
 #include "primitives/atomic.cuh"

@@ -124,7 +124,7 @@ fn join(
     if condition.is_some() {
         let values = |column: usize| joined.column(column).as_primitive::<Int64Type>().values();
         assert!(
-            values(0).iter().zip(values(1)).all(|(p, b)| p < b),
+            values(0).iter().zip(values(1).iter()).all(|(p, b)| p < b),
             "matches"
         );
     }

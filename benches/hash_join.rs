@@ -22,8 +22,11 @@ const PEERS: [(u64, f64, f64); 4] = [
     (50_000_000, 21.2, 9.5),
 ];
 
-/// Build rows per key in the case of keys that repeat.
-const COPIES: u64 = 4;
+/// Build rows per key in the cases of keys that repeat.
+const COPIES: [u64; 3] = [4, 10, 50_000];
+
+/// Bits per key of the Bloom filter, in the cases that have one.
+const FILTER_BITS: u64 = 10;
 
 /// One in so many probe rows has a partner, in the case of few matches.
 const RARE: u64 = 10;
@@ -53,6 +56,26 @@ impl Spread {
     }
 }
 
+/// How probe rows draw their keys' numbers.
+#[derive(Clone, Copy, PartialEq)]
+enum Draw {
+    Uniform,
+    /// Ranks by Zipf's law with exponent 1.5, by inverting the continuous distribution.
+    Zipf,
+}
+
+impl Draw {
+    /// The number of a probe row, below `drawn`.
+    fn number(self, row: u64, drawn: u64) -> u64 {
+        if self == Draw::Uniform {
+            return mixed(row) % drawn;
+        }
+        let unit = (mixed(row) >> 11) as f64 / (1u64 << 53) as f64;
+        let most = 1.0 - (drawn as f64 + 1.0).powf(-0.5);
+        ((1.0 - unit * most).powi(-2) as u64 - 1).min(drawn - 1)
+    }
+}
+
 /// Both sides' keys, and the build row that each probe row meets, if no key comes twice.
 struct Sides {
     build: DeviceColumn,
@@ -63,25 +86,42 @@ struct Sides {
     keys: u64,
     /// Numbers that probe rows draw from.
     drawn: u64,
+    draw: Draw,
+    tuning: JoinTuning,
 }
 
 impl Sides {
     fn new(bench: &Bench, spread: Spread, build_rows: u64, keys: u64, drawn: u64) -> Sides {
+        Sides::drawing(bench, spread, (build_rows, keys, drawn), Draw::Uniform)
+    }
+
+    fn drawing(
+        bench: &Bench,
+        spread: Spread,
+        (build_rows, keys, drawn): (u64, u64, u64),
+        draw: Draw,
+    ) -> Sides {
         let rows = rows();
         let key = |number: u64| spread.key(number);
         let physical = PhysicalType::Int64;
         Sides {
             build: bench.words(physical, build_rows, |row| key(row % keys)),
             build_rows,
-            probe: bench.words(physical, rows, |row| key(mixed(row) % drawn)),
+            probe: bench.words(physical, rows, |row| key(draw.number(row, drawn))),
             rows,
             keys,
             drawn,
+            draw,
+            tuning: JoinTuning::default(),
         }
     }
 
+    fn tuned(self, tuning: JoinTuning) -> Sides {
+        Sides { tuning, ..self }
+    }
+
     fn number(&self, probe_row: u64) -> u64 {
-        mixed(probe_row) % self.drawn
+        self.draw.number(probe_row, self.drawn)
     }
 
     fn matched(&self) -> u64 {
@@ -96,7 +136,7 @@ impl Sides {
             nullable: false,
             bits: 64,
         };
-        let tuning = JoinTuning::default();
+        let tuning = self.tuning;
         let layout = JoinLayout::new(&[key], false, &tuning)?;
         JoinTable::build(
             launch,
@@ -135,18 +175,43 @@ fn main() {
             semi(&mut bench, &mut criterion, &sides, &axes, Some(semi_ms));
         }
     }
+    // What is gained by splitting sides, where the default is to split them.
+    let whole = JoinTuning {
+        split_table_bytes_min: u64::MAX,
+        ..JoinTuning::default()
+    };
+    for build_rows in [10_000_000, 50_000_000] {
+        let build_rows = build_rows.min(rows);
+        let sides = Sides::new(&bench, Spread::Far, build_rows, build_rows, build_rows);
+        let sides = sides.tuned(whole);
+        let axes = format!("rows={rows}/build={build_rows}/keys=far/split=no");
+        inner(&mut bench, &mut criterion, &sides, &axes, None);
+        semi(&mut bench, &mut criterion, &sides, &axes, None);
+    }
+    for build_rows in [1_000_000, 10_000_000] {
+        let build_rows = build_rows.min(rows);
+        let numbers = (build_rows, build_rows, build_rows);
+        let sides = Sides::drawing(&bench, Spread::Far, numbers, Draw::Zipf);
+        let axes = format!("rows={rows}/build={build_rows}/keys=far/probe=zipf1.5");
+        inner(&mut bench, &mut criterion, &sides, &axes, None);
+        semi(&mut bench, &mut criterion, &sides, &axes, None);
+    }
     let build_rows = 10_000_000.min(rows);
-    let sides = Sides::new(
-        &bench,
-        Spread::Far,
-        build_rows,
-        build_rows,
-        build_rows * RARE,
-    );
-    let axes = format!("rows={rows}/build={build_rows}/keys=far/matched=0.1");
-    inner(&mut bench, &mut criterion, &sides, &axes, None);
-    semi(&mut bench, &mut criterion, &sides, &axes, None);
-    duplicates(&mut bench, &mut criterion, rows);
+    let filtered = JoinTuning {
+        filter_bits_per_key: FILTER_BITS,
+        ..JoinTuning::default()
+    };
+    for (tuning, name) in [(JoinTuning::default(), "no"), (filtered, "bloom")] {
+        let drawn = build_rows * RARE;
+        let sides = Sides::new(&bench, Spread::Far, build_rows, build_rows, drawn);
+        let sides = sides.tuned(tuning);
+        let axes = format!("rows={rows}/build={build_rows}/keys=far/matched=0.1/filter={name}");
+        inner(&mut bench, &mut criterion, &sides, &axes, None);
+        semi(&mut bench, &mut criterion, &sides, &axes, None);
+    }
+    for copies in COPIES {
+        duplicates(&mut bench, &mut criterion, rows, copies);
+    }
     bench.finish();
 }
 
@@ -186,7 +251,7 @@ fn inner(
         let table = sides.table(launch, JoinNeed::Rows)?;
         table.pairs(launch, &[&sides.probe], &all).map(drop)
     });
-    if !axes.ends_with("far") {
+    if !axes.ends_with("far") && !axes.ends_with("split=no") {
         return;
     }
     // The probe alone, as every batch but the first pays it.
@@ -211,16 +276,10 @@ fn semi(
     peer_ms: Option<f64>,
 ) {
     let all = DeviceRows::known(sides.rows);
-    // libcudf answers the row numbers of the rows kept, so ours are compacted, too.
-    let numbers = (0..sides.rows).flat_map(|row| (row as u32).to_ne_bytes());
-    let numbers: Vec<u8> = numbers.collect();
-    let numbers = bench.device.upload(bench.stream, &numbers).unwrap();
-    let numbers = std::sync::Arc::new(numbers);
-    let numbers = DeviceColumn::array(PhysicalType::UInt32, numbers, None, 0, sides.rows).unwrap();
+    // As libcudf's, the answer is the row numbers of the rows kept.
     let semi = |launch: &Launch| {
         let table = sides.table(launch, JoinNeed::Existence)?;
-        let found = table.found(launch, &[&sides.probe], &all, false)?;
-        pelton::kernels::filter::filter_compact(launch, &found, &[&numbers], &all)
+        table.select(launch, &[&sides.probe], &all, false)
     };
     let matched = sides.matched();
     {
@@ -231,14 +290,17 @@ fn semi(
             matched,
             "the rows kept"
         );
-        let expected = (0..sides.rows).filter(|row| sides.number(*row) < sides.keys);
-        let got = read_rows(bench, &kept[0], matched);
-        assert!(expected.eq(got.into_iter().map(u64::from)), "the rows kept");
+        let mut seen = vec![false; sides.rows as usize];
+        for row in read_rows(bench, &kept, matched) {
+            assert!(sides.number(u64::from(row)) < sides.keys, "a row kept");
+            assert!(!seen[row as usize], "a row is kept once");
+            seen[row as usize] = true;
+        }
     }
     let case = Case {
         id: format!("hash_join/semi/{axes}"),
         rows: sides.rows,
-        bytes: sides.rows * (8 + 32 + 4) + matched * 4 + sides.build_rows * (8 + 8 + 32),
+        bytes: sides.rows * (8 + 32) + matched * 4 + sides.build_rows * (8 + 8 + 32),
         peer_ms,
         clock: Clock::Wall,
     };
@@ -246,10 +308,10 @@ fn semi(
 }
 
 /// Keys that repeat: pairs by counting, then writing.
-fn duplicates(bench: &mut Bench, criterion: &mut criterion::Criterion, rows: u64) {
+fn duplicates(bench: &mut Bench, criterion: &mut criterion::Criterion, rows: u64, copies: u64) {
     let build_rows = 10_000_000.min(rows);
-    let keys = (build_rows / COPIES).max(1);
-    let sides = Sides::new(bench, Spread::Far, build_rows, keys, keys * COPIES);
+    let keys = (build_rows / copies).max(1);
+    let sides = Sides::new(bench, Spread::Far, build_rows, keys, keys * copies);
     let all = DeviceRows::known(sides.rows);
     let join = |launch: &Launch| {
         let table = sides.table(launch, JoinNeed::Rows)?;
@@ -257,11 +319,11 @@ fn duplicates(bench: &mut Bench, criterion: &mut criterion::Criterion, rows: u64
         let count = counted.resolve(launch)?;
         counted.emit(launch, count)
     };
-    let copies = |number: u64| (number..build_rows).step_by(keys as usize).count() as u64;
+    let copies_of = |number: u64| (build_rows - number).div_ceil(keys);
     let expected: u64 = (0..sides.rows)
         .map(|row| sides.number(row))
         .filter(|number| *number < keys)
-        .map(copies)
+        .map(copies_of)
         .sum();
     {
         let pairs = join(&bench.launch()).unwrap();
@@ -279,7 +341,7 @@ fn duplicates(bench: &mut Bench, criterion: &mut criterion::Criterion, rows: u64
         );
     }
     let case = Case {
-        id: format!("hash_join/duplicates/rows={rows}/build={build_rows}/copies={COPIES}"),
+        id: format!("hash_join/duplicates/rows={rows}/build={build_rows}/copies={copies}"),
         rows: sides.rows,
         bytes: sides.rows * (8 + 32 + 16) + expected * (8 + 32) + build_rows * (16 + 64 + 8),
         peer_ms: None,

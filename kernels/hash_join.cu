@@ -80,7 +80,7 @@ template <bool WIDE>
 KERNEL_FN uint64_t hash_join_claim(const HashJoinInsertParams &params, HashJoinWord key,
                                    uint64_t row, bool *there) {
   const HashJoinTable &table = params.table;
-  const uint64_t hash = hash_join_hash<WIDE>(table, key.word);
+  const uint64_t hash = hash_join_hash<WIDE>(table.hash_mask_bits, key.word);
   uint64_t slot = hash_join_start<WIDE>(table, key, hash);
   const bool special = slot >= table.capacity;
   const uint64_t own = WIDE ? hash << 32 | row : special ? 0 : key.word;
@@ -155,13 +155,18 @@ KERNEL_FN void hash_join_insert_rows(const HashJoinInsertParams &params) {
   const uint64_t stride = (uint64_t)gridDim.x * HASH_JOIN_THREADS;
   for (uint64_t first = (uint64_t)blockIdx.x * HASH_JOIN_THREADS; first < params.row_count;
        first += stride) {
-    const uint64_t row = first + threadIdx.x;
+    const uint64_t place = first + threadIdx.x;
+    const bool is_split = !WIDE && params.split.words != nullptr;
     HashJoinWord key = {0, HASH_JOIN_MATCHES_NONE};
-    if (row < params.row_count) key = hash_join_key<WIDE>(params.build, row);
+    if (place < params.row_count) {
+      key = is_split ? hash_join_split_word(params.split, place)
+                     : hash_join_key<WIDE>(params.build, place);
+    }
     bool there = false;
     uint64_t slot = HASH_JOIN_NO_SLOT;
     const bool has_key = key.state != HASH_JOIN_MATCHES_NONE;
     if (has_key) {
+      const uint64_t row = is_split ? params.split.rows[place] : place;
       slot = hash_join_put<WIDE>(params, key, row, &there);
       if (slot == HASH_JOIN_NO_SLOT) {
         status_set(params.status, STATUS_TABLE_FULL, row);
@@ -171,9 +176,9 @@ KERNEL_FN void hash_join_insert_rows(const HashJoinInsertParams &params) {
     duplicates += there;
     if (!params.row_ranks) continue;
     const uint32_t rank = hash_join_rank(params.table, slot, there);
-    if (row < params.row_count) {
-      params.row_slots[row] = (uint32_t)slot;
-      params.row_ranks[row] = slot == HASH_JOIN_NO_SLOT ? HASH_JOIN_NO_ROW : there ? rank : 0;
+    if (place < params.row_count) {
+      params.row_slots[place] = (uint32_t)slot;
+      params.row_ranks[place] = slot == HASH_JOIN_NO_SLOT ? HASH_JOIN_NO_ROW : there ? rank : 0;
     }
   }
   const uint32_t total = __reduce_add_sync(WARP_ALL, duplicates);
@@ -182,7 +187,7 @@ KERNEL_FN void hash_join_insert_rows(const HashJoinInsertParams &params) {
 
 /// Puts narrow keys of the build side into the table.
 ///
-/// Shape   build[row_count] -> table, row_slots[row_count], row_ranks[row_count]
+/// Shape   build or split[row_count] -> table, row_slots[row_count], row_ranks[row_count]
 /// Launch  any grid, block = HASH_JOIN_THREADS, shared = 0
 /// Order   none: ranks are in no stated order
 /// Nulls   a row that matches nothing is left out
@@ -258,7 +263,7 @@ hash_join_fill(GRID_CONSTANT(HashJoinFillParams) params) {
     if (rank == HASH_JOIN_NO_ROW) continue;
     const uint64_t value =
         table.slots[((uint64_t)params.row_slots[row] + 1) * table.slot_words - 1];
-    table.rows[(uint32_t)value + rank] = (uint32_t)row;
+    table.rows[(uint32_t)value + rank] = params.rows ? params.rows[row] : (uint32_t)row;
   }
 }
 

@@ -1,5 +1,5 @@
 // Operator  hash_join (src/operators/hash_join.rs states the contract)
-// Kernels   those of hash_join.cu and hash_join_probe.cu
+// Kernels   those of hash_join.cu, hash_join_filter.cu, hash_join_split.cu and hash_join_probe.cu
 // Method    keys of at most 64 bits, or that need no more where the build side's values lie, are
 //           one word, wider ones a hash that is verified against the build side's columns; a word
 //           is a place of a dense table where the keys lie close once the bits that all of them
@@ -106,7 +106,7 @@ KERNEL_FN bool hash_join_same(const HashJoinKeys &left, uint64_t left_row,
 }
 
 /// The keys of a thread's rows of a tile: one of every HASH_JOIN_THREADS rows.
-template <bool WIDE>
+template <bool WIDE, uint32_t ITEMS = HASH_JOIN_ITEMS>
 KERNEL_FN void hash_join_words(const HashJoinKeys &side, uint64_t tile_row, uint64_t row_count,
                                HashJoinWord *words) {
   const HashJoinKey &key = side.keys[0];
@@ -114,7 +114,7 @@ KERNEL_FN void hash_join_words(const HashJoinKeys &side, uint64_t tile_row, uint
   if (!WIDE && side.plain_bytes == 8) {
     const uint64_t *values = (const uint64_t *)key.column.values + key.column.offset;
 #pragma unroll  // hash_join/inner: the keys of all items are in flight together
-    for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
+    for (uint32_t i = 0; i < ITEMS; i++) {
       const uint64_t row = first + i * HASH_JOIN_THREADS;
       words[i].state = row < row_count ? HASH_JOIN_WORD : HASH_JOIN_MATCHES_NONE;
       words[i].word = row < row_count ? values[row] ^ key.flip : 0;
@@ -124,7 +124,7 @@ KERNEL_FN void hash_join_words(const HashJoinKeys &side, uint64_t tile_row, uint
   if (!WIDE && side.plain_bytes == 4) {
     const uint32_t *values = (const uint32_t *)key.column.values + key.column.offset;
 #pragma unroll  // hash_join/inner
-    for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
+    for (uint32_t i = 0; i < ITEMS; i++) {
       const uint64_t row = first + i * HASH_JOIN_THREADS;
       words[i].state = row < row_count ? HASH_JOIN_WORD : HASH_JOIN_MATCHES_NONE;
       words[i].word = row < row_count ? values[row] ^ key.flip : 0;
@@ -132,11 +132,17 @@ KERNEL_FN void hash_join_words(const HashJoinKeys &side, uint64_t tile_row, uint
     return;
   }
 #pragma unroll  // hash_join/inner
-  for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
+  for (uint32_t i = 0; i < ITEMS; i++) {
     const uint64_t row = first + i * HASH_JOIN_THREADS;
     words[i] = {0, HASH_JOIN_MATCHES_NONE};
     if (row < row_count) words[i] = hash_join_key<WIDE>(side, row);
   }
+}
+
+/// The key at a place of a split side.
+KERNEL_FN HashJoinWord hash_join_split_word(const HashJoinSplit &split, uint64_t place) {
+  if (place < split.specials[0]) return {split.words[place], HASH_JOIN_WORD};
+  return {0, place < split.specials[1] ? HASH_JOIN_NULL : HASH_JOIN_MATCHES_NONE};
 }
 
 /// The place of a word in a dense table; `HASH_JOIN_NO_SLOT` if it has none.
@@ -152,21 +158,21 @@ KERNEL_FN uint64_t hash_join_place(const HashJoinTable &table, uint64_t word) {
   return has_place ? place : HASH_JOIN_NO_SLOT;
 }
 
-/// The hash of a key, as many bits of it as are in use.
+/// A hash, as many bits of it as are in use.
 template <bool WIDE>
-KERNEL_FN uint64_t hash_join_hash(const HashJoinTable &table, uint64_t word) {
+KERNEL_FN uint64_t hash_join_hash(uint32_t hash_mask_bits, uint64_t word) {
   const uint64_t hash = WIDE ? word : hash_word(word);
-  return table.hash_mask_bits >= 64 ? hash : hash & ((1ull << table.hash_mask_bits) - 1);
+  return hash_mask_bits >= 64 ? hash : hash & ((1ull << hash_mask_bits) - 1);
 }
 
 /// The first slot of the sector in which a key is looked for first; the slot of its own, of a key
-/// that is no mark.
+/// that is no mark. Sectors are in the order of the hashes' high halves.
 template <bool WIDE>
 KERNEL_FN uint64_t hash_join_start(const HashJoinTable &table, HashJoinWord key, uint64_t hash) {
   if (!WIDE && key.state == HASH_JOIN_NULL) return table.capacity;
   if (!WIDE && key.word == HASH_JOIN_EMPTY) return table.capacity + 1;
   const uint32_t sector_bits = table.slot_words == 1 ? 2 : 1;
-  return (uint64_t)__umul64hi(hash, table.capacity >> sector_bits) << sector_bits;
+  return ((hash >> 32) * (table.capacity >> sector_bits) >> 32) << sector_bits;
 }
 
 /// The slot behind, or the first one.

@@ -10,126 +10,8 @@
 //           more sector is read per pair
 // Source    equal shares of two sequences are merge path (S. Odeh et al., IPDPSW 2012); written
 //           from the idea
-#include "hash_join.cuh"
+#include "hash_join_find.cuh"
 #include "primitives/grid.cuh"
-
-/// What the rows of a thread found in the table.
-struct HashJoinFound {
-  uint64_t values[HASH_JOIN_ITEMS];  // the build row, or the list
-  bool found[HASH_JOIN_ITEMS];
-};
-
-/// A slot's mark in `x`, its value in `y`.
-KERNEL_FN ulonglong2 hash_join_slot(const HashJoinTable &table, uint64_t slot) {
-  if (table.slot_words == 2) return ((const ulonglong2 *)table.slots)[slot];
-  return make_ulonglong2((unsigned long long)table.slots[slot], 0);
-}
-
-/// The rows' finds in a dense table.
-KERNEL_FN void hash_join_find_dense(const HashJoinTable &table, const HashJoinWord *words,
-                                    HashJoinFound *out) {
-  uint64_t places[HASH_JOIN_ITEMS];
-#pragma unroll  // hash_join/inner
-  for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
-    const bool has_word = words[i].state == HASH_JOIN_WORD;
-    places[i] = has_word ? hash_join_place(table, words[i].word) : HASH_JOIN_NO_SLOT;
-    out->values[i] = 0;
-  }
-  if (table.layout == HASH_JOIN_DENSE_ROWS) {
-#pragma unroll  // hash_join/inner: the rows of all items are in flight together
-    for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
-      out->values[i] = places[i] == HASH_JOIN_NO_SLOT ? HASH_JOIN_NO_ROW : table.rows[places[i]];
-    }
-#pragma unroll  // hash_join/inner
-    for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
-      out->found[i] = out->values[i] != HASH_JOIN_NO_ROW;
-    }
-    return;
-  }
-  const bool bits = table.layout == HASH_JOIN_DENSE_BITS;
-#pragma unroll  // hash_join/semi
-  for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
-    const uint64_t word = bits ? places[i] >> 6 : places[i];
-    if (places[i] != HASH_JOIN_NO_SLOT) out->values[i] = table.slots[word];
-  }
-#pragma unroll  // hash_join/semi
-  for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
-    out->found[i] = bits ? out->values[i] >> (places[i] & 63) & 1 : out->values[i] != 0;
-  }
-}
-
-/// Looks for a key from a slot on, whose words are `first`. Result: whether it is there.
-template <bool WIDE>
-KERNEL_FN bool hash_join_walk(const HashJoinKeys &probe, const HashJoinKeys &build,
-                              const HashJoinTable &table, uint64_t row, uint64_t word,
-                              uint32_t fingerprint, uint64_t slot, ulonglong2 first,
-                              uint64_t *value) {
-  for (uint64_t looked = 0; looked < table.capacity; looked++) {
-    if (first.x == HASH_JOIN_EMPTY) return false;
-    const bool same = WIDE ? (uint32_t)(first.x >> 32) == fingerprint &&
-                                 hash_join_same(probe, row, build, (uint32_t)first.x)
-                           : first.x == word;
-    if (same) {
-      *value = first.y;
-      return true;
-    }
-    slot = hash_join_step(table, slot);
-    first = hash_join_slot(table, slot);
-  }
-  return false;
-}
-
-/// The rows' finds in a table with open addressing.
-template <bool WIDE>
-KERNEL_FN void hash_join_find_hashed(const HashJoinKeys &probe, const HashJoinKeys &build,
-                                     const HashJoinTable &table, uint64_t first_row,
-                                     const HashJoinWord *words, HashJoinFound *out) {
-  uint64_t slots[HASH_JOIN_ITEMS];
-  ulonglong2 marks[HASH_JOIN_ITEMS];
-#pragma unroll  // hash_join/inner
-  for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
-    const uint64_t hash = hash_join_hash<WIDE>(table, words[i].word);
-    slots[i] = hash_join_start<WIDE>(table, words[i], hash);
-  }
-  // Rows that match nothing look, too: a branch would part the loads, which are in flight together.
-  if (table.slot_words == 2) {
-#pragma unroll  // hash_join/inner
-    for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
-      marks[i] = ((const ulonglong2 *)table.slots)[slots[i]];
-    }
-  } else {
-#pragma unroll  // hash_join/semi
-    for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
-      marks[i] = make_ulonglong2((unsigned long long)table.slots[slots[i]], 0);
-    }
-  }
-#pragma unroll  // hash_join/inner
-  for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
-    out->values[i] = marks[i].y;
-    if (words[i].state == HASH_JOIN_MATCHES_NONE || (!WIDE && slots[i] >= table.capacity)) {
-      out->found[i] = words[i].state != HASH_JOIN_MATCHES_NONE && marks[i].x != HASH_JOIN_EMPTY;
-      continue;
-    }
-    const uint64_t row = first_row + i * HASH_JOIN_THREADS;
-    const uint32_t fingerprint = WIDE ? (uint32_t)hash_join_hash<WIDE>(table, words[i].word) : 0;
-    out->found[i] = hash_join_walk<WIDE>(probe, build, table, row, words[i].word, fingerprint,
-                                         slots[i], marks[i], &out->values[i]);
-  }
-}
-
-/// What the rows of a tile find: those of the caller, one of every HASH_JOIN_THREADS.
-template <bool WIDE>
-KERNEL_FN void hash_join_find(const HashJoinKeys &probe, const HashJoinKeys &build,
-                              const HashJoinTable &table, uint64_t tile_row, uint64_t row_count,
-                              HashJoinFound *out) {
-  HashJoinWord words[HASH_JOIN_ITEMS];
-  hash_join_words<WIDE>(probe, tile_row, row_count, words);
-  if (!WIDE && table.layout < HASH_JOIN_HASH_KEYS) {
-    hash_join_find_dense(table, words, out);
-  } else {
-    hash_join_find_hashed<WIDE>(probe, build, table, tile_row + threadIdx.x, words, out);
-  }
-}
 
 template <bool WIDE>
 KERNEL_FN void hash_join_match_rows(const HashJoinMatchParams &params) {
@@ -138,7 +20,8 @@ KERNEL_FN void hash_join_match_rows(const HashJoinMatchParams &params) {
   for (uint64_t tile_row = (uint64_t)blockIdx.x * HASH_JOIN_TILE_ROWS; tile_row < row_count;
        tile_row += stride) {
     HashJoinFound own;
-    hash_join_find<WIDE>(params.probe, params.build, params.table, tile_row, row_count, &own);
+    hash_join_find<WIDE>(params.probe, params.build, params.table, params.filter, nullptr, tile_row,
+                         row_count, &own);
 #pragma unroll  // hash_join/semi
     for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
       const uint64_t row = tile_row + i * HASH_JOIN_THREADS + threadIdx.x;
@@ -186,10 +69,13 @@ KERNEL_FN void hash_join_pairs_rows(const HashJoinPairsParams &params) {
   for (uint64_t tile_row = (uint64_t)blockIdx.x * HASH_JOIN_TILE_ROWS; tile_row < row_count;
        tile_row += stride) {
     HashJoinFound own;
-    hash_join_find<WIDE>(params.probe, params.build, params.table, tile_row, row_count, &own);
+    hash_join_find<WIDE>(params.probe, params.build, params.table, params.filter, &params.split,
+                         tile_row, row_count, &own);
     uint32_t found[HASH_JOIN_ITEMS], count = 0;
 #pragma unroll  // hash_join/inner
     for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
+      const uint64_t place = tile_row + i * HASH_JOIN_THREADS + threadIdx.x;
+      own.found[i] = place < row_count && own.found[i] != (params.invert != 0);
       found[i] = __ballot_sync(WARP_ALL, own.found[i]);
       count += (uint32_t)__popc(found[i]);
     }
@@ -203,17 +89,21 @@ KERNEL_FN void hash_join_pairs_rows(const HashJoinPairsParams &params) {
     for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
       if (own.found[i]) {
         const uint64_t out = out_row + (uint32_t)__popc(found[i] & ((1u << lane) - 1));
-        params.out_probe_rows[out] = (uint32_t)(tile_row + i * HASH_JOIN_THREADS + threadIdx.x);
-        params.out_build_rows[out] = (uint32_t)own.values[i];
+        const uint64_t place = tile_row + i * HASH_JOIN_THREADS + threadIdx.x;
+        const uint32_t *rows = params.split.rows;
+        params.out_probe_rows[out] = rows ? rows[place] : (uint32_t)place;
+        if (params.out_build_rows) params.out_build_rows[out] = (uint32_t)own.values[i];
       }
       out_row += (uint32_t)__popc(found[i]);
     }
   }
 }
 
-/// Lists the pairs of probe and build rows with equal keys, where no build key comes twice.
+/// Lists the pairs of probe and build rows with equal keys, where no build key comes twice; or the
+/// probe rows alone, with a match or without.
 ///
-/// Shape   probe[rows], table -> out_probe_rows[*out_row_count], out_build_rows[*out_row_count]
+/// Shape   probe or split[rows], table -> out_probe_rows[*out_row_count],
+///         out_build_rows[*out_row_count]
 /// Launch  any grid, block = HASH_JOIN_THREADS, shared = 0
 /// Order   none between tiles
 /// Nulls   as `null_equals_null` says
@@ -222,7 +112,8 @@ KERNEL_FN void hash_join_pairs_rows(const HashJoinPairsParams &params) {
 extern "C" __global__ void __launch_bounds__(HASH_JOIN_THREADS)
 hash_join_pairs(GRID_CONSTANT(HashJoinPairsParams) params) { hash_join_pairs_rows<false>(params); }
 
-/// Lists the pairs of rows with equal wide keys, where no build key comes twice.
+/// Lists the pairs of rows with equal wide keys, where no build key comes twice; or the probe rows
+/// alone, with a match or without.
 ///
 /// Shape   probe[rows], table -> out_probe_rows[*out_row_count], out_build_rows[*out_row_count]
 /// Launch  any grid, block = HASH_JOIN_THREADS, shared = 0
@@ -258,7 +149,8 @@ KERNEL_FN void hash_join_count_rows(const HashJoinCountParams &params) {
   const uint64_t tile_row = tile * HASH_JOIN_TILE_ROWS;
   if (tile_row >= row_count && tile > 0) return;
   HashJoinFound own;
-  hash_join_find<WIDE>(params.probe, params.build, params.table, tile_row, row_count, &own);
+  hash_join_find<WIDE>(params.probe, params.build, params.table, params.filter, nullptr, tile_row,
+                       row_count, &own);
   uint64_t sum = 0;
 #pragma unroll  // hash_join/duplicates
   for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {

@@ -11,11 +11,17 @@ enum {
   HASH_JOIN_TILE_ROWS = 1024,    ///< rows that a block handles at a time
   HASH_JOIN_KEYS_MAX = 16,       ///< key columns
   HASH_JOIN_RUNS_MAX = 4,        ///< runs of bits that a dense place is put together from
-  HASH_JOIN_SPECIAL_SLOTS = 2,   ///< slots behind a table of narrow keys: the null key, the key equal to the empty mark
+  HASH_JOIN_SPECIAL_SLOTS = 4,   ///< slots behind a hashed table, whole sectors: the null key, the key equal to the empty mark, two unused
   HASH_JOIN_RANGE_WORDS = 6,     ///< words of what `hash_join_range` finds out
   HASH_JOIN_TILE_COST = 1024,    ///< what a tile costs `hash_join_emit`, in output rows
   HASH_JOIN_SHARE = 8192,        ///< cost that one block of `hash_join_emit` takes
   HASH_JOIN_COLUMNS_MAX = 32,    ///< columns of one launch of `hash_join_append`
+  HASH_JOIN_FILTER_TENTHS = 7,   ///< tenths of the sampled rows that may pass a filter that is used
+  HASH_JOIN_SAMPLE_TILES = 64,   ///< tiles of probe rows that are sampled for it
+  HASH_JOIN_SPLIT_ROWS = 3072,   ///< rows that a block of `hash_join_split_rows` handles
+  HASH_JOIN_SPLIT_BITS_MAX = 7,  ///< a side is split into at most 2 to this power parts
+  HASH_JOIN_SPLIT_COUNTERS = 130, ///< counters of a split: of each part, of null keys, of rows that match nothing
+  HASH_JOIN_SPLIT_STRIDE = 16,   ///< words from one counter to the next: each has a cache line of its own
 };
 
 /// A slot that holds no key, and a row number that stands for none (as 32 bits).
@@ -71,6 +77,54 @@ typedef struct HashJoinTable {
 } HashJoinTable;
 ABI_ASSERT(sizeof(HashJoinTable) == 112, "HashJoinTable crosses the ABI");
 
+/// A side's narrow keys in the order of their hashes' highest bits, which is that of their slots: rows
+/// that lie close meet slots that lie close. Behind the parts stand null keys, then rows that match nothing.
+typedef struct HashJoinSplit {
+  uint64_t *words;     ///< [rows], device: packed keys; absent: the side is not split
+  uint32_t *rows;      ///< [rows], device: the row that each key is of
+  uint64_t *specials;  ///< [2], device: place of the first null key, of the first row that matches nothing
+} HashJoinSplit;
+ABI_ASSERT(sizeof(HashJoinSplit) == 24, "HashJoinSplit crosses the ABI");
+
+/// Launch parameters of `hash_join_split_count` and `hash_join_split_rows`.
+typedef struct HashJoinSplitParams {
+  HashJoinKeys side;                 ///< narrow keys
+  HashJoinSplit split;               ///< written
+  uint64_t *counters;                ///< [HASH_JOIN_SPLIT_COUNTERS * HASH_JOIN_SPLIT_STRIDE], device: rows of each part, raised by the count; the caller zeroes them; then where each part goes on
+  const uint64_t *row_count_device;  ///< [1], device, read: rows, if it is not null
+  uint64_t row_count;                ///< rows, or their upper bound
+  uint32_t part_bits;                ///< 1 to HASH_JOIN_SPLIT_BITS_MAX
+  uint32_t hash_mask_bits;           ///< as the table's
+} HashJoinSplitParams;
+ABI_ASSERT(sizeof(HashJoinSplitParams) == 1296 + 56, "HashJoinSplitParams crosses the ABI");
+
+/// Launch parameters of `hash_join_split_starts`.
+typedef struct HashJoinSplitStartsParams {
+  uint64_t *counters;  ///< [HASH_JOIN_SPLIT_COUNTERS * HASH_JOIN_SPLIT_STRIDE], device: rows of each part, which become where it starts
+  uint64_t *specials;  ///< [2], device, written: place of the first null key, of the first row that matches nothing
+  uint32_t part_bits;  ///< as the split's
+  uint32_t reserved;   ///< zero
+} HashJoinSplitStartsParams;
+ABI_ASSERT(sizeof(HashJoinSplitStartsParams) == 24, "HashJoinSplitStartsParams crosses the ABI");
+
+/// A Bloom filter of the build side's words, which probe rows are asked for before the table is. It is
+/// left out where more than HASH_JOIN_FILTER_TENTHS of the sampled rows pass it.
+typedef struct HashJoinFilter {
+  uint64_t *blocks;      ///< [block_count * 4], device; absent: there is none
+  uint64_t *sampled;     ///< [2], device: probe rows with a word that were sampled, those of them that passed
+  uint64_t block_count;  ///< blocks, less than 2^32
+} HashJoinFilter;
+ABI_ASSERT(sizeof(HashJoinFilter) == 24, "HashJoinFilter crosses the ABI");
+
+/// Launch parameters of `hash_join_filter_insert` and `hash_join_filter_sample`.
+typedef struct HashJoinFilterParams {
+  HashJoinKeys side;                 ///< narrow keys: of the build side to put in, of the probe side to sample
+  HashJoinFilter filter;             ///< its blocks, or its samples, are raised
+  const uint64_t *row_count_device;  ///< [1], device, read: rows, if it is not null
+  uint64_t row_count;                ///< rows, or their upper bound
+} HashJoinFilterParams;
+ABI_ASSERT(sizeof(HashJoinFilterParams) == 1296 + 40, "HashJoinFilterParams crosses the ABI");
+
 /// Launch parameters of `hash_join_range`.
 typedef struct HashJoinRangeParams {
   HashJoinKeys build;   ///< narrow keys of the build side
@@ -83,13 +137,14 @@ ABI_ASSERT(sizeof(HashJoinRangeParams) == 1296 + 16, "HashJoinRangeParams crosse
 typedef struct HashJoinInsertParams {
   HashJoinKeys build;         ///< keys of the build side
   HashJoinTable table;        ///< written
+  HashJoinSplit split;        ///< read, if the build side is split: then rows are counted in its order
   uint32_t *row_slots;        ///< [rows], device, written: slot of each row; absent: no lists will be made
   uint32_t *row_ranks;        ///< [rows], device, written: its rank among the rows of the slot; NO_ROW: it has no key
   uint64_t *duplicate_count;  ///< [1], device, raised by rows whose key was there; the caller zeroes it
   KernelStatus *status;       ///< [1], device, first error wins; the caller zeroes it
   uint64_t row_count;         ///< build rows
 } HashJoinInsertParams;
-ABI_ASSERT(sizeof(HashJoinInsertParams) == 1296 + 112 + 40, "HashJoinInsertParams crosses the ABI");
+ABI_ASSERT(sizeof(HashJoinInsertParams) == 1296 + 112 + 24 + 40, "HashJoinInsertParams crosses the ABI");
 
 /// Launch parameters of `hash_join_offsets`.
 typedef struct HashJoinOffsetsParams {
@@ -104,15 +159,17 @@ typedef struct HashJoinFillParams {
   HashJoinTable table;         ///< lists: rows written
   const uint32_t *row_slots;   ///< [rows], device, read: slot of each row
   const uint32_t *row_ranks;   ///< [rows], device, read: rank among the rows of the slot
+  const uint32_t *rows;        ///< [rows], device, read: the row that each of them is of; absent: they are in order
   uint64_t row_count;          ///< build rows
 } HashJoinFillParams;
-ABI_ASSERT(sizeof(HashJoinFillParams) == 136, "HashJoinFillParams crosses the ABI");
+ABI_ASSERT(sizeof(HashJoinFillParams) == 144, "HashJoinFillParams crosses the ABI");
 
 /// Launch parameters of `hash_join_match`.
 typedef struct HashJoinMatchParams {
   HashJoinKeys probe;                ///< keys of the probe side
   HashJoinKeys build;                ///< keys of the build side, read for wide keys only
   HashJoinTable table;               ///< read
+  HashJoinFilter filter;             ///< read, if there is one
   uint8_t *out_found;                ///< [ceil(rows / 8)], device, written in 32-bit words: whether the key is there
   uint32_t *out_build_rows;          ///< [rows], device, written: the build row, 0 where there is none; absent: not wanted
   const uint64_t *row_count_device;  ///< [1], device, read: probe rows, if it is not null
@@ -120,26 +177,31 @@ typedef struct HashJoinMatchParams {
   uint32_t invert;                   ///< 1: bits say that the key is not there
   uint32_t reserved;                 ///< zero
 } HashJoinMatchParams;
-ABI_ASSERT(sizeof(HashJoinMatchParams) == 2592 + 112 + 40, "HashJoinMatchParams crosses the ABI");
+ABI_ASSERT(sizeof(HashJoinMatchParams) == 2592 + 112 + 24 + 40, "HashJoinMatchParams crosses the ABI");
 
 /// Launch parameters of `hash_join_pairs`.
 typedef struct HashJoinPairsParams {
   HashJoinKeys probe;                ///< keys of the probe side
   HashJoinKeys build;                ///< keys of the build side, read for wide keys only
-  HashJoinTable table;               ///< read; no key comes twice
+  HashJoinTable table;               ///< read; no key comes twice, if build rows are wanted
+  HashJoinFilter filter;             ///< read, if there is one
+  HashJoinSplit split;               ///< read, if the probe side is split
   uint32_t *out_probe_rows;          ///< [rows], device, written: probe row of each pair
-  uint32_t *out_build_rows;          ///< [rows], device, written: build row of each pair
+  uint32_t *out_build_rows;          ///< [rows], device, written: build row of each pair; absent: not wanted
   uint64_t *out_row_count;           ///< [1], device, raised by pairs; the caller zeroes it
   const uint64_t *row_count_device;  ///< [1], device, read: probe rows, if it is not null
   uint64_t row_count;                ///< probe rows, or their upper bound
+  uint32_t invert;                   ///< 1: probe rows without a match are listed; build rows are not wanted
+  uint32_t reserved;                 ///< zero
 } HashJoinPairsParams;
-ABI_ASSERT(sizeof(HashJoinPairsParams) == 2592 + 112 + 40, "HashJoinPairsParams crosses the ABI");
+ABI_ASSERT(sizeof(HashJoinPairsParams) == 2592 + 112 + 48 + 48, "HashJoinPairsParams crosses the ABI");
 
 /// Launch parameters of `hash_join_count`.
 typedef struct HashJoinCountParams {
   HashJoinKeys probe;                ///< keys of the probe side
   HashJoinKeys build;                ///< keys of the build side, read for wide keys only
   HashJoinTable table;               ///< read; lists
+  HashJoinFilter filter;             ///< read, if there is one
   uint64_t *out_hits;                ///< [rows], device, written: start of the row's list below its length; 0: none
   uint64_t *out_tile_starts;         ///< [tiles + 1], device, written: first output row of each tile, and the end
   uint64_t *tile_states;             ///< [tiles], device, the caller zeroes it
@@ -150,7 +212,7 @@ typedef struct HashJoinCountParams {
   uint32_t outer;                    ///< 1: a row without a match gives one output row
   uint32_t reserved;                 ///< zero
 } HashJoinCountParams;
-ABI_ASSERT(sizeof(HashJoinCountParams) == 2592 + 112 + 64, "HashJoinCountParams crosses the ABI");
+ABI_ASSERT(sizeof(HashJoinCountParams) == 2592 + 112 + 24 + 64, "HashJoinCountParams crosses the ABI");
 
 /// Launch parameters of `hash_join_emit`.
 typedef struct HashJoinEmitParams {

@@ -13,6 +13,174 @@
 
 use super::Kernel;
 
+/// bitmap, least significant bit first
+pub const PHYSICAL_BOOLEAN: u32 = 0;
+/// signed 8-bit integer
+pub const PHYSICAL_INT8: u32 = 1;
+/// signed 16-bit integer
+pub const PHYSICAL_INT16: u32 = 2;
+/// signed 32-bit integer
+pub const PHYSICAL_INT32: u32 = 3;
+/// signed 64-bit integer
+pub const PHYSICAL_INT64: u32 = 4;
+/// unsigned 8-bit integer
+pub const PHYSICAL_UINT8: u32 = 5;
+/// unsigned 16-bit integer
+pub const PHYSICAL_UINT16: u32 = 6;
+/// unsigned 32-bit integer
+pub const PHYSICAL_UINT32: u32 = 7;
+/// unsigned 64-bit integer
+pub const PHYSICAL_UINT64: u32 = 8;
+/// IEEE 754 binary16
+pub const PHYSICAL_FLOAT16: u32 = 9;
+/// IEEE 754 binary32
+pub const PHYSICAL_FLOAT32: u32 = 10;
+/// IEEE 754 binary64
+pub const PHYSICAL_FLOAT64: u32 = 11;
+/// signed 128-bit integer
+pub const PHYSICAL_INT128: u32 = 12;
+/// bytes that lie elsewhere: a `TextView`
+pub const PHYSICAL_VIEW: u32 = 13;
+/// one value per row
+pub const COLUMN_ARRAY: u32 = 0;
+/// the value in `scalar_low`, `scalar_high` for every row
+pub const COLUMN_SCALAR: u32 = 1;
+/// null in every row
+pub const COLUMN_SCALAR_NULL: u32 = 2;
+/// bytes of every output buffer are rounded up to this
+pub const COLUMN_BYTES_MULTIPLE: u32 = 64;
+
+/// A column to read: an array with an offset, or a scalar that stands for every row.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct ColumnView {
+    /// \[offset + rows\], device, read; row i is element (bit) offset + i
+    pub values: *const ::core::ffi::c_void,
+    /// \[ceil((offset + rows) / 8)\], device, read, LSB first; absent: all valid
+    pub validity: *const u8,
+    /// rows to skip in `values` and `validity`
+    pub offset: u64,
+    /// low bits of a scalar's value
+    pub scalar_low: u64,
+    /// high bits of a 128-bit scalar's value
+    pub scalar_high: u64,
+    /// one of `PHYSICAL_*`
+    pub type_: u32,
+    /// one of `COLUMN_*`
+    pub kind: u32,
+}
+const _: () = {
+    ["Size of ColumnView"][::core::mem::size_of::<ColumnView>() - 48usize];
+    ["Alignment of ColumnView"][::core::mem::align_of::<ColumnView>() - 8usize];
+    ["Offset of field: ColumnView::values"][::core::mem::offset_of!(ColumnView, values) - 0usize];
+    ["Offset of field: ColumnView::validity"]
+        [::core::mem::offset_of!(ColumnView, validity) - 8usize];
+    ["Offset of field: ColumnView::offset"][::core::mem::offset_of!(ColumnView, offset) - 16usize];
+    ["Offset of field: ColumnView::scalar_low"]
+        [::core::mem::offset_of!(ColumnView, scalar_low) - 24usize];
+    ["Offset of field: ColumnView::scalar_high"]
+        [::core::mem::offset_of!(ColumnView, scalar_high) - 32usize];
+    ["Offset of field: ColumnView::type_"][::core::mem::offset_of!(ColumnView, type_) - 40usize];
+    ["Offset of field: ColumnView::kind"][::core::mem::offset_of!(ColumnView, kind) - 44usize];
+};
+
+/// A column to write, without offset. Bitmaps are written in 32-bit words.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct ColumnOut {
+    /// \[rows\], device, written
+    pub values: *mut ::core::ffi::c_void,
+    /// \[ceil(rows / 8)\], device, written; absent: the caller knows that no row is null
+    pub validity: *mut u8,
+    /// one of `PHYSICAL_*`
+    pub type_: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of ColumnOut"][::core::mem::size_of::<ColumnOut>() - 24usize];
+    ["Alignment of ColumnOut"][::core::mem::align_of::<ColumnOut>() - 8usize];
+    ["Offset of field: ColumnOut::values"][::core::mem::offset_of!(ColumnOut, values) - 0usize];
+    ["Offset of field: ColumnOut::validity"][::core::mem::offset_of!(ColumnOut, validity) - 8usize];
+    ["Offset of field: ColumnOut::type_"][::core::mem::offset_of!(ColumnOut, type_) - 16usize];
+    ["Offset of field: ColumnOut::reserved"]
+        [::core::mem::offset_of!(ColumnOut, reserved) - 20usize];
+};
+
+/// threads per block
+pub const BLOOM_FILTER_THREADS: u32 = 256;
+/// rows that a thread has in flight
+pub const BLOOM_FILTER_ITEMS: u32 = 4;
+/// bytes of a filter's block
+pub const BLOOM_FILTER_BLOCK_BYTES: u32 = 32;
+
+/// Launch parameters of `bloom_filter_insert`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct BloomFilterInsertParams {
+    /// \[rows\]: integers of at most 64 bits
+    pub column: ColumnView,
+    /// \[block_count * 4\], device, raised
+    pub blocks: *mut u64,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// blocks, less than 2^32
+    pub block_count: u64,
+}
+const _: () = {
+    ["Size of BloomFilterInsertParams"]
+        [::core::mem::size_of::<BloomFilterInsertParams>() - 80usize];
+    ["Alignment of BloomFilterInsertParams"]
+        [::core::mem::align_of::<BloomFilterInsertParams>() - 8usize];
+    ["Offset of field: BloomFilterInsertParams::column"]
+        [::core::mem::offset_of!(BloomFilterInsertParams, column) - 0usize];
+    ["Offset of field: BloomFilterInsertParams::blocks"]
+        [::core::mem::offset_of!(BloomFilterInsertParams, blocks) - 48usize];
+    ["Offset of field: BloomFilterInsertParams::row_count_device"]
+        [::core::mem::offset_of!(BloomFilterInsertParams, row_count_device) - 56usize];
+    ["Offset of field: BloomFilterInsertParams::row_count"]
+        [::core::mem::offset_of!(BloomFilterInsertParams, row_count) - 64usize];
+    ["Offset of field: BloomFilterInsertParams::block_count"]
+        [::core::mem::offset_of!(BloomFilterInsertParams, block_count) - 72usize];
+};
+
+/// Launch parameters of `bloom_filter_probe`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct BloomFilterProbeParams {
+    /// \[rows\]: integers of at most 64 bits
+    pub column: ColumnView,
+    /// \[block_count * 4\], device, read
+    pub blocks: *const u64,
+    /// \[ceil(rows / 8)\], device, written in 32-bit words: whether the value may be there
+    pub out_found: *mut u8,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// blocks, less than 2^32
+    pub block_count: u64,
+}
+const _: () = {
+    ["Size of BloomFilterProbeParams"][::core::mem::size_of::<BloomFilterProbeParams>() - 88usize];
+    ["Alignment of BloomFilterProbeParams"]
+        [::core::mem::align_of::<BloomFilterProbeParams>() - 8usize];
+    ["Offset of field: BloomFilterProbeParams::column"]
+        [::core::mem::offset_of!(BloomFilterProbeParams, column) - 0usize];
+    ["Offset of field: BloomFilterProbeParams::blocks"]
+        [::core::mem::offset_of!(BloomFilterProbeParams, blocks) - 48usize];
+    ["Offset of field: BloomFilterProbeParams::out_found"]
+        [::core::mem::offset_of!(BloomFilterProbeParams, out_found) - 56usize];
+    ["Offset of field: BloomFilterProbeParams::row_count_device"]
+        [::core::mem::offset_of!(BloomFilterProbeParams, row_count_device) - 64usize];
+    ["Offset of field: BloomFilterProbeParams::row_count"]
+        [::core::mem::offset_of!(BloomFilterProbeParams, row_count) - 72usize];
+    ["Offset of field: BloomFilterProbeParams::block_count"]
+        [::core::mem::offset_of!(BloomFilterProbeParams, block_count) - 80usize];
+};
+
 /// threads per block
 pub const CEILINGS_THREADS: u32 = 256;
 /// independent operations that a thread has in flight
@@ -133,100 +301,6 @@ const _: () = {
     ["Alignment of CeilingsEmptyParams"][::core::mem::align_of::<CeilingsEmptyParams>() - 8usize];
     ["Offset of field: CeilingsEmptyParams::reserved"]
         [::core::mem::offset_of!(CeilingsEmptyParams, reserved) - 0usize];
-};
-
-/// bitmap, least significant bit first
-pub const PHYSICAL_BOOLEAN: u32 = 0;
-/// signed 8-bit integer
-pub const PHYSICAL_INT8: u32 = 1;
-/// signed 16-bit integer
-pub const PHYSICAL_INT16: u32 = 2;
-/// signed 32-bit integer
-pub const PHYSICAL_INT32: u32 = 3;
-/// signed 64-bit integer
-pub const PHYSICAL_INT64: u32 = 4;
-/// unsigned 8-bit integer
-pub const PHYSICAL_UINT8: u32 = 5;
-/// unsigned 16-bit integer
-pub const PHYSICAL_UINT16: u32 = 6;
-/// unsigned 32-bit integer
-pub const PHYSICAL_UINT32: u32 = 7;
-/// unsigned 64-bit integer
-pub const PHYSICAL_UINT64: u32 = 8;
-/// IEEE 754 binary16
-pub const PHYSICAL_FLOAT16: u32 = 9;
-/// IEEE 754 binary32
-pub const PHYSICAL_FLOAT32: u32 = 10;
-/// IEEE 754 binary64
-pub const PHYSICAL_FLOAT64: u32 = 11;
-/// signed 128-bit integer
-pub const PHYSICAL_INT128: u32 = 12;
-/// bytes that lie elsewhere: a `TextView`
-pub const PHYSICAL_VIEW: u32 = 13;
-/// one value per row
-pub const COLUMN_ARRAY: u32 = 0;
-/// the value in `scalar_low`, `scalar_high` for every row
-pub const COLUMN_SCALAR: u32 = 1;
-/// null in every row
-pub const COLUMN_SCALAR_NULL: u32 = 2;
-/// bytes of every output buffer are rounded up to this
-pub const COLUMN_BYTES_MULTIPLE: u32 = 64;
-
-/// A column to read: an array with an offset, or a scalar that stands for every row.
-#[repr(C)]
-#[derive(Debug, Copy, Clone, Default)]
-pub struct ColumnView {
-    /// \[offset + rows\], device, read; row i is element (bit) offset + i
-    pub values: *const ::core::ffi::c_void,
-    /// \[ceil((offset + rows) / 8)\], device, read, LSB first; absent: all valid
-    pub validity: *const u8,
-    /// rows to skip in `values` and `validity`
-    pub offset: u64,
-    /// low bits of a scalar's value
-    pub scalar_low: u64,
-    /// high bits of a 128-bit scalar's value
-    pub scalar_high: u64,
-    /// one of `PHYSICAL_*`
-    pub type_: u32,
-    /// one of `COLUMN_*`
-    pub kind: u32,
-}
-const _: () = {
-    ["Size of ColumnView"][::core::mem::size_of::<ColumnView>() - 48usize];
-    ["Alignment of ColumnView"][::core::mem::align_of::<ColumnView>() - 8usize];
-    ["Offset of field: ColumnView::values"][::core::mem::offset_of!(ColumnView, values) - 0usize];
-    ["Offset of field: ColumnView::validity"]
-        [::core::mem::offset_of!(ColumnView, validity) - 8usize];
-    ["Offset of field: ColumnView::offset"][::core::mem::offset_of!(ColumnView, offset) - 16usize];
-    ["Offset of field: ColumnView::scalar_low"]
-        [::core::mem::offset_of!(ColumnView, scalar_low) - 24usize];
-    ["Offset of field: ColumnView::scalar_high"]
-        [::core::mem::offset_of!(ColumnView, scalar_high) - 32usize];
-    ["Offset of field: ColumnView::type_"][::core::mem::offset_of!(ColumnView, type_) - 40usize];
-    ["Offset of field: ColumnView::kind"][::core::mem::offset_of!(ColumnView, kind) - 44usize];
-};
-
-/// A column to write, without offset. Bitmaps are written in 32-bit words.
-#[repr(C)]
-#[derive(Debug, Copy, Clone, Default)]
-pub struct ColumnOut {
-    /// \[rows\], device, written
-    pub values: *mut ::core::ffi::c_void,
-    /// \[ceil(rows / 8)\], device, written; absent: the caller knows that no row is null
-    pub validity: *mut u8,
-    /// one of `PHYSICAL_*`
-    pub type_: u32,
-    /// zero
-    pub reserved: u32,
-}
-const _: () = {
-    ["Size of ColumnOut"][::core::mem::size_of::<ColumnOut>() - 24usize];
-    ["Alignment of ColumnOut"][::core::mem::align_of::<ColumnOut>() - 8usize];
-    ["Offset of field: ColumnOut::values"][::core::mem::offset_of!(ColumnOut, values) - 0usize];
-    ["Offset of field: ColumnOut::validity"][::core::mem::offset_of!(ColumnOut, validity) - 8usize];
-    ["Offset of field: ColumnOut::type_"][::core::mem::offset_of!(ColumnOut, type_) - 16usize];
-    ["Offset of field: ColumnOut::reserved"]
-        [::core::mem::offset_of!(ColumnOut, reserved) - 20usize];
 };
 
 /// nothing failed
@@ -865,8 +939,8 @@ pub const HASH_JOIN_TILE_ROWS: u32 = 1024;
 pub const HASH_JOIN_KEYS_MAX: u32 = 16;
 /// runs of bits that a dense place is put together from
 pub const HASH_JOIN_RUNS_MAX: u32 = 4;
-/// slots behind a table of narrow keys: the null key, the key equal to the empty mark
-pub const HASH_JOIN_SPECIAL_SLOTS: u32 = 2;
+/// slots behind a hashed table, whole sectors: the null key, the key equal to the empty mark, two unused
+pub const HASH_JOIN_SPECIAL_SLOTS: u32 = 4;
 /// words of what `hash_join_range` finds out
 pub const HASH_JOIN_RANGE_WORDS: u32 = 6;
 /// what a tile costs `hash_join_emit`, in output rows
@@ -875,6 +949,18 @@ pub const HASH_JOIN_TILE_COST: u32 = 1024;
 pub const HASH_JOIN_SHARE: u32 = 8192;
 /// columns of one launch of `hash_join_append`
 pub const HASH_JOIN_COLUMNS_MAX: u32 = 32;
+/// tenths of the sampled rows that may pass a filter that is used
+pub const HASH_JOIN_FILTER_TENTHS: u32 = 7;
+/// tiles of probe rows that are sampled for it
+pub const HASH_JOIN_SAMPLE_TILES: u32 = 64;
+/// rows that a block of `hash_join_split_rows` handles
+pub const HASH_JOIN_SPLIT_ROWS: u32 = 3072;
+/// a side is split into at most 2 to this power parts
+pub const HASH_JOIN_SPLIT_BITS_MAX: u32 = 7;
+/// counters of a split: of each part, of null keys, of rows that match nothing
+pub const HASH_JOIN_SPLIT_COUNTERS: u32 = 130;
+/// words from one counter to the next: each has a cache line of its own
+pub const HASH_JOIN_SPLIT_STRIDE: u32 = 16;
 /// a bit per place: whether the key is there
 pub const HASH_JOIN_DENSE_BITS: u32 = 0;
 /// a row number per place: no key comes twice
@@ -1005,6 +1091,143 @@ const _: () = {
         [::core::mem::offset_of!(HashJoinTable, hash_mask_bits) - 108usize];
 };
 
+/** A side's narrow keys in the order of their hashes' highest bits, which is that of their slots: rows
+that lie close meet slots that lie close. Behind the parts stand null keys, then rows that match nothing.*/
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct HashJoinSplit {
+    /// \[rows\], device: packed keys; absent: the side is not split
+    pub words: *mut u64,
+    /// \[rows\], device: the row that each key is of
+    pub rows: *mut u32,
+    /// \[2\], device: place of the first null key, of the first row that matches nothing
+    pub specials: *mut u64,
+}
+const _: () = {
+    ["Size of HashJoinSplit"][::core::mem::size_of::<HashJoinSplit>() - 24usize];
+    ["Alignment of HashJoinSplit"][::core::mem::align_of::<HashJoinSplit>() - 8usize];
+    ["Offset of field: HashJoinSplit::words"]
+        [::core::mem::offset_of!(HashJoinSplit, words) - 0usize];
+    ["Offset of field: HashJoinSplit::rows"][::core::mem::offset_of!(HashJoinSplit, rows) - 8usize];
+    ["Offset of field: HashJoinSplit::specials"]
+        [::core::mem::offset_of!(HashJoinSplit, specials) - 16usize];
+};
+
+/// Launch parameters of `hash_join_split_count` and `hash_join_split_rows`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct HashJoinSplitParams {
+    /// narrow keys
+    pub side: HashJoinKeys,
+    /// written
+    pub split: HashJoinSplit,
+    /// \[HASH_JOIN_SPLIT_COUNTERS * HASH_JOIN_SPLIT_STRIDE\], device: rows of each part, raised by the count; the caller zeroes them; then where each part goes on
+    pub counters: *mut u64,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// 1 to HASH_JOIN_SPLIT_BITS_MAX
+    pub part_bits: u32,
+    /// as the table's
+    pub hash_mask_bits: u32,
+}
+const _: () = {
+    ["Size of HashJoinSplitParams"][::core::mem::size_of::<HashJoinSplitParams>() - 1352usize];
+    ["Alignment of HashJoinSplitParams"][::core::mem::align_of::<HashJoinSplitParams>() - 8usize];
+    ["Offset of field: HashJoinSplitParams::side"]
+        [::core::mem::offset_of!(HashJoinSplitParams, side) - 0usize];
+    ["Offset of field: HashJoinSplitParams::split"]
+        [::core::mem::offset_of!(HashJoinSplitParams, split) - 1296usize];
+    ["Offset of field: HashJoinSplitParams::counters"]
+        [::core::mem::offset_of!(HashJoinSplitParams, counters) - 1320usize];
+    ["Offset of field: HashJoinSplitParams::row_count_device"]
+        [::core::mem::offset_of!(HashJoinSplitParams, row_count_device) - 1328usize];
+    ["Offset of field: HashJoinSplitParams::row_count"]
+        [::core::mem::offset_of!(HashJoinSplitParams, row_count) - 1336usize];
+    ["Offset of field: HashJoinSplitParams::part_bits"]
+        [::core::mem::offset_of!(HashJoinSplitParams, part_bits) - 1344usize];
+    ["Offset of field: HashJoinSplitParams::hash_mask_bits"]
+        [::core::mem::offset_of!(HashJoinSplitParams, hash_mask_bits) - 1348usize];
+};
+
+/// Launch parameters of `hash_join_split_starts`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct HashJoinSplitStartsParams {
+    /// \[HASH_JOIN_SPLIT_COUNTERS * HASH_JOIN_SPLIT_STRIDE\], device: rows of each part, which become where it starts
+    pub counters: *mut u64,
+    /// \[2\], device, written: place of the first null key, of the first row that matches nothing
+    pub specials: *mut u64,
+    /// as the split's
+    pub part_bits: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of HashJoinSplitStartsParams"]
+        [::core::mem::size_of::<HashJoinSplitStartsParams>() - 24usize];
+    ["Alignment of HashJoinSplitStartsParams"]
+        [::core::mem::align_of::<HashJoinSplitStartsParams>() - 8usize];
+    ["Offset of field: HashJoinSplitStartsParams::counters"]
+        [::core::mem::offset_of!(HashJoinSplitStartsParams, counters) - 0usize];
+    ["Offset of field: HashJoinSplitStartsParams::specials"]
+        [::core::mem::offset_of!(HashJoinSplitStartsParams, specials) - 8usize];
+    ["Offset of field: HashJoinSplitStartsParams::part_bits"]
+        [::core::mem::offset_of!(HashJoinSplitStartsParams, part_bits) - 16usize];
+    ["Offset of field: HashJoinSplitStartsParams::reserved"]
+        [::core::mem::offset_of!(HashJoinSplitStartsParams, reserved) - 20usize];
+};
+
+/** A Bloom filter of the build side's words, which probe rows are asked for before the table is. It is
+left out where more than HASH_JOIN_FILTER_TENTHS of the sampled rows pass it.*/
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct HashJoinFilter {
+    /// \[block_count * 4\], device; absent: there is none
+    pub blocks: *mut u64,
+    /// \[2\], device: probe rows with a word that were sampled, those of them that passed
+    pub sampled: *mut u64,
+    /// blocks, less than 2^32
+    pub block_count: u64,
+}
+const _: () = {
+    ["Size of HashJoinFilter"][::core::mem::size_of::<HashJoinFilter>() - 24usize];
+    ["Alignment of HashJoinFilter"][::core::mem::align_of::<HashJoinFilter>() - 8usize];
+    ["Offset of field: HashJoinFilter::blocks"]
+        [::core::mem::offset_of!(HashJoinFilter, blocks) - 0usize];
+    ["Offset of field: HashJoinFilter::sampled"]
+        [::core::mem::offset_of!(HashJoinFilter, sampled) - 8usize];
+    ["Offset of field: HashJoinFilter::block_count"]
+        [::core::mem::offset_of!(HashJoinFilter, block_count) - 16usize];
+};
+
+/// Launch parameters of `hash_join_filter_insert` and `hash_join_filter_sample`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct HashJoinFilterParams {
+    /// narrow keys: of the build side to put in, of the probe side to sample
+    pub side: HashJoinKeys,
+    /// its blocks, or its samples, are raised
+    pub filter: HashJoinFilter,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+}
+const _: () = {
+    ["Size of HashJoinFilterParams"][::core::mem::size_of::<HashJoinFilterParams>() - 1336usize];
+    ["Alignment of HashJoinFilterParams"][::core::mem::align_of::<HashJoinFilterParams>() - 8usize];
+    ["Offset of field: HashJoinFilterParams::side"]
+        [::core::mem::offset_of!(HashJoinFilterParams, side) - 0usize];
+    ["Offset of field: HashJoinFilterParams::filter"]
+        [::core::mem::offset_of!(HashJoinFilterParams, filter) - 1296usize];
+    ["Offset of field: HashJoinFilterParams::row_count_device"]
+        [::core::mem::offset_of!(HashJoinFilterParams, row_count_device) - 1320usize];
+    ["Offset of field: HashJoinFilterParams::row_count"]
+        [::core::mem::offset_of!(HashJoinFilterParams, row_count) - 1328usize];
+};
+
 /// Launch parameters of `hash_join_range`.
 #[repr(C)]
 #[derive(Debug, Copy, Clone, Default)]
@@ -1035,6 +1258,8 @@ pub struct HashJoinInsertParams {
     pub build: HashJoinKeys,
     /// written
     pub table: HashJoinTable,
+    /// read, if the build side is split: then rows are counted in its order
+    pub split: HashJoinSplit,
     /// \[rows\], device, written: slot of each row; absent: no lists will be made
     pub row_slots: *mut u32,
     /// \[rows\], device, written: its rank among the rows of the slot; NO_ROW: it has no key
@@ -1047,22 +1272,24 @@ pub struct HashJoinInsertParams {
     pub row_count: u64,
 }
 const _: () = {
-    ["Size of HashJoinInsertParams"][::core::mem::size_of::<HashJoinInsertParams>() - 1448usize];
+    ["Size of HashJoinInsertParams"][::core::mem::size_of::<HashJoinInsertParams>() - 1472usize];
     ["Alignment of HashJoinInsertParams"][::core::mem::align_of::<HashJoinInsertParams>() - 8usize];
     ["Offset of field: HashJoinInsertParams::build"]
         [::core::mem::offset_of!(HashJoinInsertParams, build) - 0usize];
     ["Offset of field: HashJoinInsertParams::table"]
         [::core::mem::offset_of!(HashJoinInsertParams, table) - 1296usize];
+    ["Offset of field: HashJoinInsertParams::split"]
+        [::core::mem::offset_of!(HashJoinInsertParams, split) - 1408usize];
     ["Offset of field: HashJoinInsertParams::row_slots"]
-        [::core::mem::offset_of!(HashJoinInsertParams, row_slots) - 1408usize];
+        [::core::mem::offset_of!(HashJoinInsertParams, row_slots) - 1432usize];
     ["Offset of field: HashJoinInsertParams::row_ranks"]
-        [::core::mem::offset_of!(HashJoinInsertParams, row_ranks) - 1416usize];
+        [::core::mem::offset_of!(HashJoinInsertParams, row_ranks) - 1440usize];
     ["Offset of field: HashJoinInsertParams::duplicate_count"]
-        [::core::mem::offset_of!(HashJoinInsertParams, duplicate_count) - 1424usize];
+        [::core::mem::offset_of!(HashJoinInsertParams, duplicate_count) - 1448usize];
     ["Offset of field: HashJoinInsertParams::status"]
-        [::core::mem::offset_of!(HashJoinInsertParams, status) - 1432usize];
+        [::core::mem::offset_of!(HashJoinInsertParams, status) - 1456usize];
     ["Offset of field: HashJoinInsertParams::row_count"]
-        [::core::mem::offset_of!(HashJoinInsertParams, row_count) - 1440usize];
+        [::core::mem::offset_of!(HashJoinInsertParams, row_count) - 1464usize];
 };
 
 /// Launch parameters of `hash_join_offsets`.
@@ -1098,11 +1325,13 @@ pub struct HashJoinFillParams {
     pub row_slots: *const u32,
     /// \[rows\], device, read: rank among the rows of the slot
     pub row_ranks: *const u32,
+    /// \[rows\], device, read: the row that each of them is of; absent: they are in order
+    pub rows: *const u32,
     /// build rows
     pub row_count: u64,
 }
 const _: () = {
-    ["Size of HashJoinFillParams"][::core::mem::size_of::<HashJoinFillParams>() - 136usize];
+    ["Size of HashJoinFillParams"][::core::mem::size_of::<HashJoinFillParams>() - 144usize];
     ["Alignment of HashJoinFillParams"][::core::mem::align_of::<HashJoinFillParams>() - 8usize];
     ["Offset of field: HashJoinFillParams::table"]
         [::core::mem::offset_of!(HashJoinFillParams, table) - 0usize];
@@ -1110,8 +1339,10 @@ const _: () = {
         [::core::mem::offset_of!(HashJoinFillParams, row_slots) - 112usize];
     ["Offset of field: HashJoinFillParams::row_ranks"]
         [::core::mem::offset_of!(HashJoinFillParams, row_ranks) - 120usize];
+    ["Offset of field: HashJoinFillParams::rows"]
+        [::core::mem::offset_of!(HashJoinFillParams, rows) - 128usize];
     ["Offset of field: HashJoinFillParams::row_count"]
-        [::core::mem::offset_of!(HashJoinFillParams, row_count) - 128usize];
+        [::core::mem::offset_of!(HashJoinFillParams, row_count) - 136usize];
 };
 
 /// Launch parameters of `hash_join_match`.
@@ -1124,6 +1355,8 @@ pub struct HashJoinMatchParams {
     pub build: HashJoinKeys,
     /// read
     pub table: HashJoinTable,
+    /// read, if there is one
+    pub filter: HashJoinFilter,
     /// \[ceil(rows / 8)\], device, written in 32-bit words: whether the key is there
     pub out_found: *mut u8,
     /// \[rows\], device, written: the build row, 0 where there is none; absent: not wanted
@@ -1138,7 +1371,7 @@ pub struct HashJoinMatchParams {
     pub reserved: u32,
 }
 const _: () = {
-    ["Size of HashJoinMatchParams"][::core::mem::size_of::<HashJoinMatchParams>() - 2744usize];
+    ["Size of HashJoinMatchParams"][::core::mem::size_of::<HashJoinMatchParams>() - 2768usize];
     ["Alignment of HashJoinMatchParams"][::core::mem::align_of::<HashJoinMatchParams>() - 8usize];
     ["Offset of field: HashJoinMatchParams::probe"]
         [::core::mem::offset_of!(HashJoinMatchParams, probe) - 0usize];
@@ -1146,18 +1379,20 @@ const _: () = {
         [::core::mem::offset_of!(HashJoinMatchParams, build) - 1296usize];
     ["Offset of field: HashJoinMatchParams::table"]
         [::core::mem::offset_of!(HashJoinMatchParams, table) - 2592usize];
+    ["Offset of field: HashJoinMatchParams::filter"]
+        [::core::mem::offset_of!(HashJoinMatchParams, filter) - 2704usize];
     ["Offset of field: HashJoinMatchParams::out_found"]
-        [::core::mem::offset_of!(HashJoinMatchParams, out_found) - 2704usize];
+        [::core::mem::offset_of!(HashJoinMatchParams, out_found) - 2728usize];
     ["Offset of field: HashJoinMatchParams::out_build_rows"]
-        [::core::mem::offset_of!(HashJoinMatchParams, out_build_rows) - 2712usize];
+        [::core::mem::offset_of!(HashJoinMatchParams, out_build_rows) - 2736usize];
     ["Offset of field: HashJoinMatchParams::row_count_device"]
-        [::core::mem::offset_of!(HashJoinMatchParams, row_count_device) - 2720usize];
+        [::core::mem::offset_of!(HashJoinMatchParams, row_count_device) - 2744usize];
     ["Offset of field: HashJoinMatchParams::row_count"]
-        [::core::mem::offset_of!(HashJoinMatchParams, row_count) - 2728usize];
+        [::core::mem::offset_of!(HashJoinMatchParams, row_count) - 2752usize];
     ["Offset of field: HashJoinMatchParams::invert"]
-        [::core::mem::offset_of!(HashJoinMatchParams, invert) - 2736usize];
+        [::core::mem::offset_of!(HashJoinMatchParams, invert) - 2760usize];
     ["Offset of field: HashJoinMatchParams::reserved"]
-        [::core::mem::offset_of!(HashJoinMatchParams, reserved) - 2740usize];
+        [::core::mem::offset_of!(HashJoinMatchParams, reserved) - 2764usize];
 };
 
 /// Launch parameters of `hash_join_pairs`.
@@ -1168,11 +1403,15 @@ pub struct HashJoinPairsParams {
     pub probe: HashJoinKeys,
     /// keys of the build side, read for wide keys only
     pub build: HashJoinKeys,
-    /// read; no key comes twice
+    /// read; no key comes twice, if build rows are wanted
     pub table: HashJoinTable,
+    /// read, if there is one
+    pub filter: HashJoinFilter,
+    /// read, if the probe side is split
+    pub split: HashJoinSplit,
     /// \[rows\], device, written: probe row of each pair
     pub out_probe_rows: *mut u32,
-    /// \[rows\], device, written: build row of each pair
+    /// \[rows\], device, written: build row of each pair; absent: not wanted
     pub out_build_rows: *mut u32,
     /// \[1\], device, raised by pairs; the caller zeroes it
     pub out_row_count: *mut u64,
@@ -1180,9 +1419,13 @@ pub struct HashJoinPairsParams {
     pub row_count_device: *const u64,
     /// probe rows, or their upper bound
     pub row_count: u64,
+    /// 1: probe rows without a match are listed; build rows are not wanted
+    pub invert: u32,
+    /// zero
+    pub reserved: u32,
 }
 const _: () = {
-    ["Size of HashJoinPairsParams"][::core::mem::size_of::<HashJoinPairsParams>() - 2744usize];
+    ["Size of HashJoinPairsParams"][::core::mem::size_of::<HashJoinPairsParams>() - 2800usize];
     ["Alignment of HashJoinPairsParams"][::core::mem::align_of::<HashJoinPairsParams>() - 8usize];
     ["Offset of field: HashJoinPairsParams::probe"]
         [::core::mem::offset_of!(HashJoinPairsParams, probe) - 0usize];
@@ -1190,16 +1433,24 @@ const _: () = {
         [::core::mem::offset_of!(HashJoinPairsParams, build) - 1296usize];
     ["Offset of field: HashJoinPairsParams::table"]
         [::core::mem::offset_of!(HashJoinPairsParams, table) - 2592usize];
+    ["Offset of field: HashJoinPairsParams::filter"]
+        [::core::mem::offset_of!(HashJoinPairsParams, filter) - 2704usize];
+    ["Offset of field: HashJoinPairsParams::split"]
+        [::core::mem::offset_of!(HashJoinPairsParams, split) - 2728usize];
     ["Offset of field: HashJoinPairsParams::out_probe_rows"]
-        [::core::mem::offset_of!(HashJoinPairsParams, out_probe_rows) - 2704usize];
+        [::core::mem::offset_of!(HashJoinPairsParams, out_probe_rows) - 2752usize];
     ["Offset of field: HashJoinPairsParams::out_build_rows"]
-        [::core::mem::offset_of!(HashJoinPairsParams, out_build_rows) - 2712usize];
+        [::core::mem::offset_of!(HashJoinPairsParams, out_build_rows) - 2760usize];
     ["Offset of field: HashJoinPairsParams::out_row_count"]
-        [::core::mem::offset_of!(HashJoinPairsParams, out_row_count) - 2720usize];
+        [::core::mem::offset_of!(HashJoinPairsParams, out_row_count) - 2768usize];
     ["Offset of field: HashJoinPairsParams::row_count_device"]
-        [::core::mem::offset_of!(HashJoinPairsParams, row_count_device) - 2728usize];
+        [::core::mem::offset_of!(HashJoinPairsParams, row_count_device) - 2776usize];
     ["Offset of field: HashJoinPairsParams::row_count"]
-        [::core::mem::offset_of!(HashJoinPairsParams, row_count) - 2736usize];
+        [::core::mem::offset_of!(HashJoinPairsParams, row_count) - 2784usize];
+    ["Offset of field: HashJoinPairsParams::invert"]
+        [::core::mem::offset_of!(HashJoinPairsParams, invert) - 2792usize];
+    ["Offset of field: HashJoinPairsParams::reserved"]
+        [::core::mem::offset_of!(HashJoinPairsParams, reserved) - 2796usize];
 };
 
 /// Launch parameters of `hash_join_count`.
@@ -1212,6 +1463,8 @@ pub struct HashJoinCountParams {
     pub build: HashJoinKeys,
     /// read; lists
     pub table: HashJoinTable,
+    /// read, if there is one
+    pub filter: HashJoinFilter,
     /// \[rows\], device, written: start of the row's list below its length; 0: none
     pub out_hits: *mut u64,
     /// \[tiles + 1\], device, written: first output row of each tile, and the end
@@ -1232,7 +1485,7 @@ pub struct HashJoinCountParams {
     pub reserved: u32,
 }
 const _: () = {
-    ["Size of HashJoinCountParams"][::core::mem::size_of::<HashJoinCountParams>() - 2768usize];
+    ["Size of HashJoinCountParams"][::core::mem::size_of::<HashJoinCountParams>() - 2792usize];
     ["Alignment of HashJoinCountParams"][::core::mem::align_of::<HashJoinCountParams>() - 8usize];
     ["Offset of field: HashJoinCountParams::probe"]
         [::core::mem::offset_of!(HashJoinCountParams, probe) - 0usize];
@@ -1240,24 +1493,26 @@ const _: () = {
         [::core::mem::offset_of!(HashJoinCountParams, build) - 1296usize];
     ["Offset of field: HashJoinCountParams::table"]
         [::core::mem::offset_of!(HashJoinCountParams, table) - 2592usize];
+    ["Offset of field: HashJoinCountParams::filter"]
+        [::core::mem::offset_of!(HashJoinCountParams, filter) - 2704usize];
     ["Offset of field: HashJoinCountParams::out_hits"]
-        [::core::mem::offset_of!(HashJoinCountParams, out_hits) - 2704usize];
+        [::core::mem::offset_of!(HashJoinCountParams, out_hits) - 2728usize];
     ["Offset of field: HashJoinCountParams::out_tile_starts"]
-        [::core::mem::offset_of!(HashJoinCountParams, out_tile_starts) - 2712usize];
+        [::core::mem::offset_of!(HashJoinCountParams, out_tile_starts) - 2736usize];
     ["Offset of field: HashJoinCountParams::tile_states"]
-        [::core::mem::offset_of!(HashJoinCountParams, tile_states) - 2720usize];
+        [::core::mem::offset_of!(HashJoinCountParams, tile_states) - 2744usize];
     ["Offset of field: HashJoinCountParams::tile_ticket"]
-        [::core::mem::offset_of!(HashJoinCountParams, tile_ticket) - 2728usize];
+        [::core::mem::offset_of!(HashJoinCountParams, tile_ticket) - 2752usize];
     ["Offset of field: HashJoinCountParams::out_row_count"]
-        [::core::mem::offset_of!(HashJoinCountParams, out_row_count) - 2736usize];
+        [::core::mem::offset_of!(HashJoinCountParams, out_row_count) - 2760usize];
     ["Offset of field: HashJoinCountParams::row_count_device"]
-        [::core::mem::offset_of!(HashJoinCountParams, row_count_device) - 2744usize];
+        [::core::mem::offset_of!(HashJoinCountParams, row_count_device) - 2768usize];
     ["Offset of field: HashJoinCountParams::row_count"]
-        [::core::mem::offset_of!(HashJoinCountParams, row_count) - 2752usize];
+        [::core::mem::offset_of!(HashJoinCountParams, row_count) - 2776usize];
     ["Offset of field: HashJoinCountParams::outer"]
-        [::core::mem::offset_of!(HashJoinCountParams, outer) - 2760usize];
+        [::core::mem::offset_of!(HashJoinCountParams, outer) - 2784usize];
     ["Offset of field: HashJoinCountParams::reserved"]
-        [::core::mem::offset_of!(HashJoinCountParams, reserved) - 2764usize];
+        [::core::mem::offset_of!(HashJoinCountParams, reserved) - 2788usize];
 };
 
 /// Launch parameters of `hash_join_emit`.
@@ -1368,6 +1623,109 @@ const _: () = {
         [::core::mem::offset_of!(HashJoinAppendParams, column_count) - 2320usize];
     ["Offset of field: HashJoinAppendParams::reserved"]
         [::core::mem::offset_of!(HashJoinAppendParams, reserved) - 2324usize];
+};
+
+/// threads per block
+pub const NESTED_LOOP_JOIN_THREADS: u32 = 256;
+/// pairs that a thread of `nested_loop_join_pairs` writes
+pub const NESTED_LOOP_JOIN_ITEMS: u32 = 4;
+/// build rows that a block compares its probe rows with at a time
+pub const NESTED_LOOP_JOIN_BUILD_ROWS: u32 = 1024;
+/// comparisons of one condition
+pub const NESTED_LOOP_JOIN_COMPARISONS_MAX: u32 = 4;
+/// below
+pub const NESTED_LOOP_JOIN_BELOW: u32 = 1;
+/// equal
+pub const NESTED_LOOP_JOIN_EQUAL: u32 = 2;
+/// above
+pub const NESTED_LOOP_JOIN_ABOVE: u32 = 4;
+
+/// Launch parameters of `nested_loop_join_pairs`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct NestedLoopJoinPairsParams {
+    /// \[pairs\], device, written: probe row of each pair
+    pub out_probe_rows: *mut u32,
+    /// \[pairs\], device, written: build row of each pair
+    pub out_build_rows: *mut u32,
+    /// number of the first pair; pairs are counted probe row by probe row
+    pub first_pair: u64,
+    /// pairs
+    pub pair_count: u64,
+    /// build rows, at least one
+    pub build_row_count: u64,
+}
+const _: () = {
+    ["Size of NestedLoopJoinPairsParams"]
+        [::core::mem::size_of::<NestedLoopJoinPairsParams>() - 40usize];
+    ["Alignment of NestedLoopJoinPairsParams"]
+        [::core::mem::align_of::<NestedLoopJoinPairsParams>() - 8usize];
+    ["Offset of field: NestedLoopJoinPairsParams::out_probe_rows"]
+        [::core::mem::offset_of!(NestedLoopJoinPairsParams, out_probe_rows) - 0usize];
+    ["Offset of field: NestedLoopJoinPairsParams::out_build_rows"]
+        [::core::mem::offset_of!(NestedLoopJoinPairsParams, out_build_rows) - 8usize];
+    ["Offset of field: NestedLoopJoinPairsParams::first_pair"]
+        [::core::mem::offset_of!(NestedLoopJoinPairsParams, first_pair) - 16usize];
+    ["Offset of field: NestedLoopJoinPairsParams::pair_count"]
+        [::core::mem::offset_of!(NestedLoopJoinPairsParams, pair_count) - 24usize];
+    ["Offset of field: NestedLoopJoinPairsParams::build_row_count"]
+        [::core::mem::offset_of!(NestedLoopJoinPairsParams, build_row_count) - 32usize];
+};
+
+/// Launch parameters of `nested_loop_join_count` and `nested_loop_join_compare`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct NestedLoopJoinCompareParams {
+    /// \[probe rows\] each, of at most 64 bits: left operands
+    pub probe: [ColumnView; 4usize],
+    /// \[build rows\] each, of the same types: right operands
+    pub build: [ColumnView; 4usize],
+    /// \[1\], device, raised by matches; the caller zeroes it
+    pub out_row_count: *mut u64,
+    /// \[ceil(probe rows / 32)\], device, raised by the count: which probe rows have a match; absent: not wanted
+    pub out_marks: *mut u32,
+    /// \[matches\], device, written: probe row of each
+    pub out_probe_rows: *mut u32,
+    /// \[matches\], device, written: build row of each
+    pub out_build_rows: *mut u32,
+    /// probe rows
+    pub probe_row_count: u64,
+    /// build rows
+    pub build_row_count: u64,
+    /// `NESTED_LOOP_JOIN_*` bits of each comparison
+    pub accepts: [u32; 4usize],
+    /// comparisons in use
+    pub comparison_count: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of NestedLoopJoinCompareParams"]
+        [::core::mem::size_of::<NestedLoopJoinCompareParams>() - 456usize];
+    ["Alignment of NestedLoopJoinCompareParams"]
+        [::core::mem::align_of::<NestedLoopJoinCompareParams>() - 8usize];
+    ["Offset of field: NestedLoopJoinCompareParams::probe"]
+        [::core::mem::offset_of!(NestedLoopJoinCompareParams, probe) - 0usize];
+    ["Offset of field: NestedLoopJoinCompareParams::build"]
+        [::core::mem::offset_of!(NestedLoopJoinCompareParams, build) - 192usize];
+    ["Offset of field: NestedLoopJoinCompareParams::out_row_count"]
+        [::core::mem::offset_of!(NestedLoopJoinCompareParams, out_row_count) - 384usize];
+    ["Offset of field: NestedLoopJoinCompareParams::out_marks"]
+        [::core::mem::offset_of!(NestedLoopJoinCompareParams, out_marks) - 392usize];
+    ["Offset of field: NestedLoopJoinCompareParams::out_probe_rows"]
+        [::core::mem::offset_of!(NestedLoopJoinCompareParams, out_probe_rows) - 400usize];
+    ["Offset of field: NestedLoopJoinCompareParams::out_build_rows"]
+        [::core::mem::offset_of!(NestedLoopJoinCompareParams, out_build_rows) - 408usize];
+    ["Offset of field: NestedLoopJoinCompareParams::probe_row_count"]
+        [::core::mem::offset_of!(NestedLoopJoinCompareParams, probe_row_count) - 416usize];
+    ["Offset of field: NestedLoopJoinCompareParams::build_row_count"]
+        [::core::mem::offset_of!(NestedLoopJoinCompareParams, build_row_count) - 424usize];
+    ["Offset of field: NestedLoopJoinCompareParams::accepts"]
+        [::core::mem::offset_of!(NestedLoopJoinCompareParams, accepts) - 432usize];
+    ["Offset of field: NestedLoopJoinCompareParams::comparison_count"]
+        [::core::mem::offset_of!(NestedLoopJoinCompareParams, comparison_count) - 448usize];
+    ["Offset of field: NestedLoopJoinCompareParams::reserved"]
+        [::core::mem::offset_of!(NestedLoopJoinCompareParams, reserved) - 452usize];
 };
 
 /// threads per block of the decoders that give a page to a block
@@ -2175,6 +2533,28 @@ const _: () = {
         [::core::mem::offset_of!(TextCopyParams, row_count) - 64usize];
 };
 
+/// Puts the values of a column into a filter. (`bloom_filter_insert` in `kernels/bloom_filter.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct BloomFilterInsert;
+
+// SAFETY: the only parameter of the entry is one `BloomFilterInsertParams`, as its signature says.
+unsafe impl Kernel for BloomFilterInsert {
+    const ENTRY: &'static str = "bloom_filter_insert";
+    const MODULE: &'static str = "bloom_filter";
+    type Params = BloomFilterInsertParams;
+}
+
+/// Says of every row whether its value may be in a filter. (`bloom_filter_probe` in `kernels/bloom_filter.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct BloomFilterProbe;
+
+// SAFETY: the only parameter of the entry is one `BloomFilterProbeParams`, as its signature says.
+unsafe impl Kernel for BloomFilterProbe {
+    const ENTRY: &'static str = "bloom_filter_probe";
+    const MODULE: &'static str = "bloom_filter";
+    type Params = BloomFilterProbeParams;
+}
+
 /// Reads 8 or 32 bytes at random places. (`ceilings_gather` in `kernels/ceilings.cu`)
 #[derive(Clone, Copy, Debug)]
 pub struct CeilingsGather;
@@ -2659,6 +3039,28 @@ unsafe impl Kernel for HashJoinAppend {
     type Params = HashJoinAppendParams;
 }
 
+/// Puts the words of the build side into a filter. (`hash_join_filter_insert` in `kernels/hash_join_filter.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct HashJoinFilterInsert;
+
+// SAFETY: the only parameter of the entry is one `HashJoinFilterParams`, as its signature says.
+unsafe impl Kernel for HashJoinFilterInsert {
+    const ENTRY: &'static str = "hash_join_filter_insert";
+    const MODULE: &'static str = "hash_join_filter";
+    type Params = HashJoinFilterParams;
+}
+
+/// Counts how many of some tiles of probe rows pass a filter. (`hash_join_filter_sample` in `kernels/hash_join_filter.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct HashJoinFilterSample;
+
+// SAFETY: the only parameter of the entry is one `HashJoinFilterParams`, as its signature says.
+unsafe impl Kernel for HashJoinFilterSample {
+    const ENTRY: &'static str = "hash_join_filter_sample";
+    const MODULE: &'static str = "hash_join_filter";
+    type Params = HashJoinFilterParams;
+}
+
 /// Says of every probe row whether its key is there, and where. (`hash_join_match` in `kernels/hash_join_probe.cu`)
 #[derive(Clone, Copy, Debug)]
 pub struct HashJoinMatch;
@@ -2681,7 +3083,7 @@ unsafe impl Kernel for HashJoinMatchWide {
     type Params = HashJoinMatchParams;
 }
 
-/// Lists the pairs of probe and build rows with equal keys, where no build key comes twice. (`hash_join_pairs` in `kernels/hash_join_probe.cu`)
+/// Lists the pairs of probe and build rows with equal keys, where no build key comes twice; or the probe rows alone, with a match or without. (`hash_join_pairs` in `kernels/hash_join_probe.cu`)
 #[derive(Clone, Copy, Debug)]
 pub struct HashJoinPairs;
 
@@ -2692,7 +3094,7 @@ unsafe impl Kernel for HashJoinPairs {
     type Params = HashJoinPairsParams;
 }
 
-/// Lists the pairs of rows with equal wide keys, where no build key comes twice. (`hash_join_pairs_wide` in `kernels/hash_join_probe.cu`)
+/// Lists the pairs of rows with equal wide keys, where no build key comes twice; or the probe rows alone, with a match or without. (`hash_join_pairs_wide` in `kernels/hash_join_probe.cu`)
 #[derive(Clone, Copy, Debug)]
 pub struct HashJoinPairsWide;
 
@@ -2734,6 +3136,72 @@ unsafe impl Kernel for HashJoinEmit {
     const ENTRY: &'static str = "hash_join_emit";
     const MODULE: &'static str = "hash_join_probe";
     type Params = HashJoinEmitParams;
+}
+
+/// Counts the rows of each part of a side. (`hash_join_split_count` in `kernels/hash_join_split.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct HashJoinSplitCount;
+
+// SAFETY: the only parameter of the entry is one `HashJoinSplitParams`, as its signature says.
+unsafe impl Kernel for HashJoinSplitCount {
+    const ENTRY: &'static str = "hash_join_split_count";
+    const MODULE: &'static str = "hash_join_split";
+    type Params = HashJoinSplitParams;
+}
+
+/// Gives every part its place: counts become starts. (`hash_join_split_starts` in `kernels/hash_join_split.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct HashJoinSplitStarts;
+
+// SAFETY: the only parameter of the entry is one `HashJoinSplitStartsParams`, as its signature says.
+unsafe impl Kernel for HashJoinSplitStarts {
+    const ENTRY: &'static str = "hash_join_split_starts";
+    const MODULE: &'static str = "hash_join_split";
+    type Params = HashJoinSplitStartsParams;
+}
+
+/// Writes the keys of a side, packed, and their rows, part after part. (`hash_join_split_rows` in `kernels/hash_join_split.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct HashJoinSplitRows;
+
+// SAFETY: the only parameter of the entry is one `HashJoinSplitParams`, as its signature says.
+unsafe impl Kernel for HashJoinSplitRows {
+    const ENTRY: &'static str = "hash_join_split_rows";
+    const MODULE: &'static str = "hash_join_split";
+    type Params = HashJoinSplitParams;
+}
+
+/// Counts matches, or marks the probe rows that have some. (`nested_loop_join_count` in `kernels/nested_loop_join.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct NestedLoopJoinCount;
+
+// SAFETY: the only parameter of the entry is one `NestedLoopJoinCompareParams`, as its signature says.
+unsafe impl Kernel for NestedLoopJoinCount {
+    const ENTRY: &'static str = "nested_loop_join_count";
+    const MODULE: &'static str = "nested_loop_join";
+    type Params = NestedLoopJoinCompareParams;
+}
+
+/// Writes matches. (`nested_loop_join_compare` in `kernels/nested_loop_join.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct NestedLoopJoinCompare;
+
+// SAFETY: the only parameter of the entry is one `NestedLoopJoinCompareParams`, as its signature says.
+unsafe impl Kernel for NestedLoopJoinCompare {
+    const ENTRY: &'static str = "nested_loop_join_compare";
+    const MODULE: &'static str = "nested_loop_join";
+    type Params = NestedLoopJoinCompareParams;
+}
+
+/// Writes the row numbers of pairs. (`nested_loop_join_pairs` in `kernels/nested_loop_join.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct NestedLoopJoinPairs;
+
+// SAFETY: the only parameter of the entry is one `NestedLoopJoinPairsParams`, as its signature says.
+unsafe impl Kernel for NestedLoopJoinPairs {
+    const ENTRY: &'static str = "nested_loop_join_pairs";
+    const MODULE: &'static str = "nested_loop_join";
+    type Params = NestedLoopJoinPairsParams;
 }
 
 /// Decodes pages of BYTE_STREAM_SPLIT elements. (`page_decode_byte_stream_split` in `kernels/parquet/byte_stream_split.cu`)

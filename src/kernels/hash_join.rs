@@ -1,24 +1,30 @@
 //! Launchers of `hash_join`: a table of the build side's keys, and the rows that meet in it.
 //!
 //! [`JoinTable::build`] chooses the table by the keys' range and by whether a key comes twice, and
-//! waits for both. Probing waits for nothing: [`JoinTable::found`], [`JoinTable::lookup`] and
-//! [`JoinTable::pairs`] have an output of at most the probe's rows. Where keys repeat there is
+//! waits for both. Probing waits for nothing: [`JoinTable::found`], [`JoinTable::select`],
+//! [`JoinTable::lookup`] and [`JoinTable::pairs`] have an output of at most the probe's rows. Where keys repeat there is
 //! [`JoinTable::count`], whose size somebody must wait for, and then [`JoinCount::emit`].
 
+mod filter;
 mod layout;
+mod marks;
+mod split;
 
 pub use layout::{JoinKey, JoinLayout, JoinTuning};
+pub use marks::JoinMarks;
 
 use std::sync::Arc;
 
 use super::abi::{self, HashJoinKeys, HashJoinTable};
-use super::column::{check_rows, check_type};
+use super::column::check_rows;
 use super::project::compare;
 use super::{DeviceColumn, DeviceRows, Kernel, Launch, OutputColumn, Status, address_of, blocks};
 use crate::device::DeviceBuffer;
 use crate::error::{Error, Result};
 use crate::types::PhysicalType;
+use filter::{Filter, SampledFilter};
 use layout::{Range, Shape, hashed, no_side};
+use split::{Split, not_split};
 
 /// Stands for no row: a build side has one row less than row numbers there are.
 const NO_ROW: u32 = u32::MAX;
@@ -40,6 +46,7 @@ pub struct JoinTable {
     shape: Shape,
     slots: Option<Arc<DeviceBuffer>>,
     rows: Option<Arc<DeviceBuffer>>,
+    filter: Option<Filter>,
     /// Key columns of the build side, for wide keys alone.
     columns: Vec<DeviceColumn>,
 }
@@ -65,13 +72,6 @@ pub struct JoinCount {
     list_rows: Arc<DeviceBuffer>,
     rows: DeviceRows,
     outer: bool,
-}
-
-/// A bit per row, set by any number of launches on any streams.
-#[derive(Debug)]
-pub struct JoinMarks {
-    bits: Arc<DeviceBuffer>,
-    rows: u64,
 }
 
 /// Blocks that stride over `rows` rows, `per_block` at a time.
@@ -186,6 +186,10 @@ impl JoinTable {
             let range = read_words(launch, &found, 0).map(Range::of)?;
             (range.dense(&tuning), range.words)
         };
+        let slot_words = match need {
+            JoinNeed::Existence => 1,
+            JoinNeed::Rows => 2,
+        };
         let is_dense = dense.is_some();
         let columns = match layout.is_wide() {
             true => columns.iter().map(|column| (*column).clone()).collect(),
@@ -194,9 +198,10 @@ impl JoinTable {
         let mut this = JoinTable {
             layout,
             tuning,
-            shape: dense.unwrap_or_else(|| hashed(keys, &tuning)),
+            shape: dense.unwrap_or_else(|| hashed(keys, slot_words, &tuning)),
             slots: None,
             rows: None,
+            filter: None,
             columns,
         };
         match (is_dense, need) {
@@ -210,14 +215,14 @@ impl JoinTable {
     fn build_bits(&mut self, launch: &Launch, build: &HashJoinKeys, rows: u64) -> Result<()> {
         self.shape.layout = abi::HASH_JOIN_DENSE_BITS;
         self.slots = Some(filled(launch, self.shape.capacity.div_ceil(64) * 8, 0)?);
-        self.insert(launch, build, rows, None).map(drop)
+        self.insert(launch, build, rows, None, None).map(drop)
     }
 
     fn build_dense(&mut self, launch: &Launch, build: &HashJoinKeys, rows: u64) -> Result<()> {
         if !self.tuning.force_lists {
             self.shape.layout = abi::HASH_JOIN_DENSE_ROWS;
             self.rows = Some(filled(launch, self.shape.capacity * 4, 0xff)?);
-            if self.insert(launch, build, rows, None)? == 0 {
+            if self.insert(launch, build, rows, None, None)? == 0 {
                 return Ok(());
             }
         }
@@ -225,8 +230,8 @@ impl JoinTable {
         self.rows = None;
         self.slots = Some(filled(launch, self.shape.capacity * 8, 0)?);
         let ranks = Ranks::new(launch, rows)?;
-        self.insert(launch, build, rows, Some(&ranks))?;
-        self.make_lists(launch, &ranks, rows)
+        self.insert(launch, build, rows, None, Some(&ranks))?;
+        self.make_lists(launch, &ranks, None, rows)
     }
 
     fn build_hashed(
@@ -236,22 +241,37 @@ impl JoinTable {
         rows: u64,
         need: JoinNeed,
     ) -> Result<()> {
-        let slots = self.shape.capacity + u64::from(abi::HASH_JOIN_SPECIAL_SLOTS);
-        if need == JoinNeed::Existence {
-            self.shape.layout = abi::HASH_JOIN_HASH_KEYS;
-            self.slots = Some(filled(launch, slots * 8, 0xff)?);
-            return self.insert(launch, build, rows, None).map(drop);
+        self.shape.layout = match need {
+            JoinNeed::Existence => abi::HASH_JOIN_HASH_KEYS,
+            JoinNeed::Rows => abi::HASH_JOIN_HASH_ROWS,
+        };
+        let known = DeviceRows::known(rows);
+        let split = self.split_bits();
+        let split = split.map(|bits| Split::new(launch, &self.tuning, build, &known, bits));
+        let split = split.transpose()?;
+        if self.split_bits().is_some() {
+            self.filter = Filter::new(launch, &self.tuning, build, rows)?;
         }
-        self.shape.layout = abi::HASH_JOIN_HASH_ROWS;
-        self.shape.slot_words = 2;
-        self.slots = Some(filled(launch, slots * 16, 0xff)?);
+        self.slots = Some(filled(launch, self.shape.slot_bytes(), 0xff)?);
+        if need == JoinNeed::Existence {
+            let inserted = self.insert(launch, build, rows, split.as_ref(), None);
+            return inserted.map(drop);
+        }
         let ranks = Ranks::new(launch, rows)?;
-        let duplicates = self.insert(launch, build, rows, Some(&ranks))?;
+        let duplicates = self.insert(launch, build, rows, split.as_ref(), Some(&ranks))?;
         if duplicates == 0 && !self.tuning.force_lists {
             return Ok(());
         }
         self.shape.layout = abi::HASH_JOIN_HASH_LISTS;
-        self.make_lists(launch, &ranks, rows)
+        self.make_lists(launch, &ranks, split.as_ref(), rows)
+    }
+
+    /// Bits of the hash by which sides are split; none if they are not.
+    fn split_bits(&self) -> Option<u32> {
+        match self.layout.is_wide() {
+            true => None,
+            false => self.shape.split_bits(&self.tuning),
+        }
     }
 
     /// Puts the build side into the table. Answers the rows whose key was there, and waits for that.
@@ -260,6 +280,7 @@ impl JoinTable {
         launch: &Launch,
         build: &HashJoinKeys,
         rows: u64,
+        split: Option<&Split>,
         ranks: Option<&Ranks>,
     ) -> Result<u64> {
         let status = Status::new(launch, "hash_join_insert")?;
@@ -267,6 +288,7 @@ impl JoinTable {
         let params = abi::HashJoinInsertParams {
             build: *build,
             table: self.table(launch)?,
+            split: split.map_or_else(not_split, Split::sorted),
             row_slots: ranks.map_or(std::ptr::null_mut(), |r| address_of(&r.slots)),
             row_ranks: ranks.map_or(std::ptr::null_mut(), |r| address_of(&r.ranks)),
             duplicate_count: address_of(&duplicates),
@@ -282,7 +304,13 @@ impl JoinTable {
     }
 
     /// Turns the rows counted in each slot into lists.
-    fn make_lists(&mut self, launch: &Launch, ranks: &Ranks, row_count: u64) -> Result<()> {
+    fn make_lists(
+        &mut self,
+        launch: &Launch,
+        ranks: &Ranks,
+        split: Option<&Split>,
+        row_count: u64,
+    ) -> Result<()> {
         self.rows = Some(Arc::new(launch.alloc(row_count * 4)?));
         let list_count = launch.alloc_zeroed(8)?;
         let special = match self.shape.layout {
@@ -305,6 +333,7 @@ impl JoinTable {
             table,
             row_slots: address_of(&ranks.slots),
             row_ranks: address_of(&ranks.ranks),
+            rows: split.map_or_else(not_split, Split::sorted).rows,
             row_count,
         };
         // SAFETY: `insert` wrote slot and rank of every row; ranks are below the counts of their
@@ -335,6 +364,19 @@ impl JoinTable {
         self.layout.side(launch, &columns)
     }
 
+    /// The filter for a launch struct, after a sample of the probe rows.
+    fn sampled(
+        &self,
+        launch: &Launch,
+        probe: &HashJoinKeys,
+        rows: &DeviceRows,
+    ) -> Result<SampledFilter> {
+        match &self.filter {
+            Some(filter) => filter.sample(launch, probe, rows),
+            None => Ok(SampledFilter::none()),
+        }
+    }
+
     /// Launches the entry for keys of one word, or the one for wide keys.
     fn launch_by_width<Narrow, Wide>(
         &self,
@@ -359,7 +401,8 @@ impl JoinTable {
     /// Bytes of device memory that the table holds on to, besides the build side's columns.
     pub fn bytes(&self) -> u64 {
         let buffers = self.slots.iter().chain(&self.rows);
-        buffers.map(|buffer| buffer.bytes()).sum()
+        let filter = self.filter.as_ref().map_or(0, Filter::bytes);
+        filter + buffers.map(|buffer| buffer.bytes()).sum::<u64>()
     }
 
     /// What kind of table it is: one of `abi::HASH_JOIN_DENSE_*` and `abi::HASH_JOIN_HASH_*`.
@@ -403,10 +446,13 @@ impl JoinTable {
             true => (out.values.cast(), std::ptr::null_mut()),
             false => (out.validity, out.values.cast()),
         };
+        let probe = self.layout.side(launch, columns)?;
+        let filter = self.sampled(launch, &probe, rows)?;
         let params = abi::HashJoinMatchParams {
-            probe: self.layout.side(launch, columns)?,
+            probe,
             build: self.build_side(launch)?,
             table: self.table(launch)?,
+            filter: filter.params(),
             out_found,
             out_build_rows,
             row_count_device: rows.pointer(launch)?,
@@ -450,6 +496,31 @@ impl JoinTable {
         Ok(output.into_column())
     }
 
+    /// Whether so many probe rows are split, so that each part meets a part of the table that the
+    /// L2 cache holds. Where they are, [`JoinTable::select`] is better than [`JoinTable::found`].
+    pub fn splits(&self, rows_max: u64) -> bool {
+        let at_most = rows_max.saturating_mul(self.tuning.split_bytes_per_row);
+        let is_filtered = self.filter.is_some(); // what it keeps away needs no order
+        !is_filtered && self.split_bits().is_some() && self.shape.slot_bytes() <= at_most
+    }
+
+    /// Numbers of the probe rows whose key is there, or, inverted, is not, in no order. Their number
+    /// stays on the device.
+    ///
+    /// # Errors
+    /// No memory is left, or columns that do not fit the layout.
+    pub fn select(
+        &self,
+        launch: &Launch,
+        columns: &[&DeviceColumn],
+        rows: &DeviceRows,
+        invert: bool,
+    ) -> Result<(DeviceColumn, DeviceRows)> {
+        let out_rows = OutputColumn::new(launch, PhysicalType::UInt32, rows.max(), false)?;
+        let count = self.launch_pairs(launch, columns, rows, (&out_rows, None), invert)?;
+        Ok((out_rows.into_column(), count))
+    }
+
     /// Pairs of rows with equal keys, at most one per probe row, in no order. Their number stays on
     /// the device.
     ///
@@ -465,24 +536,48 @@ impl JoinTable {
         check_rows("hash_join", columns, rows.max())?;
         let output = || OutputColumn::new(launch, PhysicalType::UInt32, rows.max(), false);
         let (probe_rows, build_rows) = (output()?, output()?);
-        let count = Arc::new(launch.alloc_zeroed(8)?);
-        let params = abi::HashJoinPairsParams {
-            probe: self.layout.side(launch, columns)?,
-            build: self.build_side(launch)?,
-            table: self.table(launch)?,
-            out_probe_rows: probe_rows.out().values.cast(),
-            out_build_rows: build_rows.out().values.cast(),
-            out_row_count: address_of(&count),
-            row_count_device: rows.pointer(launch)?,
-            row_count: rows.max(),
-        };
-        let grid = grid(launch, &self.tuning, rows.max(), abi::HASH_JOIN_TILE_ROWS);
-        self.launch_by_width::<abi::HashJoinPairs, abi::HashJoinPairsWide>(launch, grid, &params)?;
+        let outputs = (&probe_rows, Some(&build_rows));
+        let rows = self.launch_pairs(launch, columns, rows, outputs, false)?;
         Ok(JoinPairs {
             probe_rows: probe_rows.into_column(),
             build_rows: build_rows.into_column(),
-            rows: DeviceRows::pending(rows.max(), count),
+            rows,
         })
+    }
+
+    /// Launches `hash_join_pairs`: what is written are row numbers of the probe side and, if they
+    /// are wanted, of the build side.
+    fn launch_pairs(
+        &self,
+        launch: &Launch,
+        columns: &[&DeviceColumn],
+        rows: &DeviceRows,
+        (probe_rows, build_rows): (&OutputColumn, Option<&OutputColumn>),
+        invert: bool,
+    ) -> Result<DeviceRows> {
+        let probe = self.layout.side(launch, columns)?;
+        let filter = self.sampled(launch, &probe, rows)?;
+        let split = self.split_bits().filter(|_| self.splits(rows.max()));
+        let split = split.map(|bits| Split::new(launch, &self.tuning, &probe, rows, bits));
+        let split = split.transpose()?;
+        let count = Arc::new(launch.alloc_zeroed(8)?);
+        let params = abi::HashJoinPairsParams {
+            probe,
+            build: self.build_side(launch)?,
+            table: self.table(launch)?,
+            filter: filter.params(),
+            split: split.as_ref().map_or_else(not_split, Split::sorted),
+            out_probe_rows: probe_rows.out().values.cast(),
+            out_build_rows: build_rows.map_or(std::ptr::null_mut(), |b| b.out().values.cast()),
+            out_row_count: address_of(&count),
+            row_count_device: rows.pointer(launch)?,
+            row_count: rows.max(),
+            invert: u32::from(invert),
+            reserved: 0,
+        };
+        let grid = grid(launch, &self.tuning, rows.max(), abi::HASH_JOIN_TILE_ROWS);
+        self.launch_by_width::<abi::HashJoinPairs, abi::HashJoinPairsWide>(launch, grid, &params)?;
+        Ok(DeviceRows::pending(rows.max(), count))
     }
 
     /// Finds the build rows of each probe row, and how many pairs they make. With `outer`, a probe
@@ -505,10 +600,13 @@ impl JoinTable {
         let tile_starts = launch.alloc(8 * (tiles + 1))?;
         let words = launch.alloc_zeroed(8 * (2 + tiles))?;
         let ticket = address_of::<u64>(&words);
+        let probe = self.layout.side(launch, columns)?;
+        let filter = self.sampled(launch, &probe, rows)?;
         let params = abi::HashJoinCountParams {
-            probe: self.layout.side(launch, columns)?,
+            probe,
             build: self.build_side(launch)?,
             table: self.table(launch)?,
+            filter: filter.params(),
             out_hits: address_of(&hits),
             out_tile_starts: address_of(&tile_starts),
             tile_states: ticket.wrapping_add(2),
@@ -596,59 +694,6 @@ fn with_nulls(launch: &Launch, column: &DeviceColumn, rows: u64) -> Result<Devic
             DeviceColumn::array(PhysicalType::UInt32, values, Some(bits), 0, rows)
         }
         _ => Ok(column.clone()),
-    }
-}
-
-impl JoinMarks {
-    /// No row is marked.
-    ///
-    /// # Errors
-    /// No memory is left.
-    pub fn new(launch: &Launch, rows: u64) -> Result<JoinMarks> {
-        let bits = filled(launch, rows.div_ceil(64) * 8, 0)?;
-        Ok(JoinMarks { bits, rows })
-    }
-
-    /// Marks the rows that `indices` (`UInt32`) names, where `keep` (Boolean) is true, if it is
-    /// given. A null index names none.
-    ///
-    /// # Errors
-    /// The driver refuses.
-    pub fn mark(
-        &self,
-        launch: &Launch,
-        indices: &DeviceColumn,
-        keep: Option<&DeviceColumn>,
-        rows: &DeviceRows,
-    ) -> Result<()> {
-        let all = DeviceColumn::scalar(PhysicalType::Boolean, Some(1), rows.max());
-        check_type("hash_join", indices, PhysicalType::UInt32)?;
-        check_type("hash_join", keep.unwrap_or(&all), PhysicalType::Boolean)?;
-        check_rows("hash_join", &[indices, keep.unwrap_or(&all)], rows.max())?;
-        // Bits are set atomically, so that streams need not wait for each other as writers do.
-        self.bits.order_read(launch.stream())?;
-        let params = abi::HashJoinMarkParams {
-            indices: indices.view(launch)?,
-            keep: keep.unwrap_or(&all).view(launch)?,
-            bits: address_of(&self.bits),
-            row_count_device: rows.pointer(launch)?,
-            row_count: rows.max(),
-        };
-        let tuning = JoinTuning::default();
-        let grid = grid(launch, &tuning, rows.max(), abi::HASH_JOIN_THREADS);
-        // SAFETY: the indices are row numbers of the side that the marks were made for.
-        unsafe { launch.launch::<abi::HashJoinMark>(grid, abi::HASH_JOIN_THREADS, 0, &params) }
-    }
-
-    /// Which rows are marked: a Boolean column. What follows on the stream sees the marks of all
-    /// streams so far.
-    ///
-    /// # Errors
-    /// The driver refuses.
-    pub fn column(&self, launch: &Launch) -> Result<DeviceColumn> {
-        self.bits.order_write(launch.stream())?;
-        let bits = Arc::clone(&self.bits);
-        DeviceColumn::array(PhysicalType::Boolean, bits, None, 0, self.rows)
     }
 }
 

@@ -49,12 +49,14 @@
 //! ```
 
 pub mod abi;
+pub mod bloom_filter;
 pub mod ceilings;
 mod column;
 pub mod filter;
 pub mod gather;
 pub mod group_by;
 pub mod hash_join;
+pub mod nested_loop_join;
 pub mod page;
 pub mod project;
 pub mod shuffle_partition;

@@ -23,8 +23,8 @@
 //!   wait for the sizes of both parts of it.
 //! - Errors: `InvalidInput` when made, for keys that differ in type, columns that are not there, or
 //!   a residual that is not Boolean; later, for more than [`BUILD_ROWS_MAX`] build rows, and for a
-//!   batch that joins to more rows than a batch may have. `Unsupported` for a join without keys
-//!   (cross joins, joins by inequality alone). Arithmetic errors of the residual.
+//!   batch that joins to more rows than a batch may have. `Unsupported` for a join without keys, which
+//!   is a [`NestedLoopJoinSpec`](super::NestedLoopJoinSpec)'s. Arithmetic errors of the residual.
 //! - Equality in tests: multiset, exact.
 
 use std::fmt;
@@ -198,6 +198,22 @@ impl HashJoinSpec {
                 return invalid(format!("build key {b} and probe key {p} differ"), remedy);
             }
         }
+        self.check_columns()?;
+        if keys == 0 {
+            let reason = "a join without keys, which is a nested_loop_join";
+            return Err(Error::unsupported(backend, "hash_join", reason));
+        }
+        Ok(())
+    }
+
+    /// Checks everything but the keys.
+    pub(crate) fn check_columns(&self) -> Result<()> {
+        let (place, condition) = match self.has_keys() {
+            true => (self.name(), "residual"),
+            false => (self.name(), "condition"),
+        };
+        let invalid = |cause: String, remedy: &str| Err(Error::invalid(place, cause, remedy));
+        let pair_columns = self.build.fields().len() + self.probe.fields().len();
         let columns = self.joined().fields().len();
         if let Some(index) = self.projection.iter().find(|index| **index >= columns) {
             return invalid(format!("projection of column {index} of {columns}"), "");
@@ -205,21 +221,30 @@ impl HashJoinSpec {
         if let Some(residual) = &self.residual {
             let data_type = &residual.data_type;
             if !matches!(data_type, DataType::Boolean | DataType::Null) {
-                let cause = format!("the residual is {data_type}");
+                let cause = format!("the {condition} is {data_type}");
                 return invalid(cause, "use a Boolean expression");
             }
             let mut used = Vec::new();
             columns_of(residual, &mut used);
-            let columns = build.len() + probe.len();
+            let columns = pair_columns;
             if let Some(index) = used.iter().find(|index| **index >= columns) {
-                return invalid(format!("residual over column {index} of {columns}"), "");
+                return invalid(format!("{condition} over column {index} of {columns}"), "");
             }
         }
-        if keys == 0 {
-            let reason = "a join without keys";
-            return Err(Error::unsupported(backend, "hash_join", reason));
-        }
         Ok(())
+    }
+
+    /// True if it is a hash join; else it is what a nested loop join shares with one.
+    pub(crate) fn has_keys(&self) -> bool {
+        !self.build_keys.is_empty()
+    }
+
+    /// The operator's name, for errors.
+    pub(crate) fn name(&self) -> &'static str {
+        match self.has_keys() {
+            true => "hash_join",
+            false => "nested_loop_join",
+        }
     }
 
     /// Columns that the residual reads, by index into the pair.
@@ -235,19 +260,15 @@ impl HashJoinSpec {
 }
 
 /// The error for a build side that is too large.
-pub fn too_many_build_rows(rows: u64) -> Error {
+pub fn too_many_build_rows(operator: &'static str, rows: u64) -> Error {
     let cause = format!("{rows} build rows, more than {BUILD_ROWS_MAX}");
-    Error::invalid(
-        "hash_join",
-        cause,
-        "build from the smaller side, or filter it",
-    )
+    Error::invalid(operator, cause, "build from the smaller side, or filter it")
 }
 
 /// The error for a batch that joins to too many rows.
-pub fn too_many_output_rows(rows: u64, rows_max: u64) -> Error {
+pub fn too_many_output_rows(operator: &'static str, rows: u64, rows_max: u64) -> Error {
     let cause = format!("one batch joins to {rows} rows, more than {rows_max}");
-    Error::invalid("hash_join", cause, "lower `max_rows_per_partition`")
+    Error::invalid(operator, cause, "lower `max_rows_per_partition`")
 }
 
 /// Keys of these types can be equal.

@@ -12,6 +12,7 @@ mod filter;
 mod gather;
 mod group_by;
 mod hash_join;
+mod nested_loop_join;
 mod project;
 mod shuffle_partition;
 
@@ -21,6 +22,7 @@ pub use group_by::{AggregateSpec, GroupBySpec};
 pub use hash_join::{
     BUILD_ROWS_MAX, HashJoinSpec, JoinKind, MARK_NAME, too_many_build_rows, too_many_output_rows,
 };
+pub use nested_loop_join::NestedLoopJoinSpec;
 pub use project::ProjectSpec;
 pub use shuffle_partition::{
     HASH_SEED, HASH_STEP, KeyHash, NULL_WORD, PARTITIONS, Partitioning, RangeKey,
@@ -52,6 +54,10 @@ pub enum OperatorSpec {
     HashJoinProbe(HashJoinSpec),
     /// Splits a batch into partitions.
     ShufflePartition(ShufflePartitionSpec),
+    /// Keeps the build side of a join without keys: a fold.
+    NestedLoopJoinBuild(NestedLoopJoinSpec),
+    /// Joins probe batches to the batch that `NestedLoopJoinBuild` built.
+    NestedLoopJoinProbe(NestedLoopJoinSpec),
 }
 
 impl OperatorSpec {
@@ -64,6 +70,9 @@ impl OperatorSpec {
             OperatorSpec::GroupBy(_) => "group_by",
             OperatorSpec::HashJoinBuild(_) | OperatorSpec::HashJoinProbe(_) => "hash_join",
             OperatorSpec::ShufflePartition(_) => "shuffle_partition",
+            OperatorSpec::NestedLoopJoinBuild(_) | OperatorSpec::NestedLoopJoinProbe(_) => {
+                "nested_loop_join"
+            }
         }
     }
 }
@@ -101,7 +110,7 @@ pub trait Transform: Send + Sync {
     -> Result<Option<Batch>>;
 
     /// What is left to give once every batch has been through `next`, on whichever streams: for
-    /// `hash_join`, the built rows that nothing matched. Called at most once per built batch.
+    /// a join, the built rows that nothing matched. Called at most once per built batch.
     ///
     /// # Errors
     /// As the operator's contract says.

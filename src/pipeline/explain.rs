@@ -114,6 +114,14 @@ fn operator(spec: &OperatorSpec) -> String {
                 }
             }
         }
+        OperatorSpec::NestedLoopJoinBuild(_) => "nested_loop_join build".to_string(),
+        OperatorSpec::NestedLoopJoinProbe(join) => {
+            let condition = match &join.condition {
+                Some(condition) => format!(", where {}", Named(condition, &join.pair())),
+                None => String::new(),
+            };
+            format!("nested_loop_join probe, {}{condition}", join.kind)
+        }
     }
 }
 

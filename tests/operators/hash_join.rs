@@ -34,6 +34,9 @@ use crate::{LENIENT, STRICT, batch_of};
 /// Pairs of rows up to which the naive oracle is asked.
 const ORACLE_PAIRS_MAX: usize = 1 << 16;
 
+/// Kinds of tables that the emulator is tuned to in turn.
+const TUNINGS: usize = 12;
+
 /// A join on the first `keys` columns of both sides, with all columns in order.
 fn spec_of(kind: JoinKind, build: &SchemaRef, probe: &SchemaRef, keys: usize) -> HashJoinSpec {
     let mut spec = HashJoinSpec {
@@ -82,7 +85,7 @@ fn check(spec: &HashJoinSpec, build: &Table, how: &FoldPlan, probe: &Table) -> O
 fn rows_of(spec: &HashJoinSpec, build: &RecordBatch, probe: &RecordBatch) -> Vec<String> {
     let (build, probe) = (Table::single(build.clone()), Table::single(probe.clone()));
     let mut all = Vec::new();
-    for _ in 0..8 {
+    for _ in 0..TUNINGS {
         let Outcome::Rows(rows) = check(spec, &build, &FoldPlan::single(1), &probe) else {
             panic!("no rows of {spec:?}");
         };
@@ -415,7 +418,7 @@ fn a_frequent_key_is_no_different() {
     for kind in [Inner, Full] {
         let spec = spec_of(kind, &build.schema(), &probe.schema(), 1);
         let (build, probe) = (Table::single(build.clone()), Table::single(probe.clone()));
-        for _ in 0..8 {
+        for _ in 0..TUNINGS {
             let got = check(&spec, &build, &FoldPlan::single(1), &probe);
             let Outcome::Rows(rows) = got else {
                 panic!("no rows")
@@ -657,6 +660,11 @@ fn tables_are_chosen_by_their_keys() {
             let ones = filter_compact(&launch, &found.expect("memory"), &[], &pending);
             let ones = ones.expect("memory").1.resolve(&launch);
             assert_eq!(ones.expect("no failure"), probed);
+            for (invert, expected) in [(false, probed), (true, 0)] {
+                let selected = table.select(&launch, &[&columns[0]], &pending, invert);
+                let selected = selected.expect("memory").1.resolve(&launch);
+                assert_eq!(selected.expect("no failure"), expected);
+            }
             if *need == rows && table.is_unique() {
                 let pairs = table
                     .pairs(&launch, &[&columns[0]], &pending)

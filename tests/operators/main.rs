@@ -10,10 +10,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bloom_filter;
 mod filter;
 mod gather;
 mod group_by;
 mod hash_join;
+mod nested_loop_join;
 mod plans;
 mod project;
 mod shuffle_partition;

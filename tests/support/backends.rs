@@ -72,10 +72,12 @@ fn next_tuning() -> GroupTuning {
 }
 
 /// The same for joins: every kind of table, tables without a slot to spare, keys that all collide,
-/// one block for everything.
+/// sides split into few and many parts, one block for everything.
 fn next_join_tuning() -> JoinTuning {
     let usual = JoinTuning {
         dense_places_min: 1 << 12,
+        pairs_per_tile: [1 << 16, 61, 1000][SEED.get() as usize % 3],
+        force_pairs: SEED.get() % 5 < 2,
         ..JoinTuning::default()
     };
     let hashed = JoinTuning {
@@ -83,17 +85,44 @@ fn next_join_tuning() -> JoinTuning {
         dense_places_per_row: 0,
         ..usual
     };
-    match SEED.get() % 8 {
+    let split = JoinTuning {
+        split_table_bytes_min: 0,
+        split_bytes_per_row: u64::MAX,
+        small_table_bytes: 0,
+        ..hashed
+    };
+    match SEED.get() % 12 {
         0 => hashed,
+        9 => JoinTuning {
+            filter_bits_per_key: 1, // one block, or few: most rows pass
+            ..split
+        },
+        10 => JoinTuning {
+            filter_bits_per_key: 40,
+            force_lists: SEED.get() % 24 < 12,
+            ..split
+        },
+        7 => JoinTuning {
+            split_part_bytes: 64, // up to seven bits
+            ..split
+        },
+        8 => JoinTuning {
+            hash_bits: 61,
+            force_lists: true,
+            split_part_bytes: 1 << 10,
+            ..split
+        },
         1 => JoinTuning {
             slots_percent: 0,
-            ..hashed
+            small_slots_percent: 0,
+            ..split
         },
         2 => JoinTuning {
             hash_bits: 0,
             slots_percent: 100,
+            small_slots_percent: 100,
             blocks_per_multiprocessor: 1,
-            ..hashed
+            ..split
         },
         3 => JoinTuning {
             force_wide: true,
@@ -107,6 +136,7 @@ fn next_join_tuning() -> JoinTuning {
             force_wide: true,
             hash_bits: 3,
             slots_percent: 100,
+            small_slots_percent: 100,
             force_lists: true,
             ..usual
         },
@@ -345,13 +375,26 @@ pub fn run_join(
     how: &FoldPlan,
     probe: &[RecordBatch],
 ) -> Result<Vec<RecordBatch>> {
-    let wrong = || Error::invalid("hash_join", "is a fold and a transform", "");
-    let fold = OperatorSpec::HashJoinBuild(spec.clone());
-    let Operator::Fold(fold) = backend.instantiate(&fold)? else {
+    let both = [
+        OperatorSpec::HashJoinBuild(spec.clone()),
+        OperatorSpec::HashJoinProbe(spec.clone()),
+    ];
+    run_build_and_probe(backend, &both, build, how, probe)
+}
+
+/// As `run_join`, for the fold and the transform of any join.
+pub fn run_build_and_probe(
+    backend: &dyn Backend,
+    [fold, transform]: &[OperatorSpec; 2],
+    build: &[RecordBatch],
+    how: &FoldPlan,
+    probe: &[RecordBatch],
+) -> Result<Vec<RecordBatch>> {
+    let wrong = || Error::invalid(fold.name(), "is a fold and a transform", "");
+    let Operator::Fold(fold) = backend.instantiate(fold)? else {
         return Err(wrong());
     };
-    let transform = OperatorSpec::HashJoinProbe(spec.clone());
-    let Operator::Transform(transform) = backend.instantiate(&transform)? else {
+    let Operator::Transform(transform) = backend.instantiate(transform)? else {
         return Err(wrong());
     };
     on_stream(backend, |first| {
@@ -419,6 +462,8 @@ impl Outcome {
                     OperatorSpec::HashJoinBuild(spec) => spec.build.clone(),
                     OperatorSpec::HashJoinProbe(spec) => spec.output(),
                     OperatorSpec::ShufflePartition(spec) => spec.input.clone(),
+                    OperatorSpec::NestedLoopJoinBuild(spec) => spec.build.clone(),
+                    OperatorSpec::NestedLoopJoinProbe(spec) => spec.output(),
                 };
                 for batch in &batches {
                     assert_eq!(batch.schema(), promised, "{place}: the schema of {spec:?}");

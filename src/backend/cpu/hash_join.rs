@@ -46,8 +46,8 @@ struct Rows {
 }
 
 /// A build side, its rows by key, and which of them were matched.
-struct JoinTable {
-    batch: RecordBatch,
+pub(super) struct JoinTable {
+    pub(super) batch: RecordBatch,
     converter: RowConverter,
     rows: RowsOfKeys,
     matched: Mutex<Vec<bool>>,
@@ -126,7 +126,7 @@ fn key_columns<'a>(batch: &'a RecordBatch, keys: &[usize]) -> Vec<&'a ArrayRef> 
 }
 
 impl JoinTable {
-    fn of(built: Option<&Batch>) -> Result<&JoinTable> {
+    pub(super) fn of(built: Option<&Batch>) -> Result<&JoinTable> {
         let table = built.and_then(|built| match built.data() {
             BatchData::Device(table) => table.as_any().downcast_ref::<JoinTable>(),
             BatchData::Host(_) => None,
@@ -151,7 +151,7 @@ impl JoinTable {
         let pairs = lists.iter().map(|list| list.len() as u64).sum::<u64>() + unmatched as u64;
         let only_exists = !spec.kind.gives_build_rows() && spec.residual.is_none();
         if pairs > ROWS_PER_BATCH_MAX && !only_exists {
-            return Err(too_many_output_rows(pairs, ROWS_PER_BATCH_MAX));
+            return Err(too_many_output_rows(spec.name(), pairs, ROWS_PER_BATCH_MAX));
         }
         let (mut probe_rows, mut build_rows) = (Vec::new(), Vec::new());
         for (row, list) in (0u32..).zip(lists) {
@@ -188,7 +188,12 @@ impl HashJoinBuild {
     pub(super) fn new(spec: &HashJoinSpec) -> Result<Self> {
         spec.check("cpu")?;
         key_converter(spec)?;
-        Ok(HashJoinBuild { spec: spec.clone() })
+        Ok(HashJoinBuild::of(spec.clone()))
+    }
+
+    /// The fold of a join that was checked.
+    pub(super) fn of(spec: HashJoinSpec) -> Self {
+        HashJoinBuild { spec }
     }
 }
 
@@ -201,11 +206,11 @@ fn foreign() -> Error {
 }
 
 impl Rows {
-    fn add(&mut self, batches: Vec<RecordBatch>) -> Result<()> {
+    fn add(&mut self, operator: &'static str, batches: Vec<RecordBatch>) -> Result<()> {
         let more = batches.iter().map(|batch| batch.num_rows() as u64);
         self.count += more.sum::<u64>();
         if self.count > BUILD_ROWS_MAX {
-            return Err(too_many_build_rows(self.count));
+            return Err(too_many_build_rows(operator, self.count));
         }
         self.batches.extend(batches);
         Ok(())
@@ -219,13 +224,13 @@ impl Fold for HashJoinBuild {
     }
 
     fn next(&self, _: &Context, state: &mut FoldState, batch: Batch) -> Result<()> {
-        let batch = host_batch("hash_join", &batch)?;
-        rows_of(state)?.add(vec![batch.clone()])
+        let batch = host_batch(self.spec.name(), &batch)?;
+        rows_of(state)?.add(self.spec.name(), vec![batch.clone()])
     }
 
     fn merge(&self, _: &Context, state: &mut FoldState, other: FoldState) -> Result<()> {
         let other = other.downcast::<Rows>().map_err(|_| foreign())?;
-        rows_of(state)?.add(other.batches)
+        rows_of(state)?.add(self.spec.name(), other.batches)
     }
 
     fn finish(&self, _: &Context, state: FoldState) -> Result<Vec<Batch>> {
@@ -261,15 +266,17 @@ impl HashJoinProbe {
     /// As the contract says.
     pub(super) fn new(spec: &HashJoinSpec) -> Result<Self> {
         spec.check("cpu")?;
+        Ok(HashJoinProbe::of(spec.clone()))
+    }
+
+    /// The transform of a join that was checked.
+    pub(super) fn of(spec: HashJoinSpec) -> Self {
         let output = spec.output();
-        Ok(HashJoinProbe {
-            spec: spec.clone(),
-            output,
-        })
+        HashJoinProbe { spec, output }
     }
 
     /// The pairs for which the residual is true.
-    fn kept(
+    pub(super) fn kept(
         &self,
         table: &JoinTable,
         batch: &RecordBatch,
@@ -338,20 +345,20 @@ impl HashJoinProbe {
         let columns = columns.collect::<Result<Vec<_>>>()?;
         batch_of(&self.output, columns, rows.len()).map(Batch::host)
     }
-}
-
-impl Transform for HashJoinProbe {
-    fn next(&self, _: &Context, built: Option<&Batch>, batch: Batch) -> Result<Option<Batch>> {
-        let table = JoinTable::of(built)?;
-        let batch = host_batch("hash_join", &batch)?;
-        let pairs = table.pairs(&self.spec, batch)?;
-        let (mut probe_rows, build_rows) = self.kept(table, batch, pairs)?;
+    /// What leaves of a batch: its matches, and its rows without one, as the kind says. Marks the
+    /// build rows that were matched.
+    pub(super) fn joined(
+        &self,
+        table: &JoinTable,
+        batch: &RecordBatch,
+        (mut probe_rows, build_rows): (Vec<u32>, Vec<u32>),
+    ) -> Result<Batch> {
         let mut found = vec![false; batch.num_rows()];
         for row in &probe_rows {
             found[*row as usize] = true;
         }
         if !self.spec.kind.gives_build_rows() {
-            return self.select(batch, found).map(Some);
+            return self.select(batch, found);
         }
         if self.spec.kind.keeps_build_rows() {
             let mut matched = table.matched();
@@ -367,10 +374,24 @@ impl Transform for HashJoinProbe {
         }
         if probe_rows.len() as u64 > ROWS_PER_BATCH_MAX {
             let rows = probe_rows.len() as u64;
-            return Err(too_many_output_rows(rows, ROWS_PER_BATCH_MAX));
+            return Err(too_many_output_rows(
+                self.spec.name(),
+                rows,
+                ROWS_PER_BATCH_MAX,
+            ));
         }
         let (probe_rows, build_rows) = (probe_rows.into(), build_rows.into());
-        self.emit(table, batch, &probe_rows, &build_rows).map(Some)
+        self.emit(table, batch, &probe_rows, &build_rows)
+    }
+}
+
+impl Transform for HashJoinProbe {
+    fn next(&self, _: &Context, built: Option<&Batch>, batch: Batch) -> Result<Option<Batch>> {
+        let table = JoinTable::of(built)?;
+        let batch = host_batch("hash_join", &batch)?;
+        let pairs = table.pairs(&self.spec, batch)?;
+        let matches = self.kept(table, batch, pairs)?;
+        self.joined(table, batch, matches).map(Some)
     }
 
     fn finish(&self, _: &Context, built: Option<&Batch>) -> Result<Option<Batch>> {
@@ -385,7 +406,11 @@ impl Transform for HashJoinProbe {
             .collect();
         let rows = alone.len();
         if rows as u64 > ROWS_PER_BATCH_MAX {
-            return Err(too_many_output_rows(rows as u64, ROWS_PER_BATCH_MAX));
+            return Err(too_many_output_rows(
+                self.spec.name(),
+                rows as u64,
+                ROWS_PER_BATCH_MAX,
+            ));
         }
         let alone = UInt32Array::from(alone);
         let width = self.spec.probe.fields().len();

@@ -20,6 +20,7 @@ mod function;
 mod gather;
 mod group_by;
 mod hash_join;
+mod nested_loop_join;
 mod project;
 mod scalar;
 mod shuffle_partition;
@@ -70,6 +71,12 @@ impl Backend for CpuBackend {
             }
             OperatorSpec::ShufflePartition(spec) => {
                 Operator::Partition(Box::new(shuffle_partition::ShufflePartition::new(spec)?))
+            }
+            OperatorSpec::NestedLoopJoinBuild(spec) => {
+                Operator::Fold(Box::new(nested_loop_join::build(spec)?))
+            }
+            OperatorSpec::NestedLoopJoinProbe(spec) => {
+                Operator::Transform(Box::new(nested_loop_join::NestedLoopJoinProbe::new(spec)?))
             }
         })
     }

@@ -29,7 +29,8 @@ use crate::types::{Field, SchemaRef, is_string};
 pub(super) struct HashJoinBuild {
     shared: Arc<Shared>,
     spec: HashJoinSpec,
-    layout: JoinLayout,
+    /// None: there are no keys, and no table is made.
+    layout: Option<JoinLayout>,
     /// Whether each build column is a key, or may leave, or is read by the residual.
     needed: Vec<bool>,
 }
@@ -46,19 +47,19 @@ struct Rows {
     rows_max: u64,
 }
 
-/// A build side: its rows, the table of their keys, and which of them were matched.
+/// A build side: its rows, the table of their keys, if they have keys, and which of them were matched.
 #[derive(Debug)]
 pub(super) struct JoinBuilt {
     pub batch: CudaBatch,
-    table: JoinTable,
+    table: Option<JoinTable>,
     marks: Option<JoinMarks>,
 }
 
 /// Row numbers of both sides. Without those of the probe side they are all its rows in order.
-struct Pairs {
-    probe_rows: Option<DeviceColumn>,
-    build_rows: DeviceColumn,
-    rows: DeviceRows,
+pub(super) struct Pairs {
+    pub probe_rows: Option<DeviceColumn>,
+    pub build_rows: DeviceColumn,
+    pub rows: DeviceRows,
 }
 
 impl DeviceBatch for JoinBuilt {
@@ -67,7 +68,7 @@ impl DeviceBatch for JoinBuilt {
     }
 
     fn bytes(&self) -> u64 {
-        self.batch.bytes() + self.table.bytes()
+        self.batch.bytes() + self.table.as_ref().map_or(0, JoinTable::bytes)
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -76,7 +77,13 @@ impl DeviceBatch for JoinBuilt {
 }
 
 impl JoinBuilt {
-    fn of(built: Option<&Batch>) -> Result<&JoinBuilt> {
+    fn table(&self) -> Result<&JoinTable> {
+        let cause = "the built batch is that of a join without keys";
+        let table = self.table.as_ref();
+        table.ok_or_else(|| Error::invalid("hash_join", cause, ""))
+    }
+
+    pub(super) fn of(built: Option<&Batch>) -> Result<&JoinBuilt> {
         let own = built.and_then(|built| match built.data() {
             BatchData::Device(built) => built.as_any().downcast_ref::<JoinBuilt>(),
             BatchData::Host(_) => None,
@@ -106,17 +113,28 @@ fn keys_of(spec: &HashJoinSpec) -> Result<Vec<JoinKey>> {
 }
 
 /// Stands for a column that nothing reads.
-fn absent(column: &DeviceColumn, rows: u64) -> DeviceColumn {
+pub(super) fn absent(column: &DeviceColumn, rows: u64) -> DeviceColumn {
     DeviceColumn::scalar(column.physical(), None, rows)
 }
 
-fn invert(launch: &Launch, column: &DeviceColumn, rows: &DeviceRows) -> Result<DeviceColumn> {
+pub(super) fn invert(
+    launch: &Launch,
+    column: &DeviceColumn,
+    rows: &DeviceRows,
+) -> Result<DeviceColumn> {
     logic(launch, abi::PROJECT_NOT, column, column, rows)
 }
 
 impl HashJoinBuild {
     pub(super) fn new(shared: Arc<Shared>, spec: &HashJoinSpec) -> Result<Self> {
-        let layout = JoinLayout::new(&keys_of(spec)?, spec.null_equals_null, &shared.join_tuning)?;
+        let layout = match spec.has_keys() {
+            true => Some(JoinLayout::new(
+                &keys_of(spec)?,
+                spec.null_equals_null,
+                &shared.join_tuning,
+            )?),
+            false => None,
+        };
         let width = spec.probe.fields().len();
         let mut needed = vec![false; spec.build.fields().len()];
         let leaving = match spec.kind.gives_build_rows() {
@@ -145,7 +163,7 @@ impl HashJoinBuild {
             let exact = state.batches.iter().map(|batch| batch.rows.resolve(launch));
             let rows = exact.sum::<Result<u64>>()?;
             if rows > BUILD_ROWS_MAX {
-                return Err(too_many_build_rows(rows));
+                return Err(too_many_build_rows(self.spec.name(), rows));
             }
         }
         Ok(())
@@ -162,7 +180,7 @@ impl HashJoinBuild {
         }
         let rows = sized.iter().map(|(_, rows)| rows).sum();
         if rows > BUILD_ROWS_MAX {
-            return Err(too_many_build_rows(rows));
+            return Err(too_many_build_rows(self.spec.name(), rows));
         }
         if sized.len() < 2 {
             let nothing = |field: &Arc<Field>| {
@@ -267,8 +285,11 @@ impl Fold for HashJoinBuild {
             true => JoinNeed::Existence,
             false => JoinNeed::Rows,
         };
-        let (layout, tuning) = (self.layout.clone(), self.shared.join_tuning);
-        let table = JoinTable::build(&launch, layout, &keys, rows, need, tuning)?;
+        let tuning = self.shared.join_tuning;
+        let table = self.layout.clone();
+        let table =
+            table.map(|layout| JoinTable::build(&launch, layout, &keys, rows, need, tuning));
+        let table = table.transpose()?;
         let marks = match self.spec.kind.keeps_build_rows() {
             true => Some(JoinMarks::new(&launch, rows)?),
             false => None,
@@ -286,13 +307,13 @@ impl Fold for HashJoinBuild {
 }
 
 /// One join of a batch.
-struct Join<'a> {
-    launch: Launch<'a>,
-    context: &'a Context,
-    spec: &'a HashJoinSpec,
-    shared: &'a Shared,
-    built: &'a JoinBuilt,
-    batch: &'a CudaBatch,
+pub(super) struct Join<'a> {
+    pub launch: Launch<'a>,
+    pub context: &'a Context,
+    pub spec: &'a HashJoinSpec,
+    pub shared: &'a Shared,
+    pub built: &'a JoinBuilt,
+    pub batch: &'a CudaBatch,
 }
 
 impl HashJoinProbe {
@@ -303,6 +324,17 @@ impl HashJoinProbe {
             spec: spec.clone(),
             output,
         }
+    }
+
+    /// What was joined to a batch, as a batch.
+    pub(super) fn batch_of(
+        &self,
+        columns: Vec<DeviceColumn>,
+        rows: DeviceRows,
+        probe: &CudaBatch,
+    ) -> Batch {
+        let joined = CudaBatch::flat(columns, rows, Arc::clone(&probe.dictionary));
+        joined.into_batch(Arc::clone(&self.output))
     }
 }
 
@@ -325,7 +357,7 @@ impl Join<'_> {
 
     /// The rows with equal keys; with `outer`, also each probe row without any.
     fn pairs(&self, keys: &[&DeviceColumn], outer: bool) -> Result<Pairs> {
-        let (launch, table, rows) = (&self.launch, &self.built.table, &self.batch.rows);
+        let (launch, table, rows) = (&self.launch, self.built.table()?, &self.batch.rows);
         if table.is_unique() && outer {
             return Ok(Pairs {
                 probe_rows: None,
@@ -339,7 +371,11 @@ impl Join<'_> {
             let counted = table.count(launch, keys, rows, outer)?;
             let count = counted.resolve(launch)?;
             if count > ROWS_PER_BATCH_MAX {
-                return Err(too_many_output_rows(count, ROWS_PER_BATCH_MAX));
+                return Err(too_many_output_rows(
+                    self.spec.name(),
+                    count,
+                    ROWS_PER_BATCH_MAX,
+                ));
             }
             counted.emit(launch, count)?
         };
@@ -351,7 +387,7 @@ impl Join<'_> {
     }
 
     /// Columns of the joined sides, by index, of the pairs' rows; those not asked for are absent.
-    fn gather(&self, pairs: &Pairs, indices: &[usize]) -> Result<Vec<DeviceColumn>> {
+    pub(super) fn gather(&self, pairs: &Pairs, indices: &[usize]) -> Result<Vec<DeviceColumn>> {
         let (width, status) = (self.width(), Status::new(&self.launch, "gather_rows")?);
         let of_probe = indices.iter().filter(|index| **index < width);
         let of_probe: Vec<&DeviceColumn> =
@@ -379,7 +415,7 @@ impl Join<'_> {
     }
 
     /// Whether the residual is true, for each pair.
-    fn residual(&self, pairs: &Pairs) -> Result<Option<DeviceColumn>> {
+    pub(super) fn residual(&self, pairs: &Pairs) -> Result<Option<DeviceColumn>> {
         let Some(residual) = &self.spec.residual else {
             return Ok(None);
         };
@@ -404,7 +440,7 @@ impl Join<'_> {
 
     /// The columns that leave of the probe rows for which `found` is true, or, for a mark join, of
     /// all of them with `found` behind.
-    fn select(&self, found: &DeviceColumn) -> Result<(Vec<DeviceColumn>, DeviceRows)> {
+    pub(super) fn select(&self, found: &DeviceColumn) -> Result<(Vec<DeviceColumn>, DeviceRows)> {
         let rows = &self.batch.rows;
         let mut joined: Vec<&DeviceColumn> = self.batch.columns.iter().collect();
         joined.push(found);
@@ -425,7 +461,7 @@ impl Join<'_> {
         marks.column(&self.launch)
     }
 
-    fn mark_build_rows(&self, pairs: &Pairs) -> Result<()> {
+    pub(super) fn mark_build_rows(&self, pairs: &Pairs) -> Result<()> {
         match &self.built.marks {
             Some(marks) => marks.mark(&self.launch, &pairs.build_rows, None, &pairs.rows),
             None => Ok(()),
@@ -433,7 +469,7 @@ impl Join<'_> {
     }
 
     /// The probe rows that pairs do not name, behind the pairs. Waits for the sizes of both.
-    fn with_unmatched(&self, pairs: &Pairs) -> Result<(Vec<DeviceColumn>, DeviceRows)> {
+    pub(super) fn with_unmatched(&self, pairs: &Pairs) -> Result<(Vec<DeviceColumn>, DeviceRows)> {
         let (launch, width) = (&self.launch, self.width());
         let indices = &self.spec.projection;
         let matched = self.gather(pairs, indices)?;
@@ -445,7 +481,11 @@ impl Join<'_> {
         let counts = (pairs.rows.resolve(launch)?, kept_rows.resolve(launch)?);
         let rows = counts.0 + counts.1;
         if rows > ROWS_PER_BATCH_MAX {
-            return Err(too_many_output_rows(rows, ROWS_PER_BATCH_MAX));
+            return Err(too_many_output_rows(
+                self.spec.name(),
+                rows,
+                ROWS_PER_BATCH_MAX,
+            ));
         }
         let mut kept = kept.into_iter();
         let unmatched = indices.iter().zip(&matched).map(|(index, column)| {
@@ -464,8 +504,18 @@ impl Join<'_> {
         let keys: Vec<&DeviceColumn> = keys.iter().collect();
         if !spec.kind.gives_build_rows() {
             let anti = spec.kind == JoinKind::Anti;
+            let table = self.built.table()?;
+            let is_mark = spec.kind == JoinKind::Mark;
+            if spec.residual.is_none() && !is_mark && table.splits(self.batch.rows.max()) {
+                let (kept, rows) = table.select(launch, &keys, &self.batch.rows, anti)?;
+                let kept = Pairs {
+                    build_rows: kept.clone(),
+                    probe_rows: Some(kept),
+                    rows,
+                };
+                return Ok((self.gather(&kept, &spec.projection)?, kept.rows));
+            }
             let found = if spec.residual.is_none() {
-                let table = &self.built.table;
                 table.found(launch, &keys, &self.batch.rows, anti)?
             } else {
                 let pairs = self.pairs(&keys, false)?;
@@ -521,8 +571,7 @@ impl Transform for HashJoinProbe {
             batch,
         };
         let (columns, rows) = join.run()?;
-        let joined = CudaBatch::flat(columns, rows, Arc::clone(&batch.dictionary));
-        Ok(Some(joined.into_batch(Arc::clone(&self.output))))
+        Ok(Some(self.batch_of(columns, rows, batch)))
     }
 
     fn finish(&self, context: &Context, built: Option<&Batch>) -> Result<Option<Batch>> {
@@ -545,7 +594,11 @@ impl Transform for HashJoinProbe {
             rows = DeviceRows::known(rows.resolve(&launch)?);
         }
         if rows.max() > ROWS_PER_BATCH_MAX {
-            return Err(too_many_output_rows(rows.max(), ROWS_PER_BATCH_MAX));
+            return Err(too_many_output_rows(
+                self.spec.name(),
+                rows.max(),
+                ROWS_PER_BATCH_MAX,
+            ));
         }
         let mut kept = kept.into_iter();
         let columns = self.spec.projection.iter().map(|&index| {

@@ -14,6 +14,7 @@ mod gather;
 mod group_by;
 mod hash_join;
 mod nested;
+mod nested_loop_join;
 mod project;
 mod rescale;
 mod scan;
@@ -178,6 +179,13 @@ impl Backend for CudaBackend {
             }
             OperatorSpec::ShufflePartition(spec) => Operator::Partition(Box::new(
                 shuffle_partition::ShufflePartition::new(shared, spec)?,
+            )),
+            OperatorSpec::NestedLoopJoinBuild(spec) => {
+                let spec = spec.without_keys();
+                Operator::Fold(Box::new(hash_join::HashJoinBuild::new(shared, &spec)?))
+            }
+            OperatorSpec::NestedLoopJoinProbe(spec) => Operator::Transform(Box::new(
+                nested_loop_join::NestedLoopJoinProbe::new(shared, spec),
             )),
         })
     }

@@ -73,6 +73,13 @@ pub(super) fn check(backend: &'static str, spec: &OperatorSpec) -> Result<()> {
             }
             Ok(())
         }
+        OperatorSpec::NestedLoopJoinBuild(join) | OperatorSpec::NestedLoopJoinProbe(join) => {
+            join.check()?;
+            check_schema(backend, "nested_loop_join", &join.build)?;
+            check_schema(backend, "nested_loop_join", &join.probe)?;
+            let mut condition = join.condition.iter();
+            condition.try_for_each(check_expr).or_else(refuse)
+        }
     }
 }
 

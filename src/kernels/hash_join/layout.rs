@@ -29,6 +29,11 @@ pub struct JoinTuning {
     pub hash_bits: u32,
     /// Slots of a table with open addressing, in percent of the keys; 100 and less: just as many.
     pub slots_percent: u64,
+    /// The same for tables of at most `small_table_bytes`.
+    pub small_slots_percent: u64,
+    /// A table that takes no more with `small_slots_percent` has them; one that takes more has as
+    /// many slots as these bytes hold, if they are more than `slots_percent`.
+    pub small_table_bytes: u64,
     /// Most places of a dense table, per build row.
     pub dense_places_per_row: u64,
     /// Places that a dense table may have, however few the build rows.
@@ -37,6 +42,20 @@ pub struct JoinTuning {
     pub force_lists: bool,
     /// Treats keys as wide, though they fit one word.
     pub force_wide: bool,
+    /// A table with open addressing of at least so many bytes is built and probed part by part.
+    pub split_table_bytes_min: u64,
+    /// Bytes of a table that one part meets.
+    pub split_part_bytes: u64,
+    /// Most bytes of a table per probe row, if the probe side is to be split.
+    pub split_bytes_per_row: u64,
+    /// Bits per build row of a Bloom filter in front of a table that would be split; 0: none.
+    pub filter_bits_per_key: u64,
+    /// Most bytes of such a filter: one that the L2 cache does not hold costs what it saves.
+    pub filter_bytes_max: u64,
+    /// Pairs of rows of a join without keys that are evaluated at a time.
+    pub pairs_per_tile: u64,
+    /// Evaluates pair by pair, though the condition compares one side with the other.
+    pub force_pairs: bool,
     /// Blocks of a launch over rows, per multiprocessor.
     pub blocks_per_multiprocessor: u32,
 }
@@ -45,11 +64,20 @@ impl Default for JoinTuning {
     fn default() -> Self {
         JoinTuning {
             hash_bits: 64,
-            slots_percent: 200, // a key is in the first sector looked at, but for one in five
+            slots_percent: 200, // all slots of one in twenty sectors of four are taken
+            small_slots_percent: 400, // and of one in 250
+            small_table_bytes: 24 << 20, // well below the 40 MB that stay in the L2 cache
             dense_places_per_row: 8, // 4 bytes each: what two slots per row would take
             dense_places_min: 1 << 20, // 4 MiB stay in the L2 cache
             force_lists: false,
             force_wide: false,
+            split_table_bytes_min: 96 << 20, // twice what stays in the L2 cache
+            split_part_bytes: 16 << 20,      // two parts at a time, besides what streams by
+            split_bytes_per_row: 32,         // a sector is then looked at by a row on average
+            filter_bits_per_key: 0, // building one costs time, and who joins may know that rows match
+            filter_bytes_max: 24 << 20,
+            pairs_per_tile: 1 << 23, // 64 MiB of row numbers, and as much per column of 8 bytes
+            force_pairs: false,
             blocks_per_multiprocessor: 8, // all the threads that a multiprocessor holds
         }
     }
@@ -396,18 +424,61 @@ impl Shape {
 }
 
 /// A table with open addressing for so many keys, without buffers.
-pub(super) fn hashed(keys: u64, tuning: &JoinTuning) -> Shape {
-    let wanted = u128::from(keys) * u128::from(tuning.slots_percent.max(100)) / 100;
+pub(super) fn hashed(keys: u64, slot_words: u32, tuning: &JoinTuning) -> Shape {
+    let percent = |percent: u64| u128::from(keys) * u128::from(percent.max(100)) / 100;
+    let small = u128::from(tuning.small_table_bytes / (8 * u64::from(slot_words)));
+    let wanted = percent(tuning.small_slots_percent)
+        .min(small)
+        .max(percent(tuning.slots_percent));
     let slots = u64::try_from(wanted).unwrap_or(u64::MAX).min(SLOTS_MAX);
     let mut table = Shape::NOTHING;
+    table.slot_words = slot_words;
     table.capacity = slots.max(1).next_multiple_of(SLOTS_MULTIPLE);
     table.hash_bits = tuning.hash_bits;
     table
 }
 
+impl Shape {
+    /// Bytes of the slots of a table with open addressing.
+    pub(super) fn slot_bytes(&self) -> u64 {
+        let slots = self.capacity + u64::from(abi::HASH_JOIN_SPECIAL_SLOTS);
+        slots * u64::from(self.slot_words) * 8
+    }
+
+    /// Bits of the hash by which a side of a table with open addressing is split; none if the table
+    /// is too small to gain by it.
+    pub(super) fn split_bits(&self, tuning: &JoinTuning) -> Option<u32> {
+        let bytes = self.slot_bytes();
+        let is_hashed = self.layout >= abi::HASH_JOIN_HASH_KEYS;
+        if !is_hashed || bytes < tuning.split_table_bytes_min {
+            return None;
+        }
+        let parts = bytes.div_ceil(tuning.split_part_bytes.max(1));
+        let bits = parts.max(2).next_power_of_two().trailing_zeros();
+        Some(bits.min(abi::HASH_JOIN_SPLIT_BITS_MAX))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tables_have_room_by_their_size_and_are_split_where_they_are_large() {
+        let tuning = JoinTuning::default();
+        let table = |keys, slot_words| {
+            let mut table = hashed(keys, slot_words, &tuning);
+            table.layout = abi::HASH_JOIN_HASH_KEYS;
+            (table.capacity, table.split_bits(&tuning))
+        };
+        assert_eq!(table(0, 1), (4, None));
+        assert_eq!(table(1_000, 2), (4_000, None));
+        assert_eq!(table(1_000_000, 1), (3 << 20, None), "24 MiB");
+        assert_eq!(table(1_000_000, 2), (2_000_000, None));
+        assert_eq!(table(10_000_000, 1), (20_000_000, Some(4)), "153 MiB");
+        assert_eq!(table(50_000_000, 2), (100_000_000, Some(7)), "1.5 GiB");
+        assert_eq!(table(1 << 40, 2), (SLOTS_MAX, Some(7)));
+    }
 
     fn range(words: &[u64]) -> Range {
         Range {

@@ -13,6 +13,8 @@ mod gather;
 mod group_by;
 mod hash_join;
 mod project;
+mod sort;
+mod top_k;
 
 pub use filter::FilterSpec;
 pub use gather::GatherSpec;
@@ -21,6 +23,8 @@ pub use hash_join::{
     BUILD_ROWS_MAX, HashJoinSpec, JoinKind, MARK_NAME, too_many_build_rows, too_many_output_rows,
 };
 pub use project::ProjectSpec;
+pub use sort::{SORT_ROWS_MAX, SortKey, SortSpec, too_many_sort_rows};
+pub use top_k::TopKSpec;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -45,6 +49,10 @@ pub enum OperatorSpec {
     HashJoinBuild(HashJoinSpec),
     /// Joins probe batches to the batch that `HashJoinBuild` built.
     HashJoinProbe(HashJoinSpec),
+    /// Puts rows in the order of their keys.
+    Sort(SortSpec),
+    /// Keeps the first rows in the order of their keys.
+    TopK(TopKSpec),
 }
 
 impl OperatorSpec {
@@ -56,6 +64,8 @@ impl OperatorSpec {
             OperatorSpec::Gather(_) => "gather",
             OperatorSpec::GroupBy(_) => "group_by",
             OperatorSpec::HashJoinBuild(_) | OperatorSpec::HashJoinProbe(_) => "hash_join",
+            OperatorSpec::Sort(_) => "sort",
+            OperatorSpec::TopK(_) => "top_k",
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use super::{Pipeline, ScanSpec, Source};
 use crate::expr::{TypedExpr, TypedKind};
-use crate::operators::{GroupBySpec, OperatorSpec};
+use crate::operators::{GroupBySpec, OperatorSpec, SortKey};
 use crate::types::Schema;
 
 /// A typed expression with the names of its columns.
@@ -99,7 +99,18 @@ fn operator(spec: &OperatorSpec) -> String {
             let keys = names(&join.probe, &join.probe_keys);
             format!("hash_join probe, {}, on {keys}", join.kind)
         }
+        OperatorSpec::Sort(sort) => format!("sort by {}", sort_keys(&sort.input, &sort.keys)),
+        OperatorSpec::TopK(top_k) => {
+            let keys = sort_keys(&top_k.input, &top_k.keys);
+            format!("top_k {} from {} by {keys}", top_k.k, top_k.offset)
+        }
     }
+}
+
+/// Sort keys by their columns' names, with what is unusual about each.
+fn sort_keys(input: &Schema, keys: &[SortKey]) -> String {
+    let key = |key: &SortKey| format!("{}{key}", names(input, &[key.column]));
+    keys.iter().map(key).collect::<Vec<_>>().join(", ")
 }
 
 fn group_by_line(spec: &GroupBySpec) -> String {

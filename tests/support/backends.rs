@@ -368,6 +368,8 @@ impl Outcome {
                     OperatorSpec::GroupBy(spec) => spec.output.clone(),
                     OperatorSpec::HashJoinBuild(spec) => spec.build.clone(),
                     OperatorSpec::HashJoinProbe(spec) => spec.output(),
+                    OperatorSpec::Sort(spec) => spec.input.clone(),
+                    OperatorSpec::TopK(spec) => spec.input.clone(),
                 };
                 for batch in &batches {
                     assert_eq!(batch.schema(), promised, "{place}: the schema of {spec:?}");

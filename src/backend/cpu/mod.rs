@@ -22,6 +22,8 @@ mod group_by;
 mod hash_join;
 mod project;
 mod scalar;
+mod sort;
+mod top_k;
 mod values;
 
 use arrow::array::RecordBatch;
@@ -67,6 +69,8 @@ impl Backend for CpuBackend {
             OperatorSpec::HashJoinProbe(spec) => {
                 Operator::Transform(Box::new(hash_join::HashJoinProbe::new(spec)?))
             }
+            OperatorSpec::Sort(spec) => Operator::Fold(Box::new(sort::Sort::new(spec)?)),
+            OperatorSpec::TopK(spec) => Operator::Fold(Box::new(top_k::TopK::new(spec)?)),
         })
     }
 

@@ -31,7 +31,7 @@ pub use crate::kernels::hash_join::JoinTuning;
 
 use super::{Backend, Batches, when_there_is_room};
 use crate::device::Device;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::{Launch, Status};
 use crate::memory::{Batch, StreamHandle};
 use crate::operators::{Context, Operator, OperatorSpec};
@@ -174,6 +174,13 @@ impl Backend for CudaBackend {
             }
             OperatorSpec::HashJoinProbe(spec) => {
                 Operator::Transform(Box::new(hash_join::HashJoinProbe::new(shared, spec)))
+            }
+            OperatorSpec::Sort(_) | OperatorSpec::TopK(_) => {
+                return Err(Error::unsupported(
+                    self.name(),
+                    spec.name(),
+                    "no kernels yet",
+                ));
             }
         })
     }

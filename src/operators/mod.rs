@@ -15,6 +15,7 @@ mod hash_join;
 mod project;
 mod sort;
 mod top_k;
+mod window;
 
 pub use filter::FilterSpec;
 pub use gather::GatherSpec;
@@ -25,6 +26,9 @@ pub use hash_join::{
 pub use project::ProjectSpec;
 pub use sort::{SORT_ROWS_MAX, SortKey, SortSpec, too_many_sort_rows};
 pub use top_k::TopKSpec;
+pub use window::{
+    Frame, WindowCall, WindowFunction, WindowSpec, too_many_window_rows, window_type,
+};
 
 use std::any::Any;
 use std::sync::Arc;
@@ -53,6 +57,8 @@ pub enum OperatorSpec {
     Sort(SortSpec),
     /// Keeps the first rows in the order of their keys.
     TopK(TopKSpec),
+    /// Computes functions of rows among the rows of their partitions.
+    Window(WindowSpec),
 }
 
 impl OperatorSpec {
@@ -66,6 +72,7 @@ impl OperatorSpec {
             OperatorSpec::HashJoinBuild(_) | OperatorSpec::HashJoinProbe(_) => "hash_join",
             OperatorSpec::Sort(_) => "sort",
             OperatorSpec::TopK(_) => "top_k",
+            OperatorSpec::Window(_) => "window",
         }
     }
 }

@@ -29,6 +29,8 @@
 //! Dataframes' `over` is a window with a partition, no order, and [`Frame::Partition`]; SQL's default
 //! frame is [`Frame::RangeToCurrent`] where there is an order, else [`Frame::Partition`].
 
+use std::fmt;
+
 use crate::error::{Error, Result};
 use crate::expr::{AggregateFunction, aggregate_type, literal_array};
 use crate::limits::{KEYS_MAX, ROWS_PER_BATCH_MAX};
@@ -124,6 +126,25 @@ impl WindowFunction {
             | WindowFunction::NthValue { column, .. } => Some(*column),
             WindowFunction::Aggregate(aggregate) => aggregate.input,
         }
+    }
+}
+
+impl fmt::Display for WindowFunction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            WindowFunction::RowNumber => "row_number",
+            WindowFunction::Rank => "rank",
+            WindowFunction::DenseRank => "dense_rank",
+            WindowFunction::PercentRank => "percent_rank",
+            WindowFunction::CumeDist => "cume_dist",
+            WindowFunction::Ntile(_) => "ntile",
+            WindowFunction::Lag { .. } => "lag",
+            WindowFunction::Lead { .. } => "lead",
+            WindowFunction::FirstValue(_) => "first_value",
+            WindowFunction::LastValue(_) => "last_value",
+            WindowFunction::NthValue { .. } => "nth_value",
+            WindowFunction::Aggregate(aggregate) => return aggregate.function.fmt(f),
+        })
     }
 }
 

@@ -15,6 +15,7 @@ mod gather;
 mod group_by;
 mod hash_join;
 mod project;
+mod window;
 
 use std::sync::Arc;
 

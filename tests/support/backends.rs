@@ -370,6 +370,7 @@ impl Outcome {
                     OperatorSpec::HashJoinProbe(spec) => spec.output(),
                     OperatorSpec::Sort(spec) => spec.input.clone(),
                     OperatorSpec::TopK(spec) => spec.input.clone(),
+                    OperatorSpec::Window(spec) => spec.output.clone(),
                 };
                 for batch in &batches {
                     assert_eq!(batch.schema(), promised, "{place}: the schema of {spec:?}");

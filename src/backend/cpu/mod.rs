@@ -25,6 +25,7 @@ mod scalar;
 mod sort;
 mod top_k;
 mod values;
+mod window;
 
 use arrow::array::RecordBatch;
 
@@ -71,6 +72,7 @@ impl Backend for CpuBackend {
             }
             OperatorSpec::Sort(spec) => Operator::Fold(Box::new(sort::Sort::new(spec)?)),
             OperatorSpec::TopK(spec) => Operator::Fold(Box::new(top_k::TopK::new(spec)?)),
+            OperatorSpec::Window(spec) => Operator::Fold(Box::new(window::Window::new(spec)?)),
         })
     }
 

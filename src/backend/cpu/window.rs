@@ -12,21 +12,22 @@ use std::sync::Arc;
 use arrow::array::{
     Array, ArrayRef, Float64Array, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array,
 };
-use arrow::compute::{SortOptions, concat, concat_batches, take};
+use arrow::compute::{concat, take};
 use arrow::error::ArrowError;
-use arrow::row::{RowConverter, Rows, SortField};
+use arrow::row::Rows;
 
 use super::accumulate::{Accumulator, plain, plain_type, row_converter};
 use super::host_batch;
 use super::scalar::order;
+use super::sort::{key_converter, whole};
 use super::values::{Numbers, numbers};
 use crate::error::{Error, Result};
 use crate::expr::literal_array;
 use crate::limits::ROWS_PER_BATCH_MAX;
 use crate::memory::Batch;
 use crate::operators::{
-    AggregateSpec, Context, Fold, FoldState, Frame, WindowCall, WindowFunction, WindowSpec,
-    too_many_window_rows,
+    AggregateSpec, Context, Fold, FoldState, Frame, SortKey, WindowCall, WindowFunction,
+    WindowSpec, too_many_window_rows,
 };
 use crate::types::{DataType, Field, Literal};
 
@@ -77,21 +78,20 @@ impl Window {
 
     /// Row bytes of the partition keys, and of the order keys; none without keys.
     fn keys(&self, batch: &RecordBatch) -> Result<(Option<Rows>, Option<Rows>)> {
-        let options = SortOptions::default();
-        let partition = self.spec.partition_by.iter().map(|key| (*key, options));
-        let order = self.spec.order_by.iter().map(|key| {
-            let options = SortOptions {
-                descending: key.descending,
-                nulls_first: key.nulls_first,
-            };
-            (key.column, options)
-        });
-        Ok((row_bytes(batch, partition)?, row_bytes(batch, order)?))
+        let partition: Vec<SortKey> = self
+            .spec
+            .partition_by
+            .iter()
+            .map(|&column| SortKey::ascending(column))
+            .collect();
+        Ok((
+            row_bytes(&partition, batch)?,
+            row_bytes(&self.spec.order_by, batch)?,
+        ))
     }
 
     fn sorted(&self, batches: &[RecordBatch]) -> Result<Sorted> {
-        let batch =
-            concat_batches(&self.spec.input, batches).map_err(|cause| refused(&cause))?;
+        let batch = whole(&self.spec.input, batches, "window")?;
         if batch.num_rows() as u64 > ROWS_PER_BATCH_MAX {
             return Err(too_many_window_rows(batch.num_rows() as u64));
         }
@@ -210,24 +210,13 @@ fn refused(cause: &ArrowError) -> Error {
     Error::unsupported("cpu", "window", cause.to_string())
 }
 
-fn row_bytes(
-    batch: &RecordBatch,
-    keys: impl Iterator<Item = (usize, SortOptions)>,
-) -> Result<Option<Rows>> {
-    let (mut fields, mut columns) = (Vec::new(), Vec::new());
-    for (index, options) in keys {
-        let column = plain(batch.column(index))?;
-        fields.push(SortField::new_with_options(
-            column.data_type().clone(),
-            options,
-        ));
-        columns.push(column);
-    }
-    if fields.is_empty() {
+fn row_bytes(keys: &[SortKey], batch: &RecordBatch) -> Result<Option<Rows>> {
+    if keys.is_empty() {
         return Ok(None);
     }
-    let converter = RowConverter::new(fields).map_err(|cause| refused(&cause))?;
-    let rows = converter.convert_columns(&columns);
+    let converter = key_converter(keys, &batch.schema(), "window")?;
+    let columns = keys.iter().map(|key| plain(batch.column(key.column)));
+    let rows = converter.convert_columns(&columns.collect::<Result<Vec<_>>>()?);
     rows.map(Some).map_err(|cause| refused(&cause))
 }
 
@@ -378,12 +367,26 @@ fn accumulate(
             Accumulator::FloatSum { sums, counts }
         }
         (Accumulator::IntegerExtreme { wanted, .. }, Some(Numbers::Integers(values))) => {
-            let best = best(frames, shrinking, valid, wanted, |place| values[place], Ord::cmp);
+            let best = best(
+                frames,
+                shrinking,
+                valid,
+                wanted,
+                |place| values[place],
+                Ord::cmp,
+            );
             Accumulator::IntegerExtreme { wanted, best }
         }
         (Accumulator::FloatExtreme { wanted, .. }, Some(Numbers::Floats(values))) => {
             let compare = |a: &f64, b: &f64| order::compare(*a, *b);
-            let best = best(frames, shrinking, valid, wanted, |place| values[place], compare);
+            let best = best(
+                frames,
+                shrinking,
+                valid,
+                wanted,
+                |place| values[place],
+                compare,
+            );
             Accumulator::FloatExtreme { wanted, best }
         }
         (Accumulator::RowExtreme { wanted, .. }, _) => {
@@ -421,7 +424,10 @@ fn best<T: Copy>(
             return;
         }
         let value = value(place);
-        if best.as_ref().is_none_or(|best| compare(&value, best) == wanted) {
+        if best
+            .as_ref()
+            .is_none_or(|best| compare(&value, best) == wanted)
+        {
             *best = Some(value);
         }
     })
@@ -444,7 +450,8 @@ impl Fold for Window {
 
     fn merge(&self, _: &Context, state: &mut FoldState, other: FoldState) -> Result<()> {
         let held = state.downcast_mut::<Held>().ok_or_else(foreign)?;
-        held.0.extend(other.downcast::<Held>().map_err(|_| foreign())?.0);
+        held.0
+            .extend(other.downcast::<Held>().map_err(|_| foreign())?.0);
         Ok(())
     }
 

@@ -175,7 +175,7 @@ impl Backend for CudaBackend {
             OperatorSpec::HashJoinProbe(spec) => {
                 Operator::Transform(Box::new(hash_join::HashJoinProbe::new(shared, spec)))
             }
-            OperatorSpec::Sort(_) | OperatorSpec::TopK(_) => {
+            OperatorSpec::Sort(_) | OperatorSpec::TopK(_) | OperatorSpec::Window(_) => {
                 return Err(Error::unsupported(
                     self.name(),
                     spec.name(),

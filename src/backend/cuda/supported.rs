@@ -60,6 +60,7 @@ pub(super) fn check(backend: &'static str, spec: &OperatorSpec) -> Result<()> {
                 .or_else(refuse)
         }
         OperatorSpec::Sort(_) | OperatorSpec::TopK(_) => refuse("not yet".to_string()),
+        OperatorSpec::Window(_) => refuse("not yet".to_string()),
     }
 }
 

@@ -1907,6 +1907,448 @@ const _: () = {
         [::core::mem::offset_of!(TextCopyParams, row_count) - 64usize];
 };
 
+/// threads per block
+pub const WINDOW_THREADS: u32 = 256;
+/// rows per thread
+pub const WINDOW_ITEMS: u32 = 8;
+/// rows that one block handles
+pub const WINDOW_TILE_ROWS: u32 = 2048;
+/// keys of partitions and of their order together
+pub const WINDOW_KEYS_MAX: u32 = 16;
+/// 1 + rows before in the partition
+pub const WINDOW_ROW_NUMBER: u32 = 0;
+/// 1 + rows before the first peer
+pub const WINDOW_RANK: u32 = 1;
+/// 1 + groups of peers before
+pub const WINDOW_DENSE_RANK: u32 = 2;
+/// (rank - 1) / (rows - 1), 0 for one row
+pub const WINDOW_PERCENT_RANK: u32 = 3;
+/// rows up to the last peer / rows
+pub const WINDOW_CUME_DIST: u32 = 4;
+/// number of the bucket, of `buckets`
+pub const WINDOW_NTILE: u32 = 5;
+/// all rows of the partition
+pub const WINDOW_FRAME_PARTITION: u32 = 0;
+/// from the partition's first row to the last peer
+pub const WINDOW_FRAME_RANGE: u32 = 1;
+/// from `start` to `end`, counted from the row
+pub const WINDOW_FRAME_ROWS: u32 = 2;
+/// the row `offset` rows behind, within the partition
+pub const WINDOW_PICK_NEIGHBOUR: u32 = 0;
+/// the row `offset` rows behind the frame's first, within the frame
+pub const WINDOW_PICK_FIRST: u32 = 1;
+/// the frame's last row
+pub const WINDOW_PICK_LAST: u32 = 2;
+/// the element of the row's partition, by its number
+pub const WINDOW_PICK_PARTITION: u32 = 3;
+/// the element of the row's group of peers, by its number
+pub const WINDOW_PICK_PEERS: u32 = 4;
+/// the number of values
+pub const WINDOW_FINISH_COUNT: u32 = 0;
+/// their sum
+pub const WINDOW_FINISH_SUM: u32 = 1;
+/// their sum / number
+pub const WINDOW_FINISH_MEAN: u32 = 2;
+/// the greatest, or the smallest with `flip`
+pub const WINDOW_FINISH_MAX: u32 = 3;
+/// a result for each row: of the rows up to it
+pub const WINDOW_SCAN_ROWS: u32 = 0;
+/// a result for each partition
+pub const WINDOW_SCAN_PARTITIONS: u32 = 1;
+/// a result for each group of peers: of the rows up to its last
+pub const WINDOW_SCAN_PEERS: u32 = 2;
+/// what `window_frame` puts results together from, for each row
+pub const WINDOW_SCAN_STATES: u32 = 3;
+/// frames that begin with the partition
+pub const WINDOW_COMBINE_PREFIX: u32 = 0;
+/// frames that end with the partition
+pub const WINDOW_COMBINE_SUFFIX: u32 = 1;
+/// a prefix less a prefix: sums of integers
+pub const WINDOW_COMBINE_DIFFERENCE: u32 = 2;
+/// a suffix and a prefix of runs of `block_rows` rows
+pub const WINDOW_COMBINE_BLOCKS: u32 = 3;
+/// sum modulo 2^64
+pub const WINDOW_ADD_I64: u32 = 0;
+/// sum modulo 2^128
+pub const WINDOW_ADD_INT128: u32 = 1;
+/// sum as binary64
+pub const WINDOW_ADD_F64: u32 = 2;
+/// greatest order-preserving code
+pub const WINDOW_MAX_U64: u32 = 3;
+/// greatest 128-bit code
+pub const WINDOW_MAX_UINT128: u32 = 4;
+
+/// Runs of consecutive rows: partitions, or groups of peers.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct WindowSegmentsView {
+    /// \[ceil(rows / 32)\], device: a bit per row, set where a segment begins
+    pub heads: *mut u32,
+    /// \[ceil(rows / 32)\], device: segments that begin before each of these words
+    pub before: *mut u32,
+    /// \[segments + 1\], device: each segment's first row; last, the number of rows
+    pub starts: *mut u32,
+}
+const _: () = {
+    ["Size of WindowSegmentsView"][::core::mem::size_of::<WindowSegmentsView>() - 24usize];
+    ["Alignment of WindowSegmentsView"][::core::mem::align_of::<WindowSegmentsView>() - 8usize];
+    ["Offset of field: WindowSegmentsView::heads"]
+        [::core::mem::offset_of!(WindowSegmentsView, heads) - 0usize];
+    ["Offset of field: WindowSegmentsView::before"]
+        [::core::mem::offset_of!(WindowSegmentsView, before) - 8usize];
+    ["Offset of field: WindowSegmentsView::starts"]
+        [::core::mem::offset_of!(WindowSegmentsView, starts) - 16usize];
+};
+
+/// Which rows of its partition a row looks at.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct WindowFrameBounds {
+    /// first row, counted from the row; at most 2^32 away
+    pub start: i64,
+    /// last row, likewise
+    pub end: i64,
+    /// one of `WINDOW_FRAME_*`
+    pub kind: u32,
+    /// 1: `start` counts, else the partition's first row
+    pub start_bounded: u32,
+    /// 1: `end` counts, else the partition's last row
+    pub end_bounded: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of WindowFrameBounds"][::core::mem::size_of::<WindowFrameBounds>() - 32usize];
+    ["Alignment of WindowFrameBounds"][::core::mem::align_of::<WindowFrameBounds>() - 8usize];
+    ["Offset of field: WindowFrameBounds::start"]
+        [::core::mem::offset_of!(WindowFrameBounds, start) - 0usize];
+    ["Offset of field: WindowFrameBounds::end"]
+        [::core::mem::offset_of!(WindowFrameBounds, end) - 8usize];
+    ["Offset of field: WindowFrameBounds::kind"]
+        [::core::mem::offset_of!(WindowFrameBounds, kind) - 16usize];
+    ["Offset of field: WindowFrameBounds::start_bounded"]
+        [::core::mem::offset_of!(WindowFrameBounds, start_bounded) - 20usize];
+    ["Offset of field: WindowFrameBounds::end_bounded"]
+        [::core::mem::offset_of!(WindowFrameBounds, end_bounded) - 24usize];
+    ["Offset of field: WindowFrameBounds::reserved"]
+        [::core::mem::offset_of!(WindowFrameBounds, reserved) - 28usize];
+};
+
+/// What becomes of an aggregate's state.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct WindowFinish {
+    /// 128-bit sums must be smaller than this in magnitude; 0: the type decides
+    pub limit_low: u64,
+    /// high bits of the limit
+    pub limit_high: u64,
+    /// all ones: the smallest value is wanted, and codes are complements
+    pub flip: u64,
+    /// mean: 10^scale of a decimal operand, else 1
+    pub factor: f64,
+    /// one of `WINDOW_FINISH_*`
+    pub finish: u32,
+    /// 1: the sum of nothing is 0, else null
+    pub empty_is_zero: u32,
+    /// 1: a sum that does not fit is an error, else null
+    pub overflow_is_error: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of WindowFinish"][::core::mem::size_of::<WindowFinish>() - 48usize];
+    ["Alignment of WindowFinish"][::core::mem::align_of::<WindowFinish>() - 8usize];
+    ["Offset of field: WindowFinish::limit_low"]
+        [::core::mem::offset_of!(WindowFinish, limit_low) - 0usize];
+    ["Offset of field: WindowFinish::limit_high"]
+        [::core::mem::offset_of!(WindowFinish, limit_high) - 8usize];
+    ["Offset of field: WindowFinish::flip"][::core::mem::offset_of!(WindowFinish, flip) - 16usize];
+    ["Offset of field: WindowFinish::factor"]
+        [::core::mem::offset_of!(WindowFinish, factor) - 24usize];
+    ["Offset of field: WindowFinish::finish"]
+        [::core::mem::offset_of!(WindowFinish, finish) - 32usize];
+    ["Offset of field: WindowFinish::empty_is_zero"]
+        [::core::mem::offset_of!(WindowFinish, empty_is_zero) - 36usize];
+    ["Offset of field: WindowFinish::overflow_is_error"]
+        [::core::mem::offset_of!(WindowFinish, overflow_is_error) - 40usize];
+    ["Offset of field: WindowFinish::reserved"]
+        [::core::mem::offset_of!(WindowFinish, reserved) - 44usize];
+};
+
+/// Launch parameters of `window_segments`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct WindowSegmentsParams {
+    /// \[rows\] each, those of the partitions first
+    pub keys: [ColumnView; 16usize],
+    /// written
+    pub partitions: WindowSegmentsView,
+    /// written; absent without keys of the order
+    pub peers: WindowSegmentsView,
+    /// \[tiles\], device, the caller zeroes it
+    pub tile_states: *mut u64,
+    /// \[1\], device, the caller zeroes it
+    pub tile_ticket: *mut u64,
+    /// \[2\], device, written: partitions, groups of peers
+    pub out_counts: *mut u64,
+    /// rows, not 0
+    pub row_count: u64,
+    /// keys of the partitions
+    pub partition_key_count: u32,
+    /// all keys
+    pub key_count: u32,
+}
+const _: () = {
+    ["Size of WindowSegmentsParams"][::core::mem::size_of::<WindowSegmentsParams>() - 856usize];
+    ["Alignment of WindowSegmentsParams"][::core::mem::align_of::<WindowSegmentsParams>() - 8usize];
+    ["Offset of field: WindowSegmentsParams::keys"]
+        [::core::mem::offset_of!(WindowSegmentsParams, keys) - 0usize];
+    ["Offset of field: WindowSegmentsParams::partitions"]
+        [::core::mem::offset_of!(WindowSegmentsParams, partitions) - 768usize];
+    ["Offset of field: WindowSegmentsParams::peers"]
+        [::core::mem::offset_of!(WindowSegmentsParams, peers) - 792usize];
+    ["Offset of field: WindowSegmentsParams::tile_states"]
+        [::core::mem::offset_of!(WindowSegmentsParams, tile_states) - 816usize];
+    ["Offset of field: WindowSegmentsParams::tile_ticket"]
+        [::core::mem::offset_of!(WindowSegmentsParams, tile_ticket) - 824usize];
+    ["Offset of field: WindowSegmentsParams::out_counts"]
+        [::core::mem::offset_of!(WindowSegmentsParams, out_counts) - 832usize];
+    ["Offset of field: WindowSegmentsParams::row_count"]
+        [::core::mem::offset_of!(WindowSegmentsParams, row_count) - 840usize];
+    ["Offset of field: WindowSegmentsParams::partition_key_count"]
+        [::core::mem::offset_of!(WindowSegmentsParams, partition_key_count) - 848usize];
+    ["Offset of field: WindowSegmentsParams::key_count"]
+        [::core::mem::offset_of!(WindowSegmentsParams, key_count) - 852usize];
+};
+
+/// Launch parameters of `window_rank`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct WindowRankParams {
+    /// read
+    pub partitions: WindowSegmentsView,
+    /// read; the partitions' where there is no order
+    pub peers: WindowSegmentsView,
+    /// \[rows\], 64-bit integers or floats
+    pub output: ColumnOut,
+    /// rows
+    pub row_count: u64,
+    /// `WINDOW_NTILE`: buckets, not 0
+    pub buckets: u64,
+    /// one of `WINDOW_*`
+    pub rank: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of WindowRankParams"][::core::mem::size_of::<WindowRankParams>() - 96usize];
+    ["Alignment of WindowRankParams"][::core::mem::align_of::<WindowRankParams>() - 8usize];
+    ["Offset of field: WindowRankParams::partitions"]
+        [::core::mem::offset_of!(WindowRankParams, partitions) - 0usize];
+    ["Offset of field: WindowRankParams::peers"]
+        [::core::mem::offset_of!(WindowRankParams, peers) - 24usize];
+    ["Offset of field: WindowRankParams::output"]
+        [::core::mem::offset_of!(WindowRankParams, output) - 48usize];
+    ["Offset of field: WindowRankParams::row_count"]
+        [::core::mem::offset_of!(WindowRankParams, row_count) - 72usize];
+    ["Offset of field: WindowRankParams::buckets"]
+        [::core::mem::offset_of!(WindowRankParams, buckets) - 80usize];
+    ["Offset of field: WindowRankParams::rank"]
+        [::core::mem::offset_of!(WindowRankParams, rank) - 88usize];
+    ["Offset of field: WindowRankParams::reserved"]
+        [::core::mem::offset_of!(WindowRankParams, reserved) - 92usize];
+};
+
+/// Launch parameters of `window_pick`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct WindowPickParams {
+    /// \[rows\], or \[segments\]
+    pub column: ColumnView,
+    /// \[rows\]
+    pub output: ColumnOut,
+    /// read
+    pub partitions: WindowSegmentsView,
+    /// read; the partitions' where there is no order
+    pub peers: WindowSegmentsView,
+    /// for `WINDOW_PICK_FIRST` and `WINDOW_PICK_LAST`
+    pub frame: WindowFrameBounds,
+    /// rows; at most 2^32 away
+    pub offset: i64,
+    /// low bits of the value where there is no such row
+    pub default_low: u64,
+    /// high bits of it
+    pub default_high: u64,
+    /// rows
+    pub row_count: u64,
+    /// one of `WINDOW_PICK_*`
+    pub pick: u32,
+    /// 1: there is such a value, else null
+    pub default_valid: u32,
+}
+const _: () = {
+    ["Size of WindowPickParams"][::core::mem::size_of::<WindowPickParams>() - 192usize];
+    ["Alignment of WindowPickParams"][::core::mem::align_of::<WindowPickParams>() - 8usize];
+    ["Offset of field: WindowPickParams::column"]
+        [::core::mem::offset_of!(WindowPickParams, column) - 0usize];
+    ["Offset of field: WindowPickParams::output"]
+        [::core::mem::offset_of!(WindowPickParams, output) - 48usize];
+    ["Offset of field: WindowPickParams::partitions"]
+        [::core::mem::offset_of!(WindowPickParams, partitions) - 72usize];
+    ["Offset of field: WindowPickParams::peers"]
+        [::core::mem::offset_of!(WindowPickParams, peers) - 96usize];
+    ["Offset of field: WindowPickParams::frame"]
+        [::core::mem::offset_of!(WindowPickParams, frame) - 120usize];
+    ["Offset of field: WindowPickParams::offset"]
+        [::core::mem::offset_of!(WindowPickParams, offset) - 152usize];
+    ["Offset of field: WindowPickParams::default_low"]
+        [::core::mem::offset_of!(WindowPickParams, default_low) - 160usize];
+    ["Offset of field: WindowPickParams::default_high"]
+        [::core::mem::offset_of!(WindowPickParams, default_high) - 168usize];
+    ["Offset of field: WindowPickParams::row_count"]
+        [::core::mem::offset_of!(WindowPickParams, row_count) - 176usize];
+    ["Offset of field: WindowPickParams::pick"]
+        [::core::mem::offset_of!(WindowPickParams, pick) - 184usize];
+    ["Offset of field: WindowPickParams::default_valid"]
+        [::core::mem::offset_of!(WindowPickParams, default_valid) - 188usize];
+};
+
+/// Launch parameters of the scans.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct WindowScanParams {
+    /// \[rows\] values
+    pub column: ColumnView,
+    /// \[rows\], or \[segments\] with bitmaps that the caller zeroes; not for states
+    pub output: ColumnOut,
+    /// read
+    pub partitions: WindowSegmentsView,
+    /// read; the partitions' where there is no order
+    pub peers: WindowSegmentsView,
+    /// what becomes of the states
+    pub finish: WindowFinish,
+    /// \[rows * words\], device, written: values of states; absent: not wanted
+    pub out_values: *mut u64,
+    /// \[rows\], device, written: counts of states; absent: no value is null
+    pub out_counts: *mut u32,
+    /// \[tiles\], device, the caller zeroes it
+    pub tile_flags: *mut u64,
+    /// \[tiles * 2 * words\], device
+    pub tile_values: *mut u64,
+    /// \[1\], device, the caller zeroes it
+    pub tile_ticket: *mut u64,
+    /// \[1\], device, first error wins; the caller zeroes it
+    pub status: *mut KernelStatus,
+    /// rows
+    pub row_count: u64,
+    /// a run begins anew every so many rows of a partition; 0: never
+    pub block_rows: u64,
+    /// one of `WINDOW_SCAN_*`
+    pub target: u32,
+    /// 1: from the last row to the first, for states
+    pub reverse: u32,
+}
+const _: () = {
+    ["Size of WindowScanParams"][::core::mem::size_of::<WindowScanParams>() - 240usize];
+    ["Alignment of WindowScanParams"][::core::mem::align_of::<WindowScanParams>() - 8usize];
+    ["Offset of field: WindowScanParams::column"]
+        [::core::mem::offset_of!(WindowScanParams, column) - 0usize];
+    ["Offset of field: WindowScanParams::output"]
+        [::core::mem::offset_of!(WindowScanParams, output) - 48usize];
+    ["Offset of field: WindowScanParams::partitions"]
+        [::core::mem::offset_of!(WindowScanParams, partitions) - 72usize];
+    ["Offset of field: WindowScanParams::peers"]
+        [::core::mem::offset_of!(WindowScanParams, peers) - 96usize];
+    ["Offset of field: WindowScanParams::finish"]
+        [::core::mem::offset_of!(WindowScanParams, finish) - 120usize];
+    ["Offset of field: WindowScanParams::out_values"]
+        [::core::mem::offset_of!(WindowScanParams, out_values) - 168usize];
+    ["Offset of field: WindowScanParams::out_counts"]
+        [::core::mem::offset_of!(WindowScanParams, out_counts) - 176usize];
+    ["Offset of field: WindowScanParams::tile_flags"]
+        [::core::mem::offset_of!(WindowScanParams, tile_flags) - 184usize];
+    ["Offset of field: WindowScanParams::tile_values"]
+        [::core::mem::offset_of!(WindowScanParams, tile_values) - 192usize];
+    ["Offset of field: WindowScanParams::tile_ticket"]
+        [::core::mem::offset_of!(WindowScanParams, tile_ticket) - 200usize];
+    ["Offset of field: WindowScanParams::status"]
+        [::core::mem::offset_of!(WindowScanParams, status) - 208usize];
+    ["Offset of field: WindowScanParams::row_count"]
+        [::core::mem::offset_of!(WindowScanParams, row_count) - 216usize];
+    ["Offset of field: WindowScanParams::block_rows"]
+        [::core::mem::offset_of!(WindowScanParams, block_rows) - 224usize];
+    ["Offset of field: WindowScanParams::target"]
+        [::core::mem::offset_of!(WindowScanParams, target) - 232usize];
+    ["Offset of field: WindowScanParams::reverse"]
+        [::core::mem::offset_of!(WindowScanParams, reverse) - 236usize];
+};
+
+/// Launch parameters of `window_frame`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct WindowFrameParams {
+    /// \[rows\]
+    pub output: ColumnOut,
+    /// read
+    pub partitions: WindowSegmentsView,
+    /// read; the partitions' where there is no order
+    pub peers: WindowSegmentsView,
+    /// which rows count
+    pub frame: WindowFrameBounds,
+    /// what becomes of the states
+    pub finish: WindowFinish,
+    /// \[rows * words\], device, read; absent: not needed
+    pub prefix_values: *const u64,
+    /// \[rows\], device, read; absent: no value is null
+    pub prefix_counts: *const u32,
+    /// as `prefix_values`, of a scan in reverse
+    pub suffix_values: *const u64,
+    /// as `prefix_counts`, of a scan in reverse
+    pub suffix_counts: *const u32,
+    /// \[1\], device, first error wins; the caller zeroes it
+    pub status: *mut KernelStatus,
+    /// rows
+    pub row_count: u64,
+    /// of the scans
+    pub block_rows: u64,
+    /// one of `WINDOW_ADD_*` and `WINDOW_MAX_*`
+    pub add: u32,
+    /// one of `WINDOW_COMBINE_*`
+    pub combine: u32,
+}
+const _: () = {
+    ["Size of WindowFrameParams"][::core::mem::size_of::<WindowFrameParams>() - 216usize];
+    ["Alignment of WindowFrameParams"][::core::mem::align_of::<WindowFrameParams>() - 8usize];
+    ["Offset of field: WindowFrameParams::output"]
+        [::core::mem::offset_of!(WindowFrameParams, output) - 0usize];
+    ["Offset of field: WindowFrameParams::partitions"]
+        [::core::mem::offset_of!(WindowFrameParams, partitions) - 24usize];
+    ["Offset of field: WindowFrameParams::peers"]
+        [::core::mem::offset_of!(WindowFrameParams, peers) - 48usize];
+    ["Offset of field: WindowFrameParams::frame"]
+        [::core::mem::offset_of!(WindowFrameParams, frame) - 72usize];
+    ["Offset of field: WindowFrameParams::finish"]
+        [::core::mem::offset_of!(WindowFrameParams, finish) - 104usize];
+    ["Offset of field: WindowFrameParams::prefix_values"]
+        [::core::mem::offset_of!(WindowFrameParams, prefix_values) - 152usize];
+    ["Offset of field: WindowFrameParams::prefix_counts"]
+        [::core::mem::offset_of!(WindowFrameParams, prefix_counts) - 160usize];
+    ["Offset of field: WindowFrameParams::suffix_values"]
+        [::core::mem::offset_of!(WindowFrameParams, suffix_values) - 168usize];
+    ["Offset of field: WindowFrameParams::suffix_counts"]
+        [::core::mem::offset_of!(WindowFrameParams, suffix_counts) - 176usize];
+    ["Offset of field: WindowFrameParams::status"]
+        [::core::mem::offset_of!(WindowFrameParams, status) - 184usize];
+    ["Offset of field: WindowFrameParams::row_count"]
+        [::core::mem::offset_of!(WindowFrameParams, row_count) - 192usize];
+    ["Offset of field: WindowFrameParams::block_rows"]
+        [::core::mem::offset_of!(WindowFrameParams, block_rows) - 200usize];
+    ["Offset of field: WindowFrameParams::add"]
+        [::core::mem::offset_of!(WindowFrameParams, add) - 208usize];
+    ["Offset of field: WindowFrameParams::combine"]
+        [::core::mem::offset_of!(WindowFrameParams, combine) - 212usize];
+};
+
 /// Reads 8 or 32 bytes at random places. (`ceilings_gather` in `kernels/ceilings.cu`)
 #[derive(Clone, Copy, Debug)]
 pub struct CeilingsGather;
@@ -2686,4 +3128,103 @@ unsafe impl Kernel for TextCopy {
     const ENTRY: &'static str = "text_copy";
     const MODULE: &'static str = "text";
     type Params = TextCopyParams;
+}
+
+/// Finds where partitions and groups of peers begin, and numbers them. (`window_segments` in `kernels/window.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct WindowSegments;
+
+// SAFETY: the only parameter of the entry is one `WindowSegmentsParams`, as its signature says.
+unsafe impl Kernel for WindowSegments {
+    const ENTRY: &'static str = "window_segments";
+    const MODULE: &'static str = "window";
+    type Params = WindowSegmentsParams;
+}
+
+/// Ranks each row among the rows of its partition. (`window_rank` in `kernels/window.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct WindowRank;
+
+// SAFETY: the only parameter of the entry is one `WindowRankParams`, as its signature says.
+unsafe impl Kernel for WindowRank {
+    const ENTRY: &'static str = "window_rank";
+    const MODULE: &'static str = "window";
+    type Params = WindowRankParams;
+}
+
+/// Gives each row the value of another row, or of its segment. (`window_pick` in `kernels/window.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct WindowPick;
+
+// SAFETY: the only parameter of the entry is one `WindowPickParams`, as its signature says.
+unsafe impl Kernel for WindowPick {
+    const ENTRY: &'static str = "window_pick";
+    const MODULE: &'static str = "window";
+    type Params = WindowPickParams;
+}
+
+/// Finishes the aggregates of frames of rows. (`window_frame` in `kernels/window_frame.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct WindowFrame;
+
+// SAFETY: the only parameter of the entry is one `WindowFrameParams`, as its signature says.
+unsafe impl Kernel for WindowFrame {
+    const ENTRY: &'static str = "window_frame";
+    const MODULE: &'static str = "window_frame";
+    type Params = WindowFrameParams;
+}
+
+/// Scans sums modulo 2^64, and counts. (`window_scan_i64` in `kernels/window_scan.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct WindowScanI64;
+
+// SAFETY: the only parameter of the entry is one `WindowScanParams`, as its signature says.
+unsafe impl Kernel for WindowScanI64 {
+    const ENTRY: &'static str = "window_scan_i64";
+    const MODULE: &'static str = "window_scan";
+    type Params = WindowScanParams;
+}
+
+/// Scans sums modulo 2^128. (`window_scan_int128` in `kernels/window_scan.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct WindowScanInt128;
+
+// SAFETY: the only parameter of the entry is one `WindowScanParams`, as its signature says.
+unsafe impl Kernel for WindowScanInt128 {
+    const ENTRY: &'static str = "window_scan_int128";
+    const MODULE: &'static str = "window_scan";
+    type Params = WindowScanParams;
+}
+
+/// Scans sums of floats, as binary64. (`window_scan_f64` in `kernels/window_scan.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct WindowScanF64;
+
+// SAFETY: the only parameter of the entry is one `WindowScanParams`, as its signature says.
+unsafe impl Kernel for WindowScanF64 {
+    const ENTRY: &'static str = "window_scan_f64";
+    const MODULE: &'static str = "window_scan";
+    type Params = WindowScanParams;
+}
+
+/// Scans the greatest or smallest of values of at most 64 bits. (`window_scan_max_u64` in `kernels/window_scan.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct WindowScanMaxU64;
+
+// SAFETY: the only parameter of the entry is one `WindowScanParams`, as its signature says.
+unsafe impl Kernel for WindowScanMaxU64 {
+    const ENTRY: &'static str = "window_scan_max_u64";
+    const MODULE: &'static str = "window_scan";
+    type Params = WindowScanParams;
+}
+
+/// Scans the greatest or smallest of 128-bit values. (`window_scan_max_uint128` in `kernels/window_scan.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct WindowScanMaxUint128;
+
+// SAFETY: the only parameter of the entry is one `WindowScanParams`, as its signature says.
+unsafe impl Kernel for WindowScanMaxUint128 {
+    const ENTRY: &'static str = "window_scan_max_uint128";
+    const MODULE: &'static str = "window_scan";
+    type Params = WindowScanParams;
 }

@@ -15,6 +15,7 @@ pub mod hash_join;
 pub mod page;
 pub mod project;
 pub mod text;
+pub mod window;
 
 pub use column::{DeviceColumn, DeviceRows, OutputColumn};
 

@@ -21,8 +21,8 @@
 //!   or an infinity outside of it leaves no trace. Float sums are added in no stated order.
 //! - Waiting: `finish` waits for the stream.
 //! - Errors: `InvalidInput` when made, for a specification that contradicts itself (columns that are
-//!   not there, types, a frame that ends before it starts, `ntile(0)`, `nth_value(0)`), and for more
-//!   than [`ROWS_PER_BATCH_MAX`] rows. `Unsupported` for `count_distinct` over a frame. Overflow of
+//!   not there, types, more than [`KEYS_MAX`] keys, a frame that ends before it starts, `ntile(0)`,
+//!   `nth_value(0)`), and for more than [`ROWS_PER_BATCH_MAX`] rows. `Unsupported` for `count_distinct` over a frame. Overflow of
 //!   sums as in `group_by`, of any row's frame.
 //! - Equality in tests: multiset; float sums and means approximately, all else exact.
 //!
@@ -217,8 +217,9 @@ impl WindowSpec {
         if let Some(index) = used.find(|index| *index >= columns) {
             return invalid(format!("column {index} of {columns}"));
         }
-        if self.partition_by.len() > KEYS_MAX || self.order_by.len() > KEYS_MAX {
-            return invalid(format!("more than {KEYS_MAX} keys of one kind"));
+        let keys = self.partition_by.len() + self.order_by.len();
+        if keys > KEYS_MAX {
+            return invalid(format!("{keys} keys; the most is {KEYS_MAX}"));
         }
         let (fields, steps) = (
             self.output.fields().len(),

@@ -5,6 +5,7 @@
 //! they are on the device (`dictionary`). What it cannot do it refuses when an operator is made,
 //! naming operator and reason.
 
+mod append;
 mod batch;
 mod dictionary;
 mod download;

@@ -13,6 +13,139 @@
 
 use super::Kernel;
 
+/// bitmap, least significant bit first
+pub const PHYSICAL_BOOLEAN: u32 = 0;
+/// signed 8-bit integer
+pub const PHYSICAL_INT8: u32 = 1;
+/// signed 16-bit integer
+pub const PHYSICAL_INT16: u32 = 2;
+/// signed 32-bit integer
+pub const PHYSICAL_INT32: u32 = 3;
+/// signed 64-bit integer
+pub const PHYSICAL_INT64: u32 = 4;
+/// unsigned 8-bit integer
+pub const PHYSICAL_UINT8: u32 = 5;
+/// unsigned 16-bit integer
+pub const PHYSICAL_UINT16: u32 = 6;
+/// unsigned 32-bit integer
+pub const PHYSICAL_UINT32: u32 = 7;
+/// unsigned 64-bit integer
+pub const PHYSICAL_UINT64: u32 = 8;
+/// IEEE 754 binary16
+pub const PHYSICAL_FLOAT16: u32 = 9;
+/// IEEE 754 binary32
+pub const PHYSICAL_FLOAT32: u32 = 10;
+/// IEEE 754 binary64
+pub const PHYSICAL_FLOAT64: u32 = 11;
+/// signed 128-bit integer
+pub const PHYSICAL_INT128: u32 = 12;
+/// bytes that lie elsewhere: a `TextView`
+pub const PHYSICAL_VIEW: u32 = 13;
+/// one value per row
+pub const COLUMN_ARRAY: u32 = 0;
+/// the value in `scalar_low`, `scalar_high` for every row
+pub const COLUMN_SCALAR: u32 = 1;
+/// null in every row
+pub const COLUMN_SCALAR_NULL: u32 = 2;
+/// bytes of every output buffer are rounded up to this
+pub const COLUMN_BYTES_MULTIPLE: u32 = 64;
+
+/// A column to read: an array with an offset, or a scalar that stands for every row.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct ColumnView {
+    /// \[offset + rows\], device, read; row i is element (bit) offset + i
+    pub values: *const ::core::ffi::c_void,
+    /// \[ceil((offset + rows) / 8)\], device, read, LSB first; absent: all valid
+    pub validity: *const u8,
+    /// rows to skip in `values` and `validity`
+    pub offset: u64,
+    /// low bits of a scalar's value
+    pub scalar_low: u64,
+    /// high bits of a 128-bit scalar's value
+    pub scalar_high: u64,
+    /// one of `PHYSICAL_*`
+    pub type_: u32,
+    /// one of `COLUMN_*`
+    pub kind: u32,
+}
+const _: () = {
+    ["Size of ColumnView"][::core::mem::size_of::<ColumnView>() - 48usize];
+    ["Alignment of ColumnView"][::core::mem::align_of::<ColumnView>() - 8usize];
+    ["Offset of field: ColumnView::values"][::core::mem::offset_of!(ColumnView, values) - 0usize];
+    ["Offset of field: ColumnView::validity"]
+        [::core::mem::offset_of!(ColumnView, validity) - 8usize];
+    ["Offset of field: ColumnView::offset"][::core::mem::offset_of!(ColumnView, offset) - 16usize];
+    ["Offset of field: ColumnView::scalar_low"]
+        [::core::mem::offset_of!(ColumnView, scalar_low) - 24usize];
+    ["Offset of field: ColumnView::scalar_high"]
+        [::core::mem::offset_of!(ColumnView, scalar_high) - 32usize];
+    ["Offset of field: ColumnView::type_"][::core::mem::offset_of!(ColumnView, type_) - 40usize];
+    ["Offset of field: ColumnView::kind"][::core::mem::offset_of!(ColumnView, kind) - 44usize];
+};
+
+/// A column to write, without offset. Bitmaps are written in 32-bit words.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct ColumnOut {
+    /// \[rows\], device, written
+    pub values: *mut ::core::ffi::c_void,
+    /// \[ceil(rows / 8)\], device, written; absent: the caller knows that no row is null
+    pub validity: *mut u8,
+    /// one of `PHYSICAL_*`
+    pub type_: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of ColumnOut"][::core::mem::size_of::<ColumnOut>() - 24usize];
+    ["Alignment of ColumnOut"][::core::mem::align_of::<ColumnOut>() - 8usize];
+    ["Offset of field: ColumnOut::values"][::core::mem::offset_of!(ColumnOut, values) - 0usize];
+    ["Offset of field: ColumnOut::validity"][::core::mem::offset_of!(ColumnOut, validity) - 8usize];
+    ["Offset of field: ColumnOut::type_"][::core::mem::offset_of!(ColumnOut, type_) - 16usize];
+    ["Offset of field: ColumnOut::reserved"]
+        [::core::mem::offset_of!(ColumnOut, reserved) - 20usize];
+};
+
+/// threads per block
+pub const APPEND_THREADS: u32 = 256;
+/// columns of one launch
+pub const APPEND_COLUMNS_MAX: u32 = 32;
+
+/// Launch parameters of `append_rows`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct AppendRowsParams {
+    /// \[rows\] each, read
+    pub columns: [ColumnView; 32usize],
+    /// \[out_start + rows\] each; bitmaps are zeroed by the caller
+    pub outputs: [ColumnOut; 32usize],
+    /// rows
+    pub row_count: u64,
+    /// row of the outputs where they go
+    pub out_start: u64,
+    /// columns in use
+    pub column_count: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of AppendRowsParams"][::core::mem::size_of::<AppendRowsParams>() - 2328usize];
+    ["Alignment of AppendRowsParams"][::core::mem::align_of::<AppendRowsParams>() - 8usize];
+    ["Offset of field: AppendRowsParams::columns"]
+        [::core::mem::offset_of!(AppendRowsParams, columns) - 0usize];
+    ["Offset of field: AppendRowsParams::outputs"]
+        [::core::mem::offset_of!(AppendRowsParams, outputs) - 1536usize];
+    ["Offset of field: AppendRowsParams::row_count"]
+        [::core::mem::offset_of!(AppendRowsParams, row_count) - 2304usize];
+    ["Offset of field: AppendRowsParams::out_start"]
+        [::core::mem::offset_of!(AppendRowsParams, out_start) - 2312usize];
+    ["Offset of field: AppendRowsParams::column_count"]
+        [::core::mem::offset_of!(AppendRowsParams, column_count) - 2320usize];
+    ["Offset of field: AppendRowsParams::reserved"]
+        [::core::mem::offset_of!(AppendRowsParams, reserved) - 2324usize];
+};
+
 /// threads per block
 pub const CEILINGS_THREADS: u32 = 256;
 /// independent operations that a thread has in flight
@@ -133,100 +266,6 @@ const _: () = {
     ["Alignment of CeilingsEmptyParams"][::core::mem::align_of::<CeilingsEmptyParams>() - 8usize];
     ["Offset of field: CeilingsEmptyParams::reserved"]
         [::core::mem::offset_of!(CeilingsEmptyParams, reserved) - 0usize];
-};
-
-/// bitmap, least significant bit first
-pub const PHYSICAL_BOOLEAN: u32 = 0;
-/// signed 8-bit integer
-pub const PHYSICAL_INT8: u32 = 1;
-/// signed 16-bit integer
-pub const PHYSICAL_INT16: u32 = 2;
-/// signed 32-bit integer
-pub const PHYSICAL_INT32: u32 = 3;
-/// signed 64-bit integer
-pub const PHYSICAL_INT64: u32 = 4;
-/// unsigned 8-bit integer
-pub const PHYSICAL_UINT8: u32 = 5;
-/// unsigned 16-bit integer
-pub const PHYSICAL_UINT16: u32 = 6;
-/// unsigned 32-bit integer
-pub const PHYSICAL_UINT32: u32 = 7;
-/// unsigned 64-bit integer
-pub const PHYSICAL_UINT64: u32 = 8;
-/// IEEE 754 binary16
-pub const PHYSICAL_FLOAT16: u32 = 9;
-/// IEEE 754 binary32
-pub const PHYSICAL_FLOAT32: u32 = 10;
-/// IEEE 754 binary64
-pub const PHYSICAL_FLOAT64: u32 = 11;
-/// signed 128-bit integer
-pub const PHYSICAL_INT128: u32 = 12;
-/// bytes that lie elsewhere: a `TextView`
-pub const PHYSICAL_VIEW: u32 = 13;
-/// one value per row
-pub const COLUMN_ARRAY: u32 = 0;
-/// the value in `scalar_low`, `scalar_high` for every row
-pub const COLUMN_SCALAR: u32 = 1;
-/// null in every row
-pub const COLUMN_SCALAR_NULL: u32 = 2;
-/// bytes of every output buffer are rounded up to this
-pub const COLUMN_BYTES_MULTIPLE: u32 = 64;
-
-/// A column to read: an array with an offset, or a scalar that stands for every row.
-#[repr(C)]
-#[derive(Debug, Copy, Clone, Default)]
-pub struct ColumnView {
-    /// \[offset + rows\], device, read; row i is element (bit) offset + i
-    pub values: *const ::core::ffi::c_void,
-    /// \[ceil((offset + rows) / 8)\], device, read, LSB first; absent: all valid
-    pub validity: *const u8,
-    /// rows to skip in `values` and `validity`
-    pub offset: u64,
-    /// low bits of a scalar's value
-    pub scalar_low: u64,
-    /// high bits of a 128-bit scalar's value
-    pub scalar_high: u64,
-    /// one of `PHYSICAL_*`
-    pub type_: u32,
-    /// one of `COLUMN_*`
-    pub kind: u32,
-}
-const _: () = {
-    ["Size of ColumnView"][::core::mem::size_of::<ColumnView>() - 48usize];
-    ["Alignment of ColumnView"][::core::mem::align_of::<ColumnView>() - 8usize];
-    ["Offset of field: ColumnView::values"][::core::mem::offset_of!(ColumnView, values) - 0usize];
-    ["Offset of field: ColumnView::validity"]
-        [::core::mem::offset_of!(ColumnView, validity) - 8usize];
-    ["Offset of field: ColumnView::offset"][::core::mem::offset_of!(ColumnView, offset) - 16usize];
-    ["Offset of field: ColumnView::scalar_low"]
-        [::core::mem::offset_of!(ColumnView, scalar_low) - 24usize];
-    ["Offset of field: ColumnView::scalar_high"]
-        [::core::mem::offset_of!(ColumnView, scalar_high) - 32usize];
-    ["Offset of field: ColumnView::type_"][::core::mem::offset_of!(ColumnView, type_) - 40usize];
-    ["Offset of field: ColumnView::kind"][::core::mem::offset_of!(ColumnView, kind) - 44usize];
-};
-
-/// A column to write, without offset. Bitmaps are written in 32-bit words.
-#[repr(C)]
-#[derive(Debug, Copy, Clone, Default)]
-pub struct ColumnOut {
-    /// \[rows\], device, written
-    pub values: *mut ::core::ffi::c_void,
-    /// \[ceil(rows / 8)\], device, written; absent: the caller knows that no row is null
-    pub validity: *mut u8,
-    /// one of `PHYSICAL_*`
-    pub type_: u32,
-    /// zero
-    pub reserved: u32,
-}
-const _: () = {
-    ["Size of ColumnOut"][::core::mem::size_of::<ColumnOut>() - 24usize];
-    ["Alignment of ColumnOut"][::core::mem::align_of::<ColumnOut>() - 8usize];
-    ["Offset of field: ColumnOut::values"][::core::mem::offset_of!(ColumnOut, values) - 0usize];
-    ["Offset of field: ColumnOut::validity"][::core::mem::offset_of!(ColumnOut, validity) - 8usize];
-    ["Offset of field: ColumnOut::type_"][::core::mem::offset_of!(ColumnOut, type_) - 16usize];
-    ["Offset of field: ColumnOut::reserved"]
-        [::core::mem::offset_of!(ColumnOut, reserved) - 20usize];
 };
 
 /// nothing failed
@@ -873,8 +912,6 @@ pub const HASH_JOIN_RANGE_WORDS: u32 = 6;
 pub const HASH_JOIN_TILE_COST: u32 = 1024;
 /// cost that one block of `hash_join_emit` takes
 pub const HASH_JOIN_SHARE: u32 = 8192;
-/// columns of one launch of `hash_join_append`
-pub const HASH_JOIN_COLUMNS_MAX: u32 = 32;
 /// a bit per place: whether the key is there
 pub const HASH_JOIN_DENSE_BITS: u32 = 0;
 /// a row number per place: no key comes twice
@@ -1334,40 +1371,6 @@ const _: () = {
         [::core::mem::offset_of!(HashJoinMarkParams, row_count_device) - 104usize];
     ["Offset of field: HashJoinMarkParams::row_count"]
         [::core::mem::offset_of!(HashJoinMarkParams, row_count) - 112usize];
-};
-
-/// Launch parameters of `hash_join_append`.
-#[repr(C)]
-#[derive(Debug, Copy, Clone, Default)]
-pub struct HashJoinAppendParams {
-    /// \[rows\] each, read
-    pub columns: [ColumnView; 32usize],
-    /// \[out_start + rows\] each; bitmaps are zeroed by the caller
-    pub outputs: [ColumnOut; 32usize],
-    /// rows
-    pub row_count: u64,
-    /// row of the outputs where they go
-    pub out_start: u64,
-    /// columns in use
-    pub column_count: u32,
-    /// zero
-    pub reserved: u32,
-}
-const _: () = {
-    ["Size of HashJoinAppendParams"][::core::mem::size_of::<HashJoinAppendParams>() - 2328usize];
-    ["Alignment of HashJoinAppendParams"][::core::mem::align_of::<HashJoinAppendParams>() - 8usize];
-    ["Offset of field: HashJoinAppendParams::columns"]
-        [::core::mem::offset_of!(HashJoinAppendParams, columns) - 0usize];
-    ["Offset of field: HashJoinAppendParams::outputs"]
-        [::core::mem::offset_of!(HashJoinAppendParams, outputs) - 1536usize];
-    ["Offset of field: HashJoinAppendParams::row_count"]
-        [::core::mem::offset_of!(HashJoinAppendParams, row_count) - 2304usize];
-    ["Offset of field: HashJoinAppendParams::out_start"]
-        [::core::mem::offset_of!(HashJoinAppendParams, out_start) - 2312usize];
-    ["Offset of field: HashJoinAppendParams::column_count"]
-        [::core::mem::offset_of!(HashJoinAppendParams, column_count) - 2320usize];
-    ["Offset of field: HashJoinAppendParams::reserved"]
-        [::core::mem::offset_of!(HashJoinAppendParams, reserved) - 2324usize];
 };
 
 /// threads per block of the decoders that give a page to a block
@@ -2349,6 +2352,17 @@ const _: () = {
         [::core::mem::offset_of!(WindowFrameParams, combine) - 212usize];
 };
 
+/// Copies columns behind the rows that their outputs have already. (`append_rows` in `kernels/append.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct AppendRows;
+
+// SAFETY: the only parameter of the entry is one `AppendRowsParams`, as its signature says.
+unsafe impl Kernel for AppendRows {
+    const ENTRY: &'static str = "append_rows";
+    const MODULE: &'static str = "append";
+    type Params = AppendRowsParams;
+}
+
 /// Reads 8 or 32 bytes at random places. (`ceilings_gather` in `kernels/ceilings.cu`)
 #[derive(Clone, Copy, Debug)]
 pub struct CeilingsGather;
@@ -2820,17 +2834,6 @@ unsafe impl Kernel for HashJoinMark {
     const ENTRY: &'static str = "hash_join_mark";
     const MODULE: &'static str = "hash_join";
     type Params = HashJoinMarkParams;
-}
-
-/// Copies columns behind the rows that their outputs have already. (`hash_join_append` in `kernels/hash_join.cu`)
-#[derive(Clone, Copy, Debug)]
-pub struct HashJoinAppend;
-
-// SAFETY: the only parameter of the entry is one `HashJoinAppendParams`, as its signature says.
-unsafe impl Kernel for HashJoinAppend {
-    const ENTRY: &'static str = "hash_join_append";
-    const MODULE: &'static str = "hash_join";
-    type Params = HashJoinAppendParams;
 }
 
 /// Says of every probe row whether its key is there, and where. (`hash_join_match` in `kernels/hash_join_probe.cu`)

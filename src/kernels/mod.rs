@@ -6,6 +6,7 @@
 //! `kernels/abi`.
 
 pub mod abi;
+pub mod append;
 pub mod ceilings;
 mod column;
 pub mod filter;

@@ -5,6 +5,7 @@
 //! they are on the device (`dictionary`). What it cannot do it refuses when an operator is made,
 //! naming operator and reason.
 
+mod append;
 mod batch;
 mod dictionary;
 mod download;
@@ -20,6 +21,7 @@ mod scan;
 mod supported;
 mod text;
 mod upload;
+mod window;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -175,12 +177,15 @@ impl Backend for CudaBackend {
             OperatorSpec::HashJoinProbe(spec) => {
                 Operator::Transform(Box::new(hash_join::HashJoinProbe::new(shared, spec)))
             }
-            OperatorSpec::Sort(_) | OperatorSpec::TopK(_) | OperatorSpec::Window(_) => {
+            OperatorSpec::Sort(_) | OperatorSpec::TopK(_) => {
                 return Err(Error::unsupported(
                     self.name(),
                     spec.name(),
                     "no kernels yet",
                 ));
+            }
+            OperatorSpec::Window(spec) => {
+                Operator::Fold(Box::new(window::Window::new(shared, spec)?))
             }
         })
     }

@@ -2,8 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::expr::{AggregateFunction, BinaryOp, TypedExpr, TypedKind};
-use crate::operators::OperatorSpec;
-use crate::types::{DataType, Field, PhysicalType, SchemaRef, is_binary, is_string};
+use crate::operators::{OperatorSpec, WindowFunction, WindowSpec};
+use crate::types::{DataType, Field, Literal, PhysicalType, SchemaRef, is_binary, is_string};
 
 /// Checks an operator and every type it meets.
 pub(super) fn check(backend: &'static str, spec: &OperatorSpec) -> Result<()> {
@@ -60,8 +60,42 @@ pub(super) fn check(backend: &'static str, spec: &OperatorSpec) -> Result<()> {
                 .or_else(refuse)
         }
         OperatorSpec::Sort(_) | OperatorSpec::TopK(_) => refuse("not yet".to_string()),
-        OperatorSpec::Window(_) => refuse("not yet".to_string()),
+        OperatorSpec::Window(window) => {
+            window.check(backend)?;
+            check_schema(backend, "window", &window.input)?;
+            check_window(window).or_else(refuse)
+        }
     }
+}
+
+/// The reason why a window cannot be computed, if there is one.
+fn check_window(window: &WindowSpec) -> Result<(), String> {
+    let data_type = |column: usize| window.input.field(column).data_type();
+    let order = window.order_by.iter().map(|key| key.column);
+    let mut keys = window.partition_by.iter().copied().chain(order);
+    if keys.any(|key| is_binary(data_type(key))) {
+        return Err("keys of bytes".to_string());
+    }
+    for call in &window.functions {
+        let operand = call.function.column().map(data_type);
+        match &call.function {
+            WindowFunction::Aggregate(aggregate)
+                if matches!(
+                    aggregate.function,
+                    AggregateFunction::Min | AggregateFunction::Max
+                ) && operand.is_some_and(|operand| is_string(operand) || is_binary(operand)) =>
+            {
+                return Err(format!("{} of strings or bytes", aggregate.function));
+            }
+            WindowFunction::Lag { default, .. } | WindowFunction::Lead { default, .. }
+                if operand.is_some_and(is_binary) && *default != Literal::Null =>
+            {
+                return Err(format!("{} of bytes with a default", call.function));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Checks that an operator knows every column of its batches: that each has a value per row in a

@@ -15,7 +15,7 @@ template <typename T>
 KERNEL_FN void window_compare_bits(const ColumnView &key, uint64_t first, uint64_t row_count,
                                    uint32_t *differs) {
   const T *values = (const T *)key.values + key.offset;
-#pragma unroll
+#pragma unroll  // window/segments
   for (uint32_t item = 0; item < WINDOW_ITEMS; item++) {
     const uint64_t row = first + item * 32;
     if (row == 0 || row >= row_count) continue;
@@ -177,7 +177,7 @@ KERNEL_FN uint64_t window_rank_of(const WindowRankParams &params, uint64_t row) 
 extern "C" __global__ void __launch_bounds__(WINDOW_THREADS)
 window_rank(GRID_CONSTANT(WindowRankParams) params) {
   const uint64_t first = window_first_row(blockIdx.x);
-#pragma unroll 4
+#pragma unroll 4  // window/row_number
   for (uint32_t item = 0; item < WINDOW_ITEMS; item++) {
     const uint64_t row = first + item * 32;
     if (row >= params.row_count) return;
@@ -202,7 +202,7 @@ KERNEL_FN int64_t window_picked(const WindowPickParams &params, uint64_t row) {
 /// Picks the items of a thread, of a column of type T.
 template <typename T>
 KERNEL_FN void window_pick_items(const WindowPickParams &params, uint64_t first, T otherwise) {
-#pragma unroll 4
+#pragma unroll 4  // window/lag(f64)
   for (uint32_t item = 0; item < WINDOW_ITEMS; item++) {
     const uint64_t row = first + item * 32;
     if ((row & ~(uint64_t)31) >= params.row_count) return;  // whole warps leave together

@@ -39,9 +39,8 @@ KERNEL_FN WindowState<typename Add::Value> window_frame_state(const WindowFrameP
         window_state_at<Value>(params.prefix_values, params.prefix_counts, frame.begin - 1);
     return {window_difference(Add(), prefix.value, before.value), prefix.count - before.count};
   }
-  const int64_t block = (int64_t)params.block_rows;
-  const int64_t begin = frame.begin - partition.begin;
-  const bool one_block = begin / block == (last - partition.begin) / block;
+  const uint32_t begin = (uint32_t)(frame.begin - partition.begin), block = params.block_rows;
+  const bool one_block = begin / block == (uint32_t)(last - partition.begin) / block;
   if (one_block && begin % block == 0) return prefix;
   const WindowState<Value> suffix =
       window_state_at<Value>(params.suffix_values, params.suffix_counts, frame.begin);
@@ -53,7 +52,7 @@ template <typename Add>
 KERNEL_FN void window_frame_rows(const WindowFrameParams &params) {
   const uint64_t first = window_first_row(blockIdx.x);
   const bool counted = params.prefix_counts || params.suffix_counts;
-#pragma unroll 2
+#pragma unroll 2  // window/trailing_sum(f64)
   for (uint32_t item = 0; item < WINDOW_ITEMS; item++) {
     const uint64_t row = first + item * 32;
     if ((row & ~(uint64_t)31) >= params.row_count) return;  // whole warps leave together

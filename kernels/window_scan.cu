@@ -25,7 +25,7 @@ KERNEL_FN bool window_scan_begins(const WindowScanParams &params, uint64_t row) 
     return true;
   }
   if (params.block_rows == 0) return false;
-  const uint64_t place = row - (uint64_t)window_range(partitions, row).begin;
+  const uint32_t place = (uint32_t)(row - (uint64_t)window_range(partitions, row).begin);
   return (place + params.reverse) % params.block_rows == 0;
 }
 
@@ -60,7 +60,7 @@ KERNEL_FN uint128_t window_take(WindowMaxUint128, const WindowScanParams &params
 template <typename T, typename Add>
 KERNEL_FN void window_load_as(const WindowScanParams &params, uint64_t first,
                               typename Add::Value *values) {
-#pragma unroll
+#pragma unroll  // window/running_sum(i64)
   for (uint32_t item = 0; item < WINDOW_ITEMS; item++) {
     const uint64_t index = first + item * 32;
     if (index >= params.row_count) continue;
@@ -191,7 +191,7 @@ KERNEL_FN WindowState<typename Add::Value> window_scan_warp(const uint32_t *head
                                                             typename Add::Value *values) {
   const uint32_t lane = threadIdx.x & 31;
   WindowState<typename Add::Value> carry = {};
-#pragma unroll
+#pragma unroll  // window/running_sum(i64)
   for (uint32_t item = 0; item < WINDOW_ITEMS; item++) {
     const uint32_t upto = heads[item] & window_lanes_upto();
     const uint32_t start = upto ? 31 - (uint32_t)__clz((int)upto) : 0;
@@ -268,7 +268,7 @@ KERNEL_FN void window_scan_tile(const WindowScanParams &params) {
   Value values[WINDOW_ITEMS] = {};
   uint32_t heads[WINDOW_ITEMS], valid[WINDOW_ITEMS], any_head = 0;
   if (params.finish.finish != WINDOW_FINISH_COUNT) window_load(Add(), params, first, values);
-#pragma unroll
+#pragma unroll  // window/running_sum(i64)
   for (uint32_t item = 0; item < WINDOW_ITEMS; item++) {
     const uint64_t index = first + item * 32;
     const bool in_rows = index < params.row_count;
@@ -311,7 +311,7 @@ KERNEL_FN void window_scan_tile(const WindowScanParams &params) {
     before.count += before_count[0];
   }
   uint32_t heads_passed = 0;
-#pragma unroll
+#pragma unroll  // window/running_sum(i64)
   for (uint32_t item = 0; item < WINDOW_ITEMS; item++) {
     const uint64_t index = first + item * 32;
     if ((index & ~(uint64_t)31) >= params.row_count) return;  // whole warps leave together

@@ -153,9 +153,10 @@ typedef struct WindowScanParams {
   uint64_t *tile_ticket;      ///< [1], device, the caller zeroes it
   KernelStatus *status;       ///< [1], device, first error wins; the caller zeroes it
   uint64_t row_count;         ///< rows
-  uint64_t block_rows;        ///< a run begins anew every so many rows of a partition; 0: never
+  uint32_t block_rows;        ///< a scan begins anew every so many rows of a partition; 0: never
   uint32_t target;            ///< one of `WINDOW_SCAN_*`
   uint32_t reverse;           ///< 1: from the last row to the first, for states
+  uint32_t reserved;          ///< zero
 } WindowScanParams;
 ABI_ASSERT(sizeof(WindowScanParams) == 240, "WindowScanParams crosses the ABI");
 
@@ -172,9 +173,10 @@ typedef struct WindowFrameParams {
   const uint32_t *suffix_counts;    ///< as `prefix_counts`, of a scan in reverse
   KernelStatus *status;             ///< [1], device, first error wins; the caller zeroes it
   uint64_t row_count;               ///< rows
-  uint64_t block_rows;              ///< of the scans
+  uint32_t block_rows;              ///< of the scans
   uint32_t add;                     ///< one of `WINDOW_ADD_*` and `WINDOW_MAX_*`
   uint32_t combine;                 ///< one of `WINDOW_COMBINE_*`
+  uint32_t reserved;                ///< zero
 } WindowFrameParams;
 ABI_ASSERT(sizeof(WindowFrameParams) == 216, "WindowFrameParams crosses the ABI");
 

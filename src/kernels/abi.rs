@@ -2245,11 +2245,13 @@ pub struct WindowScanParams {
     /// rows
     pub row_count: u64,
     /// a run begins anew every so many rows of a partition; 0: never
-    pub block_rows: u64,
+    pub block_rows: u32,
     /// one of `WINDOW_SCAN_*`
     pub target: u32,
     /// 1: from the last row to the first, for states
     pub reverse: u32,
+    /// zero
+    pub reserved: u32,
 }
 const _: () = {
     ["Size of WindowScanParams"][::core::mem::size_of::<WindowScanParams>() - 240usize];
@@ -2281,9 +2283,11 @@ const _: () = {
     ["Offset of field: WindowScanParams::block_rows"]
         [::core::mem::offset_of!(WindowScanParams, block_rows) - 224usize];
     ["Offset of field: WindowScanParams::target"]
-        [::core::mem::offset_of!(WindowScanParams, target) - 232usize];
+        [::core::mem::offset_of!(WindowScanParams, target) - 228usize];
     ["Offset of field: WindowScanParams::reverse"]
-        [::core::mem::offset_of!(WindowScanParams, reverse) - 236usize];
+        [::core::mem::offset_of!(WindowScanParams, reverse) - 232usize];
+    ["Offset of field: WindowScanParams::reserved"]
+        [::core::mem::offset_of!(WindowScanParams, reserved) - 236usize];
 };
 
 /// Launch parameters of `window_frame`.
@@ -2313,11 +2317,13 @@ pub struct WindowFrameParams {
     /// rows
     pub row_count: u64,
     /// of the scans
-    pub block_rows: u64,
+    pub block_rows: u32,
     /// one of `WINDOW_ADD_*` and `WINDOW_MAX_*`
     pub add: u32,
     /// one of `WINDOW_COMBINE_*`
     pub combine: u32,
+    /// zero
+    pub reserved: u32,
 }
 const _: () = {
     ["Size of WindowFrameParams"][::core::mem::size_of::<WindowFrameParams>() - 216usize];
@@ -2347,9 +2353,11 @@ const _: () = {
     ["Offset of field: WindowFrameParams::block_rows"]
         [::core::mem::offset_of!(WindowFrameParams, block_rows) - 200usize];
     ["Offset of field: WindowFrameParams::add"]
-        [::core::mem::offset_of!(WindowFrameParams, add) - 208usize];
+        [::core::mem::offset_of!(WindowFrameParams, add) - 204usize];
     ["Offset of field: WindowFrameParams::combine"]
-        [::core::mem::offset_of!(WindowFrameParams, combine) - 212usize];
+        [::core::mem::offset_of!(WindowFrameParams, combine) - 208usize];
+    ["Offset of field: WindowFrameParams::reserved"]
+        [::core::mem::offset_of!(WindowFrameParams, reserved) - 212usize];
 };
 
 /// Copies columns behind the rows that their outputs have already. (`append_rows` in `kernels/append.cu`)

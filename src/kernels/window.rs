@@ -405,7 +405,7 @@ impl WindowRows {
                 job.combined(extent, abi::WINDOW_COMBINE_DIFFERENCE, 0, [Some(prefix), None])
             }
             (Some(start), Some(end)) => {
-                let block_rows = (within(end) - within(start) + 1).unsigned_abs();
+                let block_rows = (within(end) - within(start) + 1).clamp(1, 1 << 31) as u32;
                 let states = [job.states(false, block_rows)?, job.states(true, block_rows)?];
                 job.combined(extent, abi::WINDOW_COMBINE_BLOCKS, block_rows, states.map(Some))
             }
@@ -440,7 +440,7 @@ impl Job<'_> {
     }
 
     /// States of the rows up to each row, or from it on, within blocks of so many rows.
-    fn states(&self, reverse: bool, block_rows: u64) -> Result<States> {
+    fn states(&self, reverse: bool, block_rows: u32) -> Result<States> {
         let (launch, rows) = (self.launch, self.rows.rows);
         let valued = self.how.finish != abi::WINDOW_FINISH_COUNT;
         let values = valued.then(|| launch.alloc(8 * self.how.words() * rows));
@@ -458,7 +458,7 @@ impl Job<'_> {
         target: u32,
         output: Option<&OutputColumn>,
         states: Option<&States>,
-        (reverse, block_rows): (bool, u64),
+        (reverse, block_rows): (bool, u32),
     ) -> Result<()> {
         let (launch, tiles) = (self.launch, self.rows.tiles());
         let words = launch.alloc_zeroed(8 * (1 + tiles))?;
@@ -488,6 +488,7 @@ impl Job<'_> {
             block_rows,
             target,
             reverse: u32::from(reverse),
+            reserved: 0,
         };
         match self.how.add {
             abi::WINDOW_ADD_I64 => self.launch_scan::<abi::WindowScanI64>(&params),
@@ -513,7 +514,7 @@ impl Job<'_> {
         &self,
         extent: WindowExtent,
         combine: u32,
-        block_rows: u64,
+        block_rows: u32,
         [prefix, suffix]: [Option<States>; 2],
     ) -> Result<DeviceColumn> {
         let (launch, rows) = (self.launch, self.rows);
@@ -541,6 +542,7 @@ impl Job<'_> {
             block_rows,
             add: self.how.add,
             combine,
+            reserved: 0,
         };
         let threads = abi::WINDOW_THREADS;
         // SAFETY: the output, the segments and the states have `rows` rows; which states are read is

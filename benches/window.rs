@@ -101,9 +101,24 @@ fn main() {
         let sums = [
             ("running_sum(i64)", &integers, RUNNING, rows * 16 + rows / 8),
             ("running_sum(f64)", &floats, RUNNING, rows * 16 + rows / 8),
-            ("sum_over_partition(i64)", &integers, WindowExtent::Partition, partition),
-            ("trailing_sum(i64)/width=100", &integers, TRAILING, rows * 40 + level),
-            ("trailing_sum(f64)/width=100", &floats, TRAILING, rows * 72 + 3 * level),
+            (
+                "sum_over_partition(i64)",
+                &integers,
+                WindowExtent::Partition,
+                partition,
+            ),
+            (
+                "trailing_sum(i64)/width=100",
+                &integers,
+                TRAILING,
+                rows * 40 + level,
+            ),
+            (
+                "trailing_sum(f64)/width=100",
+                &floats,
+                TRAILING,
+                rows * 72 + 3 * level,
+            ),
         ];
         for (name, column, extent, bytes) in sums {
             let case = case(name, bytes, Clock::Events);
@@ -134,7 +149,11 @@ fn verify(bench: &Bench, around: &WindowRows, integers: &DeviceColumn, rows: u64
         let first = row - row % size;
         let end = (first + size).min(rows);
         let sum = |end: u64| (first..end).map(|row| row % 1000).sum::<u64>();
-        assert_eq!(numbers[row as usize], row - first + 1, "row_number of {row}");
+        assert_eq!(
+            numbers[row as usize],
+            row - first + 1,
+            "row_number of {row}"
+        );
         if row % 7 == 0 {
             assert_eq!(running[row as usize], sum(row + 1), "running sum of {row}");
             assert_eq!(whole[row as usize], sum(end), "partition sum of {row}");

@@ -1845,6 +1845,324 @@ const _: () = {
         [::core::mem::offset_of!(ProjectSelectParams, reserved) - 188usize];
 };
 
+/// threads per block of every kernel
+pub const SORT_THREADS: u32 = 512;
+/// bits that one pass sorts by
+pub const SORT_DIGIT_BITS: u32 = 8;
+/// values of a digit
+pub const SORT_DIGITS: u32 = 256;
+/// key columns
+pub const SORT_KEYS_MAX: u32 = 16;
+/// rows per thread and tile: 32-bit words alone
+pub const SORT_ITEMS_U32: u32 = 20;
+/// with row numbers
+pub const SORT_ITEMS_U32_ROWS: u32 = 16;
+/// 64-bit words alone
+pub const SORT_ITEMS_U64: u32 = 16;
+/// with row numbers
+pub const SORT_ITEMS_U64_ROWS: u32 = 12;
+/// rows of one launch of a pass: counts have 30 bits
+pub const SORT_PORTION_ROWS_MAX: u32 = 1073741824;
+/// no physical type: words that are codes
+pub const SORT_CODES: u32 = 255;
+/// 32-bit words before the states of tiles: the ticket, alone in its sectors
+pub const SORT_STATES_START: u32 = 64;
+/// greater values first
+pub const SORT_DESCENDING: u32 = 1;
+/// a bit above the value says whether the row is null
+pub const SORT_NULL_BIT: u32 = 2;
+/// that bit is 0 for a null; else 1
+pub const SORT_NULLS_FIRST: u32 = 4;
+
+/// What a block saw of a key column, in codes that keep the order of values.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct SortSpan {
+    /// smallest code
+    pub least_low: u64,
+    /// smallest code
+    pub least_high: u64,
+    /// greatest code
+    pub greatest_low: u64,
+    /// greatest code
+    pub greatest_high: u64,
+    /// bits that some code has
+    pub any_low: u64,
+    /// bits that some code has
+    pub any_high: u64,
+    /// bits that every code has
+    pub all_low: u64,
+    /// bits that every code has
+    pub all_high: u64,
+    /// rows that are not null
+    pub valid_count: u64,
+    /// floats whose bits are not those of their code: -0.0, odd NaNs
+    pub odd_count: u64,
+}
+const _: () = {
+    ["Size of SortSpan"][::core::mem::size_of::<SortSpan>() - 80usize];
+    ["Alignment of SortSpan"][::core::mem::align_of::<SortSpan>() - 8usize];
+    ["Offset of field: SortSpan::least_low"][::core::mem::offset_of!(SortSpan, least_low) - 0usize];
+    ["Offset of field: SortSpan::least_high"]
+        [::core::mem::offset_of!(SortSpan, least_high) - 8usize];
+    ["Offset of field: SortSpan::greatest_low"]
+        [::core::mem::offset_of!(SortSpan, greatest_low) - 16usize];
+    ["Offset of field: SortSpan::greatest_high"]
+        [::core::mem::offset_of!(SortSpan, greatest_high) - 24usize];
+    ["Offset of field: SortSpan::any_low"][::core::mem::offset_of!(SortSpan, any_low) - 32usize];
+    ["Offset of field: SortSpan::any_high"][::core::mem::offset_of!(SortSpan, any_high) - 40usize];
+    ["Offset of field: SortSpan::all_low"][::core::mem::offset_of!(SortSpan, all_low) - 48usize];
+    ["Offset of field: SortSpan::all_high"][::core::mem::offset_of!(SortSpan, all_high) - 56usize];
+    ["Offset of field: SortSpan::valid_count"]
+        [::core::mem::offset_of!(SortSpan, valid_count) - 64usize];
+    ["Offset of field: SortSpan::odd_count"]
+        [::core::mem::offset_of!(SortSpan, odd_count) - 72usize];
+};
+
+/// Launch parameters of `sort_range`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct SortRangeParams {
+    /// \[row_count\] each, read
+    pub keys: [ColumnView; 16usize],
+    /// \[grid * key_count\], device, written: a block's, key by key
+    pub out_ranges: *mut SortSpan,
+    /// \[bytes of a value * SORT_DIGITS\], device, raised; absent: not counted
+    pub histogram: *mut u32,
+    /// bits to invert in the words that are counted
+    pub flip: u64,
+    /// rows
+    pub row_count: u64,
+    /// keys in use; 1 with a histogram
+    pub key_count: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of SortRangeParams"][::core::mem::size_of::<SortRangeParams>() - 808usize];
+    ["Alignment of SortRangeParams"][::core::mem::align_of::<SortRangeParams>() - 8usize];
+    ["Offset of field: SortRangeParams::keys"]
+        [::core::mem::offset_of!(SortRangeParams, keys) - 0usize];
+    ["Offset of field: SortRangeParams::out_ranges"]
+        [::core::mem::offset_of!(SortRangeParams, out_ranges) - 768usize];
+    ["Offset of field: SortRangeParams::histogram"]
+        [::core::mem::offset_of!(SortRangeParams, histogram) - 776usize];
+    ["Offset of field: SortRangeParams::flip"]
+        [::core::mem::offset_of!(SortRangeParams, flip) - 784usize];
+    ["Offset of field: SortRangeParams::row_count"]
+        [::core::mem::offset_of!(SortRangeParams, row_count) - 792usize];
+    ["Offset of field: SortRangeParams::key_count"]
+        [::core::mem::offset_of!(SortRangeParams, key_count) - 800usize];
+    ["Offset of field: SortRangeParams::reserved"]
+        [::core::mem::offset_of!(SortRangeParams, reserved) - 804usize];
+};
+
+/// A key column and its place in a packed word.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct SortField {
+    /// the values; of `sort_unpack`, their type alone
+    pub column: ColumnView,
+    /// smallest code, of a descending key the greatest: low bits
+    pub base_low: u64,
+    /// its high bits
+    pub base_high: u64,
+    /// low bits that the distances of all codes from the base lack
+    pub shift: u32,
+    /// bits of the distance, without those
+    pub value_bits: u32,
+    /// its first bit in the word; negative: that many bits lie in words below
+    pub place: i32,
+    /// of `SORT_*`
+    pub flags: u32,
+}
+const _: () = {
+    ["Size of SortField"][::core::mem::size_of::<SortField>() - 80usize];
+    ["Alignment of SortField"][::core::mem::align_of::<SortField>() - 8usize];
+    ["Offset of field: SortField::column"][::core::mem::offset_of!(SortField, column) - 0usize];
+    ["Offset of field: SortField::base_low"]
+        [::core::mem::offset_of!(SortField, base_low) - 48usize];
+    ["Offset of field: SortField::base_high"]
+        [::core::mem::offset_of!(SortField, base_high) - 56usize];
+    ["Offset of field: SortField::shift"][::core::mem::offset_of!(SortField, shift) - 64usize];
+    ["Offset of field: SortField::value_bits"]
+        [::core::mem::offset_of!(SortField, value_bits) - 68usize];
+    ["Offset of field: SortField::place"][::core::mem::offset_of!(SortField, place) - 72usize];
+    ["Offset of field: SortField::flags"][::core::mem::offset_of!(SortField, flags) - 76usize];
+};
+
+/// Launch parameters of `sort_pack`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct SortPackParams {
+    /// keys that have bits in this word
+    pub fields: [SortField; 16usize],
+    /// \[row_count\], device, read: rows of the columns; absent: all in order
+    pub rows: *const u32,
+    /// \[row_count\], device, written: words of `word_bytes`
+    pub out_words: *mut ::core::ffi::c_void,
+    /// \[digit_count * SORT_DIGITS\], device, raised
+    pub histogram: *mut u32,
+    /// rows
+    pub row_count: u64,
+    /// fields in use
+    pub field_count: u32,
+    /// 4 or 8
+    pub word_bytes: u32,
+    /// digits to count, from the lowest
+    pub digit_count: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of SortPackParams"][::core::mem::size_of::<SortPackParams>() - 1328usize];
+    ["Alignment of SortPackParams"][::core::mem::align_of::<SortPackParams>() - 8usize];
+    ["Offset of field: SortPackParams::fields"]
+        [::core::mem::offset_of!(SortPackParams, fields) - 0usize];
+    ["Offset of field: SortPackParams::rows"]
+        [::core::mem::offset_of!(SortPackParams, rows) - 1280usize];
+    ["Offset of field: SortPackParams::out_words"]
+        [::core::mem::offset_of!(SortPackParams, out_words) - 1288usize];
+    ["Offset of field: SortPackParams::histogram"]
+        [::core::mem::offset_of!(SortPackParams, histogram) - 1296usize];
+    ["Offset of field: SortPackParams::row_count"]
+        [::core::mem::offset_of!(SortPackParams, row_count) - 1304usize];
+    ["Offset of field: SortPackParams::field_count"]
+        [::core::mem::offset_of!(SortPackParams, field_count) - 1312usize];
+    ["Offset of field: SortPackParams::word_bytes"]
+        [::core::mem::offset_of!(SortPackParams, word_bytes) - 1316usize];
+    ["Offset of field: SortPackParams::digit_count"]
+        [::core::mem::offset_of!(SortPackParams, digit_count) - 1320usize];
+    ["Offset of field: SortPackParams::reserved"]
+        [::core::mem::offset_of!(SortPackParams, reserved) - 1324usize];
+};
+
+/// Launch parameters of `sort_unpack`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct SortUnpackParams {
+    /// keys that are wanted
+    pub fields: [SortField; 16usize],
+    /// \[row_count\] each
+    pub outputs: [ColumnOut; 16usize],
+    /// \[row_count\], device, read: words of `word_bytes`
+    pub words: *const ::core::ffi::c_void,
+    /// rows
+    pub row_count: u64,
+    /// fields in use
+    pub field_count: u32,
+    /// 4 or 8
+    pub word_bytes: u32,
+}
+const _: () = {
+    ["Size of SortUnpackParams"][::core::mem::size_of::<SortUnpackParams>() - 1688usize];
+    ["Alignment of SortUnpackParams"][::core::mem::align_of::<SortUnpackParams>() - 8usize];
+    ["Offset of field: SortUnpackParams::fields"]
+        [::core::mem::offset_of!(SortUnpackParams, fields) - 0usize];
+    ["Offset of field: SortUnpackParams::outputs"]
+        [::core::mem::offset_of!(SortUnpackParams, outputs) - 1280usize];
+    ["Offset of field: SortUnpackParams::words"]
+        [::core::mem::offset_of!(SortUnpackParams, words) - 1664usize];
+    ["Offset of field: SortUnpackParams::row_count"]
+        [::core::mem::offset_of!(SortUnpackParams, row_count) - 1672usize];
+    ["Offset of field: SortUnpackParams::field_count"]
+        [::core::mem::offset_of!(SortUnpackParams, field_count) - 1680usize];
+    ["Offset of field: SortUnpackParams::word_bytes"]
+        [::core::mem::offset_of!(SortUnpackParams, word_bytes) - 1684usize];
+};
+
+/// Launch parameters of `sort_starts`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct SortStartsParams {
+    /// \[grid * SORT_DIGITS\], device, read: rows of each value of each digit
+    pub histogram: *const u32,
+    /// \[grid * start_stride\], device, written: where each value's rows begin
+    pub out_starts: *mut u32,
+    /// words from one digit's starts to the next one's
+    pub start_stride: u64,
+}
+const _: () = {
+    ["Size of SortStartsParams"][::core::mem::size_of::<SortStartsParams>() - 24usize];
+    ["Alignment of SortStartsParams"][::core::mem::align_of::<SortStartsParams>() - 8usize];
+    ["Offset of field: SortStartsParams::histogram"]
+        [::core::mem::offset_of!(SortStartsParams, histogram) - 0usize];
+    ["Offset of field: SortStartsParams::out_starts"]
+        [::core::mem::offset_of!(SortStartsParams, out_starts) - 8usize];
+    ["Offset of field: SortStartsParams::start_stride"]
+        [::core::mem::offset_of!(SortStartsParams, start_stride) - 16usize];
+};
+
+/// Launch parameters of the `sort_pass` kernels.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct SortPassParams {
+    /// \[first_row + row_count\], device, read
+    pub words: *const ::core::ffi::c_void,
+    /// likewise; absent: a row's number is its place
+    pub rows: *const u32,
+    /// \[rows of all portions\], device, written
+    pub out_words: *mut ::core::ffi::c_void,
+    /// likewise
+    pub out_rows: *mut u32,
+    /// \[SORT_DIGITS\], device, read: where this portion's rows of each value go
+    pub starts: *const u32,
+    /// \[SORT_DIGITS\], device, written: likewise of the next portion; absent: none
+    pub out_starts: *mut u32,
+    /// \[SORT_STATES_START + tiles * SORT_DIGITS\], device; the caller zeroes it
+    pub states: *mut u32,
+    /// bits to invert in words that were read as values, once they are codes
+    pub flip_in: u64,
+    /// bits to invert in words that are written as values, before they are
+    pub flip_out: u64,
+    /// first row of the portion
+    pub first_row: u64,
+    /// rows of the portion, at most `SORT_PORTION_ROWS_MAX`
+    pub row_count: u64,
+    /// rows of a tile, at most `SORT_THREADS` times the entry's items
+    pub tile_rows: u32,
+    /// first bit of the digit
+    pub shift: u32,
+    /// the words read are values of this type; SORT_CODES: codes already
+    pub type_in: u32,
+    /// the words written are values of this type; SORT_CODES: codes still
+    pub type_out: u32,
+}
+const _: () = {
+    ["Size of SortPassParams"][::core::mem::size_of::<SortPassParams>() - 104usize];
+    ["Alignment of SortPassParams"][::core::mem::align_of::<SortPassParams>() - 8usize];
+    ["Offset of field: SortPassParams::words"]
+        [::core::mem::offset_of!(SortPassParams, words) - 0usize];
+    ["Offset of field: SortPassParams::rows"]
+        [::core::mem::offset_of!(SortPassParams, rows) - 8usize];
+    ["Offset of field: SortPassParams::out_words"]
+        [::core::mem::offset_of!(SortPassParams, out_words) - 16usize];
+    ["Offset of field: SortPassParams::out_rows"]
+        [::core::mem::offset_of!(SortPassParams, out_rows) - 24usize];
+    ["Offset of field: SortPassParams::starts"]
+        [::core::mem::offset_of!(SortPassParams, starts) - 32usize];
+    ["Offset of field: SortPassParams::out_starts"]
+        [::core::mem::offset_of!(SortPassParams, out_starts) - 40usize];
+    ["Offset of field: SortPassParams::states"]
+        [::core::mem::offset_of!(SortPassParams, states) - 48usize];
+    ["Offset of field: SortPassParams::flip_in"]
+        [::core::mem::offset_of!(SortPassParams, flip_in) - 56usize];
+    ["Offset of field: SortPassParams::flip_out"]
+        [::core::mem::offset_of!(SortPassParams, flip_out) - 64usize];
+    ["Offset of field: SortPassParams::first_row"]
+        [::core::mem::offset_of!(SortPassParams, first_row) - 72usize];
+    ["Offset of field: SortPassParams::row_count"]
+        [::core::mem::offset_of!(SortPassParams, row_count) - 80usize];
+    ["Offset of field: SortPassParams::tile_rows"]
+        [::core::mem::offset_of!(SortPassParams, tile_rows) - 88usize];
+    ["Offset of field: SortPassParams::shift"]
+        [::core::mem::offset_of!(SortPassParams, shift) - 92usize];
+    ["Offset of field: SortPassParams::type_in"]
+        [::core::mem::offset_of!(SortPassParams, type_in) - 96usize];
+    ["Offset of field: SortPassParams::type_out"]
+        [::core::mem::offset_of!(SortPassParams, type_out) - 100usize];
+};
+
 /// threads per block
 pub const TEXT_THREADS: u32 = 256;
 /// rows that a block of `text_offsets` handles
@@ -1908,6 +2226,121 @@ const _: () = {
         [::core::mem::offset_of!(TextCopyParams, out_bytes) - 56usize];
     ["Offset of field: TextCopyParams::row_count"]
         [::core::mem::offset_of!(TextCopyParams, row_count) - 64usize];
+};
+
+/// threads per block
+pub const TOP_K_THREADS: u32 = 256;
+/// rows that one block of `top_k_filter` looks at
+pub const TOP_K_TILE_ROWS: u32 = 4096;
+/// words below the threshold
+pub const TOP_K_BELOW: u32 = 0;
+/// words equal to it
+pub const TOP_K_AT: u32 = 1;
+/// both
+pub const TOP_K_UP_TO: u32 = 2;
+
+/** A key column, and which 64 bits of each row's code are compared: of level 0 a bit for null and
+the 63 highest bits of the value, of the following levels 64 bits each.*/
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct TopKKey {
+    /// the values
+    pub column: ColumnView,
+    /// 0 to 2
+    pub level: u32,
+    /// 1: greater values first
+    pub descending: u32,
+    /// 1: nulls before all values
+    pub nulls_first: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of TopKKey"][::core::mem::size_of::<TopKKey>() - 64usize];
+    ["Alignment of TopKKey"][::core::mem::align_of::<TopKKey>() - 8usize];
+    ["Offset of field: TopKKey::column"][::core::mem::offset_of!(TopKKey, column) - 0usize];
+    ["Offset of field: TopKKey::level"][::core::mem::offset_of!(TopKKey, level) - 48usize];
+    ["Offset of field: TopKKey::descending"]
+        [::core::mem::offset_of!(TopKKey, descending) - 52usize];
+    ["Offset of field: TopKKey::nulls_first"]
+        [::core::mem::offset_of!(TopKKey, nulls_first) - 56usize];
+    ["Offset of field: TopKKey::reserved"][::core::mem::offset_of!(TopKKey, reserved) - 60usize];
+};
+
+/// Launch parameters of `top_k_sample`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct TopKSampleParams {
+    /// \[row_count\], read here and there
+    pub key: TopKKey,
+    /// \[sample_count\], device, written: the words of rows drawn
+    pub out_words: *mut u64,
+    /// rows, at least `sample_count`
+    pub row_count: u64,
+    /// rows drawn: one of each so many consecutive ones
+    pub sample_count: u64,
+}
+const _: () = {
+    ["Size of TopKSampleParams"][::core::mem::size_of::<TopKSampleParams>() - 88usize];
+    ["Alignment of TopKSampleParams"][::core::mem::align_of::<TopKSampleParams>() - 8usize];
+    ["Offset of field: TopKSampleParams::key"]
+        [::core::mem::offset_of!(TopKSampleParams, key) - 0usize];
+    ["Offset of field: TopKSampleParams::out_words"]
+        [::core::mem::offset_of!(TopKSampleParams, out_words) - 64usize];
+    ["Offset of field: TopKSampleParams::row_count"]
+        [::core::mem::offset_of!(TopKSampleParams, row_count) - 72usize];
+    ["Offset of field: TopKSampleParams::sample_count"]
+        [::core::mem::offset_of!(TopKSampleParams, sample_count) - 80usize];
+};
+
+/// Launch parameters of `top_k_filter`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct TopKFilterParams {
+    /// \[row_count\], read
+    pub key: TopKKey,
+    /// \[1\], device, read: a word
+    pub threshold: *const u64,
+    /// \[row_count\], device, read: what is listed of each row; absent: its number
+    pub rows: *const u32,
+    /// \[row_count\], device, written up to `out_row_count`
+    pub out_rows: *mut u32,
+    /// \[tiles\], device, the caller zeroes it
+    pub tile_states: *mut u64,
+    /// \[1\], device, the caller zeroes it
+    pub tile_ticket: *mut u64,
+    /// \[1\], device, written: rows listed
+    pub out_row_count: *mut u64,
+    /// rows
+    pub row_count: u64,
+    /// one of `TOP_K_*`: which words to list
+    pub relation: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of TopKFilterParams"][::core::mem::size_of::<TopKFilterParams>() - 128usize];
+    ["Alignment of TopKFilterParams"][::core::mem::align_of::<TopKFilterParams>() - 8usize];
+    ["Offset of field: TopKFilterParams::key"]
+        [::core::mem::offset_of!(TopKFilterParams, key) - 0usize];
+    ["Offset of field: TopKFilterParams::threshold"]
+        [::core::mem::offset_of!(TopKFilterParams, threshold) - 64usize];
+    ["Offset of field: TopKFilterParams::rows"]
+        [::core::mem::offset_of!(TopKFilterParams, rows) - 72usize];
+    ["Offset of field: TopKFilterParams::out_rows"]
+        [::core::mem::offset_of!(TopKFilterParams, out_rows) - 80usize];
+    ["Offset of field: TopKFilterParams::tile_states"]
+        [::core::mem::offset_of!(TopKFilterParams, tile_states) - 88usize];
+    ["Offset of field: TopKFilterParams::tile_ticket"]
+        [::core::mem::offset_of!(TopKFilterParams, tile_ticket) - 96usize];
+    ["Offset of field: TopKFilterParams::out_row_count"]
+        [::core::mem::offset_of!(TopKFilterParams, out_row_count) - 104usize];
+    ["Offset of field: TopKFilterParams::row_count"]
+        [::core::mem::offset_of!(TopKFilterParams, row_count) - 112usize];
+    ["Offset of field: TopKFilterParams::relation"]
+        [::core::mem::offset_of!(TopKFilterParams, relation) - 120usize];
+    ["Offset of field: TopKFilterParams::reserved"]
+        [::core::mem::offset_of!(TopKFilterParams, reserved) - 124usize];
 };
 
 /// threads per block
@@ -2244,7 +2677,7 @@ pub struct WindowScanParams {
     pub status: *mut KernelStatus,
     /// rows
     pub row_count: u64,
-    /// a run begins anew every so many rows of a partition; 0: never
+    /// a scan begins anew every so many rows of a partition; 0: never
     pub block_rows: u32,
     /// one of `WINDOW_SCAN_*`
     pub target: u32,
@@ -3119,6 +3552,94 @@ unsafe impl Kernel for ProjectSelect {
     type Params = ProjectSelectParams;
 }
 
+/// Packs the keys of all rows into words, and counts the words' digits. (`sort_pack` in `kernels/sort.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct SortPack;
+
+// SAFETY: the only parameter of the entry is one `SortPackParams`, as its signature says.
+unsafe impl Kernel for SortPack {
+    const ENTRY: &'static str = "sort_pack";
+    const MODULE: &'static str = "sort";
+    type Params = SortPackParams;
+}
+
+/// Finds the range of each key's codes, and the bits that they share; of a single key, counts the digits as well. (`sort_range` in `kernels/sort.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct SortRange;
+
+// SAFETY: the only parameter of the entry is one `SortRangeParams`, as its signature says.
+unsafe impl Kernel for SortRange {
+    const ENTRY: &'static str = "sort_range";
+    const MODULE: &'static str = "sort";
+    type Params = SortRangeParams;
+}
+
+/// The keys of sorted rows, from their packed words. (`sort_unpack` in `kernels/sort.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct SortUnpack;
+
+// SAFETY: the only parameter of the entry is one `SortUnpackParams`, as its signature says.
+unsafe impl Kernel for SortUnpack {
+    const ENTRY: &'static str = "sort_unpack";
+    const MODULE: &'static str = "sort";
+    type Params = SortUnpackParams;
+}
+
+/// Where the rows of each value of a digit begin: exclusive sums of the histogram. (`sort_starts` in `kernels/sort.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct SortStarts;
+
+// SAFETY: the only parameter of the entry is one `SortStartsParams`, as its signature says.
+unsafe impl Kernel for SortStarts {
+    const ENTRY: &'static str = "sort_starts";
+    const MODULE: &'static str = "sort";
+    type Params = SortStartsParams;
+}
+
+/// Puts 32-bit words in the order of one digit. (`sort_pass_u32` in `kernels/sort_pass.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct SortPassU32;
+
+// SAFETY: the only parameter of the entry is one `SortPassParams`, as its signature says.
+unsafe impl Kernel for SortPassU32 {
+    const ENTRY: &'static str = "sort_pass_u32";
+    const MODULE: &'static str = "sort_pass";
+    type Params = SortPassParams;
+}
+
+/// Puts 32-bit words and their row numbers in the order of one digit. (`sort_pass_u32_rows` in `kernels/sort_pass.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct SortPassU32Rows;
+
+// SAFETY: the only parameter of the entry is one `SortPassParams`, as its signature says.
+unsafe impl Kernel for SortPassU32Rows {
+    const ENTRY: &'static str = "sort_pass_u32_rows";
+    const MODULE: &'static str = "sort_pass";
+    type Params = SortPassParams;
+}
+
+/// Puts 64-bit words in the order of one digit. (`sort_pass_u64` in `kernels/sort_pass.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct SortPassU64;
+
+// SAFETY: the only parameter of the entry is one `SortPassParams`, as its signature says.
+unsafe impl Kernel for SortPassU64 {
+    const ENTRY: &'static str = "sort_pass_u64";
+    const MODULE: &'static str = "sort_pass";
+    type Params = SortPassParams;
+}
+
+/// Puts 64-bit words and their row numbers in the order of one digit. (`sort_pass_u64_rows` in `kernels/sort_pass.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct SortPassU64Rows;
+
+// SAFETY: the only parameter of the entry is one `SortPassParams`, as its signature says.
+unsafe impl Kernel for SortPassU64Rows {
+    const ENTRY: &'static str = "sort_pass_u64_rows";
+    const MODULE: &'static str = "sort_pass";
+    type Params = SortPassParams;
+}
+
 /// Sums the lengths of strings. (`text_offsets` in `kernels/text.cu`)
 #[derive(Clone, Copy, Debug)]
 pub struct TextOffsets;
@@ -3139,6 +3660,28 @@ unsafe impl Kernel for TextCopy {
     const ENTRY: &'static str = "text_copy";
     const MODULE: &'static str = "text";
     type Params = TextCopyParams;
+}
+
+/// Words of rows drawn from all over the column. (`top_k_sample` in `kernels/top_k.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct TopKSample;
+
+// SAFETY: the only parameter of the entry is one `TopKSampleParams`, as its signature says.
+unsafe impl Kernel for TopKSample {
+    const ENTRY: &'static str = "top_k_sample";
+    const MODULE: &'static str = "top_k";
+    type Params = TopKSampleParams;
+}
+
+/// Lists the rows whose words are below a threshold, or at it, or either. (`top_k_filter` in `kernels/top_k.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct TopKFilter;
+
+// SAFETY: the only parameter of the entry is one `TopKFilterParams`, as its signature says.
+unsafe impl Kernel for TopKFilter {
+    const ENTRY: &'static str = "top_k_filter";
+    const MODULE: &'static str = "top_k";
+    type Params = TopKFilterParams;
 }
 
 /// Finds where partitions and groups of peers begin, and numbers them. (`window_segments` in `kernels/window.cu`)

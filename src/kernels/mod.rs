@@ -15,7 +15,9 @@ pub mod group_by;
 pub mod hash_join;
 pub mod page;
 pub mod project;
+pub mod sort;
 pub mod text;
+pub mod top_k;
 pub mod window;
 
 pub use column::{DeviceColumn, DeviceRows, OutputColumn};

@@ -7,9 +7,7 @@
 use std::sync::Arc;
 
 use super::abi::{self, WindowFinish, WindowSegmentsView};
-use super::{
-    DeviceColumn, Kernel, Launch, OutputColumn, Status, address_of, blocks, halves,
-};
+use super::{DeviceColumn, Kernel, Launch, OutputColumn, Status, address_of, blocks, halves};
 use crate::device::DeviceBuffer;
 use crate::error::{Error, Result};
 use crate::types::PhysicalType;
@@ -250,7 +248,11 @@ impl WindowRows {
     /// `InvalidInput` for no buckets; no memory is left, or the driver refuses.
     pub fn rank(&self, launch: &Launch, rank: u32, buckets: u64) -> Result<DeviceColumn> {
         if buckets == 0 {
-            return Err(Error::invalid("ntile", "no buckets", "ask for at least one"));
+            return Err(Error::invalid(
+                "ntile",
+                "no buckets",
+                "ask for at least one",
+            ));
         }
         let physical = match rank {
             abi::WINDOW_PERCENT_RANK | abi::WINDOW_CUME_DIST => PhysicalType::Float64,
@@ -402,12 +404,25 @@ impl WindowRows {
             }
             (Some(_), Some(_)) if integers => {
                 let prefix = job.states(false, 0)?;
-                job.combined(extent, abi::WINDOW_COMBINE_DIFFERENCE, 0, [Some(prefix), None])
+                job.combined(
+                    extent,
+                    abi::WINDOW_COMBINE_DIFFERENCE,
+                    0,
+                    [Some(prefix), None],
+                )
             }
             (Some(start), Some(end)) => {
                 let block_rows = (within(end) - within(start) + 1).clamp(1, 1 << 31) as u32;
-                let states = [job.states(false, block_rows)?, job.states(true, block_rows)?];
-                job.combined(extent, abi::WINDOW_COMBINE_BLOCKS, block_rows, states.map(Some))
+                let states = [
+                    job.states(false, block_rows)?,
+                    job.states(true, block_rows)?,
+                ];
+                job.combined(
+                    extent,
+                    abi::WINDOW_COMBINE_BLOCKS,
+                    block_rows,
+                    states.map(Some),
+                )
             }
         }
     }
@@ -449,7 +464,12 @@ impl Job<'_> {
             values: values.transpose()?,
             counts: counts.transpose()?,
         };
-        self.scan(abi::WINDOW_SCAN_STATES, None, Some(&states), (reverse, block_rows))?;
+        self.scan(
+            abi::WINDOW_SCAN_STATES,
+            None,
+            Some(&states),
+            (reverse, block_rows),
+        )?;
         Ok(states)
     }
 
@@ -521,11 +541,15 @@ impl Job<'_> {
         let output = OutputColumn::new(launch, self.how.physical, rows.rows, self.nullable)?;
         let values = |states: &Option<States>| {
             let values = states.as_ref().and_then(|states| states.values.as_ref());
-            values.map_or(std::ptr::null(), |values| address_of::<u64>(values).cast_const())
+            values.map_or(std::ptr::null(), |values| {
+                address_of::<u64>(values).cast_const()
+            })
         };
         let counts = |states: &Option<States>| {
             let counts = states.as_ref().and_then(|states| states.counts.as_ref());
-            counts.map_or(std::ptr::null(), |counts| address_of::<u32>(counts).cast_const())
+            counts.map_or(std::ptr::null(), |counts| {
+                address_of::<u32>(counts).cast_const()
+            })
         };
         let params = abi::WindowFrameParams {
             output: output.out(),

@@ -15,6 +15,8 @@ mod gather;
 mod group_by;
 mod hash_join;
 mod project;
+mod sort;
+mod top_k;
 mod window;
 
 use std::sync::Arc;

@@ -18,8 +18,10 @@ mod nested;
 mod project;
 mod rescale;
 mod scan;
+mod sort;
 mod supported;
 mod text;
+mod top_k;
 mod upload;
 mod window;
 
@@ -30,10 +32,11 @@ use arrow::array::RecordBatch;
 
 pub use crate::kernels::group_by::GroupTuning;
 pub use crate::kernels::hash_join::JoinTuning;
+pub use crate::kernels::sort::SortTuning;
 
 use super::{Backend, Batches, when_there_is_room};
 use crate::device::Device;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernels::{Launch, Status};
 use crate::memory::{Batch, StreamHandle};
 use crate::operators::{Context, Operator, OperatorSpec};
@@ -49,6 +52,7 @@ struct Shared {
     dictionary: DictionaryPlace,
     tuning: GroupTuning,
     join_tuning: JoinTuning,
+    sort_tuning: SortTuning,
     /// Status words of launches that nobody has waited for yet.
     pending: Mutex<HashMap<StreamHandle, Vec<Watched>>>,
     /// The stream of copies that belongs to a worker's stream.
@@ -126,11 +130,17 @@ pub struct CudaBackend {
 impl CudaBackend {
     /// The backend on this device.
     pub fn new(device: Arc<Device>) -> Self {
-        CudaBackend::with_tuning(device, GroupTuning::default(), JoinTuning::default())
+        let (group, join, sort) = Default::default();
+        CudaBackend::with_tuning(device, group, join, sort)
     }
 
-    /// The backend with other choices for its hash tables: results are the same.
-    pub fn with_tuning(device: Arc<Device>, tuning: GroupTuning, join_tuning: JoinTuning) -> Self {
+    /// The backend with other choices for its hash tables and sorts: results are the same.
+    pub fn with_tuning(
+        device: Arc<Device>,
+        tuning: GroupTuning,
+        join_tuning: JoinTuning,
+        sort_tuning: SortTuning,
+    ) -> Self {
         let (dictionary, pending, copies) = Default::default();
         CudaBackend {
             shared: Arc::new(Shared {
@@ -138,6 +148,7 @@ impl CudaBackend {
                 dictionary,
                 tuning,
                 join_tuning,
+                sort_tuning,
                 pending,
                 copies,
             }),
@@ -177,13 +188,8 @@ impl Backend for CudaBackend {
             OperatorSpec::HashJoinProbe(spec) => {
                 Operator::Transform(Box::new(hash_join::HashJoinProbe::new(shared, spec)))
             }
-            OperatorSpec::Sort(_) | OperatorSpec::TopK(_) => {
-                return Err(Error::unsupported(
-                    self.name(),
-                    spec.name(),
-                    "no kernels yet",
-                ));
-            }
+            OperatorSpec::Sort(spec) => Operator::Fold(Box::new(sort::Sort::new(shared, spec))),
+            OperatorSpec::TopK(spec) => Operator::Fold(Box::new(top_k::TopK::new(shared, spec))),
             OperatorSpec::Window(spec) => {
                 Operator::Fold(Box::new(window::Window::new(shared, spec)?))
             }

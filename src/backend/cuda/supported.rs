@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::expr::{AggregateFunction, BinaryOp, TypedExpr, TypedKind};
-use crate::operators::{OperatorSpec, WindowFunction, WindowSpec};
+use crate::operators::{OperatorSpec, SortKey, WindowFunction, WindowSpec};
 use crate::types::{DataType, Field, Literal, PhysicalType, SchemaRef, is_binary, is_string};
 
 /// Checks an operator and every type it meets.
@@ -59,7 +59,16 @@ pub(super) fn check(backend: &'static str, spec: &OperatorSpec) -> Result<()> {
                 .try_for_each(check_expr)
                 .or_else(refuse)
         }
-        OperatorSpec::Sort(_) | OperatorSpec::TopK(_) => refuse("not yet".to_string()),
+        OperatorSpec::Sort(sort) => {
+            SortKey::check(&sort.keys, &sort.input, "sort")?;
+            check_schema(backend, "sort", &sort.input)?;
+            check_sort_keys(&sort.keys, &sort.input).or_else(refuse)
+        }
+        OperatorSpec::TopK(top_k) => {
+            top_k.check()?;
+            check_schema(backend, "top_k", &top_k.input)?;
+            check_sort_keys(&top_k.keys, &top_k.input).or_else(refuse)
+        }
         OperatorSpec::Window(window) => {
             window.check(backend)?;
             check_schema(backend, "window", &window.input)?;
@@ -68,14 +77,21 @@ pub(super) fn check(backend: &'static str, spec: &OperatorSpec) -> Result<()> {
     }
 }
 
+/// The reason why rows cannot be sorted by some keys, if there is one.
+fn check_sort_keys(keys: &[SortKey], input: &SchemaRef) -> Result<(), String> {
+    let is_bytes = |key: &SortKey| is_binary(input.field(key.column).data_type());
+    match keys.iter().any(is_bytes) {
+        true => Err("keys of bytes".to_string()),
+        false => Ok(()),
+    }
+}
+
 /// The reason why a window cannot be computed, if there is one.
 fn check_window(window: &WindowSpec) -> Result<(), String> {
     let data_type = |column: usize| window.input.field(column).data_type();
-    let order = window.order_by.iter().map(|key| key.column);
-    let mut keys = window.partition_by.iter().copied().chain(order);
-    if keys.any(|key| is_binary(data_type(key))) {
-        return Err("keys of bytes".to_string());
-    }
+    let partition = window.partition_by.iter().copied().map(SortKey::ascending);
+    let keys: Vec<SortKey> = partition.chain(window.order_by.iter().copied()).collect();
+    check_sort_keys(&keys, &window.input)?;
     for call in &window.functions {
         let operand = call.function.column().map(data_type);
         match &call.function {

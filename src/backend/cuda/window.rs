@@ -17,12 +17,11 @@ use crate::kernels::{DeviceColumn, DeviceRows, Launch, Status, abi};
 use crate::limits::ROWS_PER_BATCH_MAX;
 use crate::memory::Batch;
 use crate::operators::{
-    AggregateSpec, Context, Fold, FoldState, Frame, SortKey, WindowCall, WindowFunction, WindowSpec,
-    too_many_window_rows,
+    AggregateSpec, Context, Fold, FoldState, Frame, SortKey, WindowCall, WindowFunction,
+    WindowSpec, too_many_window_rows,
 };
 use crate::types::{
-    DataType, EmptySum, Literal, Overflow, PhysicalType, SchemaRef, decimal_parts,
-    is_string,
+    DataType, EmptySum, Literal, Overflow, PhysicalType, SchemaRef, decimal_parts, is_string,
 };
 
 pub(super) struct Window {

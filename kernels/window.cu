@@ -3,7 +3,8 @@
 // Method    rows stand in the order of their partitions. One pass compares neighbouring keys and
 //           numbers partitions and groups of peers together, with one look-back; ranks and picked
 //           rows are then found without any scan
-// Cost      segments: reads the keys, writes 1/4 B per row and level and 4 B per segment; rank: reads
+// Cost      segments: reads the keys, writes 1/4 B per row and level and 4 B per segment; rank:
+// reads
 //           1/4 B per row and level and 4 B per segment, writes 8 B per row; pick: the same, reads
 //           and writes the column
 // Source    decoupled look-back (primitives/grid.cuh); written from the idea
@@ -195,7 +196,8 @@ KERNEL_FN int64_t window_picked(const WindowPickParams &params, uint64_t row) {
     return range.begin <= picked && picked < range.end ? picked : -1;
   }
   range = window_frame_of(params.frame, params.peers, range, row);
-  const int64_t picked = params.pick == WINDOW_PICK_FIRST ? range.begin + params.offset : range.end - 1;
+  const int64_t picked =
+      params.pick == WINDOW_PICK_FIRST ? range.begin + params.offset : range.end - 1;
   return range.begin <= picked && picked < range.end ? picked : -1;
 }
 
@@ -213,8 +215,8 @@ KERNEL_FN void window_pick_items(const WindowPickParams &params, uint64_t first,
       ((T *)params.output.values)[row] = value;
     }
     if (params.output.validity) {
-      const bool valid = picked < 0 ? params.default_valid != 0
-                                    : column_valid(params.column, (uint64_t)picked);
+      const bool valid =
+          picked < 0 ? params.default_valid != 0 : column_valid(params.column, (uint64_t)picked);
       bitmap_write_warp(params.output.validity, row, in_rows && valid);
     }
   }
@@ -231,8 +233,8 @@ KERNEL_FN void window_pick_bits(const WindowPickParams &params, uint64_t first) 
         picked < 0 ? params.default_low & 1 : column_bit(params.column, (uint64_t)picked);
     bitmap_write_warp((uint8_t *)params.output.values, row, in_rows && value);
     if (params.output.validity) {
-      const bool valid = picked < 0 ? params.default_valid != 0
-                                    : column_valid(params.column, (uint64_t)picked);
+      const bool valid =
+          picked < 0 ? params.default_valid != 0 : column_valid(params.column, (uint64_t)picked);
       bitmap_write_warp(params.output.validity, row, in_rows && valid);
     }
   }

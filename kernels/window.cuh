@@ -1,6 +1,7 @@
 // Operator  window (src/operators/window.rs states the contract)
 // Kernels   those of window.cu, window_scan.cu and window_frame.cu
-// Method    a bitmap of heads with a count per word finds the segment of any row in two loads, and a
+// Method    a bitmap of heads with a count per word finds the segment of any row in two loads, and
+// a
 //           list of starts its first row and its end
 // Cost      see the kernels
 // Source    rank and select over bitmaps are common knowledge; written from the idea
@@ -13,7 +14,8 @@
 
 #define WINDOW_WARPS (WINDOW_THREADS / 32)
 #define WINDOW_WARP_ROWS (WINDOW_ITEMS * 32)
-static_assert(WINDOW_TILE_ROWS == WINDOW_THREADS * WINDOW_ITEMS, "a thread has its items of a tile");
+static_assert(WINDOW_TILE_ROWS == WINDOW_THREADS * WINDOW_ITEMS,
+              "a thread has its items of a tile");
 
 /// The row of this thread's first item: items are 32 rows apart, so that a warp reads side by side.
 KERNEL_FN uint64_t window_first_row(uint64_t tile) {
@@ -46,8 +48,9 @@ KERNEL_FN WindowRange window_range(const WindowSegmentsView &segments, uint64_t 
 }
 
 /// The frame of a row, within its partition. An empty one ends where it begins, or before.
-KERNEL_FN WindowRange window_frame_of(const WindowFrameBounds &frame, const WindowSegmentsView &peers,
-                                      WindowRange partition, uint64_t row) {
+KERNEL_FN WindowRange window_frame_of(const WindowFrameBounds &frame,
+                                      const WindowSegmentsView &peers, WindowRange partition,
+                                      uint64_t row) {
   WindowRange range = partition;
   if (frame.kind == WINDOW_FRAME_RANGE) {
     range.end = window_range(peers, row).end;

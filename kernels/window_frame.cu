@@ -1,9 +1,11 @@
 // Operator  window (src/operators/window.rs states the contract)
 // Kernels   window_frame
-// Method    a frame is put together from at most two states of scans. Sums of integers: the prefix at
+// Method    a frame is put together from at most two states of scans. Sums of integers: the prefix
+// at
 //           its end less the one before its start, exact modulo 2^64 or 2^128. All else, so that
-//           nothing is ever taken back: scans that begin anew every `block_rows` rows, forward and in
-//           reverse; a frame of so many rows is the rest of one block and the beginning of the next
+//           nothing is ever taken back: scans that begin anew every `block_rows` rows, forward and
+//           in reverse; a frame of so many rows is the rest of one block and the beginning of the
+//           next
 // Cost      reads the states of two rows (8 or 16 B each, neighbours' reads overlap) and 1/4 B per
 //           row, writes the column
 // Source    M. van Herk, "A fast algorithm for local minimum and maximum filters on rectangular and
@@ -77,7 +79,8 @@ KERNEL_FN void window_frame_rows(const WindowFrameParams &params) {
 ///
 /// Shape   states[rows] of scans, partitions, peers -> output[rows]
 /// Launch  grid = ceil(row_count / WINDOW_TILE_ROWS), block = WINDOW_THREADS, shared = 0
-/// Nulls   null for a frame without values (but a sum may be zero then), and for a sum that does not
+/// Nulls   null for a frame without values (but a sum may be zero then), and for a sum that does
+/// not
 ///         fit
 /// Errors  STATUS_SUM_OVERFLOW: argument = row
 /// Tests   tests/operators/window.rs

@@ -6,7 +6,8 @@
 //           begins knows at once what the next tile needs, and look-back ends there
 // Cost      reads the column and 1/8 B per row (1/4 B with nulls), writes 8 or 16 B per row, or per
 //           segment
-// Source    decoupled look-back (D. Merrill, M. Garland, NVIDIA technical report 2016), with states of
+// Source    decoupled look-back (D. Merrill, M. Garland, NVIDIA technical report 2016), with states
+// of
 //           several words beside their flags; written from the idea
 #include "primitives/grid.cuh"
 #include "window.cuh"
@@ -129,8 +130,9 @@ KERNEL_FN void window_load(WindowMaxUint128, const WindowScanParams &params, uin
   window_load_as<uint128_t, WindowMaxUint128>(params, first, values);
 }
 
-/// Hands a tile's state on: its own, or, with `inclusive`, that of all rows since the last head. The
-/// value lies in a place of its own before the flag, which carries the count, says that it is there.
+/// Hands a tile's state on: its own, or, with `inclusive`, that of all rows since the last head.
+/// The value lies in a place of its own before the flag, which carries the count, says that it is
+/// there.
 template <typename Value>
 KERNEL_FN void window_publish(const WindowScanParams &params, uint64_t tile, bool inclusive,
                               const WindowState<Value> &state) {
@@ -211,13 +213,14 @@ KERNEL_FN WindowState<typename Add::Value> window_scan_warp(const uint32_t *head
 
 /// Writes the result of a segment, if the row is its last.
 template <typename Value>
-KERNEL_FN void window_write_segment(const WindowScanParams &params, const WindowSegmentsView &segments,
-                                    uint64_t row, const WindowState<Value> &state) {
+KERNEL_FN void window_write_segment(const WindowScanParams &params,
+                                    const WindowSegmentsView &segments, uint64_t row,
+                                    const WindowState<Value> &state) {
   if (row + 1 < params.row_count && !window_is_head(segments, row + 1)) return;
   const ColumnOut &output = params.output;
   const uint32_t segment = window_segment(segments, row);
-  const WindowResult result = window_finished(params.finish, output.type, params.status,
-                                              state.value, state.count, row);
+  const WindowResult result =
+      window_finished(params.finish, output.type, params.status, state.value, state.count, row);
   const uint32_t bit = 1u << (segment & 31);
   if (output.type == PHYSICAL_BOOLEAN) {
     if (result.low & 1) atomicOr((uint32_t *)output.values + (segment >> 5), bit);
@@ -342,7 +345,8 @@ window_scan_i64(GRID_CONSTANT(WindowScanParams) params) { window_scan_tile<Windo
 ///
 /// Shape   column[rows], partitions, peers -> output[rows] or output[segments], or states[rows]
 /// Launch  grid = ceil(row_count / WINDOW_TILE_ROWS), block = WINDOW_THREADS, shared = 0
-/// Nulls   not added; null where nothing was, unless a sum is zero then, and for a sum that does not
+/// Nulls   not added; null where nothing was, unless a sum is zero then, and for a sum that does
+/// not
 ///         fit
 /// Errors  STATUS_SUM_OVERFLOW: argument = row
 /// Tests   tests/operators/window.rs

@@ -111,13 +111,13 @@ fn main() {
                 "trailing_sum(i64)/width=100",
                 &integers,
                 TRAILING,
-                rows * 40 + level,
+                rows * 32 + level + rows / 8,
             ),
             (
                 "trailing_sum(f64)/width=100",
                 &floats,
                 TRAILING,
-                rows * 72 + 3 * level,
+                rows * 56 + 3 * level,
             ),
         ];
         for (name, column, extent, bytes) in sums {

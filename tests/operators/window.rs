@@ -457,6 +457,42 @@ fn contradictions_are_refused_by_name() {
     assert!(unsupported, "{text}");
 }
 
+/// Partitions of more tiles than one look at the tiles before takes in.
+#[test]
+fn partitions_longer_than_a_look_back() {
+    let rows = 70_000;
+    let values = (0..rows).map(|row| (row % 11 != 0).then_some(row * 7919 % 1001 - 500));
+    let batch = batch_of(vec![
+        (
+            "id",
+            Arc::new(Int64Array::from_iter_values(0..rows)) as ArrayRef,
+        ),
+        (
+            "group",
+            Arc::new(Int64Array::from_iter_values(
+                (0..rows).map(|row| i64::from(row > 100)),
+            )) as ArrayRef,
+        ),
+        (
+            "value",
+            Arc::new(values.collect::<Int64Array>()) as ArrayRef,
+        ),
+    ]);
+    let functions = vec![
+        (aggregate(Sum, Some(2)), Frame::RUNNING),
+        (aggregate(Mean, Some(2)), Frame::Partition),
+        (aggregate(Max, Some(2)), rows_frame(Some(-3), None)),
+        (RowNumber, Frame::Partition),
+    ];
+    let by_id = vec![SortKey::ascending(0)];
+    let got = computed(&batch, vec![1], by_id, functions, LENIENT).expect("rows");
+    let valid = |row: &i64| row % 11 != 0;
+    let value = |row: i64| i128::from(row * 7919 % 1001 - 500);
+    let sum: i128 = (101..rows).filter(valid).map(value).sum();
+    assert_eq!(got[0].last(), Some(&Value::Integer(sum)));
+    assert_eq!(got[3].last(), Some(&Value::Integer(i128::from(rows) - 101)));
+}
+
 /// A frame of any kind; bounded ones mostly narrow.
 fn frame(random: &mut Random) -> Frame {
     if random.once_in(2) {

@@ -21,7 +21,8 @@ use crate::operators::{
     WindowSpec, too_many_window_rows,
 };
 use crate::types::{
-    DataType, EmptySum, Literal, Overflow, PhysicalType, SchemaRef, decimal_parts, is_string,
+    DataType, EmptySum, Literal, Overflow, PhysicalType, Schema, SchemaRef, decimal_parts,
+    is_string,
 };
 
 pub(super) struct Window {
@@ -30,6 +31,8 @@ pub(super) struct Window {
     /// The columns of the input that are kept, and their schema.
     kept: Vec<usize>,
     schema: SchemaRef,
+    /// The same, but for strings of partition keys: those need no order but that of their codes.
+    sorted_as: SchemaRef,
     /// Keys of the partitions, then of the order, by place among the kept columns.
     keys: Vec<SortKey>,
 }
@@ -51,10 +54,20 @@ impl Window {
             .input
             .project(&kept)
             .map_err(|cause| Error::invalid("window", cause.to_string(), ""))?;
+        let sorted_as = schema.fields().iter().zip(&kept).map(|(field, index)| {
+            let codes = spec.partition_by.contains(index) && is_string(field.data_type());
+            let field = field.as_ref().clone();
+            match codes {
+                true => field.with_data_type(DataType::UInt32),
+                false => field,
+            }
+        });
+        let sorted_as = Schema::new(sorted_as.collect::<Vec<_>>());
         let mut this = Window {
             shared,
             spec: spec.clone(),
             kept,
+            sorted_as: Arc::new(sorted_as),
             schema: Arc::new(schema),
             keys: Vec::new(),
         };
@@ -310,8 +323,7 @@ impl Fold for Window {
             let sorting = Sorting {
                 shared: &self.shared,
                 launch,
-                stream: context.stream,
-                schema: &self.schema,
+                schema: &self.sorted_as,
                 keys: &self.keys,
             };
             let parts = sorting.sorted(columns, &dictionary, rows, (0, rows), rows)?;

@@ -1,10 +1,10 @@
 // Operator  hash_join (src/operators/hash_join.rs states the contract)
 // Kernels   hash_join_range hash_join_insert hash_join_insert_wide hash_join_offsets hash_join_fill
-//           hash_join_mark hash_join_append
+//           hash_join_mark
 // Method    the build side: one pass finds the range of the keys, one puts them into the table and
 //           ranks the rows of each key (warps add once per key, so that a frequent one is no hot
-//           spot); where keys repeat, lists get their places and are filled. Besides, what happens
-//           to rows around a join: marks, and batches put behind one another
+//           spot); where keys repeat, lists get their places and are filled. Besides, the marks of
+//           rows that were matched
 // Cost      per build row: reads the key twice, one 32 B sector and one atomic, writes 8 B; where
 //           keys repeat, one more sector read and one written
 // Source    lists by count, scan and fill are common knowledge; written from the idea
@@ -287,34 +287,5 @@ hash_join_mark(GRID_CONSTANT(HashJoinMarkParams) params) {
     uint64_t *word = params.bits + (index >> 6);
     const uint64_t bit = 1ull << (index & 63);
     if (!(ld_relaxed(word) & bit)) atomicOr((unsigned long long *)word, (unsigned long long)bit);
-  }
-}
-
-/// Copies columns behind the rows that their outputs have already.
-///
-/// Shape   columns[row_count] -> outputs[out_start + row_count]
-/// Launch  grid = ceil(row_count / HASH_JOIN_THREADS), block = HASH_JOIN_THREADS, shared = 0
-/// Order   kept
-/// Nulls   kept
-/// Errors  none
-/// Tests   tests/operators/hash_join.rs
-extern "C" __global__ void __launch_bounds__(HASH_JOIN_THREADS)
-hash_join_append(GRID_CONSTANT(HashJoinAppendParams) params) {
-  const uint64_t row = (uint64_t)blockIdx.x * HASH_JOIN_THREADS + threadIdx.x;
-  if ((row & ~(uint64_t)31) >= params.row_count) return;  // whole warps leave together
-  const bool in_rows = row < params.row_count;
-  const uint64_t out_row = params.out_start + row, out_first = out_row - (threadIdx.x & 31);
-  for (uint32_t c = 0; c < params.column_count; c++) {
-    const ColumnView &column = params.columns[c];
-    const ColumnOut &output = params.outputs[c];
-    if (output.type == PHYSICAL_BOOLEAN) {
-      bitmap_or_warp((uint8_t *)output.values, out_first, in_rows && column_bit(column, row));
-    } else if (in_rows && type_bytes(output.type) == 16) {
-      ((int128_t *)output.values)[out_row] = column_value<int128_t>(column, row);
-    } else if (in_rows) {
-      output_bits(output, out_row, column_bits(column, row));
-    }
-    if (!output.validity) continue;
-    bitmap_or_warp(output.validity, out_first, in_rows && column_valid(column, row));
   }
 }

@@ -15,7 +15,6 @@ enum {
   HASH_JOIN_RANGE_WORDS = 6,     ///< words of what `hash_join_range` finds out
   HASH_JOIN_TILE_COST = 1024,    ///< what a tile costs `hash_join_emit`, in output rows
   HASH_JOIN_SHARE = 8192,        ///< cost that one block of `hash_join_emit` takes
-  HASH_JOIN_COLUMNS_MAX = 32,    ///< columns of one launch of `hash_join_append`
   HASH_JOIN_FILTER_TENTHS = 7,   ///< tenths of the sampled rows that may pass a filter that is used
   HASH_JOIN_SAMPLE_TILES = 64,   ///< tiles of probe rows that are sampled for it
   HASH_JOIN_SPLIT_ROWS = 3072,   ///< rows that a block of `hash_join_split_rows` handles
@@ -237,16 +236,5 @@ typedef struct HashJoinMarkParams {
   uint64_t row_count;                ///< indices, or their upper bound
 } HashJoinMarkParams;
 ABI_ASSERT(sizeof(HashJoinMarkParams) == 120, "HashJoinMarkParams crosses the ABI");
-
-/// Launch parameters of `hash_join_append`.
-typedef struct HashJoinAppendParams {
-  ColumnView columns[HASH_JOIN_COLUMNS_MAX];  ///< [rows] each, read
-  ColumnOut outputs[HASH_JOIN_COLUMNS_MAX];   ///< [out_start + rows] each; bitmaps are zeroed by the caller
-  uint64_t row_count;                         ///< rows
-  uint64_t out_start;                         ///< row of the outputs where they go
-  uint32_t column_count;                      ///< columns in use
-  uint32_t reserved;                          ///< zero
-} HashJoinAppendParams;
-ABI_ASSERT(sizeof(HashJoinAppendParams) == 32 * 72 + 24, "HashJoinAppendParams crosses the ABI");
 
 #endif

@@ -16,6 +16,12 @@ KERNEL_FN uint64_t ld_acquire(const uint64_t *address) {
 KERNEL_FN void st_relaxed(uint64_t *address, uint64_t value) {
   *(volatile uint64_t *)address = value;
 }
+KERNEL_FN uint32_t ld_relaxed(const uint32_t *address) {
+  return *(const volatile uint32_t *)address;
+}
+KERNEL_FN void st_relaxed(uint32_t *address, uint32_t value) {
+  *(volatile uint32_t *)address = value;
+}
 KERNEL_FN void st_release(uint64_t *address, uint64_t value) {
   __threadfence();
   *(volatile uint64_t *)address = value;

@@ -108,6 +108,45 @@ const _: () = {
 };
 
 /// threads per block
+pub const APPEND_THREADS: u32 = 256;
+/// columns of one launch
+pub const APPEND_COLUMNS_MAX: u32 = 32;
+
+/// Launch parameters of `append_rows`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct AppendRowsParams {
+    /// \[rows\] each, read
+    pub columns: [ColumnView; 32usize],
+    /// \[out_start + rows\] each; bitmaps are zeroed by the caller
+    pub outputs: [ColumnOut; 32usize],
+    /// rows
+    pub row_count: u64,
+    /// row of the outputs where they go
+    pub out_start: u64,
+    /// columns in use
+    pub column_count: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of AppendRowsParams"][::core::mem::size_of::<AppendRowsParams>() - 2328usize];
+    ["Alignment of AppendRowsParams"][::core::mem::align_of::<AppendRowsParams>() - 8usize];
+    ["Offset of field: AppendRowsParams::columns"]
+        [::core::mem::offset_of!(AppendRowsParams, columns) - 0usize];
+    ["Offset of field: AppendRowsParams::outputs"]
+        [::core::mem::offset_of!(AppendRowsParams, outputs) - 1536usize];
+    ["Offset of field: AppendRowsParams::row_count"]
+        [::core::mem::offset_of!(AppendRowsParams, row_count) - 2304usize];
+    ["Offset of field: AppendRowsParams::out_start"]
+        [::core::mem::offset_of!(AppendRowsParams, out_start) - 2312usize];
+    ["Offset of field: AppendRowsParams::column_count"]
+        [::core::mem::offset_of!(AppendRowsParams, column_count) - 2320usize];
+    ["Offset of field: AppendRowsParams::reserved"]
+        [::core::mem::offset_of!(AppendRowsParams, reserved) - 2324usize];
+};
+
+/// threads per block
 pub const BLOOM_FILTER_THREADS: u32 = 256;
 /// rows that a thread has in flight
 pub const BLOOM_FILTER_ITEMS: u32 = 4;
@@ -947,8 +986,6 @@ pub const HASH_JOIN_RANGE_WORDS: u32 = 6;
 pub const HASH_JOIN_TILE_COST: u32 = 1024;
 /// cost that one block of `hash_join_emit` takes
 pub const HASH_JOIN_SHARE: u32 = 8192;
-/// columns of one launch of `hash_join_append`
-pub const HASH_JOIN_COLUMNS_MAX: u32 = 32;
 /// tenths of the sampled rows that may pass a filter that is used
 pub const HASH_JOIN_FILTER_TENTHS: u32 = 7;
 /// tiles of probe rows that are sampled for it
@@ -1589,40 +1626,6 @@ const _: () = {
         [::core::mem::offset_of!(HashJoinMarkParams, row_count_device) - 104usize];
     ["Offset of field: HashJoinMarkParams::row_count"]
         [::core::mem::offset_of!(HashJoinMarkParams, row_count) - 112usize];
-};
-
-/// Launch parameters of `hash_join_append`.
-#[repr(C)]
-#[derive(Debug, Copy, Clone, Default)]
-pub struct HashJoinAppendParams {
-    /// \[rows\] each, read
-    pub columns: [ColumnView; 32usize],
-    /// \[out_start + rows\] each; bitmaps are zeroed by the caller
-    pub outputs: [ColumnOut; 32usize],
-    /// rows
-    pub row_count: u64,
-    /// row of the outputs where they go
-    pub out_start: u64,
-    /// columns in use
-    pub column_count: u32,
-    /// zero
-    pub reserved: u32,
-}
-const _: () = {
-    ["Size of HashJoinAppendParams"][::core::mem::size_of::<HashJoinAppendParams>() - 2328usize];
-    ["Alignment of HashJoinAppendParams"][::core::mem::align_of::<HashJoinAppendParams>() - 8usize];
-    ["Offset of field: HashJoinAppendParams::columns"]
-        [::core::mem::offset_of!(HashJoinAppendParams, columns) - 0usize];
-    ["Offset of field: HashJoinAppendParams::outputs"]
-        [::core::mem::offset_of!(HashJoinAppendParams, outputs) - 1536usize];
-    ["Offset of field: HashJoinAppendParams::row_count"]
-        [::core::mem::offset_of!(HashJoinAppendParams, row_count) - 2304usize];
-    ["Offset of field: HashJoinAppendParams::out_start"]
-        [::core::mem::offset_of!(HashJoinAppendParams, out_start) - 2312usize];
-    ["Offset of field: HashJoinAppendParams::column_count"]
-        [::core::mem::offset_of!(HashJoinAppendParams, column_count) - 2320usize];
-    ["Offset of field: HashJoinAppendParams::reserved"]
-        [::core::mem::offset_of!(HashJoinAppendParams, reserved) - 2324usize];
 };
 
 /// threads per block
@@ -2468,6 +2471,324 @@ const _: () = {
         [::core::mem::offset_of!(ShufflePartitionScatterParams, stage_bytes) - 68usize];
 };
 
+/// threads per block of every kernel
+pub const SORT_THREADS: u32 = 512;
+/// bits that one pass sorts by
+pub const SORT_DIGIT_BITS: u32 = 8;
+/// values of a digit
+pub const SORT_DIGITS: u32 = 256;
+/// key columns
+pub const SORT_KEYS_MAX: u32 = 16;
+/// rows per thread and tile: 32-bit words alone
+pub const SORT_ITEMS_U32: u32 = 20;
+/// with row numbers
+pub const SORT_ITEMS_U32_ROWS: u32 = 16;
+/// 64-bit words alone
+pub const SORT_ITEMS_U64: u32 = 16;
+/// with row numbers
+pub const SORT_ITEMS_U64_ROWS: u32 = 12;
+/// rows of one launch of a pass: counts have 30 bits
+pub const SORT_PORTION_ROWS_MAX: u32 = 1073741824;
+/// no physical type: words that are codes
+pub const SORT_CODES: u32 = 255;
+/// 32-bit words before the states of tiles: the ticket, alone in its sectors
+pub const SORT_STATES_START: u32 = 64;
+/// greater values first
+pub const SORT_DESCENDING: u32 = 1;
+/// a bit above the value says whether the row is null
+pub const SORT_NULL_BIT: u32 = 2;
+/// that bit is 0 for a null; else 1
+pub const SORT_NULLS_FIRST: u32 = 4;
+
+/// What a block saw of a key column, in codes that keep the order of values.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct SortSpan {
+    /// smallest code
+    pub least_low: u64,
+    /// smallest code
+    pub least_high: u64,
+    /// greatest code
+    pub greatest_low: u64,
+    /// greatest code
+    pub greatest_high: u64,
+    /// bits that some code has
+    pub any_low: u64,
+    /// bits that some code has
+    pub any_high: u64,
+    /// bits that every code has
+    pub all_low: u64,
+    /// bits that every code has
+    pub all_high: u64,
+    /// rows that are not null
+    pub valid_count: u64,
+    /// floats whose bits are not those of their code: -0.0, odd NaNs
+    pub odd_count: u64,
+}
+const _: () = {
+    ["Size of SortSpan"][::core::mem::size_of::<SortSpan>() - 80usize];
+    ["Alignment of SortSpan"][::core::mem::align_of::<SortSpan>() - 8usize];
+    ["Offset of field: SortSpan::least_low"][::core::mem::offset_of!(SortSpan, least_low) - 0usize];
+    ["Offset of field: SortSpan::least_high"]
+        [::core::mem::offset_of!(SortSpan, least_high) - 8usize];
+    ["Offset of field: SortSpan::greatest_low"]
+        [::core::mem::offset_of!(SortSpan, greatest_low) - 16usize];
+    ["Offset of field: SortSpan::greatest_high"]
+        [::core::mem::offset_of!(SortSpan, greatest_high) - 24usize];
+    ["Offset of field: SortSpan::any_low"][::core::mem::offset_of!(SortSpan, any_low) - 32usize];
+    ["Offset of field: SortSpan::any_high"][::core::mem::offset_of!(SortSpan, any_high) - 40usize];
+    ["Offset of field: SortSpan::all_low"][::core::mem::offset_of!(SortSpan, all_low) - 48usize];
+    ["Offset of field: SortSpan::all_high"][::core::mem::offset_of!(SortSpan, all_high) - 56usize];
+    ["Offset of field: SortSpan::valid_count"]
+        [::core::mem::offset_of!(SortSpan, valid_count) - 64usize];
+    ["Offset of field: SortSpan::odd_count"]
+        [::core::mem::offset_of!(SortSpan, odd_count) - 72usize];
+};
+
+/// Launch parameters of `sort_range`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct SortRangeParams {
+    /// \[row_count\] each, read
+    pub keys: [ColumnView; 16usize],
+    /// \[grid * key_count\], device, written: a block's, key by key
+    pub out_ranges: *mut SortSpan,
+    /// \[bytes of a value * SORT_DIGITS\], device, raised; absent: not counted
+    pub histogram: *mut u32,
+    /// bits to invert in the words that are counted
+    pub flip: u64,
+    /// rows
+    pub row_count: u64,
+    /// keys in use; 1 with a histogram
+    pub key_count: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of SortRangeParams"][::core::mem::size_of::<SortRangeParams>() - 808usize];
+    ["Alignment of SortRangeParams"][::core::mem::align_of::<SortRangeParams>() - 8usize];
+    ["Offset of field: SortRangeParams::keys"]
+        [::core::mem::offset_of!(SortRangeParams, keys) - 0usize];
+    ["Offset of field: SortRangeParams::out_ranges"]
+        [::core::mem::offset_of!(SortRangeParams, out_ranges) - 768usize];
+    ["Offset of field: SortRangeParams::histogram"]
+        [::core::mem::offset_of!(SortRangeParams, histogram) - 776usize];
+    ["Offset of field: SortRangeParams::flip"]
+        [::core::mem::offset_of!(SortRangeParams, flip) - 784usize];
+    ["Offset of field: SortRangeParams::row_count"]
+        [::core::mem::offset_of!(SortRangeParams, row_count) - 792usize];
+    ["Offset of field: SortRangeParams::key_count"]
+        [::core::mem::offset_of!(SortRangeParams, key_count) - 800usize];
+    ["Offset of field: SortRangeParams::reserved"]
+        [::core::mem::offset_of!(SortRangeParams, reserved) - 804usize];
+};
+
+/// A key column and its place in a packed word.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct SortField {
+    /// the values; of `sort_unpack`, their type alone
+    pub column: ColumnView,
+    /// smallest code, of a descending key the greatest: low bits
+    pub base_low: u64,
+    /// its high bits
+    pub base_high: u64,
+    /// low bits that the distances of all codes from the base lack
+    pub shift: u32,
+    /// bits of the distance, without those
+    pub value_bits: u32,
+    /// its first bit in the word; negative: that many bits lie in words below
+    pub place: i32,
+    /// of `SORT_*`
+    pub flags: u32,
+}
+const _: () = {
+    ["Size of SortField"][::core::mem::size_of::<SortField>() - 80usize];
+    ["Alignment of SortField"][::core::mem::align_of::<SortField>() - 8usize];
+    ["Offset of field: SortField::column"][::core::mem::offset_of!(SortField, column) - 0usize];
+    ["Offset of field: SortField::base_low"]
+        [::core::mem::offset_of!(SortField, base_low) - 48usize];
+    ["Offset of field: SortField::base_high"]
+        [::core::mem::offset_of!(SortField, base_high) - 56usize];
+    ["Offset of field: SortField::shift"][::core::mem::offset_of!(SortField, shift) - 64usize];
+    ["Offset of field: SortField::value_bits"]
+        [::core::mem::offset_of!(SortField, value_bits) - 68usize];
+    ["Offset of field: SortField::place"][::core::mem::offset_of!(SortField, place) - 72usize];
+    ["Offset of field: SortField::flags"][::core::mem::offset_of!(SortField, flags) - 76usize];
+};
+
+/// Launch parameters of `sort_pack`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct SortPackParams {
+    /// keys that have bits in this word
+    pub fields: [SortField; 16usize],
+    /// \[row_count\], device, read: rows of the columns; absent: all in order
+    pub rows: *const u32,
+    /// \[row_count\], device, written: words of `word_bytes`
+    pub out_words: *mut ::core::ffi::c_void,
+    /// \[digit_count * SORT_DIGITS\], device, raised
+    pub histogram: *mut u32,
+    /// rows
+    pub row_count: u64,
+    /// fields in use
+    pub field_count: u32,
+    /// 4 or 8
+    pub word_bytes: u32,
+    /// digits to count, from the lowest
+    pub digit_count: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of SortPackParams"][::core::mem::size_of::<SortPackParams>() - 1328usize];
+    ["Alignment of SortPackParams"][::core::mem::align_of::<SortPackParams>() - 8usize];
+    ["Offset of field: SortPackParams::fields"]
+        [::core::mem::offset_of!(SortPackParams, fields) - 0usize];
+    ["Offset of field: SortPackParams::rows"]
+        [::core::mem::offset_of!(SortPackParams, rows) - 1280usize];
+    ["Offset of field: SortPackParams::out_words"]
+        [::core::mem::offset_of!(SortPackParams, out_words) - 1288usize];
+    ["Offset of field: SortPackParams::histogram"]
+        [::core::mem::offset_of!(SortPackParams, histogram) - 1296usize];
+    ["Offset of field: SortPackParams::row_count"]
+        [::core::mem::offset_of!(SortPackParams, row_count) - 1304usize];
+    ["Offset of field: SortPackParams::field_count"]
+        [::core::mem::offset_of!(SortPackParams, field_count) - 1312usize];
+    ["Offset of field: SortPackParams::word_bytes"]
+        [::core::mem::offset_of!(SortPackParams, word_bytes) - 1316usize];
+    ["Offset of field: SortPackParams::digit_count"]
+        [::core::mem::offset_of!(SortPackParams, digit_count) - 1320usize];
+    ["Offset of field: SortPackParams::reserved"]
+        [::core::mem::offset_of!(SortPackParams, reserved) - 1324usize];
+};
+
+/// Launch parameters of `sort_unpack`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct SortUnpackParams {
+    /// keys that are wanted
+    pub fields: [SortField; 16usize],
+    /// \[row_count\] each
+    pub outputs: [ColumnOut; 16usize],
+    /// \[row_count\], device, read: words of `word_bytes`
+    pub words: *const ::core::ffi::c_void,
+    /// rows
+    pub row_count: u64,
+    /// fields in use
+    pub field_count: u32,
+    /// 4 or 8
+    pub word_bytes: u32,
+}
+const _: () = {
+    ["Size of SortUnpackParams"][::core::mem::size_of::<SortUnpackParams>() - 1688usize];
+    ["Alignment of SortUnpackParams"][::core::mem::align_of::<SortUnpackParams>() - 8usize];
+    ["Offset of field: SortUnpackParams::fields"]
+        [::core::mem::offset_of!(SortUnpackParams, fields) - 0usize];
+    ["Offset of field: SortUnpackParams::outputs"]
+        [::core::mem::offset_of!(SortUnpackParams, outputs) - 1280usize];
+    ["Offset of field: SortUnpackParams::words"]
+        [::core::mem::offset_of!(SortUnpackParams, words) - 1664usize];
+    ["Offset of field: SortUnpackParams::row_count"]
+        [::core::mem::offset_of!(SortUnpackParams, row_count) - 1672usize];
+    ["Offset of field: SortUnpackParams::field_count"]
+        [::core::mem::offset_of!(SortUnpackParams, field_count) - 1680usize];
+    ["Offset of field: SortUnpackParams::word_bytes"]
+        [::core::mem::offset_of!(SortUnpackParams, word_bytes) - 1684usize];
+};
+
+/// Launch parameters of `sort_starts`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct SortStartsParams {
+    /// \[grid * SORT_DIGITS\], device, read: rows of each value of each digit
+    pub histogram: *const u32,
+    /// \[grid * start_stride\], device, written: where each value's rows begin
+    pub out_starts: *mut u32,
+    /// words from one digit's starts to the next one's
+    pub start_stride: u64,
+}
+const _: () = {
+    ["Size of SortStartsParams"][::core::mem::size_of::<SortStartsParams>() - 24usize];
+    ["Alignment of SortStartsParams"][::core::mem::align_of::<SortStartsParams>() - 8usize];
+    ["Offset of field: SortStartsParams::histogram"]
+        [::core::mem::offset_of!(SortStartsParams, histogram) - 0usize];
+    ["Offset of field: SortStartsParams::out_starts"]
+        [::core::mem::offset_of!(SortStartsParams, out_starts) - 8usize];
+    ["Offset of field: SortStartsParams::start_stride"]
+        [::core::mem::offset_of!(SortStartsParams, start_stride) - 16usize];
+};
+
+/// Launch parameters of the `sort_pass` kernels.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct SortPassParams {
+    /// \[first_row + row_count\], device, read
+    pub words: *const ::core::ffi::c_void,
+    /// likewise; absent: a row's number is its place
+    pub rows: *const u32,
+    /// \[rows of all portions\], device, written
+    pub out_words: *mut ::core::ffi::c_void,
+    /// likewise
+    pub out_rows: *mut u32,
+    /// \[SORT_DIGITS\], device, read: where this portion's rows of each value go
+    pub starts: *const u32,
+    /// \[SORT_DIGITS\], device, written: likewise of the next portion; absent: none
+    pub out_starts: *mut u32,
+    /// \[SORT_STATES_START + tiles * SORT_DIGITS\], device; the caller zeroes it
+    pub states: *mut u32,
+    /// bits to invert in words that were read as values, once they are codes
+    pub flip_in: u64,
+    /// bits to invert in words that are written as values, before they are
+    pub flip_out: u64,
+    /// first row of the portion
+    pub first_row: u64,
+    /// rows of the portion, at most `SORT_PORTION_ROWS_MAX`
+    pub row_count: u64,
+    /// rows of a tile, at most `SORT_THREADS` times the entry's items
+    pub tile_rows: u32,
+    /// first bit of the digit
+    pub shift: u32,
+    /// the words read are values of this type; SORT_CODES: codes already
+    pub type_in: u32,
+    /// the words written are values of this type; SORT_CODES: codes still
+    pub type_out: u32,
+}
+const _: () = {
+    ["Size of SortPassParams"][::core::mem::size_of::<SortPassParams>() - 104usize];
+    ["Alignment of SortPassParams"][::core::mem::align_of::<SortPassParams>() - 8usize];
+    ["Offset of field: SortPassParams::words"]
+        [::core::mem::offset_of!(SortPassParams, words) - 0usize];
+    ["Offset of field: SortPassParams::rows"]
+        [::core::mem::offset_of!(SortPassParams, rows) - 8usize];
+    ["Offset of field: SortPassParams::out_words"]
+        [::core::mem::offset_of!(SortPassParams, out_words) - 16usize];
+    ["Offset of field: SortPassParams::out_rows"]
+        [::core::mem::offset_of!(SortPassParams, out_rows) - 24usize];
+    ["Offset of field: SortPassParams::starts"]
+        [::core::mem::offset_of!(SortPassParams, starts) - 32usize];
+    ["Offset of field: SortPassParams::out_starts"]
+        [::core::mem::offset_of!(SortPassParams, out_starts) - 40usize];
+    ["Offset of field: SortPassParams::states"]
+        [::core::mem::offset_of!(SortPassParams, states) - 48usize];
+    ["Offset of field: SortPassParams::flip_in"]
+        [::core::mem::offset_of!(SortPassParams, flip_in) - 56usize];
+    ["Offset of field: SortPassParams::flip_out"]
+        [::core::mem::offset_of!(SortPassParams, flip_out) - 64usize];
+    ["Offset of field: SortPassParams::first_row"]
+        [::core::mem::offset_of!(SortPassParams, first_row) - 72usize];
+    ["Offset of field: SortPassParams::row_count"]
+        [::core::mem::offset_of!(SortPassParams, row_count) - 80usize];
+    ["Offset of field: SortPassParams::tile_rows"]
+        [::core::mem::offset_of!(SortPassParams, tile_rows) - 88usize];
+    ["Offset of field: SortPassParams::shift"]
+        [::core::mem::offset_of!(SortPassParams, shift) - 92usize];
+    ["Offset of field: SortPassParams::type_in"]
+        [::core::mem::offset_of!(SortPassParams, type_in) - 96usize];
+    ["Offset of field: SortPassParams::type_out"]
+        [::core::mem::offset_of!(SortPassParams, type_out) - 100usize];
+};
+
 /// threads per block
 pub const TEXT_THREADS: u32 = 256;
 /// rows that a block of `text_offsets` handles
@@ -2532,6 +2853,582 @@ const _: () = {
     ["Offset of field: TextCopyParams::row_count"]
         [::core::mem::offset_of!(TextCopyParams, row_count) - 64usize];
 };
+
+/// threads per block
+pub const TOP_K_THREADS: u32 = 256;
+/// rows that one block of `top_k_filter` looks at
+pub const TOP_K_TILE_ROWS: u32 = 4096;
+/// words below the threshold
+pub const TOP_K_BELOW: u32 = 0;
+/// words equal to it
+pub const TOP_K_AT: u32 = 1;
+/// both
+pub const TOP_K_UP_TO: u32 = 2;
+
+/** A key column, and which 64 bits of each row's code are compared: of level 0 a bit for null and
+the 63 highest bits of the value, of the following levels 64 bits each.*/
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct TopKKey {
+    /// the values
+    pub column: ColumnView,
+    /// 0 to 2
+    pub level: u32,
+    /// 1: greater values first
+    pub descending: u32,
+    /// 1: nulls before all values
+    pub nulls_first: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of TopKKey"][::core::mem::size_of::<TopKKey>() - 64usize];
+    ["Alignment of TopKKey"][::core::mem::align_of::<TopKKey>() - 8usize];
+    ["Offset of field: TopKKey::column"][::core::mem::offset_of!(TopKKey, column) - 0usize];
+    ["Offset of field: TopKKey::level"][::core::mem::offset_of!(TopKKey, level) - 48usize];
+    ["Offset of field: TopKKey::descending"]
+        [::core::mem::offset_of!(TopKKey, descending) - 52usize];
+    ["Offset of field: TopKKey::nulls_first"]
+        [::core::mem::offset_of!(TopKKey, nulls_first) - 56usize];
+    ["Offset of field: TopKKey::reserved"][::core::mem::offset_of!(TopKKey, reserved) - 60usize];
+};
+
+/// Launch parameters of `top_k_sample`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct TopKSampleParams {
+    /// \[row_count\], read here and there
+    pub key: TopKKey,
+    /// \[sample_count\], device, written: the words of rows drawn
+    pub out_words: *mut u64,
+    /// rows, at least `sample_count`
+    pub row_count: u64,
+    /// rows drawn: one of each so many consecutive ones
+    pub sample_count: u64,
+}
+const _: () = {
+    ["Size of TopKSampleParams"][::core::mem::size_of::<TopKSampleParams>() - 88usize];
+    ["Alignment of TopKSampleParams"][::core::mem::align_of::<TopKSampleParams>() - 8usize];
+    ["Offset of field: TopKSampleParams::key"]
+        [::core::mem::offset_of!(TopKSampleParams, key) - 0usize];
+    ["Offset of field: TopKSampleParams::out_words"]
+        [::core::mem::offset_of!(TopKSampleParams, out_words) - 64usize];
+    ["Offset of field: TopKSampleParams::row_count"]
+        [::core::mem::offset_of!(TopKSampleParams, row_count) - 72usize];
+    ["Offset of field: TopKSampleParams::sample_count"]
+        [::core::mem::offset_of!(TopKSampleParams, sample_count) - 80usize];
+};
+
+/// Launch parameters of `top_k_filter`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct TopKFilterParams {
+    /// \[row_count\], read
+    pub key: TopKKey,
+    /// \[1\], device, read: a word
+    pub threshold: *const u64,
+    /// \[row_count\], device, read: what is listed of each row; absent: its number
+    pub rows: *const u32,
+    /// \[row_count\], device, written up to `out_row_count`
+    pub out_rows: *mut u32,
+    /// \[tiles\], device, the caller zeroes it
+    pub tile_states: *mut u64,
+    /// \[1\], device, the caller zeroes it
+    pub tile_ticket: *mut u64,
+    /// \[1\], device, written: rows listed
+    pub out_row_count: *mut u64,
+    /// rows
+    pub row_count: u64,
+    /// one of `TOP_K_*`: which words to list
+    pub relation: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of TopKFilterParams"][::core::mem::size_of::<TopKFilterParams>() - 128usize];
+    ["Alignment of TopKFilterParams"][::core::mem::align_of::<TopKFilterParams>() - 8usize];
+    ["Offset of field: TopKFilterParams::key"]
+        [::core::mem::offset_of!(TopKFilterParams, key) - 0usize];
+    ["Offset of field: TopKFilterParams::threshold"]
+        [::core::mem::offset_of!(TopKFilterParams, threshold) - 64usize];
+    ["Offset of field: TopKFilterParams::rows"]
+        [::core::mem::offset_of!(TopKFilterParams, rows) - 72usize];
+    ["Offset of field: TopKFilterParams::out_rows"]
+        [::core::mem::offset_of!(TopKFilterParams, out_rows) - 80usize];
+    ["Offset of field: TopKFilterParams::tile_states"]
+        [::core::mem::offset_of!(TopKFilterParams, tile_states) - 88usize];
+    ["Offset of field: TopKFilterParams::tile_ticket"]
+        [::core::mem::offset_of!(TopKFilterParams, tile_ticket) - 96usize];
+    ["Offset of field: TopKFilterParams::out_row_count"]
+        [::core::mem::offset_of!(TopKFilterParams, out_row_count) - 104usize];
+    ["Offset of field: TopKFilterParams::row_count"]
+        [::core::mem::offset_of!(TopKFilterParams, row_count) - 112usize];
+    ["Offset of field: TopKFilterParams::relation"]
+        [::core::mem::offset_of!(TopKFilterParams, relation) - 120usize];
+    ["Offset of field: TopKFilterParams::reserved"]
+        [::core::mem::offset_of!(TopKFilterParams, reserved) - 124usize];
+};
+
+/// threads per block
+pub const WINDOW_THREADS: u32 = 256;
+/// rows per thread
+pub const WINDOW_ITEMS: u32 = 8;
+/// rows that one block handles
+pub const WINDOW_TILE_ROWS: u32 = 2048;
+/// keys of partitions and of their order together
+pub const WINDOW_KEYS_MAX: u32 = 16;
+/// 1 + rows before in the partition
+pub const WINDOW_ROW_NUMBER: u32 = 0;
+/// 1 + rows before the first peer
+pub const WINDOW_RANK: u32 = 1;
+/// 1 + groups of peers before
+pub const WINDOW_DENSE_RANK: u32 = 2;
+/// (rank - 1) / (rows - 1), 0 for one row
+pub const WINDOW_PERCENT_RANK: u32 = 3;
+/// rows up to the last peer / rows
+pub const WINDOW_CUME_DIST: u32 = 4;
+/// number of the bucket, of `buckets`
+pub const WINDOW_NTILE: u32 = 5;
+/// all rows of the partition
+pub const WINDOW_FRAME_PARTITION: u32 = 0;
+/// from the partition's first row to the last peer
+pub const WINDOW_FRAME_RANGE: u32 = 1;
+/// from `start` to `end`, counted from the row
+pub const WINDOW_FRAME_ROWS: u32 = 2;
+/// the row `offset` rows behind, within the partition
+pub const WINDOW_PICK_NEIGHBOUR: u32 = 0;
+/// the row `offset` rows behind the frame's first, within the frame
+pub const WINDOW_PICK_FIRST: u32 = 1;
+/// the frame's last row
+pub const WINDOW_PICK_LAST: u32 = 2;
+/// the element of the row's partition, by its number
+pub const WINDOW_PICK_PARTITION: u32 = 3;
+/// the element of the row's group of peers, by its number
+pub const WINDOW_PICK_PEERS: u32 = 4;
+/// the number of values
+pub const WINDOW_FINISH_COUNT: u32 = 0;
+/// their sum
+pub const WINDOW_FINISH_SUM: u32 = 1;
+/// their sum / number
+pub const WINDOW_FINISH_MEAN: u32 = 2;
+/// the greatest, or the smallest with `flip`
+pub const WINDOW_FINISH_MAX: u32 = 3;
+/// a result for each row: of the rows up to it
+pub const WINDOW_SCAN_ROWS: u32 = 0;
+/// a result for each partition
+pub const WINDOW_SCAN_PARTITIONS: u32 = 1;
+/// a result for each group of peers: of the rows up to its last
+pub const WINDOW_SCAN_PEERS: u32 = 2;
+/// what `window_frame` puts results together from, for each row
+pub const WINDOW_SCAN_STATES: u32 = 3;
+/// frames that begin with the partition
+pub const WINDOW_COMBINE_PREFIX: u32 = 0;
+/// frames that end with the partition
+pub const WINDOW_COMBINE_SUFFIX: u32 = 1;
+/// a prefix less a prefix: sums of integers
+pub const WINDOW_COMBINE_DIFFERENCE: u32 = 2;
+/// a suffix and a prefix of runs of `block_rows` rows
+pub const WINDOW_COMBINE_BLOCKS: u32 = 3;
+/// sum modulo 2^64
+pub const WINDOW_ADD_I64: u32 = 0;
+/// sum modulo 2^128
+pub const WINDOW_ADD_INT128: u32 = 1;
+/// sum as binary64
+pub const WINDOW_ADD_F64: u32 = 2;
+/// greatest order-preserving code
+pub const WINDOW_MAX_U64: u32 = 3;
+/// greatest 128-bit code
+pub const WINDOW_MAX_UINT128: u32 = 4;
+
+/// Runs of consecutive rows: partitions, or groups of peers.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct WindowSegmentsView {
+    /// \[ceil(rows / 32)\], device: a bit per row, set where a segment begins
+    pub heads: *mut u32,
+    /// \[ceil(rows / 32)\], device: segments that begin before each of these words
+    pub before: *mut u32,
+    /// \[segments + 1\], device: each segment's first row; last, the number of rows
+    pub starts: *mut u32,
+}
+const _: () = {
+    ["Size of WindowSegmentsView"][::core::mem::size_of::<WindowSegmentsView>() - 24usize];
+    ["Alignment of WindowSegmentsView"][::core::mem::align_of::<WindowSegmentsView>() - 8usize];
+    ["Offset of field: WindowSegmentsView::heads"]
+        [::core::mem::offset_of!(WindowSegmentsView, heads) - 0usize];
+    ["Offset of field: WindowSegmentsView::before"]
+        [::core::mem::offset_of!(WindowSegmentsView, before) - 8usize];
+    ["Offset of field: WindowSegmentsView::starts"]
+        [::core::mem::offset_of!(WindowSegmentsView, starts) - 16usize];
+};
+
+/// Which rows of its partition a row looks at.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct WindowFrameBounds {
+    /// first row, counted from the row; at most 2^32 away
+    pub start: i64,
+    /// last row, likewise
+    pub end: i64,
+    /// one of `WINDOW_FRAME_*`
+    pub kind: u32,
+    /// 1: `start` counts, else the partition's first row
+    pub start_bounded: u32,
+    /// 1: `end` counts, else the partition's last row
+    pub end_bounded: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of WindowFrameBounds"][::core::mem::size_of::<WindowFrameBounds>() - 32usize];
+    ["Alignment of WindowFrameBounds"][::core::mem::align_of::<WindowFrameBounds>() - 8usize];
+    ["Offset of field: WindowFrameBounds::start"]
+        [::core::mem::offset_of!(WindowFrameBounds, start) - 0usize];
+    ["Offset of field: WindowFrameBounds::end"]
+        [::core::mem::offset_of!(WindowFrameBounds, end) - 8usize];
+    ["Offset of field: WindowFrameBounds::kind"]
+        [::core::mem::offset_of!(WindowFrameBounds, kind) - 16usize];
+    ["Offset of field: WindowFrameBounds::start_bounded"]
+        [::core::mem::offset_of!(WindowFrameBounds, start_bounded) - 20usize];
+    ["Offset of field: WindowFrameBounds::end_bounded"]
+        [::core::mem::offset_of!(WindowFrameBounds, end_bounded) - 24usize];
+    ["Offset of field: WindowFrameBounds::reserved"]
+        [::core::mem::offset_of!(WindowFrameBounds, reserved) - 28usize];
+};
+
+/// What becomes of an aggregate's state.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct WindowFinish {
+    /// 128-bit sums must be smaller than this in magnitude; 0: the type decides
+    pub limit_low: u64,
+    /// high bits of the limit
+    pub limit_high: u64,
+    /// all ones: the smallest value is wanted, and codes are complements
+    pub flip: u64,
+    /// mean: 10^scale of a decimal operand, else 1
+    pub factor: f64,
+    /// one of `WINDOW_FINISH_*`
+    pub finish: u32,
+    /// 1: the sum of nothing is 0, else null
+    pub empty_is_zero: u32,
+    /// 1: a sum that does not fit is an error, else null
+    pub overflow_is_error: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of WindowFinish"][::core::mem::size_of::<WindowFinish>() - 48usize];
+    ["Alignment of WindowFinish"][::core::mem::align_of::<WindowFinish>() - 8usize];
+    ["Offset of field: WindowFinish::limit_low"]
+        [::core::mem::offset_of!(WindowFinish, limit_low) - 0usize];
+    ["Offset of field: WindowFinish::limit_high"]
+        [::core::mem::offset_of!(WindowFinish, limit_high) - 8usize];
+    ["Offset of field: WindowFinish::flip"][::core::mem::offset_of!(WindowFinish, flip) - 16usize];
+    ["Offset of field: WindowFinish::factor"]
+        [::core::mem::offset_of!(WindowFinish, factor) - 24usize];
+    ["Offset of field: WindowFinish::finish"]
+        [::core::mem::offset_of!(WindowFinish, finish) - 32usize];
+    ["Offset of field: WindowFinish::empty_is_zero"]
+        [::core::mem::offset_of!(WindowFinish, empty_is_zero) - 36usize];
+    ["Offset of field: WindowFinish::overflow_is_error"]
+        [::core::mem::offset_of!(WindowFinish, overflow_is_error) - 40usize];
+    ["Offset of field: WindowFinish::reserved"]
+        [::core::mem::offset_of!(WindowFinish, reserved) - 44usize];
+};
+
+/// Launch parameters of `window_segments`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct WindowSegmentsParams {
+    /// \[rows\] each, those of the partitions first
+    pub keys: [ColumnView; 16usize],
+    /// written
+    pub partitions: WindowSegmentsView,
+    /// written; absent without keys of the order
+    pub peers: WindowSegmentsView,
+    /// \[tiles\], device, the caller zeroes it
+    pub tile_states: *mut u64,
+    /// \[1\], device, the caller zeroes it
+    pub tile_ticket: *mut u64,
+    /// \[2\], device, written: partitions, groups of peers
+    pub out_counts: *mut u64,
+    /// rows, not 0
+    pub row_count: u64,
+    /// keys of the partitions
+    pub partition_key_count: u32,
+    /// all keys
+    pub key_count: u32,
+}
+const _: () = {
+    ["Size of WindowSegmentsParams"][::core::mem::size_of::<WindowSegmentsParams>() - 856usize];
+    ["Alignment of WindowSegmentsParams"][::core::mem::align_of::<WindowSegmentsParams>() - 8usize];
+    ["Offset of field: WindowSegmentsParams::keys"]
+        [::core::mem::offset_of!(WindowSegmentsParams, keys) - 0usize];
+    ["Offset of field: WindowSegmentsParams::partitions"]
+        [::core::mem::offset_of!(WindowSegmentsParams, partitions) - 768usize];
+    ["Offset of field: WindowSegmentsParams::peers"]
+        [::core::mem::offset_of!(WindowSegmentsParams, peers) - 792usize];
+    ["Offset of field: WindowSegmentsParams::tile_states"]
+        [::core::mem::offset_of!(WindowSegmentsParams, tile_states) - 816usize];
+    ["Offset of field: WindowSegmentsParams::tile_ticket"]
+        [::core::mem::offset_of!(WindowSegmentsParams, tile_ticket) - 824usize];
+    ["Offset of field: WindowSegmentsParams::out_counts"]
+        [::core::mem::offset_of!(WindowSegmentsParams, out_counts) - 832usize];
+    ["Offset of field: WindowSegmentsParams::row_count"]
+        [::core::mem::offset_of!(WindowSegmentsParams, row_count) - 840usize];
+    ["Offset of field: WindowSegmentsParams::partition_key_count"]
+        [::core::mem::offset_of!(WindowSegmentsParams, partition_key_count) - 848usize];
+    ["Offset of field: WindowSegmentsParams::key_count"]
+        [::core::mem::offset_of!(WindowSegmentsParams, key_count) - 852usize];
+};
+
+/// Launch parameters of `window_rank`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct WindowRankParams {
+    /// read
+    pub partitions: WindowSegmentsView,
+    /// read; the partitions' where there is no order
+    pub peers: WindowSegmentsView,
+    /// \[rows\], 64-bit integers or floats
+    pub output: ColumnOut,
+    /// rows
+    pub row_count: u64,
+    /// `WINDOW_NTILE`: buckets, not 0
+    pub buckets: u64,
+    /// one of `WINDOW_*`
+    pub rank: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of WindowRankParams"][::core::mem::size_of::<WindowRankParams>() - 96usize];
+    ["Alignment of WindowRankParams"][::core::mem::align_of::<WindowRankParams>() - 8usize];
+    ["Offset of field: WindowRankParams::partitions"]
+        [::core::mem::offset_of!(WindowRankParams, partitions) - 0usize];
+    ["Offset of field: WindowRankParams::peers"]
+        [::core::mem::offset_of!(WindowRankParams, peers) - 24usize];
+    ["Offset of field: WindowRankParams::output"]
+        [::core::mem::offset_of!(WindowRankParams, output) - 48usize];
+    ["Offset of field: WindowRankParams::row_count"]
+        [::core::mem::offset_of!(WindowRankParams, row_count) - 72usize];
+    ["Offset of field: WindowRankParams::buckets"]
+        [::core::mem::offset_of!(WindowRankParams, buckets) - 80usize];
+    ["Offset of field: WindowRankParams::rank"]
+        [::core::mem::offset_of!(WindowRankParams, rank) - 88usize];
+    ["Offset of field: WindowRankParams::reserved"]
+        [::core::mem::offset_of!(WindowRankParams, reserved) - 92usize];
+};
+
+/// Launch parameters of `window_pick`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct WindowPickParams {
+    /// \[rows\], or \[segments\]
+    pub column: ColumnView,
+    /// \[rows\]
+    pub output: ColumnOut,
+    /// read
+    pub partitions: WindowSegmentsView,
+    /// read; the partitions' where there is no order
+    pub peers: WindowSegmentsView,
+    /// for `WINDOW_PICK_FIRST` and `WINDOW_PICK_LAST`
+    pub frame: WindowFrameBounds,
+    /// rows; at most 2^32 away
+    pub offset: i64,
+    /// low bits of the value where there is no such row
+    pub default_low: u64,
+    /// high bits of it
+    pub default_high: u64,
+    /// rows
+    pub row_count: u64,
+    /// one of `WINDOW_PICK_*`
+    pub pick: u32,
+    /// 1: there is such a value, else null
+    pub default_valid: u32,
+}
+const _: () = {
+    ["Size of WindowPickParams"][::core::mem::size_of::<WindowPickParams>() - 192usize];
+    ["Alignment of WindowPickParams"][::core::mem::align_of::<WindowPickParams>() - 8usize];
+    ["Offset of field: WindowPickParams::column"]
+        [::core::mem::offset_of!(WindowPickParams, column) - 0usize];
+    ["Offset of field: WindowPickParams::output"]
+        [::core::mem::offset_of!(WindowPickParams, output) - 48usize];
+    ["Offset of field: WindowPickParams::partitions"]
+        [::core::mem::offset_of!(WindowPickParams, partitions) - 72usize];
+    ["Offset of field: WindowPickParams::peers"]
+        [::core::mem::offset_of!(WindowPickParams, peers) - 96usize];
+    ["Offset of field: WindowPickParams::frame"]
+        [::core::mem::offset_of!(WindowPickParams, frame) - 120usize];
+    ["Offset of field: WindowPickParams::offset"]
+        [::core::mem::offset_of!(WindowPickParams, offset) - 152usize];
+    ["Offset of field: WindowPickParams::default_low"]
+        [::core::mem::offset_of!(WindowPickParams, default_low) - 160usize];
+    ["Offset of field: WindowPickParams::default_high"]
+        [::core::mem::offset_of!(WindowPickParams, default_high) - 168usize];
+    ["Offset of field: WindowPickParams::row_count"]
+        [::core::mem::offset_of!(WindowPickParams, row_count) - 176usize];
+    ["Offset of field: WindowPickParams::pick"]
+        [::core::mem::offset_of!(WindowPickParams, pick) - 184usize];
+    ["Offset of field: WindowPickParams::default_valid"]
+        [::core::mem::offset_of!(WindowPickParams, default_valid) - 188usize];
+};
+
+/// Launch parameters of the scans.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct WindowScanParams {
+    /// \[rows\] values
+    pub column: ColumnView,
+    /// \[rows\], or \[segments\] with bitmaps that the caller zeroes; not for states
+    pub output: ColumnOut,
+    /// read
+    pub partitions: WindowSegmentsView,
+    /// read; the partitions' where there is no order
+    pub peers: WindowSegmentsView,
+    /// what becomes of the states
+    pub finish: WindowFinish,
+    /// \[rows * words\], device, written: values of states; absent: not wanted
+    pub out_values: *mut u64,
+    /// \[rows\], device, written: counts of states; absent: no value is null
+    pub out_counts: *mut u32,
+    /// \[tiles\], device, the caller zeroes it
+    pub tile_flags: *mut u64,
+    /// \[tiles * 2 * words\], device
+    pub tile_values: *mut u64,
+    /// \[1\], device, the caller zeroes it
+    pub tile_ticket: *mut u64,
+    /// \[1\], device, first error wins; the caller zeroes it
+    pub status: *mut KernelStatus,
+    /// rows
+    pub row_count: u64,
+    /// a scan begins anew every so many rows of a partition; 0: never
+    pub block_rows: u32,
+    /// one of `WINDOW_SCAN_*`
+    pub target: u32,
+    /// 1: from the last row to the first, for states
+    pub reverse: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of WindowScanParams"][::core::mem::size_of::<WindowScanParams>() - 240usize];
+    ["Alignment of WindowScanParams"][::core::mem::align_of::<WindowScanParams>() - 8usize];
+    ["Offset of field: WindowScanParams::column"]
+        [::core::mem::offset_of!(WindowScanParams, column) - 0usize];
+    ["Offset of field: WindowScanParams::output"]
+        [::core::mem::offset_of!(WindowScanParams, output) - 48usize];
+    ["Offset of field: WindowScanParams::partitions"]
+        [::core::mem::offset_of!(WindowScanParams, partitions) - 72usize];
+    ["Offset of field: WindowScanParams::peers"]
+        [::core::mem::offset_of!(WindowScanParams, peers) - 96usize];
+    ["Offset of field: WindowScanParams::finish"]
+        [::core::mem::offset_of!(WindowScanParams, finish) - 120usize];
+    ["Offset of field: WindowScanParams::out_values"]
+        [::core::mem::offset_of!(WindowScanParams, out_values) - 168usize];
+    ["Offset of field: WindowScanParams::out_counts"]
+        [::core::mem::offset_of!(WindowScanParams, out_counts) - 176usize];
+    ["Offset of field: WindowScanParams::tile_flags"]
+        [::core::mem::offset_of!(WindowScanParams, tile_flags) - 184usize];
+    ["Offset of field: WindowScanParams::tile_values"]
+        [::core::mem::offset_of!(WindowScanParams, tile_values) - 192usize];
+    ["Offset of field: WindowScanParams::tile_ticket"]
+        [::core::mem::offset_of!(WindowScanParams, tile_ticket) - 200usize];
+    ["Offset of field: WindowScanParams::status"]
+        [::core::mem::offset_of!(WindowScanParams, status) - 208usize];
+    ["Offset of field: WindowScanParams::row_count"]
+        [::core::mem::offset_of!(WindowScanParams, row_count) - 216usize];
+    ["Offset of field: WindowScanParams::block_rows"]
+        [::core::mem::offset_of!(WindowScanParams, block_rows) - 224usize];
+    ["Offset of field: WindowScanParams::target"]
+        [::core::mem::offset_of!(WindowScanParams, target) - 228usize];
+    ["Offset of field: WindowScanParams::reverse"]
+        [::core::mem::offset_of!(WindowScanParams, reverse) - 232usize];
+    ["Offset of field: WindowScanParams::reserved"]
+        [::core::mem::offset_of!(WindowScanParams, reserved) - 236usize];
+};
+
+/// Launch parameters of `window_frame`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct WindowFrameParams {
+    /// \[rows\]
+    pub output: ColumnOut,
+    /// read
+    pub partitions: WindowSegmentsView,
+    /// read; the partitions' where there is no order
+    pub peers: WindowSegmentsView,
+    /// which rows count
+    pub frame: WindowFrameBounds,
+    /// what becomes of the states
+    pub finish: WindowFinish,
+    /// \[rows * words\], device, read; absent: not needed
+    pub prefix_values: *const u64,
+    /// \[rows\], device, read; absent: no value is null
+    pub prefix_counts: *const u32,
+    /// as `prefix_values`, of a scan in reverse
+    pub suffix_values: *const u64,
+    /// as `prefix_counts`, of a scan in reverse
+    pub suffix_counts: *const u32,
+    /// \[1\], device, first error wins; the caller zeroes it
+    pub status: *mut KernelStatus,
+    /// rows
+    pub row_count: u64,
+    /// of the scans
+    pub block_rows: u32,
+    /// one of `WINDOW_ADD_*` and `WINDOW_MAX_*`
+    pub add: u32,
+    /// one of `WINDOW_COMBINE_*`
+    pub combine: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of WindowFrameParams"][::core::mem::size_of::<WindowFrameParams>() - 216usize];
+    ["Alignment of WindowFrameParams"][::core::mem::align_of::<WindowFrameParams>() - 8usize];
+    ["Offset of field: WindowFrameParams::output"]
+        [::core::mem::offset_of!(WindowFrameParams, output) - 0usize];
+    ["Offset of field: WindowFrameParams::partitions"]
+        [::core::mem::offset_of!(WindowFrameParams, partitions) - 24usize];
+    ["Offset of field: WindowFrameParams::peers"]
+        [::core::mem::offset_of!(WindowFrameParams, peers) - 48usize];
+    ["Offset of field: WindowFrameParams::frame"]
+        [::core::mem::offset_of!(WindowFrameParams, frame) - 72usize];
+    ["Offset of field: WindowFrameParams::finish"]
+        [::core::mem::offset_of!(WindowFrameParams, finish) - 104usize];
+    ["Offset of field: WindowFrameParams::prefix_values"]
+        [::core::mem::offset_of!(WindowFrameParams, prefix_values) - 152usize];
+    ["Offset of field: WindowFrameParams::prefix_counts"]
+        [::core::mem::offset_of!(WindowFrameParams, prefix_counts) - 160usize];
+    ["Offset of field: WindowFrameParams::suffix_values"]
+        [::core::mem::offset_of!(WindowFrameParams, suffix_values) - 168usize];
+    ["Offset of field: WindowFrameParams::suffix_counts"]
+        [::core::mem::offset_of!(WindowFrameParams, suffix_counts) - 176usize];
+    ["Offset of field: WindowFrameParams::status"]
+        [::core::mem::offset_of!(WindowFrameParams, status) - 184usize];
+    ["Offset of field: WindowFrameParams::row_count"]
+        [::core::mem::offset_of!(WindowFrameParams, row_count) - 192usize];
+    ["Offset of field: WindowFrameParams::block_rows"]
+        [::core::mem::offset_of!(WindowFrameParams, block_rows) - 200usize];
+    ["Offset of field: WindowFrameParams::add"]
+        [::core::mem::offset_of!(WindowFrameParams, add) - 204usize];
+    ["Offset of field: WindowFrameParams::combine"]
+        [::core::mem::offset_of!(WindowFrameParams, combine) - 208usize];
+    ["Offset of field: WindowFrameParams::reserved"]
+        [::core::mem::offset_of!(WindowFrameParams, reserved) - 212usize];
+};
+
+/// Copies columns behind the rows that their outputs have already. (`append_rows` in `kernels/append.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct AppendRows;
+
+// SAFETY: the only parameter of the entry is one `AppendRowsParams`, as its signature says.
+unsafe impl Kernel for AppendRows {
+    const ENTRY: &'static str = "append_rows";
+    const MODULE: &'static str = "append";
+    type Params = AppendRowsParams;
+}
 
 /// Puts the values of a column into a filter. (`bloom_filter_insert` in `kernels/bloom_filter.cu`)
 #[derive(Clone, Copy, Debug)]
@@ -3028,17 +3925,6 @@ unsafe impl Kernel for HashJoinMark {
     type Params = HashJoinMarkParams;
 }
 
-/// Copies columns behind the rows that their outputs have already. (`hash_join_append` in `kernels/hash_join.cu`)
-#[derive(Clone, Copy, Debug)]
-pub struct HashJoinAppend;
-
-// SAFETY: the only parameter of the entry is one `HashJoinAppendParams`, as its signature says.
-unsafe impl Kernel for HashJoinAppend {
-    const ENTRY: &'static str = "hash_join_append";
-    const MODULE: &'static str = "hash_join";
-    type Params = HashJoinAppendParams;
-}
-
 /// Puts the words of the build side into a filter. (`hash_join_filter_insert` in `kernels/hash_join_filter.cu`)
 #[derive(Clone, Copy, Debug)]
 pub struct HashJoinFilterInsert;
@@ -3457,6 +4343,94 @@ unsafe impl Kernel for ShufflePartitionScatter {
     type Params = ShufflePartitionScatterParams;
 }
 
+/// Packs the keys of all rows into words, and counts the words' digits. (`sort_pack` in `kernels/sort.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct SortPack;
+
+// SAFETY: the only parameter of the entry is one `SortPackParams`, as its signature says.
+unsafe impl Kernel for SortPack {
+    const ENTRY: &'static str = "sort_pack";
+    const MODULE: &'static str = "sort";
+    type Params = SortPackParams;
+}
+
+/// Finds the range of each key's codes, and the bits that they share; of a single key, counts the digits as well. (`sort_range` in `kernels/sort.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct SortRange;
+
+// SAFETY: the only parameter of the entry is one `SortRangeParams`, as its signature says.
+unsafe impl Kernel for SortRange {
+    const ENTRY: &'static str = "sort_range";
+    const MODULE: &'static str = "sort";
+    type Params = SortRangeParams;
+}
+
+/// The keys of sorted rows, from their packed words. (`sort_unpack` in `kernels/sort.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct SortUnpack;
+
+// SAFETY: the only parameter of the entry is one `SortUnpackParams`, as its signature says.
+unsafe impl Kernel for SortUnpack {
+    const ENTRY: &'static str = "sort_unpack";
+    const MODULE: &'static str = "sort";
+    type Params = SortUnpackParams;
+}
+
+/// Where the rows of each value of a digit begin: exclusive sums of the histogram. (`sort_starts` in `kernels/sort.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct SortStarts;
+
+// SAFETY: the only parameter of the entry is one `SortStartsParams`, as its signature says.
+unsafe impl Kernel for SortStarts {
+    const ENTRY: &'static str = "sort_starts";
+    const MODULE: &'static str = "sort";
+    type Params = SortStartsParams;
+}
+
+/// Puts 32-bit words in the order of one digit. (`sort_pass_u32` in `kernels/sort_pass.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct SortPassU32;
+
+// SAFETY: the only parameter of the entry is one `SortPassParams`, as its signature says.
+unsafe impl Kernel for SortPassU32 {
+    const ENTRY: &'static str = "sort_pass_u32";
+    const MODULE: &'static str = "sort_pass";
+    type Params = SortPassParams;
+}
+
+/// Puts 32-bit words and their row numbers in the order of one digit. (`sort_pass_u32_rows` in `kernels/sort_pass.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct SortPassU32Rows;
+
+// SAFETY: the only parameter of the entry is one `SortPassParams`, as its signature says.
+unsafe impl Kernel for SortPassU32Rows {
+    const ENTRY: &'static str = "sort_pass_u32_rows";
+    const MODULE: &'static str = "sort_pass";
+    type Params = SortPassParams;
+}
+
+/// Puts 64-bit words in the order of one digit. (`sort_pass_u64` in `kernels/sort_pass.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct SortPassU64;
+
+// SAFETY: the only parameter of the entry is one `SortPassParams`, as its signature says.
+unsafe impl Kernel for SortPassU64 {
+    const ENTRY: &'static str = "sort_pass_u64";
+    const MODULE: &'static str = "sort_pass";
+    type Params = SortPassParams;
+}
+
+/// Puts 64-bit words and their row numbers in the order of one digit. (`sort_pass_u64_rows` in `kernels/sort_pass.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct SortPassU64Rows;
+
+// SAFETY: the only parameter of the entry is one `SortPassParams`, as its signature says.
+unsafe impl Kernel for SortPassU64Rows {
+    const ENTRY: &'static str = "sort_pass_u64_rows";
+    const MODULE: &'static str = "sort_pass";
+    type Params = SortPassParams;
+}
+
 /// Sums the lengths of strings. (`text_offsets` in `kernels/text.cu`)
 #[derive(Clone, Copy, Debug)]
 pub struct TextOffsets;
@@ -3477,4 +4451,125 @@ unsafe impl Kernel for TextCopy {
     const ENTRY: &'static str = "text_copy";
     const MODULE: &'static str = "text";
     type Params = TextCopyParams;
+}
+
+/// Words of rows drawn from all over the column. (`top_k_sample` in `kernels/top_k.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct TopKSample;
+
+// SAFETY: the only parameter of the entry is one `TopKSampleParams`, as its signature says.
+unsafe impl Kernel for TopKSample {
+    const ENTRY: &'static str = "top_k_sample";
+    const MODULE: &'static str = "top_k";
+    type Params = TopKSampleParams;
+}
+
+/// Lists the rows whose words are below a threshold, or at it, or either. (`top_k_filter` in `kernels/top_k.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct TopKFilter;
+
+// SAFETY: the only parameter of the entry is one `TopKFilterParams`, as its signature says.
+unsafe impl Kernel for TopKFilter {
+    const ENTRY: &'static str = "top_k_filter";
+    const MODULE: &'static str = "top_k";
+    type Params = TopKFilterParams;
+}
+
+/// Finds where partitions and groups of peers begin, and numbers them. (`window_segments` in `kernels/window.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct WindowSegments;
+
+// SAFETY: the only parameter of the entry is one `WindowSegmentsParams`, as its signature says.
+unsafe impl Kernel for WindowSegments {
+    const ENTRY: &'static str = "window_segments";
+    const MODULE: &'static str = "window";
+    type Params = WindowSegmentsParams;
+}
+
+/// Ranks each row among the rows of its partition. (`window_rank` in `kernels/window.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct WindowRank;
+
+// SAFETY: the only parameter of the entry is one `WindowRankParams`, as its signature says.
+unsafe impl Kernel for WindowRank {
+    const ENTRY: &'static str = "window_rank";
+    const MODULE: &'static str = "window";
+    type Params = WindowRankParams;
+}
+
+/// Gives each row the value of another row, or of its segment. (`window_pick` in `kernels/window.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct WindowPick;
+
+// SAFETY: the only parameter of the entry is one `WindowPickParams`, as its signature says.
+unsafe impl Kernel for WindowPick {
+    const ENTRY: &'static str = "window_pick";
+    const MODULE: &'static str = "window";
+    type Params = WindowPickParams;
+}
+
+/// Finishes the aggregates of frames of rows. (`window_frame` in `kernels/window_frame.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct WindowFrame;
+
+// SAFETY: the only parameter of the entry is one `WindowFrameParams`, as its signature says.
+unsafe impl Kernel for WindowFrame {
+    const ENTRY: &'static str = "window_frame";
+    const MODULE: &'static str = "window_frame";
+    type Params = WindowFrameParams;
+}
+
+/// Scans sums modulo 2^64, and counts. (`window_scan_i64` in `kernels/window_scan.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct WindowScanI64;
+
+// SAFETY: the only parameter of the entry is one `WindowScanParams`, as its signature says.
+unsafe impl Kernel for WindowScanI64 {
+    const ENTRY: &'static str = "window_scan_i64";
+    const MODULE: &'static str = "window_scan";
+    type Params = WindowScanParams;
+}
+
+/// Scans sums modulo 2^128. (`window_scan_int128` in `kernels/window_scan.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct WindowScanInt128;
+
+// SAFETY: the only parameter of the entry is one `WindowScanParams`, as its signature says.
+unsafe impl Kernel for WindowScanInt128 {
+    const ENTRY: &'static str = "window_scan_int128";
+    const MODULE: &'static str = "window_scan";
+    type Params = WindowScanParams;
+}
+
+/// Scans sums of floats, as binary64. (`window_scan_f64` in `kernels/window_scan.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct WindowScanF64;
+
+// SAFETY: the only parameter of the entry is one `WindowScanParams`, as its signature says.
+unsafe impl Kernel for WindowScanF64 {
+    const ENTRY: &'static str = "window_scan_f64";
+    const MODULE: &'static str = "window_scan";
+    type Params = WindowScanParams;
+}
+
+/// Scans the greatest or smallest of values of at most 64 bits. (`window_scan_max_u64` in `kernels/window_scan.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct WindowScanMaxU64;
+
+// SAFETY: the only parameter of the entry is one `WindowScanParams`, as its signature says.
+unsafe impl Kernel for WindowScanMaxU64 {
+    const ENTRY: &'static str = "window_scan_max_u64";
+    const MODULE: &'static str = "window_scan";
+    type Params = WindowScanParams;
+}
+
+/// Scans the greatest or smallest of 128-bit values. (`window_scan_max_uint128` in `kernels/window_scan.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct WindowScanMaxUint128;
+
+// SAFETY: the only parameter of the entry is one `WindowScanParams`, as its signature says.
+unsafe impl Kernel for WindowScanMaxUint128 {
+    const ENTRY: &'static str = "window_scan_max_uint128";
+    const MODULE: &'static str = "window_scan";
+    type Params = WindowScanParams;
 }

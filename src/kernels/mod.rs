@@ -49,6 +49,7 @@
 //! ```
 
 pub mod abi;
+pub mod append;
 pub mod bloom_filter;
 pub mod ceilings;
 mod column;
@@ -60,7 +61,10 @@ pub mod nested_loop_join;
 pub mod page;
 pub mod project;
 pub mod shuffle_partition;
+pub mod sort;
 pub mod text;
+pub mod top_k;
+pub mod window;
 
 pub use column::{DeviceColumn, DeviceRows, OutputColumn};
 

@@ -15,6 +15,9 @@ mod hash_join;
 mod nested_loop_join;
 mod project;
 mod shuffle_partition;
+mod sort;
+mod top_k;
+mod window;
 
 pub use filter::FilterSpec;
 pub use gather::GatherSpec;
@@ -27,6 +30,11 @@ pub use project::ProjectSpec;
 pub use shuffle_partition::{
     HASH_SEED, HASH_STEP, KeyHash, NULL_WORD, PARTITIONS, Partitioning, RangeKey,
     ShufflePartitionSpec, bounds_descend, bytes_word, float_word, integer_word,
+};
+pub use sort::{SORT_ROWS_MAX, SortKey, SortSpec, too_many_sort_rows};
+pub use top_k::TopKSpec;
+pub use window::{
+    Frame, WindowCall, WindowFunction, WindowSpec, too_many_window_rows, window_type,
 };
 
 use std::any::Any;
@@ -58,6 +66,12 @@ pub enum OperatorSpec {
     NestedLoopJoinBuild(NestedLoopJoinSpec),
     /// Joins probe batches to the batch that `NestedLoopJoinBuild` built.
     NestedLoopJoinProbe(NestedLoopJoinSpec),
+    /// Puts rows in the order of their keys.
+    Sort(SortSpec),
+    /// Keeps the first rows in the order of their keys.
+    TopK(TopKSpec),
+    /// Computes functions of rows among the rows of their partitions.
+    Window(WindowSpec),
 }
 
 impl OperatorSpec {
@@ -73,6 +87,9 @@ impl OperatorSpec {
             OperatorSpec::NestedLoopJoinBuild(_) | OperatorSpec::NestedLoopJoinProbe(_) => {
                 "nested_loop_join"
             }
+            OperatorSpec::Sort(_) => "sort",
+            OperatorSpec::TopK(_) => "top_k",
+            OperatorSpec::Window(_) => "window",
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use super::{Pipeline, ScanSpec, Source};
 use crate::expr::{TypedExpr, TypedKind};
-use crate::operators::{GroupBySpec, OperatorSpec, Partitioning};
+use crate::operators::{GroupBySpec, OperatorSpec, Partitioning, SortKey, WindowSpec};
 use crate::types::Schema;
 
 /// A typed expression with the names of its columns.
@@ -122,7 +122,36 @@ fn operator(spec: &OperatorSpec) -> String {
             };
             format!("nested_loop_join probe, {}{condition}", join.kind)
         }
+        OperatorSpec::Sort(sort) => format!("sort by {}", sort_keys(&sort.input, &sort.keys)),
+        OperatorSpec::TopK(top_k) => {
+            let keys = sort_keys(&top_k.input, &top_k.keys);
+            format!("top_k {} from {} by {keys}", top_k.k, top_k.offset)
+        }
+        OperatorSpec::Window(window) => window_line(window),
     }
+}
+
+/// Sort keys by their columns' names, with what is unusual about each.
+fn sort_keys(input: &Schema, keys: &[SortKey]) -> String {
+    let key = |key: &SortKey| format!("{}{key}", names(input, &[key.column]));
+    keys.iter().map(key).collect::<Vec<_>>().join(", ")
+}
+
+fn window_line(spec: &WindowSpec) -> String {
+    let outputs = spec.output.fields().iter().skip(spec.projection.len());
+    let functions = spec.functions.iter().zip(outputs).map(|(call, field)| {
+        let operand = call.function.column().map(|column| [column]);
+        let operand = operand.map_or_else(String::new, |column| names(&spec.input, &column));
+        format!("{}({operand}) as {}", call.function, field.name())
+    });
+    let mut text = format!("window {}", functions.collect::<Vec<_>>().join(", "));
+    if !spec.partition_by.is_empty() {
+        text += &format!(" partition by {}", names(&spec.input, &spec.partition_by));
+    }
+    if !spec.order_by.is_empty() {
+        text += &format!(" order by {}", sort_keys(&spec.input, &spec.order_by));
+    }
+    text
 }
 
 fn group_by_line(spec: &GroupBySpec) -> String {

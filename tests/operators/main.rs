@@ -19,6 +19,9 @@ mod nested_loop_join;
 mod plans;
 mod project;
 mod shuffle_partition;
+mod sort;
+mod top_k;
+mod window;
 
 use std::sync::Arc;
 

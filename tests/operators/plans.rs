@@ -178,7 +178,7 @@ fn hash_join(random: &mut Random, probe: &SchemaRef, join: usize) -> Step {
 
 /// A step that both kinds of backends have.
 fn step(random: &mut Random, input: &SchemaRef, joins: &mut usize) -> Step {
-    let device = emulated(Default::default(), Default::default());
+    let device = emulated(Default::default(), Default::default(), Default::default());
     for _ in 0..50 {
         let step = match random.below(6) {
             0 | 1 => filter(random, input),

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use arrow::array::RecordBatch;
 use pelton::backend::Backend;
 use pelton::backend::cpu::CpuBackend;
-use pelton::backend::cuda::{CudaBackend, GroupTuning, JoinTuning};
+use pelton::backend::cuda::{CudaBackend, GroupTuning, JoinTuning, SortTuning};
 use pelton::device::Device;
 use pelton::device::cuda::CudaDriver;
 use pelton::device::simt::SimtDriver;
@@ -24,7 +24,11 @@ use super::values::{Rows, rows};
 /// device comes with a seed of its own each time, so that cases meet many schedules.
 pub fn backends() -> Vec<Arc<dyn Backend>> {
     let mut backends: Vec<Arc<dyn Backend>> = vec![Arc::new(CpuBackend::new())];
-    backends.push(emulated(next_tuning(), next_join_tuning()));
+    backends.push(emulated(
+        next_tuning(),
+        next_join_tuning(),
+        next_sort_tuning(),
+    ));
     backends.extend(cuda());
     backends
 }
@@ -149,12 +153,64 @@ fn next_join_tuning() -> JoinTuning {
     }
 }
 
+/// The same for sorts: tiny tiles, several portions, keys that are always packed, several words
+/// where one would do, several batches out; samples of a few rows for top_k.
+fn next_sort_tuning() -> SortTuning {
+    let usual = SortTuning {
+        sample_rows_min: 64,
+        ..SortTuning::default()
+    };
+    match SEED.get() % 7 {
+        0 => SortTuning {
+            tile_rows: 64,
+            force_pack: true,
+            sample_rows_min: 1,
+            ..usual
+        },
+        1 => SortTuning {
+            word_bits: 16,
+            force_pack: true,
+            batch_rows: 50,
+            ..usual
+        },
+        2 => SortTuning {
+            tile_rows: 33,
+            portion_rows: 100,
+            sample_rows_min: 8,
+            ..usual
+        },
+        3 => SortTuning {
+            word_bits: 8,
+            tile_rows: 512,
+            portion_rows: 1000,
+            ..usual
+        },
+        4 => SortTuning {
+            word_bits: 40,
+            force_pack: true,
+            sample_rows_min: 2,
+            ..usual
+        },
+        5 => SortTuning {
+            tile_rows: 1000,
+            sample_rows_min: 1,
+            ..usual
+        },
+        _ => SortTuning::default(),
+    }
+}
+
 /// The CUDA backend over a fresh emulated device, every access checked.
-pub fn emulated(tuning: GroupTuning, join_tuning: JoinTuning) -> Arc<dyn Backend> {
+pub fn emulated(
+    tuning: GroupTuning,
+    join_tuning: JoinTuning,
+    sort_tuning: SortTuning,
+) -> Arc<dyn Backend> {
     Arc::new(CudaBackend::with_tuning(
         emulated_device(),
         tuning,
         join_tuning,
+        sort_tuning,
     ))
 }
 
@@ -464,6 +520,9 @@ impl Outcome {
                     OperatorSpec::ShufflePartition(spec) => spec.input.clone(),
                     OperatorSpec::NestedLoopJoinBuild(spec) => spec.build.clone(),
                     OperatorSpec::NestedLoopJoinProbe(spec) => spec.output(),
+                    OperatorSpec::Sort(spec) => spec.input.clone(),
+                    OperatorSpec::TopK(spec) => spec.input.clone(),
+                    OperatorSpec::Window(spec) => spec.output.clone(),
                 };
                 for batch in &batches {
                     assert_eq!(batch.schema(), promised, "{place}: the schema of {spec:?}");

@@ -149,7 +149,8 @@ pub fn group_by(spec: &GroupBySpec, batch: &RecordBatch) -> Answer<Rows> {
     Ok(rows)
 }
 
-fn aggregate(
+/// What an aggregate of these values, none of them null, must be.
+pub fn aggregate(
     function: AggregateFunction,
     values: Vec<Value>,
     data_type: &DataType,

@@ -24,7 +24,10 @@ mod nested_loop_join;
 mod project;
 mod scalar;
 mod shuffle_partition;
+mod sort;
+mod top_k;
 mod values;
+mod window;
 
 use arrow::array::RecordBatch;
 
@@ -78,6 +81,9 @@ impl Backend for CpuBackend {
             OperatorSpec::NestedLoopJoinProbe(spec) => {
                 Operator::Transform(Box::new(nested_loop_join::NestedLoopJoinProbe::new(spec)?))
             }
+            OperatorSpec::Sort(spec) => Operator::Fold(Box::new(sort::Sort::new(spec)?)),
+            OperatorSpec::TopK(spec) => Operator::Fold(Box::new(top_k::TopK::new(spec)?)),
+            OperatorSpec::Window(spec) => Operator::Fold(Box::new(window::Window::new(spec)?)),
         })
     }
 

@@ -23,6 +23,8 @@ pub(super) const CODE_BITS: u32 = 31;
 struct Entries {
     codes: HashMap<Arc<str>, u32, ahash::RandomState>,
     values: Vec<Arc<str>>,
+    /// The rank of each code among those that were there when somebody last asked.
+    ranks: Arc<[u32]>,
 }
 
 /// Distinct strings and their codes. Entries are only ever added.
@@ -73,6 +75,26 @@ impl Dictionary {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         let new = entries.values.iter().skip(start);
         new.for_each(|string| show(string));
+    }
+
+    /// The rank of each code in the order of the strings' bytes. Ranks of one answer compare with
+    /// each other, and with none of another answer.
+    pub(super) fn ranks(&self) -> Arc<[u32]> {
+        {
+            let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+            if entries.ranks.len() == entries.values.len() {
+                return Arc::clone(&entries.ranks);
+            }
+        }
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        let mut codes: Vec<u32> = (0..entries.values.len() as u32).collect();
+        codes.sort_unstable_by_key(|code| &entries.values[*code as usize]);
+        let mut ranks = vec![0; codes.len()];
+        for (rank, code) in (0..).zip(codes) {
+            ranks[code as usize] = rank;
+        }
+        entries.ranks = ranks.into();
+        Arc::clone(&entries.ranks)
     }
 
     /// Appends the strings of codes.

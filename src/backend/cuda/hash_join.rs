@@ -8,14 +8,16 @@ use std::any::Any;
 use std::sync::Arc;
 
 use super::Shared;
+use super::append;
 use super::batch::CudaBatch;
 use super::dictionary::CODE_BITS;
 use super::evaluate::{Evaluator, physical};
 use super::text;
 use crate::error::{Error, Result};
+use crate::kernels::append::append_rows;
 use crate::kernels::filter::filter_compact;
 use crate::kernels::gather::gather_rows;
-use crate::kernels::hash_join::{JoinKey, JoinLayout, JoinMarks, JoinNeed, JoinTable, append};
+use crate::kernels::hash_join::{JoinKey, JoinLayout, JoinMarks, JoinNeed, JoinTable};
 use crate::kernels::project::logic;
 use crate::kernels::{DeviceColumn, DeviceRows, Launch, Status, abi};
 use crate::limits::ROWS_PER_BATCH_MAX;
@@ -24,7 +26,7 @@ use crate::operators::{
     BUILD_ROWS_MAX, Context, Fold, FoldState, HashJoinSpec, JoinKind, Transform,
     too_many_build_rows, too_many_output_rows,
 };
-use crate::types::{Field, SchemaRef, is_string};
+use crate::types::{SchemaRef, is_string};
 
 pub(super) struct HashJoinBuild {
     shared: Arc<Shared>,
@@ -112,11 +114,6 @@ fn keys_of(spec: &HashJoinSpec) -> Result<Vec<JoinKey>> {
     keys.map(key).collect()
 }
 
-/// Stands for a column that nothing reads.
-pub(super) fn absent(column: &DeviceColumn, rows: u64) -> DeviceColumn {
-    DeviceColumn::scalar(column.physical(), None, rows)
-}
-
 pub(super) fn invert(
     launch: &Launch,
     column: &DeviceColumn,
@@ -168,67 +165,6 @@ impl HashJoinBuild {
         }
         Ok(())
     }
-
-    /// The batches behind one another. Waits for their sizes.
-    fn whole(&self, launch: &Launch, batches: Vec<CudaBatch>) -> Result<(Vec<DeviceColumn>, u64)> {
-        let mut sized = Vec::with_capacity(batches.len());
-        for batch in batches {
-            match batch.rows.resolve(launch)? {
-                0 => {}
-                rows => sized.push((batch, rows)),
-            }
-        }
-        let rows = sized.iter().map(|(_, rows)| rows).sum();
-        if rows > BUILD_ROWS_MAX {
-            return Err(too_many_build_rows(self.spec.name(), rows));
-        }
-        if sized.len() < 2 {
-            let nothing = |field: &Arc<Field>| {
-                Ok(DeviceColumn::scalar(physical(field.data_type())?, None, 0))
-            };
-            return match sized.pop() {
-                Some((batch, rows)) => Ok((batch.columns, rows)),
-                None => {
-                    let columns = self.spec.build.fields().iter().map(nothing);
-                    Ok((columns.collect::<Result<_>>()?, 0))
-                }
-            };
-        }
-        let needed = || {
-            self.needed
-                .iter()
-                .enumerate()
-                .filter(|(_, needed)| **needed)
-        };
-        let mut parts: Vec<(Vec<DeviceColumn>, u64)> = Vec::with_capacity(sized.len());
-        for (batch, rows) in &sized {
-            let columns = needed().map(|(index, _)| batch.columns[index].clone());
-            parts.push((columns.collect(), *rows));
-        }
-        // Strings are views in some batches and codes in others: then codes in all.
-        for place in 0..needed().count() {
-            let mut layouts = parts.iter().map(|(columns, _)| columns[place].physical());
-            let first = layouts.next();
-            if layouts.any(|layout| Some(layout) != first) {
-                for ((columns, rows), (batch, _)) in parts.iter_mut().zip(&sized) {
-                    let known = DeviceRows::known(*rows);
-                    columns[place] =
-                        text::coded(launch, &batch.dictionary, &columns[place], &known)?;
-                }
-            }
-        }
-        let parts: Vec<_> = parts
-            .iter()
-            .map(|(c, rows)| (c.as_slice(), *rows))
-            .collect();
-        let mut appended = append(launch, &parts)?.into_iter();
-        let first = &sized[0].0.columns;
-        let columns = first.iter().zip(&self.needed).map(|(column, needed)| {
-            let own = if *needed { appended.next() } else { None };
-            own.unwrap_or_else(|| absent(column, rows))
-        });
-        Ok((columns.collect(), rows))
-    }
 }
 
 fn foreign_state() -> Error {
@@ -249,7 +185,7 @@ impl Fold for HashJoinBuild {
         let mut batch = CudaBatch::of(&batch)?.clone();
         for (column, needed) in batch.columns.iter_mut().zip(&self.needed) {
             if !*needed {
-                *column = absent(column, batch.rows.max());
+                *column = append::absent(column, batch.rows.max());
             }
         }
         for &index in &self.spec.build_keys {
@@ -277,7 +213,12 @@ impl Fold for HashJoinBuild {
             Some(batch) => Arc::clone(&batch.dictionary),
             None => self.shared.dictionary.get(),
         };
-        let (columns, rows) = self.whole(&launch, state.batches)?;
+        let sized = append::sized(&launch, state.batches)?;
+        let rows = sized.iter().map(|(_, rows)| rows).sum();
+        if rows > BUILD_ROWS_MAX {
+            return Err(too_many_build_rows(self.spec.name(), rows));
+        }
+        let columns = append::whole(&launch, &sized, &self.spec.build, &self.needed)?;
         let keys = self.spec.build_keys.iter().map(|&index| &columns[index]);
         let keys: Vec<&DeviceColumn> = keys.collect();
         let only_exists = !self.spec.kind.gives_build_rows() && self.spec.residual.is_none();
@@ -422,7 +363,7 @@ impl Join<'_> {
         let indices = self.spec.residual_columns();
         let rows_max = pairs.rows.max();
         let sides = self.batch.columns.iter().chain(&self.built.batch.columns);
-        let mut columns: Vec<DeviceColumn> = sides.map(|c| absent(c, rows_max)).collect();
+        let mut columns: Vec<DeviceColumn> = sides.map(|c| append::absent(c, rows_max)).collect();
         for (index, column) in indices.iter().zip(self.gather(pairs, &indices)?) {
             columns[*index] = column;
         }
@@ -490,11 +431,11 @@ impl Join<'_> {
         let mut kept = kept.into_iter();
         let unmatched = indices.iter().zip(&matched).map(|(index, column)| {
             let own = if *index < width { kept.next() } else { None };
-            own.unwrap_or_else(|| absent(column, counts.1))
+            own.unwrap_or_else(|| append::absent(column, counts.1))
         });
         let unmatched: Vec<DeviceColumn> = unmatched.collect();
         let parts = [(matched.as_slice(), counts.0), (&unmatched, counts.1)];
-        Ok((append(launch, &parts)?, DeviceRows::known(rows)))
+        Ok((append_rows(launch, &parts)?, DeviceRows::known(rows)))
     }
 
     /// The joined rows.

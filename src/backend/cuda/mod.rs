@@ -5,6 +5,7 @@
 //! they are on the device (`dictionary`). What it cannot do it refuses when an operator is made,
 //! naming operator and reason.
 
+mod append;
 mod batch;
 mod dictionary;
 mod download;
@@ -19,9 +20,12 @@ mod project;
 mod rescale;
 mod scan;
 mod shuffle_partition;
+mod sort;
 mod supported;
 mod text;
+mod top_k;
 mod upload;
+mod window;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,6 +34,7 @@ use arrow::array::RecordBatch;
 
 pub use crate::kernels::group_by::GroupTuning;
 pub use crate::kernels::hash_join::JoinTuning;
+pub use crate::kernels::sort::SortTuning;
 
 use super::{Backend, Batches, when_there_is_room};
 use crate::device::Device;
@@ -49,6 +54,7 @@ struct Shared {
     dictionary: DictionaryPlace,
     tuning: GroupTuning,
     join_tuning: JoinTuning,
+    sort_tuning: SortTuning,
     /// Status words of launches that nobody has waited for yet.
     pending: Mutex<HashMap<StreamHandle, Vec<Watched>>>,
     /// The stream of copies that belongs to a worker's stream.
@@ -126,11 +132,17 @@ pub struct CudaBackend {
 impl CudaBackend {
     /// The backend on this device.
     pub fn new(device: Arc<Device>) -> Self {
-        CudaBackend::with_tuning(device, GroupTuning::default(), JoinTuning::default())
+        let (group, join, sort) = Default::default();
+        CudaBackend::with_tuning(device, group, join, sort)
     }
 
-    /// The backend with other choices for its hash tables: results are the same.
-    pub fn with_tuning(device: Arc<Device>, tuning: GroupTuning, join_tuning: JoinTuning) -> Self {
+    /// The backend with other choices for its hash tables and sorts: results are the same.
+    pub fn with_tuning(
+        device: Arc<Device>,
+        tuning: GroupTuning,
+        join_tuning: JoinTuning,
+        sort_tuning: SortTuning,
+    ) -> Self {
         let (dictionary, pending, copies) = Default::default();
         CudaBackend {
             shared: Arc::new(Shared {
@@ -138,6 +150,7 @@ impl CudaBackend {
                 dictionary,
                 tuning,
                 join_tuning,
+                sort_tuning,
                 pending,
                 copies,
             }),
@@ -187,6 +200,11 @@ impl Backend for CudaBackend {
             OperatorSpec::NestedLoopJoinProbe(spec) => Operator::Transform(Box::new(
                 nested_loop_join::NestedLoopJoinProbe::new(shared, spec),
             )),
+            OperatorSpec::Sort(spec) => Operator::Fold(Box::new(sort::Sort::new(shared, spec))),
+            OperatorSpec::TopK(spec) => Operator::Fold(Box::new(top_k::TopK::new(shared, spec))),
+            OperatorSpec::Window(spec) => {
+                Operator::Fold(Box::new(window::Window::new(shared, spec)?))
+            }
         })
     }
 

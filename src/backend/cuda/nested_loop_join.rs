@@ -9,13 +9,15 @@
 use std::sync::Arc;
 
 use super::Shared;
+use super::append::absent;
 use super::batch::CudaBatch;
 use super::evaluate::Evaluator;
-use super::hash_join::{HashJoinProbe, Join, JoinBuilt, Pairs, absent, invert};
+use super::hash_join::{HashJoinProbe, Join, JoinBuilt, Pairs, invert};
 use crate::error::Result;
 use crate::expr::{BinaryOp, TypedExpr, TypedKind};
+use crate::kernels::append::append_rows;
 use crate::kernels::filter::filter_compact;
-use crate::kernels::hash_join::{JoinMarks, append};
+use crate::kernels::hash_join::JoinMarks;
 use crate::kernels::nested_loop_join::{Comparison, Comparisons, nested_loop_join_pairs};
 use crate::kernels::{DeviceColumn, DeviceRows, Status, abi};
 use crate::limits::ROWS_PER_BATCH_MAX;
@@ -219,14 +221,14 @@ impl AllPairs {
             check_rows(total)?;
             if rows > 0 {
                 // Copied, so that what is kept has the size of the matches, not of the tile.
-                parts.push((append(launch, &[(&kept, rows)])?, rows));
+                parts.push((append_rows(launch, &[(&kept, rows)])?, rows));
             }
         }
         let parts: Vec<_> = parts
             .iter()
             .map(|(columns, rows)| (columns.as_slice(), *rows))
             .collect();
-        let mut columns = append(launch, &parts)?.into_iter();
+        let mut columns = append_rows(launch, &parts)?.into_iter();
         let none = || DeviceColumn::scalar(PhysicalType::UInt32, None, 0);
         Ok(Pairs {
             probe_rows: Some(columns.next().unwrap_or_else(none)),

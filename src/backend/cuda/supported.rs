@@ -2,8 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::expr::{AggregateFunction, BinaryOp, TypedExpr, TypedKind};
-use crate::operators::{OperatorSpec, Partitioning, RangeKey};
-use crate::types::{DataType, Field, PhysicalType, SchemaRef, is_binary, is_string};
+use crate::operators::{OperatorSpec, Partitioning, RangeKey, SortKey, WindowFunction, WindowSpec};
+use crate::types::{DataType, Field, Literal, PhysicalType, SchemaRef, is_binary, is_string};
 
 /// Checks an operator and every type it meets.
 pub(super) fn check(backend: &'static str, spec: &OperatorSpec) -> Result<()> {
@@ -80,7 +80,59 @@ pub(super) fn check(backend: &'static str, spec: &OperatorSpec) -> Result<()> {
             let mut condition = join.condition.iter();
             condition.try_for_each(check_expr).or_else(refuse)
         }
+        OperatorSpec::Sort(sort) => {
+            SortKey::check(&sort.keys, &sort.input, "sort")?;
+            check_schema(backend, "sort", &sort.input)?;
+            check_sort_keys(&sort.keys, &sort.input).or_else(refuse)
+        }
+        OperatorSpec::TopK(top_k) => {
+            top_k.check()?;
+            check_schema(backend, "top_k", &top_k.input)?;
+            check_sort_keys(&top_k.keys, &top_k.input).or_else(refuse)
+        }
+        OperatorSpec::Window(window) => {
+            window.check(backend)?;
+            check_schema(backend, "window", &window.input)?;
+            check_window(window).or_else(refuse)
+        }
     }
+}
+
+/// The reason why rows cannot be sorted by some keys, if there is one.
+fn check_sort_keys(keys: &[SortKey], input: &SchemaRef) -> Result<(), String> {
+    let is_bytes = |key: &SortKey| is_binary(input.field(key.column).data_type());
+    match keys.iter().any(is_bytes) {
+        true => Err("keys of bytes".to_string()),
+        false => Ok(()),
+    }
+}
+
+/// The reason why a window cannot be computed, if there is one.
+fn check_window(window: &WindowSpec) -> Result<(), String> {
+    let data_type = |column: usize| window.input.field(column).data_type();
+    let partition = window.partition_by.iter().copied().map(SortKey::ascending);
+    let keys: Vec<SortKey> = partition.chain(window.order_by.iter().copied()).collect();
+    check_sort_keys(&keys, &window.input)?;
+    for call in &window.functions {
+        let operand = call.function.column().map(data_type);
+        match &call.function {
+            WindowFunction::Aggregate(aggregate)
+                if matches!(
+                    aggregate.function,
+                    AggregateFunction::Min | AggregateFunction::Max
+                ) && operand.is_some_and(|operand| is_string(operand) || is_binary(operand)) =>
+            {
+                return Err(format!("{} of strings or bytes", aggregate.function));
+            }
+            WindowFunction::Lag { default, .. } | WindowFunction::Lead { default, .. }
+                if operand.is_some_and(is_binary) && *default != Literal::Null =>
+            {
+                return Err(format!("{} of bytes with a default", call.function));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Checks that an operator knows every column of its batches: that each has a value per row in a

@@ -359,6 +359,11 @@ pub fn shuffle_partition(
     by: ShuffleBy,
     tuning: ShuffleTuning,
 ) -> Result<PackedPartitions> {
+    if !(2..=abi::SHUFFLE_PARTITION_PARTITIONS_MAX).contains(&partitions) {
+        let cause = format!("{partitions} partitions");
+        return Err(Error::invalid("shuffle_partition", cause, ""));
+    }
+    check_rows(columns.iter().copied(), rows)?;
     let layout = columns
         .iter()
         .map(|column| (column.physical(), column.nullable()));
@@ -374,7 +379,6 @@ pub fn shuffle_partition(
         u64::from(partitions) * 8,
     )?;
     let targets = queue_target(launch, rows, partitions, by, tuning, &table)?;
-    check_rows(columns.iter().copied(), rows)?;
 
     let mut structs = Vec::with_capacity(columns.len());
     let mut section = 0;
@@ -440,9 +444,6 @@ fn queue_target(
     table: &DeviceBuffer,
 ) -> Result<DeviceBuffer> {
     let invalid = |cause: String| Err(Error::invalid("shuffle_partition", cause, ""));
-    if !(2..=abi::SHUFFLE_PARTITION_PARTITIONS_MAX).contains(&partitions) {
-        return invalid(format!("{partitions} partitions"));
-    }
     let mut keys = Vec::with_capacity(abi::SHUFFLE_PARTITION_KEYS_MAX as usize);
     let (by, start) = match by {
         ShuffleBy::Hash(hashed) => {

@@ -204,7 +204,7 @@ impl KeyHash {
 
     /// The partition: the upper 32 bits times `partitions`, divided by 2^32.
     pub fn partition(self, partitions: u32) -> u32 {
-        ((self.0 >> 32) * u64::from(partitions) >> 32) as u32
+        (((self.0 >> 32) * u64::from(partitions)) >> 32) as u32
     }
 }
 

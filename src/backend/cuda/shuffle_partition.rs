@@ -51,7 +51,7 @@ impl DictionaryWords {
         }
         let known = self.host.len();
         dictionary.for_each_from(known, |string| {
-            self.host.push(bytes_word(string.as_bytes()))
+            self.host.push(bytes_word(string.as_bytes()));
         });
         match &self.device {
             Some(device) if self.host.len() == known => Ok(Arc::clone(device)),

@@ -18,6 +18,7 @@ struct SortPolicy {
   static const uint32_t ITEMS = 4;  // rows of a thread that are on their way at one time
   static const uint32_t BLOCK_ROWS = SORT_THREADS * ITEMS;
   static const uint32_t DIGITS_MAX = 8;  // of a word
+  static const uint32_t BLOCKS = 3;      // per multiprocessor, of kernels in grid strides
 };
 static_assert(SORT_DIGITS <= SORT_THREADS, "a thread per value of a digit");
 static_assert(SORT_DIGITS == 1 << SORT_DIGIT_BITS, "a digit has all values of its bits");
@@ -179,7 +180,7 @@ KERNEL_FN uint64_t sort_field(const SortField &field, bool valid, CODE code) {
 /// Nulls   as each field's flags say
 /// Errors  none
 /// Tests   tests/operators/sort.rs
-extern "C" __global__ void __launch_bounds__(SORT_THREADS)
+extern "C" __global__ void __launch_bounds__(SORT_THREADS, SortPolicy::BLOCKS)
 sort_pack(GRID_CONSTANT(SortPackParams) params) {
   SHARED(uint32_t, counts, SortPolicy::DIGITS_MAX *SORT_DIGITS);
   sort_histogram_clear(counts, params.digit_count);
@@ -228,7 +229,7 @@ sort_pack(GRID_CONSTANT(SortPackParams) params) {
 /// Nulls   count for nothing; a key whose digits are counted has none
 /// Errors  none
 /// Tests   tests/operators/sort.rs
-extern "C" __global__ void __launch_bounds__(SORT_THREADS)
+extern "C" __global__ void __launch_bounds__(SORT_THREADS, SortPolicy::BLOCKS)
 sort_range(GRID_CONSTANT(SortRangeParams) params) {
   SHARED(uint32_t, counts, SortPolicy::DIGITS_MAX *SORT_DIGITS);
   SHARED(SortSeen, warps, SortPolicy::WARPS);

@@ -18,8 +18,9 @@ use crate::error::Result;
 use crate::types::PhysicalType;
 use layout::{Direct, Direction, Field, Range};
 
-/// Blocks of a launch over rows, per multiprocessor: all the threads that it holds.
-const BLOCKS_PER_MULTIPROCESSOR: u64 = 4;
+/// Blocks of a launch in grid strides, per multiprocessor: as many as their registers let it hold,
+/// so that all run at one time.
+const BLOCKS_PER_MULTIPROCESSOR: u64 = 3;
 
 /// Rows that a block of `sort_range` and `sort_pack` takes at one time.
 const BLOCK_ROWS: u32 = 4 * abi::SORT_THREADS;

@@ -10,6 +10,7 @@ use crate::types::{
 };
 
 use super::batch::CudaBatch;
+use super::function::{self, Call};
 use super::{rescale, text, upload};
 
 /// Evaluates expressions over one batch.
@@ -42,6 +43,16 @@ impl<'a> Evaluator<'a> {
         }
     }
 
+    /// The stream that the work goes to.
+    pub(super) fn launch(&self) -> &Launch<'a> {
+        &self.launch
+    }
+
+    /// The batch that the columns come from.
+    pub(super) fn batch(&self) -> &'a CudaBatch {
+        self.batch
+    }
+
     /// The column of an expression.
     pub(super) fn evaluate(&self, expr: &TypedExpr) -> Result<DeviceColumn> {
         match &expr.kind {
@@ -51,7 +62,12 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    fn failures<'b>(&'b self, flags: u32, active: Option<&'b DeviceColumn>) -> Failures<'b> {
+    /// What rows without a result do, among those of `active`; `flags` are `abi::PROJECT_*`.
+    pub(super) fn failures<'b>(
+        &'b self,
+        flags: u32,
+        active: Option<&'b DeviceColumn>,
+    ) -> Failures<'b> {
         Failures {
             flags,
             status: Some(self.status),
@@ -138,9 +154,17 @@ impl<'a> Evaluator<'a> {
                 otherwise,
             } => self.case(branches, otherwise.as_deref(), &expr.data_type, active),
             TypedKind::Coalesce(operands) => self.coalesce(operands, active),
-            TypedKind::Function { function, .. } => {
-                let reason = function.to_string();
-                Err(Error::unsupported("cuda", "project", reason))
+            TypedKind::Function { function, operands } => {
+                let columns = operands
+                    .iter()
+                    .map(|operand| self.evaluate_where(operand, active));
+                let call = Call {
+                    operands,
+                    columns: &columns.collect::<Result<Vec<_>>>()?,
+                    data_type: &expr.data_type,
+                    active,
+                };
+                function::call(self, function, &call)
             }
         }
     }

@@ -28,6 +28,7 @@ pub(super) fn check(
     data_type: &DataType,
 ) -> Result<(), String> {
     match function {
+        Function::InList(_) => Err(format!("the function {function}")),
         Function::Math(function) => math::check(*function, operands, data_type),
         Function::String(_) => Err(format!("the function {function}")),
         Function::Temporal(function) => temporal::check(*function, operands, data_type),
@@ -41,6 +42,7 @@ pub(super) fn call(
     call: &Call,
 ) -> Result<DeviceColumn> {
     match function {
+        Function::InList(_) => Err(refused(function)),
         Function::Math(function) => math::call(evaluator, *function, call),
         Function::String(_) => Err(refused(function)),
         Function::Temporal(function) => temporal::call(evaluator, *function, call),

@@ -1370,6 +1370,457 @@ const _: () = {
         [::core::mem::offset_of!(HashJoinAppendParams, reserved) - 2324usize];
 };
 
+/// threads per block
+pub const PROJECT_THREADS: u32 = 256;
+/// rows that one block computes
+pub const PROJECT_TILE_ROWS: u32 = 1024;
+/// rows that one block of `project_logic` computes
+pub const PROJECT_LOGIC_TILE_ROWS: u32 = 16384;
+/// a + b
+pub const PROJECT_ADD: u32 = 0;
+/// a - b
+pub const PROJECT_SUBTRACT: u32 = 1;
+/// a * b
+pub const PROJECT_MULTIPLY: u32 = 2;
+/// a / b, truncating toward zero for integers
+pub const PROJECT_DIVIDE: u32 = 3;
+/// a % b, with the sign of a
+pub const PROJECT_REMAINDER: u32 = 4;
+/// -a; b is ignored
+pub const PROJECT_NEGATE: u32 = 5;
+/// a = b
+pub const PROJECT_EQUAL: u32 = 0;
+/// a \<\> b
+pub const PROJECT_NOT_EQUAL: u32 = 1;
+/// a \< b
+pub const PROJECT_LESS: u32 = 2;
+/// a \<= b
+pub const PROJECT_LESS_OR_EQUAL: u32 = 3;
+/// a \> b
+pub const PROJECT_GREATER: u32 = 4;
+/// a \>= b
+pub const PROJECT_GREATER_OR_EQUAL: u32 = 5;
+/// Kleene a and b
+pub const PROJECT_AND: u32 = 0;
+/// Kleene a or b
+pub const PROJECT_OR: u32 = 1;
+/// Kleene not a; b is ignored
+pub const PROJECT_NOT: u32 = 2;
+/// a is null, of any type
+pub const PROJECT_IS_NULL: u32 = 3;
+/// a is not null, of any type
+pub const PROJECT_IS_NOT_NULL: u32 = 4;
+/// a is true and valid, and b is (b of `COLUMN_SCALAR`: true)
+pub const PROJECT_TAKEN: u32 = 5;
+/// not (a is true and valid), and b is true
+pub const PROJECT_NOT_TAKEN: u32 = 6;
+/// flag: overflow fails the launch instead of wrapping
+pub const PROJECT_OVERFLOW_IS_ERROR: u32 = 1;
+/// flag: division by zero fails instead of giving null
+pub const PROJECT_DIVISION_BY_ZERO_IS_ERROR: u32 = 2;
+/// flag: a value that does not fit fails instead of giving null
+pub const PROJECT_CAST_IS_STRICT: u32 = 4;
+/// flag: a cast's division rounds down, instead of half away from zero
+pub const PROJECT_ROUND_FLOOR: u32 = 8;
+/// flag: a cast's division rounds toward zero
+pub const PROJECT_ROUND_TOWARD_ZERO: u32 = 16;
+/// flag: an integer is first reduced modulo the limit, toward minus infinity
+pub const PROJECT_MODULO: u32 = 32;
+
+/** Launch parameters of `project_arithmetic_*`, `project_decimal`, `project_compare_*` and
+`project_logic`.*/
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct ProjectBinaryParams {
+    /// a
+    pub left: ColumnView,
+    /// b
+    pub right: ColumnView,
+    /// \[rows\]
+    pub output: ColumnOut,
+    /// \[ceil(rows / 8)\], device, read: rows that may fail; absent: all
+    pub active: *const u8,
+    /// \[1\], device, first error wins; the caller zeroes it
+    pub status: *mut KernelStatus,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// decimals: absolute results must be below this, low bits; 0: no limit
+    pub limit_low: u64,
+    /// high bits of the limit
+    pub limit_high: u64,
+    /// one of the entry's operators
+    pub op: u32,
+    /// `PROJECT_*` flags
+    pub flags: u32,
+}
+const _: () = {
+    ["Size of ProjectBinaryParams"][::core::mem::size_of::<ProjectBinaryParams>() - 176usize];
+    ["Alignment of ProjectBinaryParams"][::core::mem::align_of::<ProjectBinaryParams>() - 8usize];
+    ["Offset of field: ProjectBinaryParams::left"]
+        [::core::mem::offset_of!(ProjectBinaryParams, left) - 0usize];
+    ["Offset of field: ProjectBinaryParams::right"]
+        [::core::mem::offset_of!(ProjectBinaryParams, right) - 48usize];
+    ["Offset of field: ProjectBinaryParams::output"]
+        [::core::mem::offset_of!(ProjectBinaryParams, output) - 96usize];
+    ["Offset of field: ProjectBinaryParams::active"]
+        [::core::mem::offset_of!(ProjectBinaryParams, active) - 120usize];
+    ["Offset of field: ProjectBinaryParams::status"]
+        [::core::mem::offset_of!(ProjectBinaryParams, status) - 128usize];
+    ["Offset of field: ProjectBinaryParams::row_count_device"]
+        [::core::mem::offset_of!(ProjectBinaryParams, row_count_device) - 136usize];
+    ["Offset of field: ProjectBinaryParams::row_count"]
+        [::core::mem::offset_of!(ProjectBinaryParams, row_count) - 144usize];
+    ["Offset of field: ProjectBinaryParams::limit_low"]
+        [::core::mem::offset_of!(ProjectBinaryParams, limit_low) - 152usize];
+    ["Offset of field: ProjectBinaryParams::limit_high"]
+        [::core::mem::offset_of!(ProjectBinaryParams, limit_high) - 160usize];
+    ["Offset of field: ProjectBinaryParams::op"]
+        [::core::mem::offset_of!(ProjectBinaryParams, op) - 168usize];
+    ["Offset of field: ProjectBinaryParams::flags"]
+        [::core::mem::offset_of!(ProjectBinaryParams, flags) - 172usize];
+};
+
+/** Launch parameters of `project_cast`.
+Integer to integer: value * multiplier / divisor. Integer to float: value / factor.
+Float to integer: trunc(value) if factor is 0, else round half away from zero (value * factor).*/
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct ProjectCastParams {
+    /// of any type
+    pub input: ColumnView,
+    /// \[rows\], of any type
+    pub output: ColumnOut,
+    /// \[ceil(rows / 8)\], device, read: rows that may fail; absent: all
+    pub active: *const u8,
+    /// \[1\], device, first error wins; the caller zeroes it
+    pub status: *mut KernelStatus,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// low bits of the multiplier
+    pub multiplier_low: u64,
+    /// high bits of the multiplier
+    pub multiplier_high: u64,
+    /// low bits of the divisor, which is positive
+    pub divisor_low: u64,
+    /// high bits of the divisor
+    pub divisor_high: u64,
+    /// absolute integer results must be below this, low bits; 0: no limit
+    pub limit_low: u64,
+    /// high bits of the limit
+    pub limit_high: u64,
+    /// between decimals and floats: 10^scale; else 0
+    pub factor: f64,
+    /// `PROJECT_*` flags
+    pub flags: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of ProjectCastParams"][::core::mem::size_of::<ProjectCastParams>() - 168usize];
+    ["Alignment of ProjectCastParams"][::core::mem::align_of::<ProjectCastParams>() - 8usize];
+    ["Offset of field: ProjectCastParams::input"]
+        [::core::mem::offset_of!(ProjectCastParams, input) - 0usize];
+    ["Offset of field: ProjectCastParams::output"]
+        [::core::mem::offset_of!(ProjectCastParams, output) - 48usize];
+    ["Offset of field: ProjectCastParams::active"]
+        [::core::mem::offset_of!(ProjectCastParams, active) - 72usize];
+    ["Offset of field: ProjectCastParams::status"]
+        [::core::mem::offset_of!(ProjectCastParams, status) - 80usize];
+    ["Offset of field: ProjectCastParams::row_count_device"]
+        [::core::mem::offset_of!(ProjectCastParams, row_count_device) - 88usize];
+    ["Offset of field: ProjectCastParams::row_count"]
+        [::core::mem::offset_of!(ProjectCastParams, row_count) - 96usize];
+    ["Offset of field: ProjectCastParams::multiplier_low"]
+        [::core::mem::offset_of!(ProjectCastParams, multiplier_low) - 104usize];
+    ["Offset of field: ProjectCastParams::multiplier_high"]
+        [::core::mem::offset_of!(ProjectCastParams, multiplier_high) - 112usize];
+    ["Offset of field: ProjectCastParams::divisor_low"]
+        [::core::mem::offset_of!(ProjectCastParams, divisor_low) - 120usize];
+    ["Offset of field: ProjectCastParams::divisor_high"]
+        [::core::mem::offset_of!(ProjectCastParams, divisor_high) - 128usize];
+    ["Offset of field: ProjectCastParams::limit_low"]
+        [::core::mem::offset_of!(ProjectCastParams, limit_low) - 136usize];
+    ["Offset of field: ProjectCastParams::limit_high"]
+        [::core::mem::offset_of!(ProjectCastParams, limit_high) - 144usize];
+    ["Offset of field: ProjectCastParams::factor"]
+        [::core::mem::offset_of!(ProjectCastParams, factor) - 152usize];
+    ["Offset of field: ProjectCastParams::flags"]
+        [::core::mem::offset_of!(ProjectCastParams, flags) - 160usize];
+    ["Offset of field: ProjectCastParams::reserved"]
+        [::core::mem::offset_of!(ProjectCastParams, reserved) - 164usize];
+};
+
+/// Launch parameters of `project_select`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct ProjectSelectParams {
+    /// Boolean, or of any type if `by_validity`
+    pub condition: ColumnView,
+    /// taken where the condition holds
+    pub then: ColumnView,
+    /// taken elsewhere; of the same type
+    pub otherwise: ColumnView,
+    /// \[rows\]
+    pub output: ColumnOut,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// 1: the condition is that `condition` is not null
+    pub by_validity: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of ProjectSelectParams"][::core::mem::size_of::<ProjectSelectParams>() - 192usize];
+    ["Alignment of ProjectSelectParams"][::core::mem::align_of::<ProjectSelectParams>() - 8usize];
+    ["Offset of field: ProjectSelectParams::condition"]
+        [::core::mem::offset_of!(ProjectSelectParams, condition) - 0usize];
+    ["Offset of field: ProjectSelectParams::then"]
+        [::core::mem::offset_of!(ProjectSelectParams, then) - 48usize];
+    ["Offset of field: ProjectSelectParams::otherwise"]
+        [::core::mem::offset_of!(ProjectSelectParams, otherwise) - 96usize];
+    ["Offset of field: ProjectSelectParams::output"]
+        [::core::mem::offset_of!(ProjectSelectParams, output) - 144usize];
+    ["Offset of field: ProjectSelectParams::row_count_device"]
+        [::core::mem::offset_of!(ProjectSelectParams, row_count_device) - 168usize];
+    ["Offset of field: ProjectSelectParams::row_count"]
+        [::core::mem::offset_of!(ProjectSelectParams, row_count) - 176usize];
+    ["Offset of field: ProjectSelectParams::by_validity"]
+        [::core::mem::offset_of!(ProjectSelectParams, by_validity) - 184usize];
+    ["Offset of field: ProjectSelectParams::reserved"]
+        [::core::mem::offset_of!(ProjectSelectParams, reserved) - 188usize];
+};
+
+/// values of a list that travel with the launch
+pub const MATH_LIST_SMALL: u32 = 8;
+/// the value without its sign
+pub const MATH_ABS: u32 = 0;
+/// of floats: 1 with the sign of the value, or a zero or NaN itself
+pub const MATH_SIGN: u32 = 1;
+/// bits inverted
+pub const MATH_BIT_NOT: u32 = 2;
+/// bits that both have
+pub const MATH_BIT_AND: u32 = 0;
+/// bits that one has
+pub const MATH_BIT_OR: u32 = 1;
+/// bits that differ
+pub const MATH_BIT_XOR: u32 = 2;
+/// toward the sign
+pub const MATH_SHIFT_LEFT: u32 = 0;
+/// away from the sign, which signed types keep
+pub const MATH_SHIFT_RIGHT: u32 = 1;
+/// the greater operand
+pub const MATH_GREATEST: u32 = 0;
+/// the lesser operand
+pub const MATH_LEAST: u32 = 1;
+/// square root
+pub const MATH_SQRT: u32 = 0;
+/// a * b
+pub const MATH_SCALE: u32 = 1;
+/// cube root
+pub const MATH_CBRT: u32 = 2;
+/// e^a
+pub const MATH_EXP: u32 = 3;
+/// natural logarithm
+pub const MATH_LN: u32 = 4;
+/// logarithm to base 10
+pub const MATH_LOG10: u32 = 5;
+/// logarithm to base 2
+pub const MATH_LOG2: u32 = 6;
+/// a^b
+pub const MATH_POWER: u32 = 7;
+/// ln(a) / ln(b)
+pub const MATH_LOG: u32 = 8;
+/// sine
+pub const MATH_SIN: u32 = 9;
+/// cosine
+pub const MATH_COS: u32 = 10;
+/// tangent
+pub const MATH_TAN: u32 = 11;
+/// inverse sine
+pub const MATH_ASIN: u32 = 12;
+/// inverse cosine
+pub const MATH_ACOS: u32 = 13;
+/// inverse tangent
+pub const MATH_ATAN: u32 = 14;
+/// angle of the point (b, a)
+pub const MATH_ATAN2: u32 = 15;
+/// to the nearest, halves away from zero
+pub const MATH_ROUND_HALF_AWAY: u32 = 0;
+/// down
+pub const MATH_ROUND_FLOOR: u32 = 1;
+/// up
+pub const MATH_ROUND_CEILING: u32 = 2;
+/// toward zero
+pub const MATH_ROUND_TOWARD_ZERO: u32 = 3;
+
+/// Launch parameters of `math_round*`: value / divisor, rounded, * multiplier.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct MathRoundParams {
+    /// of the entry's types
+    pub input: ColumnView,
+    /// \[rows\], of an integer type, or of the input's float type
+    pub output: ColumnOut,
+    /// \[ceil(rows / 8)\], device, read: rows that may fail; absent: all
+    pub active: *const u8,
+    /// \[1\], device, first error wins; the caller zeroes it
+    pub status: *mut KernelStatus,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// integers: low bits of the divisor, which is positive; 0: beyond 128 bits
+    pub divisor_low: u64,
+    /// integers: high bits of the divisor
+    pub divisor_high: u64,
+    /// integers: low bits of the multiplier, which is positive
+    pub multiplier_low: u64,
+    /// integers: high bits of the multiplier
+    pub multiplier_high: u64,
+    /// absolute results must be below this, low bits; 0: integers, which wrap
+    pub limit_low: u64,
+    /// high bits of the limit
+    pub limit_high: u64,
+    /// floats: 10^|digits|
+    pub factor: f64,
+    /// floats: 1 multiplies by the factor first, 0 divides by it
+    pub digits_are_behind: u32,
+    /// one of `MATH_ROUND_*`
+    pub rounding: u32,
+    /// `PROJECT_*` flags
+    pub flags: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of MathRoundParams"][::core::mem::size_of::<MathRoundParams>() - 176usize];
+    ["Alignment of MathRoundParams"][::core::mem::align_of::<MathRoundParams>() - 8usize];
+    ["Offset of field: MathRoundParams::input"]
+        [::core::mem::offset_of!(MathRoundParams, input) - 0usize];
+    ["Offset of field: MathRoundParams::output"]
+        [::core::mem::offset_of!(MathRoundParams, output) - 48usize];
+    ["Offset of field: MathRoundParams::active"]
+        [::core::mem::offset_of!(MathRoundParams, active) - 72usize];
+    ["Offset of field: MathRoundParams::status"]
+        [::core::mem::offset_of!(MathRoundParams, status) - 80usize];
+    ["Offset of field: MathRoundParams::row_count_device"]
+        [::core::mem::offset_of!(MathRoundParams, row_count_device) - 88usize];
+    ["Offset of field: MathRoundParams::row_count"]
+        [::core::mem::offset_of!(MathRoundParams, row_count) - 96usize];
+    ["Offset of field: MathRoundParams::divisor_low"]
+        [::core::mem::offset_of!(MathRoundParams, divisor_low) - 104usize];
+    ["Offset of field: MathRoundParams::divisor_high"]
+        [::core::mem::offset_of!(MathRoundParams, divisor_high) - 112usize];
+    ["Offset of field: MathRoundParams::multiplier_low"]
+        [::core::mem::offset_of!(MathRoundParams, multiplier_low) - 120usize];
+    ["Offset of field: MathRoundParams::multiplier_high"]
+        [::core::mem::offset_of!(MathRoundParams, multiplier_high) - 128usize];
+    ["Offset of field: MathRoundParams::limit_low"]
+        [::core::mem::offset_of!(MathRoundParams, limit_low) - 136usize];
+    ["Offset of field: MathRoundParams::limit_high"]
+        [::core::mem::offset_of!(MathRoundParams, limit_high) - 144usize];
+    ["Offset of field: MathRoundParams::factor"]
+        [::core::mem::offset_of!(MathRoundParams, factor) - 152usize];
+    ["Offset of field: MathRoundParams::digits_are_behind"]
+        [::core::mem::offset_of!(MathRoundParams, digits_are_behind) - 160usize];
+    ["Offset of field: MathRoundParams::rounding"]
+        [::core::mem::offset_of!(MathRoundParams, rounding) - 164usize];
+    ["Offset of field: MathRoundParams::flags"]
+        [::core::mem::offset_of!(MathRoundParams, flags) - 168usize];
+    ["Offset of field: MathRoundParams::reserved"]
+        [::core::mem::offset_of!(MathRoundParams, reserved) - 172usize];
+};
+
+/// Launch parameters of `math_between`: value op_low low and value op_high high.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct MathBetweenParams {
+    /// of any type but Boolean and Float16
+    pub value: ColumnView,
+    /// of the same type
+    pub low: ColumnView,
+    /// of the same type
+    pub high: ColumnView,
+    /// \[rows\], Boolean
+    pub output: ColumnOut,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// a comparison of `PROJECT_EQUAL` to `PROJECT_GREATER_OR_EQUAL`
+    pub op_low: u32,
+    /// another
+    pub op_high: u32,
+}
+const _: () = {
+    ["Size of MathBetweenParams"][::core::mem::size_of::<MathBetweenParams>() - 192usize];
+    ["Alignment of MathBetweenParams"][::core::mem::align_of::<MathBetweenParams>() - 8usize];
+    ["Offset of field: MathBetweenParams::value"]
+        [::core::mem::offset_of!(MathBetweenParams, value) - 0usize];
+    ["Offset of field: MathBetweenParams::low"]
+        [::core::mem::offset_of!(MathBetweenParams, low) - 48usize];
+    ["Offset of field: MathBetweenParams::high"]
+        [::core::mem::offset_of!(MathBetweenParams, high) - 96usize];
+    ["Offset of field: MathBetweenParams::output"]
+        [::core::mem::offset_of!(MathBetweenParams, output) - 144usize];
+    ["Offset of field: MathBetweenParams::row_count_device"]
+        [::core::mem::offset_of!(MathBetweenParams, row_count_device) - 168usize];
+    ["Offset of field: MathBetweenParams::row_count"]
+        [::core::mem::offset_of!(MathBetweenParams, row_count) - 176usize];
+    ["Offset of field: MathBetweenParams::op_low"]
+        [::core::mem::offset_of!(MathBetweenParams, op_low) - 184usize];
+    ["Offset of field: MathBetweenParams::op_high"]
+        [::core::mem::offset_of!(MathBetweenParams, op_high) - 188usize];
+};
+
+/// Launch parameters of `math_in_list`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct MathInListParams {
+    /// of any type but Boolean and views
+    pub value: ColumnView,
+    /// \[rows\], Boolean
+    pub output: ColumnOut,
+    /// \[count\], device, read: bits of the values, ascending; 128-bit values take two words, low first; absent: in `small_values`
+    pub list: *const u64,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// bits of the values, if there are few
+    pub small_values: [u64; 8usize],
+    /// values
+    pub count: u32,
+    /// 1: what equals none of the values is null
+    pub has_null: u32,
+}
+const _: () = {
+    ["Size of MathInListParams"][::core::mem::size_of::<MathInListParams>() - 168usize];
+    ["Alignment of MathInListParams"][::core::mem::align_of::<MathInListParams>() - 8usize];
+    ["Offset of field: MathInListParams::value"]
+        [::core::mem::offset_of!(MathInListParams, value) - 0usize];
+    ["Offset of field: MathInListParams::output"]
+        [::core::mem::offset_of!(MathInListParams, output) - 48usize];
+    ["Offset of field: MathInListParams::list"]
+        [::core::mem::offset_of!(MathInListParams, list) - 72usize];
+    ["Offset of field: MathInListParams::row_count_device"]
+        [::core::mem::offset_of!(MathInListParams, row_count_device) - 80usize];
+    ["Offset of field: MathInListParams::row_count"]
+        [::core::mem::offset_of!(MathInListParams, row_count) - 88usize];
+    ["Offset of field: MathInListParams::small_values"]
+        [::core::mem::offset_of!(MathInListParams, small_values) - 96usize];
+    ["Offset of field: MathInListParams::count"]
+        [::core::mem::offset_of!(MathInListParams, count) - 160usize];
+    ["Offset of field: MathInListParams::has_null"]
+        [::core::mem::offset_of!(MathInListParams, has_null) - 164usize];
+};
+
 /// threads per block of the decoders that give a page to a block
 pub const PAGE_THREADS: u32 = 256;
 /// threads per block of the decoders that give a page to a warp
@@ -1618,125 +2069,56 @@ const _: () = {
         [::core::mem::offset_of!(PageDecompressParams, page_count) - 16usize];
 };
 
-/// threads per block
-pub const PROJECT_THREADS: u32 = 256;
-/// rows that one block computes
-pub const PROJECT_TILE_ROWS: u32 = 1024;
-/// a + b
-pub const PROJECT_ADD: u32 = 0;
-/// a - b
-pub const PROJECT_SUBTRACT: u32 = 1;
-/// a * b
-pub const PROJECT_MULTIPLY: u32 = 2;
-/// a / b, truncating toward zero for integers
-pub const PROJECT_DIVIDE: u32 = 3;
-/// a % b, with the sign of a
-pub const PROJECT_REMAINDER: u32 = 4;
-/// -a; b is ignored
-pub const PROJECT_NEGATE: u32 = 5;
-/// a = b
-pub const PROJECT_EQUAL: u32 = 0;
-/// a \<\> b
-pub const PROJECT_NOT_EQUAL: u32 = 1;
-/// a \< b
-pub const PROJECT_LESS: u32 = 2;
-/// a \<= b
-pub const PROJECT_LESS_OR_EQUAL: u32 = 3;
-/// a \> b
-pub const PROJECT_GREATER: u32 = 4;
-/// a \>= b
-pub const PROJECT_GREATER_OR_EQUAL: u32 = 5;
-/// Kleene a and b
-pub const PROJECT_AND: u32 = 0;
-/// Kleene a or b
-pub const PROJECT_OR: u32 = 1;
-/// Kleene not a; b is ignored
-pub const PROJECT_NOT: u32 = 2;
-/// a is null, of any type
-pub const PROJECT_IS_NULL: u32 = 3;
-/// a is not null, of any type
-pub const PROJECT_IS_NOT_NULL: u32 = 4;
-/// a is true and valid, and b is (b of `COLUMN_SCALAR`: true)
-pub const PROJECT_TAKEN: u32 = 5;
-/// not (a is true and valid), and b is true
-pub const PROJECT_NOT_TAKEN: u32 = 6;
-/// flag: overflow fails the launch instead of wrapping
-pub const PROJECT_OVERFLOW_IS_ERROR: u32 = 1;
-/// flag: division by zero fails instead of giving null
-pub const PROJECT_DIVISION_BY_ZERO_IS_ERROR: u32 = 2;
-/// flag: a value that does not fit fails instead of giving null
-pub const PROJECT_CAST_IS_STRICT: u32 = 4;
-/// flag: a cast's division rounds down, instead of half away from zero
-pub const PROJECT_ROUND_FLOOR: u32 = 8;
-/// flag: a cast's division rounds toward zero
-pub const PROJECT_ROUND_TOWARD_ZERO: u32 = 16;
-/// flag: an integer is first reduced modulo the limit, toward minus infinity
-pub const PROJECT_MODULO: u32 = 32;
+/// counts are days
+pub const TEMPORAL_DAYS: u32 = 0;
+/// counts are seconds
+pub const TEMPORAL_SECONDS: u32 = 1;
+/// counts are milliseconds
+pub const TEMPORAL_MILLIS: u32 = 2;
+/// counts are microseconds
+pub const TEMPORAL_MICROS: u32 = 3;
+/// counts are nanoseconds
+pub const TEMPORAL_NANOS: u32 = 4;
+/// year; its first day
+pub const TEMPORAL_YEAR: u32 = 0;
+/// 1 to 4; its first day
+pub const TEMPORAL_QUARTER: u32 = 1;
+/// 1 to 12; its first day
+pub const TEMPORAL_MONTH: u32 = 2;
+/// week of ISO 8601; its Monday
+pub const TEMPORAL_WEEK: u32 = 3;
+/// day of the month; midnight
+pub const TEMPORAL_DAY: u32 = 4;
+/// 0 to 23; the full hour
+pub const TEMPORAL_HOUR: u32 = 5;
+/// 0 to 59; the full minute
+pub const TEMPORAL_MINUTE: u32 = 6;
+/// 0 to 59; the full second
+pub const TEMPORAL_SECOND: u32 = 7;
+/// of the second; the full millisecond
+pub const TEMPORAL_MILLISECOND: u32 = 8;
+/// of the second; the full microsecond
+pub const TEMPORAL_MICROSECOND: u32 = 9;
+/// of the second
+pub const TEMPORAL_NANOSECOND: u32 = 10;
+/// year of the week of ISO 8601
+pub const TEMPORAL_ISO_YEAR: u32 = 11;
+/// 1 to 366
+pub const TEMPORAL_DAY_OF_YEAR: u32 = 12;
+/// 1 is Monday
+pub const TEMPORAL_DAY_OF_WEEK: u32 = 13;
+/// seconds since 1970, or since midnight
+pub const TEMPORAL_EPOCH: u32 = 14;
+/// the last day of the month, in days
+pub const TEMPORAL_LAST_DAY: u32 = 15;
 
-/** Launch parameters of `project_arithmetic_*`, `project_decimal`, `project_compare_*` and
-`project_logic`.*/
+/// Launch parameters of `temporal_extract`, `temporal_truncate` and `temporal_later`.
 #[repr(C)]
 #[derive(Debug, Copy, Clone, Default)]
-pub struct ProjectBinaryParams {
-    /// a
-    pub left: ColumnView,
-    /// b
-    pub right: ColumnView,
-    /// \[rows\]
-    pub output: ColumnOut,
-    /// \[ceil(rows / 8)\], device, read: rows that may fail; absent: all
-    pub active: *const u8,
-    /// \[1\], device, first error wins; the caller zeroes it
-    pub status: *mut KernelStatus,
-    /// \[1\], device, read: rows, if it is not null
-    pub row_count_device: *const u64,
-    /// rows, or their upper bound
-    pub row_count: u64,
-    /// decimals: absolute results must be below this, low bits; 0: no limit
-    pub limit_low: u64,
-    /// high bits of the limit
-    pub limit_high: u64,
-    /// one of the entry's operators
-    pub op: u32,
-    /// `PROJECT_*` flags
-    pub flags: u32,
-}
-const _: () = {
-    ["Size of ProjectBinaryParams"][::core::mem::size_of::<ProjectBinaryParams>() - 176usize];
-    ["Alignment of ProjectBinaryParams"][::core::mem::align_of::<ProjectBinaryParams>() - 8usize];
-    ["Offset of field: ProjectBinaryParams::left"]
-        [::core::mem::offset_of!(ProjectBinaryParams, left) - 0usize];
-    ["Offset of field: ProjectBinaryParams::right"]
-        [::core::mem::offset_of!(ProjectBinaryParams, right) - 48usize];
-    ["Offset of field: ProjectBinaryParams::output"]
-        [::core::mem::offset_of!(ProjectBinaryParams, output) - 96usize];
-    ["Offset of field: ProjectBinaryParams::active"]
-        [::core::mem::offset_of!(ProjectBinaryParams, active) - 120usize];
-    ["Offset of field: ProjectBinaryParams::status"]
-        [::core::mem::offset_of!(ProjectBinaryParams, status) - 128usize];
-    ["Offset of field: ProjectBinaryParams::row_count_device"]
-        [::core::mem::offset_of!(ProjectBinaryParams, row_count_device) - 136usize];
-    ["Offset of field: ProjectBinaryParams::row_count"]
-        [::core::mem::offset_of!(ProjectBinaryParams, row_count) - 144usize];
-    ["Offset of field: ProjectBinaryParams::limit_low"]
-        [::core::mem::offset_of!(ProjectBinaryParams, limit_low) - 152usize];
-    ["Offset of field: ProjectBinaryParams::limit_high"]
-        [::core::mem::offset_of!(ProjectBinaryParams, limit_high) - 160usize];
-    ["Offset of field: ProjectBinaryParams::op"]
-        [::core::mem::offset_of!(ProjectBinaryParams, op) - 168usize];
-    ["Offset of field: ProjectBinaryParams::flags"]
-        [::core::mem::offset_of!(ProjectBinaryParams, flags) - 172usize];
-};
-
-/** Launch parameters of `project_cast`.
-Integer to integer: value * multiplier / divisor. Integer to float: value / factor.
-Float to integer: trunc(value) if factor is 0, else round half away from zero (value * factor).*/
-#[repr(C)]
-#[derive(Debug, Copy, Clone, Default)]
-pub struct ProjectCastParams {
-    /// of any type
+pub struct TemporalParams {
+    /// Int32 or Int64
     pub input: ColumnView,
-    /// \[rows\], of any type
+    /// \[rows\], Int32 or Int64
     pub output: ColumnOut,
     /// \[ceil(rows / 8)\], device, read: rows that may fail; absent: all
     pub active: *const u8,
@@ -1746,100 +2128,105 @@ pub struct ProjectCastParams {
     pub row_count_device: *const u64,
     /// rows, or their upper bound
     pub row_count: u64,
-    /// low bits of the multiplier
-    pub multiplier_low: u64,
-    /// high bits of the multiplier
-    pub multiplier_high: u64,
-    /// low bits of the divisor, which is positive
-    pub divisor_low: u64,
-    /// high bits of the divisor
-    pub divisor_high: u64,
-    /// absolute integer results must be below this, low bits; 0: no limit
-    pub limit_low: u64,
-    /// high bits of the limit
-    pub limit_high: u64,
-    /// between decimals and floats: 10^scale; else 0
-    pub factor: f64,
+    /// counts that local time is ahead of UTC, less than a day
+    pub offset: i64,
+    /// `temporal_later`: counts to add at last
+    pub counts: i64,
+    /// `temporal_later`: months to add first
+    pub months: i32,
+    /// `temporal_later`: days to add then
+    pub days: i32,
+    /// one of `TEMPORAL_DAYS` to `TEMPORAL_NANOS`
+    pub unit: u32,
+    /// 1: a time of day, taken modulo a day
+    pub is_time: u32,
+    /// one of `TEMPORAL_YEAR` to `TEMPORAL_LAST_DAY`
+    pub part: u32,
+    /// `PROJECT_*` flags
+    pub flags: u32,
+}
+const _: () = {
+    ["Size of TemporalParams"][::core::mem::size_of::<TemporalParams>() - 144usize];
+    ["Alignment of TemporalParams"][::core::mem::align_of::<TemporalParams>() - 8usize];
+    ["Offset of field: TemporalParams::input"]
+        [::core::mem::offset_of!(TemporalParams, input) - 0usize];
+    ["Offset of field: TemporalParams::output"]
+        [::core::mem::offset_of!(TemporalParams, output) - 48usize];
+    ["Offset of field: TemporalParams::active"]
+        [::core::mem::offset_of!(TemporalParams, active) - 72usize];
+    ["Offset of field: TemporalParams::status"]
+        [::core::mem::offset_of!(TemporalParams, status) - 80usize];
+    ["Offset of field: TemporalParams::row_count_device"]
+        [::core::mem::offset_of!(TemporalParams, row_count_device) - 88usize];
+    ["Offset of field: TemporalParams::row_count"]
+        [::core::mem::offset_of!(TemporalParams, row_count) - 96usize];
+    ["Offset of field: TemporalParams::offset"]
+        [::core::mem::offset_of!(TemporalParams, offset) - 104usize];
+    ["Offset of field: TemporalParams::counts"]
+        [::core::mem::offset_of!(TemporalParams, counts) - 112usize];
+    ["Offset of field: TemporalParams::months"]
+        [::core::mem::offset_of!(TemporalParams, months) - 120usize];
+    ["Offset of field: TemporalParams::days"]
+        [::core::mem::offset_of!(TemporalParams, days) - 124usize];
+    ["Offset of field: TemporalParams::unit"]
+        [::core::mem::offset_of!(TemporalParams, unit) - 128usize];
+    ["Offset of field: TemporalParams::is_time"]
+        [::core::mem::offset_of!(TemporalParams, is_time) - 132usize];
+    ["Offset of field: TemporalParams::part"]
+        [::core::mem::offset_of!(TemporalParams, part) - 136usize];
+    ["Offset of field: TemporalParams::flags"]
+        [::core::mem::offset_of!(TemporalParams, flags) - 140usize];
+};
+
+/// Launch parameters of `temporal_make_date`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct TemporalMakeDateParams {
+    /// Int32
+    pub year: ColumnView,
+    /// Int32
+    pub month: ColumnView,
+    /// Int32
+    pub day: ColumnView,
+    /// \[rows\], Int32
+    pub output: ColumnOut,
+    /// \[ceil(rows / 8)\], device, read: rows that may fail; absent: all
+    pub active: *const u8,
+    /// \[1\], device, first error wins; the caller zeroes it
+    pub status: *mut KernelStatus,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
     /// `PROJECT_*` flags
     pub flags: u32,
     /// zero
     pub reserved: u32,
 }
 const _: () = {
-    ["Size of ProjectCastParams"][::core::mem::size_of::<ProjectCastParams>() - 168usize];
-    ["Alignment of ProjectCastParams"][::core::mem::align_of::<ProjectCastParams>() - 8usize];
-    ["Offset of field: ProjectCastParams::input"]
-        [::core::mem::offset_of!(ProjectCastParams, input) - 0usize];
-    ["Offset of field: ProjectCastParams::output"]
-        [::core::mem::offset_of!(ProjectCastParams, output) - 48usize];
-    ["Offset of field: ProjectCastParams::active"]
-        [::core::mem::offset_of!(ProjectCastParams, active) - 72usize];
-    ["Offset of field: ProjectCastParams::status"]
-        [::core::mem::offset_of!(ProjectCastParams, status) - 80usize];
-    ["Offset of field: ProjectCastParams::row_count_device"]
-        [::core::mem::offset_of!(ProjectCastParams, row_count_device) - 88usize];
-    ["Offset of field: ProjectCastParams::row_count"]
-        [::core::mem::offset_of!(ProjectCastParams, row_count) - 96usize];
-    ["Offset of field: ProjectCastParams::multiplier_low"]
-        [::core::mem::offset_of!(ProjectCastParams, multiplier_low) - 104usize];
-    ["Offset of field: ProjectCastParams::multiplier_high"]
-        [::core::mem::offset_of!(ProjectCastParams, multiplier_high) - 112usize];
-    ["Offset of field: ProjectCastParams::divisor_low"]
-        [::core::mem::offset_of!(ProjectCastParams, divisor_low) - 120usize];
-    ["Offset of field: ProjectCastParams::divisor_high"]
-        [::core::mem::offset_of!(ProjectCastParams, divisor_high) - 128usize];
-    ["Offset of field: ProjectCastParams::limit_low"]
-        [::core::mem::offset_of!(ProjectCastParams, limit_low) - 136usize];
-    ["Offset of field: ProjectCastParams::limit_high"]
-        [::core::mem::offset_of!(ProjectCastParams, limit_high) - 144usize];
-    ["Offset of field: ProjectCastParams::factor"]
-        [::core::mem::offset_of!(ProjectCastParams, factor) - 152usize];
-    ["Offset of field: ProjectCastParams::flags"]
-        [::core::mem::offset_of!(ProjectCastParams, flags) - 160usize];
-    ["Offset of field: ProjectCastParams::reserved"]
-        [::core::mem::offset_of!(ProjectCastParams, reserved) - 164usize];
-};
-
-/// Launch parameters of `project_select`.
-#[repr(C)]
-#[derive(Debug, Copy, Clone, Default)]
-pub struct ProjectSelectParams {
-    /// Boolean, or of any type if `by_validity`
-    pub condition: ColumnView,
-    /// taken where the condition holds
-    pub then: ColumnView,
-    /// taken elsewhere; of the same type
-    pub otherwise: ColumnView,
-    /// \[rows\]
-    pub output: ColumnOut,
-    /// \[1\], device, read: rows, if it is not null
-    pub row_count_device: *const u64,
-    /// rows, or their upper bound
-    pub row_count: u64,
-    /// 1: the condition is that `condition` is not null
-    pub by_validity: u32,
-    /// zero
-    pub reserved: u32,
-}
-const _: () = {
-    ["Size of ProjectSelectParams"][::core::mem::size_of::<ProjectSelectParams>() - 192usize];
-    ["Alignment of ProjectSelectParams"][::core::mem::align_of::<ProjectSelectParams>() - 8usize];
-    ["Offset of field: ProjectSelectParams::condition"]
-        [::core::mem::offset_of!(ProjectSelectParams, condition) - 0usize];
-    ["Offset of field: ProjectSelectParams::then"]
-        [::core::mem::offset_of!(ProjectSelectParams, then) - 48usize];
-    ["Offset of field: ProjectSelectParams::otherwise"]
-        [::core::mem::offset_of!(ProjectSelectParams, otherwise) - 96usize];
-    ["Offset of field: ProjectSelectParams::output"]
-        [::core::mem::offset_of!(ProjectSelectParams, output) - 144usize];
-    ["Offset of field: ProjectSelectParams::row_count_device"]
-        [::core::mem::offset_of!(ProjectSelectParams, row_count_device) - 168usize];
-    ["Offset of field: ProjectSelectParams::row_count"]
-        [::core::mem::offset_of!(ProjectSelectParams, row_count) - 176usize];
-    ["Offset of field: ProjectSelectParams::by_validity"]
-        [::core::mem::offset_of!(ProjectSelectParams, by_validity) - 184usize];
-    ["Offset of field: ProjectSelectParams::reserved"]
-        [::core::mem::offset_of!(ProjectSelectParams, reserved) - 188usize];
+    ["Size of TemporalMakeDateParams"][::core::mem::size_of::<TemporalMakeDateParams>() - 208usize];
+    ["Alignment of TemporalMakeDateParams"]
+        [::core::mem::align_of::<TemporalMakeDateParams>() - 8usize];
+    ["Offset of field: TemporalMakeDateParams::year"]
+        [::core::mem::offset_of!(TemporalMakeDateParams, year) - 0usize];
+    ["Offset of field: TemporalMakeDateParams::month"]
+        [::core::mem::offset_of!(TemporalMakeDateParams, month) - 48usize];
+    ["Offset of field: TemporalMakeDateParams::day"]
+        [::core::mem::offset_of!(TemporalMakeDateParams, day) - 96usize];
+    ["Offset of field: TemporalMakeDateParams::output"]
+        [::core::mem::offset_of!(TemporalMakeDateParams, output) - 144usize];
+    ["Offset of field: TemporalMakeDateParams::active"]
+        [::core::mem::offset_of!(TemporalMakeDateParams, active) - 168usize];
+    ["Offset of field: TemporalMakeDateParams::status"]
+        [::core::mem::offset_of!(TemporalMakeDateParams, status) - 176usize];
+    ["Offset of field: TemporalMakeDateParams::row_count_device"]
+        [::core::mem::offset_of!(TemporalMakeDateParams, row_count_device) - 184usize];
+    ["Offset of field: TemporalMakeDateParams::row_count"]
+        [::core::mem::offset_of!(TemporalMakeDateParams, row_count) - 192usize];
+    ["Offset of field: TemporalMakeDateParams::flags"]
+        [::core::mem::offset_of!(TemporalMakeDateParams, flags) - 200usize];
+    ["Offset of field: TemporalMakeDateParams::reserved"]
+        [::core::mem::offset_of!(TemporalMakeDateParams, reserved) - 204usize];
 };
 
 /// threads per block
@@ -2468,6 +2855,149 @@ unsafe impl Kernel for HashJoinEmit {
     type Params = HashJoinEmitParams;
 }
 
+/// Absolute values and signs of floats, and inverted bits. (`math_unary` in `kernels/math.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct MathUnary;
+
+// SAFETY: the only parameter of the entry is one `ProjectBinaryParams`, as its signature says.
+unsafe impl Kernel for MathUnary {
+    const ENTRY: &'static str = "math_unary";
+    const MODULE: &'static str = "math";
+    type Params = ProjectBinaryParams;
+}
+
+/// Signs of integers and decimals. (`math_sign` in `kernels/math.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct MathSign;
+
+// SAFETY: the only parameter of the entry is one `ProjectBinaryParams`, as its signature says.
+unsafe impl Kernel for MathSign {
+    const ENTRY: &'static str = "math_sign";
+    const MODULE: &'static str = "math";
+    type Params = ProjectBinaryParams;
+}
+
+/// Bits of two integers, joined. (`math_bits` in `kernels/math.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct MathBits;
+
+// SAFETY: the only parameter of the entry is one `ProjectBinaryParams`, as its signature says.
+unsafe impl Kernel for MathBits {
+    const ENTRY: &'static str = "math_bits";
+    const MODULE: &'static str = "math";
+    type Params = ProjectBinaryParams;
+}
+
+/// Shifts integers by counts. (`math_shift` in `kernels/math.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct MathShift;
+
+// SAFETY: the only parameter of the entry is one `ProjectBinaryParams`, as its signature says.
+unsafe impl Kernel for MathShift {
+    const ENTRY: &'static str = "math_shift";
+    const MODULE: &'static str = "math";
+    type Params = ProjectBinaryParams;
+}
+
+/// The greater or lesser of two columns; the left of equal values. (`math_extreme` in `kernels/math.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct MathExtreme;
+
+// SAFETY: the only parameter of the entry is one `ProjectBinaryParams`, as its signature says.
+unsafe impl Kernel for MathExtreme {
+    const ENTRY: &'static str = "math_extreme";
+    const MODULE: &'static str = "math";
+    type Params = ProjectBinaryParams;
+}
+
+/// Whether values lie between two bounds. (`math_between` in `kernels/math.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct MathBetween;
+
+// SAFETY: the only parameter of the entry is one `MathBetweenParams`, as its signature says.
+unsafe impl Kernel for MathBetween {
+    const ENTRY: &'static str = "math_between";
+    const MODULE: &'static str = "math";
+    type Params = MathBetweenParams;
+}
+
+/// Whether values are in a list: a short one is compared in registers, a long one is searched. (`math_in_list` in `kernels/math.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct MathInList;
+
+// SAFETY: the only parameter of the entry is one `MathInListParams`, as its signature says.
+unsafe impl Kernel for MathInList {
+    const ENTRY: &'static str = "math_in_list";
+    const MODULE: &'static str = "math";
+    type Params = MathInListParams;
+}
+
+/// Rounds integers and decimals of at most 64 bits, other than UInt64, by factors of 64 bits. (`math_round` in `kernels/math.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct MathRound;
+
+// SAFETY: the only parameter of the entry is one `MathRoundParams`, as its signature says.
+unsafe impl Kernel for MathRound {
+    const ENTRY: &'static str = "math_round";
+    const MODULE: &'static str = "math";
+    type Params = MathRoundParams;
+}
+
+/// Rounds integers and decimals in 128 bits. (`math_round_wide` in `kernels/math.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct MathRoundWide;
+
+// SAFETY: the only parameter of the entry is one `MathRoundParams`, as its signature says.
+unsafe impl Kernel for MathRoundWide {
+    const ENTRY: &'static str = "math_round_wide";
+    const MODULE: &'static str = "math";
+    type Params = MathRoundParams;
+}
+
+/// Rounds floats. (`math_round_float` in `kernels/math.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct MathRoundFloat;
+
+// SAFETY: the only parameter of the entry is one `MathRoundParams`, as its signature says.
+unsafe impl Kernel for MathRoundFloat {
+    const ENTRY: &'static str = "math_round_float";
+    const MODULE: &'static str = "math";
+    type Params = MathRoundParams;
+}
+
+/// Square roots and products. (`math_float` in `kernels/math_float.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct MathFloat;
+
+// SAFETY: the only parameter of the entry is one `ProjectBinaryParams`, as its signature says.
+unsafe impl Kernel for MathFloat {
+    const ENTRY: &'static str = "math_float";
+    const MODULE: &'static str = "math_float";
+    type Params = ProjectBinaryParams;
+}
+
+/// Powers, roots and logarithms. (`math_exponential` in `kernels/math_float.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct MathExponential;
+
+// SAFETY: the only parameter of the entry is one `ProjectBinaryParams`, as its signature says.
+unsafe impl Kernel for MathExponential {
+    const ENTRY: &'static str = "math_exponential";
+    const MODULE: &'static str = "math_float";
+    type Params = ProjectBinaryParams;
+}
+
+/// Sines, cosines, tangents and their inverses. (`math_trigonometric` in `kernels/math_float.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct MathTrigonometric;
+
+// SAFETY: the only parameter of the entry is one `ProjectBinaryParams`, as its signature says.
+unsafe impl Kernel for MathTrigonometric {
+    const ENTRY: &'static str = "math_trigonometric";
+    const MODULE: &'static str = "math_float";
+    type Params = ProjectBinaryParams;
+}
+
 /// Decodes pages of BYTE_STREAM_SPLIT elements. (`page_decode_byte_stream_split` in `kernels/parquet/byte_stream_split.cu`)
 #[derive(Clone, Copy, Debug)]
 pub struct PageDecodeByteStreamSplit;
@@ -2622,6 +3152,28 @@ unsafe impl Kernel for PageCheckText {
     type Params = PageDecodeParams;
 }
 
+/// Decimal arithmetic over operands and results of 64 bits; the limit has 64 bits. (`project_decimal_i64` in `kernels/project.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct ProjectDecimalI64;
+
+// SAFETY: the only parameter of the entry is one `ProjectBinaryParams`, as its signature says.
+unsafe impl Kernel for ProjectDecimalI64 {
+    const ENTRY: &'static str = "project_decimal_i64";
+    const MODULE: &'static str = "project";
+    type Params = ProjectBinaryParams;
+}
+
+/// Decimal arithmetic over operands of 64 bits with a result of 128. (`project_decimal_widen` in `kernels/project.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct ProjectDecimalWiden;
+
+// SAFETY: the only parameter of the entry is one `ProjectBinaryParams`, as its signature says.
+unsafe impl Kernel for ProjectDecimalWiden {
+    const ENTRY: &'static str = "project_decimal_widen";
+    const MODULE: &'static str = "project";
+    type Params = ProjectBinaryParams;
+}
+
 /// Decimal arithmetic in 128 bits; operands and result are of 64 or 128 bits each. (`project_decimal` in `kernels/project.cu`)
 #[derive(Clone, Copy, Debug)]
 pub struct ProjectDecimal;
@@ -2644,7 +3196,18 @@ unsafe impl Kernel for ProjectCast {
     type Params = ProjectCastParams;
 }
 
-/// Kleene logic and null tests, and the masks of conditional branches. (`project_logic` in `kernels/project.cu`)
+/// Casts integers of at most 64 bits (UInt64 excepted) to other integers, or to floats. (`project_cast_narrow` in `kernels/project.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct ProjectCastNarrow;
+
+// SAFETY: the only parameter of the entry is one `ProjectCastParams`, as its signature says.
+unsafe impl Kernel for ProjectCastNarrow {
+    const ENTRY: &'static str = "project_cast_narrow";
+    const MODULE: &'static str = "project";
+    type Params = ProjectCastParams;
+}
+
+/// Kleene logic and null tests, and the masks of conditional branches: 64 rows per thread. (`project_logic` in `kernels/project.cu`)
 #[derive(Clone, Copy, Debug)]
 pub struct ProjectLogic;
 
@@ -2664,6 +3227,61 @@ unsafe impl Kernel for ProjectSelect {
     const ENTRY: &'static str = "project_select";
     const MODULE: &'static str = "project";
     type Params = ProjectSelectParams;
+}
+
+/// Takes a part of dates, timestamps or times of day, or the last day of their month. (`temporal_extract` in `kernels/temporal.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct TemporalExtract;
+
+// SAFETY: the only parameter of the entry is one `TemporalParams`, as its signature says.
+unsafe impl Kernel for TemporalExtract {
+    const ENTRY: &'static str = "temporal_extract";
+    const MODULE: &'static str = "temporal";
+    type Params = TemporalParams;
+}
+
+/// Cuts dates, timestamps or times of day to the start of a unit. (`temporal_truncate` in `kernels/temporal.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct TemporalTruncate;
+
+// SAFETY: the only parameter of the entry is one `TemporalParams`, as its signature says.
+unsafe impl Kernel for TemporalTruncate {
+    const ENTRY: &'static str = "temporal_truncate";
+    const MODULE: &'static str = "temporal";
+    type Params = TemporalParams;
+}
+
+/// Adds months, then days, then counts to dates or timestamps. (`temporal_later` in `kernels/temporal.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct TemporalLater;
+
+// SAFETY: the only parameter of the entry is one `TemporalParams`, as its signature says.
+unsafe impl Kernel for TemporalLater {
+    const ENTRY: &'static str = "temporal_later";
+    const MODULE: &'static str = "temporal";
+    type Params = TemporalParams;
+}
+
+/// Makes dates of years, months and days. (`temporal_make_date` in `kernels/temporal.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct TemporalMakeDate;
+
+// SAFETY: the only parameter of the entry is one `TemporalMakeDateParams`, as its signature says.
+unsafe impl Kernel for TemporalMakeDate {
+    const ENTRY: &'static str = "temporal_make_date";
+    const MODULE: &'static str = "temporal";
+    type Params = TemporalMakeDateParams;
+}
+
+/// Adds or subtracts counts. (`temporal_sum` in `kernels/temporal.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct TemporalSum;
+
+// SAFETY: the only parameter of the entry is one `ProjectBinaryParams`, as its signature says.
+unsafe impl Kernel for TemporalSum {
+    const ENTRY: &'static str = "temporal_sum";
+    const MODULE: &'static str = "temporal";
+    type Params = ProjectBinaryParams;
 }
 
 /// Sums the lengths of strings. (`text_offsets` in `kernels/text.cu`)

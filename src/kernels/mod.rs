@@ -12,8 +12,10 @@ pub mod filter;
 pub mod gather;
 pub mod group_by;
 pub mod hash_join;
+pub mod math;
 pub mod page;
 pub mod project;
+pub mod temporal;
 pub mod text;
 
 pub use column::{DeviceColumn, DeviceRows, OutputColumn};
@@ -167,6 +169,8 @@ unsafe trait Unpadded: Copy {}
 
 // SAFETY: an integer has no padding.
 unsafe impl Unpadded for u32 {}
+// SAFETY: an integer has no padding.
+unsafe impl Unpadded for u64 {}
 // SAFETY: fields are ordered by size and fill the struct (`ABI_ASSERT` in kernels/abi/page.h).
 unsafe impl Unpadded for abi::Page {}
 // SAFETY: as `Page`.

@@ -11,6 +11,7 @@
 mod support;
 
 mod filter;
+mod functions;
 mod gather;
 mod group_by;
 mod hash_join;

@@ -124,7 +124,7 @@ fn power(exponent: u8) -> Option<i128> {
 }
 
 /// 10^scale as the nearest float, as the CPU backend has it.
-fn power_f64(scale: i8) -> Option<f64> {
+pub(super) fn power_f64(scale: i8) -> Option<f64> {
     let factor: f64 = format!("1e{scale}").parse().ok()?;
     Some(factor)
 }

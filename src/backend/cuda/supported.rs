@@ -129,7 +129,7 @@ fn check_expr(expr: &TypedExpr) -> Result<(), String> {
             return Err(format!("`{op}` of strings"));
         }
         TypedKind::Function { function, operands } => {
-            function::check(function, operands, &expr.data_type)?;
+            function::check(function, operands)?;
         }
         TypedKind::Cast { expr: input, .. } => check_cast(&input.data_type, &expr.data_type)?,
         _ => {}

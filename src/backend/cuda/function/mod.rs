@@ -1,5 +1,6 @@
 //! Functions of one row by kernels, a family per file: what the device has, and how it is called.
 
+mod list;
 mod math;
 mod temporal;
 
@@ -22,16 +23,12 @@ pub(super) struct Call<'a> {
 }
 
 /// The reason why kernels cannot compute a function, if there is one; asked before anything runs.
-pub(super) fn check(
-    function: &Function,
-    operands: &[TypedExpr],
-    data_type: &DataType,
-) -> Result<(), String> {
+pub(super) fn check(function: &Function, operands: &[TypedExpr]) -> Result<(), String> {
     match function {
-        Function::InList(_) => Err(format!("the function {function}")),
-        Function::Math(function) => math::check(*function, operands, data_type),
+        Function::InList(_) => Ok(()),
+        Function::Math(function) => math::check(*function, operands),
         Function::String(_) => Err(format!("the function {function}")),
-        Function::Temporal(function) => temporal::check(*function, operands, data_type),
+        Function::Temporal(function) => temporal::check(*function),
     }
 }
 
@@ -42,7 +39,7 @@ pub(super) fn call(
     call: &Call,
 ) -> Result<DeviceColumn> {
     match function {
-        Function::InList(_) => Err(refused(function)),
+        Function::InList(list) => list::call(evaluator, list, call),
         Function::Math(function) => math::call(evaluator, *function, call),
         Function::String(_) => Err(refused(function)),
         Function::Temporal(function) => temporal::call(evaluator, *function, call),

@@ -1,6 +1,6 @@
 // Operator  project (src/operators/project.rs): functions over numbers
-// Kernels   math_unary math_sign math_bits math_shift math_extreme math_between math_in_list
-//           math_round math_round_wide math_round_float
+// Kernels   math_unary math_sign math_bits math_shift math_extreme math_between math_between_wide
+//           math_in_list math_round math_round_wide math_round_float
 // Method    the loops of math.cuh; a constant divisor is divided by through its float reciprocal
 // Cost      reads each operand and writes the result once per row, and 1/8 B per validity bitmap;
 //           a long list also log2(values) reads from cache
@@ -134,9 +134,20 @@ math_between(GRID_CONSTANT(MathBetweenParams) params) {
     case PHYSICAL_UINT32: math_between_rows<uint32_t>(params); break;
     case PHYSICAL_UINT64: math_between_rows<uint64_t>(params); break;
     case PHYSICAL_FLOAT32: math_between_rows<float>(params); break;
-    case PHYSICAL_FLOAT64: math_between_rows<double>(params); break;
-    default: math_between_rows<int128_t>(params); break;
+    default: math_between_rows<double>(params); break;
   }
+}
+
+/// As `math_between`, of 128-bit integers, whose registers the others need not have.
+///
+/// Shape   value[rows], low[rows], high[rows] -> output[rows], Boolean
+/// Launch  grid = ceil(row_count / PROJECT_TILE_ROWS), block = PROJECT_THREADS, shared = 0
+/// Nulls   as Kleene's `and` of the two comparisons
+/// Errors  none
+/// Tests   tests/operators/functions.rs
+extern "C" __global__ void __launch_bounds__(PROJECT_THREADS)
+math_between_wide(GRID_CONSTANT(MathBetweenParams) params) {
+  math_between_rows<int128_t>(params);
 }
 
 /// Whether values are in a list: a short one is compared in registers, a long one is searched.

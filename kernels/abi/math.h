@@ -78,7 +78,7 @@ typedef struct MathRoundParams {
 } MathRoundParams;
 ABI_ASSERT(sizeof(MathRoundParams) == 176, "MathRoundParams crosses the ABI");
 
-/// Launch parameters of `math_between`: value op_low low and value op_high high.
+/// Launch parameters of `math_between*`: value op_low low and value op_high high.
 typedef struct MathBetweenParams {
   ColumnView value;                  ///< of any type but Boolean and Float16
   ColumnView low;                    ///< of the same type

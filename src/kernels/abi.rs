@@ -2921,6 +2921,17 @@ unsafe impl Kernel for MathBetween {
     type Params = MathBetweenParams;
 }
 
+/// As `math_between`, of 128-bit integers, whose registers the others need not have. (`math_between_wide` in `kernels/math.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct MathBetweenWide;
+
+// SAFETY: the only parameter of the entry is one `MathBetweenParams`, as its signature says.
+unsafe impl Kernel for MathBetweenWide {
+    const ENTRY: &'static str = "math_between_wide";
+    const MODULE: &'static str = "math";
+    type Params = MathBetweenParams;
+}
+
 /// Whether values are in a list: a short one is compared in registers, a long one is searched. (`math_in_list` in `kernels/math.cu`)
 #[derive(Clone, Copy, Debug)]
 pub struct MathInList;

@@ -245,7 +245,13 @@ pub fn between(
     let (grid, threads) = (grid(rows), abi::PROJECT_THREADS);
     // SAFETY: `view` and `out` give pointers to buffers of `rows.max()` rows, ordered on this stream,
     // all of the type that `value` carries.
-    unsafe { launch.launch::<abi::MathBetween>(grid, threads, 0, &params) }?;
+    unsafe {
+        if value.physical() == PhysicalType::Int128 {
+            launch.launch::<abi::MathBetweenWide>(grid, threads, 0, &params)
+        } else {
+            launch.launch::<abi::MathBetween>(grid, threads, 0, &params)
+        }
+    }?;
     Ok(output.into_column())
 }
 

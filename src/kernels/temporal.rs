@@ -36,6 +36,20 @@ pub enum Step {
     },
 }
 
+impl Step {
+    /// True if every value has a result: a part, but years of timestamps in seconds and last days.
+    fn always_fits(self, unit: u32) -> bool {
+        match self {
+            Step::Extract(abi::TEMPORAL_LAST_DAY) => false,
+            Step::Extract(abi::TEMPORAL_YEAR | abi::TEMPORAL_ISO_YEAR) => {
+                unit != abi::TEMPORAL_SECONDS
+            }
+            Step::Extract(_) => true,
+            Step::Truncate(_) | Step::Later { .. } => false,
+        }
+    }
+}
+
 /// Applies a step to a column of `Int32` or `Int64` into one of the two.
 ///
 /// # Errors
@@ -51,7 +65,8 @@ pub fn apply(
 ) -> Result<DeviceColumn> {
     check(input.physical())?;
     check(physical)?;
-    let output = OutputColumn::new(launch, physical, rows.max(), true)?;
+    let nullable = input.nullable() || !step.always_fits(clock.unit);
+    let output = OutputColumn::new(launch, physical, rows.max(), nullable)?;
     let (part, months, days, counts) = match step {
         Step::Extract(part) | Step::Truncate(part) => (part, 0, 0, 0),
         Step::Later {

@@ -194,10 +194,10 @@ impl MathFunction {
                 let operands = operands.into_iter();
                 let operands = operands.map(|operand| cast_to(operand, &common));
                 let mut operands = operands.collect::<Result<Vec<_>>>()?;
-                match operands.len() {
-                    1 => Ok(operands.remove(0)),
-                    _ => Ok(applied(whole, operands, common)),
+                if operands.len() == 1 || common == DataType::Null {
+                    return Ok(operands.remove(0));
                 }
+                Ok(applied(whole, operands, common))
             }
         }
     }

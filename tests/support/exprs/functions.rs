@@ -1,11 +1,13 @@
 //! Random functions of numbers, dates and times. Those that every backend computes to the bit may
 //! stand anywhere in an expression; the others stand alone ([`inexact`]).
 
+use std::sync::LazyLock;
+
 use pelton::expr::{
     CalendarUnit, DatePart, Expr, Function, TemporalFunction, TypedExpr, greatest, least, lit,
     make_date,
 };
-use pelton::types::{DataType, Literal, Schema};
+use pelton::types::{DataType, Literal, Schema, TimeUnit};
 
 use super::super::random::Random;
 use super::{Maker, is_whole, number_literal};
@@ -40,6 +42,16 @@ const UNITS: [CalendarUnit; 10] = [
     CalendarUnit::Millisecond,
     CalendarUnit::Microsecond,
 ];
+
+/// Types that every timestamp can be cast to on every backend: zones without an offset.
+static INSTANTS: LazyLock<[DataType; 4]> = LazyLock::new(|| {
+    [
+        DataType::Int64,
+        DataType::Timestamp(TimeUnit::Second, None),
+        DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
+        DataType::Timestamp(TimeUnit::Nanosecond, Some("+00:00".into())),
+    ]
+});
 
 /// A function that every backend computes to the bit.
 pub fn exact(random: &mut Random, schema: &Schema, depth: usize) -> (Expr, TypedExpr) {
@@ -148,7 +160,12 @@ impl Maker<'_> {
     /// Dates, timestamps, times and durations.
     pub(super) fn temporal_function(&mut self) -> Expr {
         let a = self.column(is_clock);
-        match self.random.below(8) {
+        match self.random.below(9) {
+            8 => {
+                let to = self.random.pick(&*INSTANTS).clone();
+                self.column(|data_type| matches!(data_type, DataType::Timestamp(..)))
+                    .try_cast(to)
+            }
             0..2 => a.truncate(*self.random.pick(&UNITS)),
             2 => a.last_day(),
             3 => {

@@ -43,7 +43,7 @@
 //! | date, time, timestamp, duration | number | its count of units, as an integer |
 //! | number | date, time, timestamp, duration | as to an integer of its width |
 //! | timestamp with zone | timestamp, with or without | keeps the instant |
-//! | timestamp | timestamp with zone | the local time of that zone: Arrow's rule |
+//! | timestamp | timestamp with zone | the local time of that zone: itself if that is UTC, else Arrow's rule |
 //! | string | anything, and back | Arrow's rule |
 //! | any other pair | | Arrow's rule, where Arrow has one |
 //!

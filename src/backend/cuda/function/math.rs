@@ -12,7 +12,7 @@ use crate::types::{DataType, PhysicalType, decimal_parts, is_string};
 pub(super) fn check(function: MathFunction, operands: &[TypedExpr]) -> Result<(), String> {
     let orders = matches!(function, MathFunction::Greatest | MathFunction::Least);
     let mut types = operands.iter().map(|operand| &operand.data_type);
-    match types.find(|data_type| orders && (is_string(data_type) || data_type.is_null())) {
+    match types.find(|data_type| orders && is_string(data_type)) {
         Some(data_type) => Err(format!("the function {function} of {data_type}")),
         None => Ok(()),
     }

@@ -183,6 +183,7 @@ fn binary(whole: &Expr, op: BinaryOp, left: TypedExpr, right: TypedExpr) -> Resu
         });
     }
     if matches!(op, BinaryOp::Add | BinaryOp::Subtract)
+        && (left.data_type.is_temporal() || right.data_type.is_temporal())
         && let Some(resolved) = temporal_arithmetic(op, left.clone(), right.clone())?
     {
         return Ok(resolved);

@@ -146,9 +146,7 @@ math_between(GRID_CONSTANT(MathBetweenParams) params) {
 /// Errors  none
 /// Tests   tests/operators/functions.rs
 extern "C" __global__ void __launch_bounds__(PROJECT_THREADS)
-math_between_wide(GRID_CONSTANT(MathBetweenParams) params) {
-  math_between_rows<int128_t>(params);
-}
+math_between_wide(GRID_CONSTANT(MathBetweenParams) params) { math_between_rows<int128_t>(params); }
 
 /// Whether values are in a list: a short one is compared in registers, a long one is searched.
 ///

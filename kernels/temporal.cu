@@ -137,7 +137,8 @@ temporal_later(GRID_CONSTANT(TemporalParams) params) {
       const CivilDate date = civil_date(local.days);
       const int64_t months = date.year * 12 + (int64_t)date.month - 1 + params.months;
       const int64_t year = (months >= 0 ? months : months - 11) / 12;
-      const uint32_t month = (uint32_t)(months - year * 12) + 1, last = civil_month_days(year, month);
+      const uint32_t month = (uint32_t)(months - year * 12) + 1,
+                     last = civil_month_days(year, month);
       local.days = civil_days(year, month, date.day < last ? date.day : last);
     }
     *result = temporal_value(params, local.days + params.days, local.counts) + params.counts;

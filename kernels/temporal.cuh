@@ -3,7 +3,8 @@
 // Method    a count is split into a day and a rest by constant divisors, a day into year, month and
 //           day by eras; 32-bit arithmetic but for the first division
 // Cost      none of its own
-// Source    eras of 400 years that begin in March: Howard Hinnant, "chrono-Compatible Low-Level Date
+// Source    eras of 400 years that begin in March: Howard Hinnant, "chrono-Compatible Low-Level
+// Date
 //           Algorithms"; written from the idea
 #pragma once
 #include "abi/temporal.h"

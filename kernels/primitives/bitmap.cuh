@@ -9,10 +9,9 @@ KERNEL_FN bool bitmap_get(const uint8_t *bitmap, uint64_t bit) {
   return (bitmap[bit >> 3] >> (bit & 7)) & 1;
 }
 
-/// The 64 bits from bit `at` on of a bitmap that begins at a multiple of 8 bytes; those at or beyond
-/// bit `bits` are undefined, and no byte behind the last of them is read.
-/// Scope thread · Result in the caller · Memory one or two aligned words, single bytes near the end
-/// · JIT yes
+/// The 64 bits from bit `at` on of a bitmap that begins at a multiple of 8 bytes; those at or
+/// beyond bit `bits` are undefined, and no byte behind the last of them is read. Scope thread ·
+/// Result in the caller · Memory one or two aligned words, single bytes near the end · JIT yes
 KERNEL_FN uint64_t bitmap_word(const uint8_t *bitmap, uint64_t at, uint64_t bits) {
   const uint64_t bytes = (bits + 7) / 8, word = at >> 6;
   const uint32_t shift = (uint32_t)(at & 63);

@@ -3,10 +3,10 @@
 #pragma once
 #include "primitives/prelude.cuh"
 
-/// value / divisor toward zero, and the rest, which has the sign of the value; `divisor` is positive
-/// and `inverse` is 1.0 / divisor. The quotient of floats is off by at most 2^-51 of itself plus one,
-/// so that what it leaves is few divisors, and a second quotient of that is off by at most one.
-/// Scope thread · Result in the caller · Memory none · JIT yes
+/// value / divisor toward zero, and the rest, which has the sign of the value; `divisor` is
+/// positive and `inverse` is 1.0 / divisor. The quotient of floats is off by at most 2^-51 of
+/// itself plus one, so that what it leaves is few divisors, and a second quotient of that is off by
+/// at most one. Scope thread · Result in the caller · Memory none · JIT yes
 KERNEL_FN int64_t divide_i64(int64_t value, int64_t divisor, double inverse, int64_t *rest) {
   *rest = 0;
   if (divisor == 1) return value;

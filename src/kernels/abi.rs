@@ -1737,7 +1737,7 @@ const _: () = {
         [::core::mem::offset_of!(MathRoundParams, reserved) - 172usize];
 };
 
-/// Launch parameters of `math_between`: value op_low low and value op_high high.
+/// Launch parameters of `math_between*`: value op_low low and value op_high high.
 #[repr(C)]
 #[derive(Debug, Copy, Clone, Default)]
 pub struct MathBetweenParams {

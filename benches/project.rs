@@ -62,7 +62,9 @@ fn verify(bench: &Bench, what: &str, column: &DeviceColumn, expected: impl Fn(u6
 
 /// Year and month (from 0) of a day of 1970 or later, by counting.
 fn civil(day: u64) -> (u64, u64, u64) {
-    let is_leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let is_leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
     let (mut year, mut rest) = (1970, day);
     while rest >= 365 + u64::from(is_leap(year)) {
         rest -= 365 + u64::from(is_leap(year));
@@ -183,10 +185,10 @@ fn main() {
         f64::from_bits(float(row)).sqrt().to_bits()
     });
     verify(&bench, "is_in", &computed(in_list(&launch)), |row| {
-        u64::from(value(row) % 100_000 == 0)
+        u64::from(value(row).is_multiple_of(100_000))
     });
     verify(&bench, "is_in", &computed(in_long(&launch)), |row| {
-        u64::from(value(row) % 1000 == 0)
+        u64::from(value(row).is_multiple_of(1000))
     });
     verify(&bench, "between", &computed(between(&launch)), |row| {
         u64::from((100_000..=200_000).contains(&value(row)))

@@ -200,19 +200,25 @@ pub fn round(
     ) && steps.divisor > 0
         && fits(steps.divisor)
         && fits(steps.multiplier);
-    let (grid, threads) = (grid(rows), abi::PROJECT_THREADS);
-    // SAFETY: `view` and `out` give pointers to buffers of `rows.max()` rows, ordered on this stream,
-    // and carry their own types; the entries are matched to the input's.
-    unsafe {
-        match number(input)? {
-            PhysicalType::Float32 | PhysicalType::Float64 => {
-                launch.launch::<abi::MathRoundFloat>(grid, threads, 0, &params)
-            }
-            _ if narrow => launch.launch::<abi::MathRound>(grid, threads, 0, &params),
-            _ => launch.launch::<abi::MathRoundWide>(grid, threads, 0, &params),
+    match number(input)? {
+        PhysicalType::Float32 | PhysicalType::Float64 => {
+            launch_round::<abi::MathRoundFloat>(launch, rows, &params)
         }
+        _ if narrow => launch_round::<abi::MathRound>(launch, rows, &params),
+        _ => launch_round::<abi::MathRoundWide>(launch, rows, &params),
     }?;
     Ok(output.into_column())
+}
+
+/// Launches an entry that is matched to the input's type.
+fn launch_round<K: Kernel<Params = MathRoundParams>>(
+    launch: &Launch,
+    rows: &DeviceRows,
+    params: &MathRoundParams,
+) -> Result<()> {
+    // SAFETY: `round` took every pointer from a column of `rows.max()` rows, ordered on this stream,
+    // and columns carry their own types.
+    unsafe { launch.launch::<K>(grid(rows), abi::PROJECT_THREADS, 0, params) }
 }
 
 /// `value op_low low and value op_high high` over three columns of one type with an order; the
@@ -242,17 +248,23 @@ pub fn between(
         op_low,
         op_high,
     };
-    let (grid, threads) = (grid(rows), abi::PROJECT_THREADS);
-    // SAFETY: `view` and `out` give pointers to buffers of `rows.max()` rows, ordered on this stream,
-    // all of the type that `value` carries.
-    unsafe {
-        if value.physical() == PhysicalType::Int128 {
-            launch.launch::<abi::MathBetweenWide>(grid, threads, 0, &params)
-        } else {
-            launch.launch::<abi::MathBetween>(grid, threads, 0, &params)
-        }
-    }?;
+    if value.physical() == PhysicalType::Int128 {
+        launch_between::<abi::MathBetweenWide>(launch, rows, &params)?;
+    } else {
+        launch_between::<abi::MathBetween>(launch, rows, &params)?;
+    }
     Ok(output.into_column())
+}
+
+/// Launches an entry that is matched to the values' type.
+fn launch_between<K: Kernel<Params = MathBetweenParams>>(
+    launch: &Launch,
+    rows: &DeviceRows,
+    params: &MathBetweenParams,
+) -> Result<()> {
+    // SAFETY: `between` took every pointer from a column of `rows.max()` rows, ordered on this stream,
+    // all of the type that `value` carries.
+    unsafe { launch.launch::<K>(grid(rows), abi::PROJECT_THREADS, 0, params) }
 }
 
 /// Whether values are among some constants, given as bits: `list` is zero-extended, floats in the

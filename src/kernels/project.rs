@@ -316,17 +316,23 @@ pub fn cast(
         flags: failures.flags,
         reserved: 0,
     };
-    let (grid, threads) = (grid(rows), abi::PROJECT_THREADS);
-    // SAFETY: `view` and `out` give pointers to buffers of `rows.max()` rows, ordered on this
-    // stream, and carry their own types.
-    unsafe {
-        if rescale.is_narrow(input.physical(), physical) {
-            launch.launch::<abi::ProjectCastNarrow>(grid, threads, 0, &params)
-        } else {
-            launch.launch::<abi::ProjectCast>(grid, threads, 0, &params)
-        }
-    }?;
+    if rescale.is_narrow(input.physical(), physical) {
+        launch_cast::<abi::ProjectCastNarrow>(launch, rows, &params)?;
+    } else {
+        launch_cast::<abi::ProjectCast>(launch, rows, &params)?;
+    }
     Ok(output.into_column())
+}
+
+/// Launches an entry that knows the input's type.
+fn launch_cast<K: Kernel<Params = ProjectCastParams>>(
+    launch: &Launch,
+    rows: &DeviceRows,
+    params: &ProjectCastParams,
+) -> Result<()> {
+    // SAFETY: `cast` took every pointer from a column of `rows.max()` rows, ordered on this stream,
+    // and columns carry their own types.
+    unsafe { launch.launch::<K>(grid(rows), abi::PROJECT_THREADS, 0, params) }
 }
 
 /// Takes each row from `then` where the condition holds, else from `otherwise`. The condition

@@ -2,7 +2,7 @@
 
 use super::abi::{self, TemporalMakeDateParams, TemporalParams};
 use super::project::{Failures, binary_params, grid, launch_binary};
-use super::{DeviceColumn, DeviceRows, Launch, OutputColumn};
+use super::{DeviceColumn, DeviceRows, Kernel, Launch, OutputColumn};
 use crate::error::{Error, Result};
 use crate::types::PhysicalType;
 
@@ -91,17 +91,22 @@ pub fn apply(
         part,
         flags: failures.flags,
     };
-    let (grid, threads) = (grid(rows), abi::PROJECT_THREADS);
-    // SAFETY: `view` and `out` give pointers to buffers of `rows.max()` rows, ordered on this stream,
-    // of layouts that were checked.
-    unsafe {
-        match step {
-            Step::Extract(_) => launch.launch::<abi::TemporalExtract>(grid, threads, 0, &params),
-            Step::Truncate(_) => launch.launch::<abi::TemporalTruncate>(grid, threads, 0, &params),
-            Step::Later { .. } => launch.launch::<abi::TemporalLater>(grid, threads, 0, &params),
-        }
+    match step {
+        Step::Extract(_) => launch_step::<abi::TemporalExtract>(launch, rows, &params),
+        Step::Truncate(_) => launch_step::<abi::TemporalTruncate>(launch, rows, &params),
+        Step::Later { .. } => launch_step::<abi::TemporalLater>(launch, rows, &params),
     }?;
     Ok(output.into_column())
+}
+
+fn launch_step<K: Kernel<Params = TemporalParams>>(
+    launch: &Launch,
+    rows: &DeviceRows,
+    params: &TemporalParams,
+) -> Result<()> {
+    // SAFETY: `apply` took every pointer from a column of `rows.max()` rows, ordered on this stream,
+    // of layouts that it checked.
+    unsafe { launch.launch::<K>(grid(rows), abi::PROJECT_THREADS, 0, params) }
 }
 
 /// `left + right`, or `left - right`, over columns of `Int32` or `Int64`; what does not fit the output

@@ -111,7 +111,9 @@ fn math(
         }),
         (MathFunction::Sign, Value::Integer(value)) => Value::Integer(value.signum()),
         (MathFunction::IsNan, Value::Float(value)) => Value::Boolean(value.is_nan()),
-        (MathFunction::IsFinite, Value::Float(value)) => Value::Boolean((value - value) == 0.0),
+        (MathFunction::IsFinite, Value::Float(value)) => {
+            Value::Boolean(value.abs() < f64::INFINITY)
+        }
         (MathFunction::Round { digits, rounding }, Value::Float(value)) => {
             Value::Float(narrow(round_float(*value, digits, rounding)))
         }
@@ -179,7 +181,7 @@ fn wrapped(exact: Option<i128>, to: &DataType, semantics: Semantics) -> Answer {
 fn round_integer(value: i128, drop: u32, rounding: Rounding) -> i128 {
     let Some(divisor) = 10i128.checked_pow(drop) else {
         return match rounding {
-            Rounding::Floor => i128::from(value < 0) * -1,
+            Rounding::Floor => -i128::from(value < 0),
             Rounding::Ceiling => i128::from(value > 0),
             _ => 0,
         };

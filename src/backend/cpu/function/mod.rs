@@ -31,7 +31,7 @@ pub(super) struct Call<'a> {
 impl Call<'_> {
     /// The rows in which an operand is null.
     fn nulls(&self) -> Option<NullBuffer> {
-        let nulls = self.operands.iter().map(|operand| operand.logical_nulls());
+        let nulls = self.operands.iter().map(Array::logical_nulls);
         nulls.fold(None, |all, nulls| {
             NullBuffer::union(all.as_ref(), nulls.as_ref())
         })
@@ -43,7 +43,7 @@ impl Call<'_> {
         &self,
         f: impl Fn(usize) -> Result<Option<i128>, Fault>,
     ) -> Result<ArrayRef, Failure> {
-        let rows = self.operands.first().map_or(0, |operand| operand.len());
+        let rows = self.operands.first().map_or(0, Array::len);
         let nulls = self.nulls();
         let mut values = vec![0; rows];
         let mut valid = vec![false; rows];

@@ -65,7 +65,7 @@ pub(super) fn call(
             let (above, below) = (abi::PROJECT_GREATER, abi::PROJECT_LESS);
             kernel::between(launch, column, (above, &low), (below, &high), rows)
         }
-        (MathFunction::Bits(function), [column]) if function == BitFunction::Not => {
+        (MathFunction::Bits(BitFunction::Not), [column]) => {
             kernel::unary(launch, abi::MATH_BIT_NOT, column, rows, &failures)
         }
         (MathFunction::Bits(function), [left, right]) => match function {

@@ -45,7 +45,12 @@ fn spec_of(input: &SchemaRef, exprs: Vec<TypedExpr>, semantics: Semantics) -> Pr
 /// All backends against the CPU's, and that against the oracle, within a tolerance per column.
 fn check(spec: &ProjectSpec, table: &Table, tolerances: &[Tolerance]) -> Outcome {
     let operator = OperatorSpec::Project(spec.clone());
-    let ran = run_transform(&CpuBackend::new(), &operator, None, &[table.whole.clone()]);
+    let ran = run_transform(
+        &CpuBackend::new(),
+        &operator,
+        None,
+        std::slice::from_ref(&table.whole),
+    );
     let expected = Outcome::of("cpu", &operator, ran);
     let equal = |expected: &Rows, got: &Rows| ordered(expected, got, tolerances);
     if table.whole.num_rows() <= ORACLE_ROWS_MAX {

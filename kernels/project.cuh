@@ -37,22 +37,88 @@ KERNEL_FN void project_fail(KernelStatus *status, const uint8_t *active, uint32_
   if (!active || bitmap_get(active, row)) status_set(status, outcome->failure, row);
 }
 
+/// a * b in 128 bits. False if it does not fit.
+KERNEL_FN bool multiply_int128(int128_t a, int128_t b, int128_t *result) {
+  *result = (int128_t)((uint128_t)a * (uint128_t)b);
+  if (a == (int64_t)a && b == (int64_t)b) return true;
+  if (a == 0 || b == 0) return true;
+  if (a == -1) return *result != b || b == 0;
+  return *result / a == b;
+}
+
+/// True if a value fits an integer type.
+template <typename V>
+KERNEL_FN bool integer_fits(uint32_t type, V value) {
+  switch (type) {
+    case PHYSICAL_INT8: return value == (int8_t)value;
+    case PHYSICAL_INT16: return value == (int16_t)value;
+    case PHYSICAL_INT32: return value == (int32_t)value;
+    case PHYSICAL_INT64: return value == (int64_t)value;
+    case PHYSICAL_UINT8: return value == (V)(uint8_t)value;
+    case PHYSICAL_UINT16: return value == (V)(uint16_t)value;
+    case PHYSICAL_UINT32: return value == (V)(uint32_t)value;
+    case PHYSICAL_UINT64: return value >= 0 && (int128_t)value == (int128_t)(uint64_t)value;
+    default: return true;
+  }
+}
+
+KERNEL_FN void store_integer(const ColumnOut &output, uint64_t row, int128_t value) {
+  if (output.type == PHYSICAL_INT128) {
+    ((int128_t *)output.values)[row] = value;
+  } else {
+    output_bits(output, row, (uint64_t)value);
+  }
+}
+
+template <typename T>
+KERNEL_FN void project_load_as(const ColumnView &column, uint64_t row_count, int64_t *values) {
+#pragma unroll
+  for (uint32_t step = 0; step < ProjectPolicy::STEPS; step++) {
+    const uint64_t row = project_row(step);
+    values[step] = row < row_count ? (int64_t)column_value<T>(column, row) : 0;
+  }
+}
+
+/// A thread's values of a column of integers of at most 64 bits, loaded before any is used. UInt64
+/// as its bits; Booleans too.
+KERNEL_FN void project_load_integers(const ColumnView &column, uint64_t row_count,
+                                     int64_t *values) {
+  switch (column.type) {
+    case PHYSICAL_INT8: project_load_as<int8_t>(column, row_count, values); break;
+    case PHYSICAL_INT16: project_load_as<int16_t>(column, row_count, values); break;
+    case PHYSICAL_INT32: project_load_as<int32_t>(column, row_count, values); break;
+    case PHYSICAL_UINT8: project_load_as<uint8_t>(column, row_count, values); break;
+    case PHYSICAL_UINT16: project_load_as<uint16_t>(column, row_count, values); break;
+    case PHYSICAL_UINT32: project_load_as<uint32_t>(column, row_count, values); break;
+    case PHYSICAL_BOOLEAN:
+#pragma unroll
+      for (uint32_t step = 0; step < ProjectPolicy::STEPS; step++) {
+        const uint64_t row = project_row(step);
+        values[step] = row < row_count && column_bit(column, row);
+      }
+      break;
+    default: project_load_as<int64_t>(column, row_count, values); break;
+  }
+}
+
 /// Applies `compute(a, b, &result) -> ProjectOutcome` to every row where both operands are valid.
-template <typename T, typename R, typename Compute>
+template <typename T, typename R, typename U = T, typename Compute>
 KERNEL_FN void project_binary(const ProjectBinaryParams &params, Compute compute) {
   const uint64_t row_count = row_count_of(params.row_count_device, params.row_count);
   if ((uint64_t)blockIdx.x * PROJECT_TILE_ROWS >= row_count) return;
-  T left[ProjectPolicy::STEPS], right[ProjectPolicy::STEPS];
+  T left[ProjectPolicy::STEPS];
+  U right[ProjectPolicy::STEPS];
   bool valid[ProjectPolicy::STEPS];
 #pragma unroll
   for (uint32_t step = 0; step < ProjectPolicy::STEPS; step++) {
     const uint64_t row = project_row(step);
     valid[step] = false;
-    left[step] = right[step] = T();
+    left[step] = T();
+    right[step] = U();
     if (row >= row_count) continue;
     valid[step] = column_valid(params.left, row) && column_valid(params.right, row);
     left[step] = column_value<T>(params.left, row);
-    right[step] = column_value<T>(params.right, row);
+    right[step] = column_value<U>(params.right, row);
   }
 #pragma unroll
   for (uint32_t step = 0; step < ProjectPolicy::STEPS; step++) {

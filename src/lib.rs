@@ -62,7 +62,7 @@ pub mod engine;
 pub mod prelude {
     pub use crate::engine::{Engine, LazyFrame, QueryResult, scan_parquet, scan_parquet_files};
     pub use crate::error::Result;
-    pub use crate::expr::{Expr, coalesce, col, count_rows, lit, when};
+    pub use crate::expr::{Expr, coalesce, col, count_rows, greatest, least, lit, make_date, when};
     pub use crate::options::EngineOptions;
     pub use crate::types::DataType;
 }

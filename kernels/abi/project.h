@@ -8,6 +8,7 @@
 enum {
   PROJECT_THREADS = 256,   ///< threads per block
   PROJECT_TILE_ROWS = 1024, ///< rows that one block computes
+  PROJECT_LOGIC_TILE_ROWS = 64 * PROJECT_THREADS, ///< rows that one block of `project_logic` computes
 };
 
 enum {

@@ -9,6 +9,30 @@ KERNEL_FN bool bitmap_get(const uint8_t *bitmap, uint64_t bit) {
   return (bitmap[bit >> 3] >> (bit & 7)) & 1;
 }
 
+/// The 64 bits from bit `at` on of a bitmap that begins at a multiple of 8 bytes; those at or
+/// beyond bit `bits` are undefined, and no byte behind the last of them is read. Scope thread ·
+/// Result in the caller · Memory one or two aligned words, single bytes near the end · JIT yes
+KERNEL_FN uint64_t bitmap_word(const uint8_t *bitmap, uint64_t at, uint64_t bits) {
+  const uint64_t bytes = (bits + 7) / 8, word = at >> 6;
+  const uint32_t shift = (uint32_t)(at & 63);
+  const uint64_t *words = (const uint64_t *)bitmap;
+  uint64_t low = 0, high = 0;
+  if (word * 8 + 16 <= bytes) {
+    low = words[word];
+    if (shift) high = words[word + 1];
+  } else {
+    for (uint64_t byte = word * 8; byte < bytes; byte++) {
+      const uint64_t place = byte - word * 8, value = bitmap[byte];
+      if (place < 8) {
+        low |= value << (8 * place);
+      } else {
+        high |= value << (8 * (place - 8));
+      }
+    }
+  }
+  return shift ? low >> shift | high << (64 - shift) : low;
+}
+
 /// Writes the bits of 32 consecutive rows, `row` being the caller's; the first row of the warp is
 /// a multiple of 32. Bits of lanes beyond the rows are written as zero, if the caller says so.
 /// Scope warp, all lanes · Result in memory · Memory 4 bytes written · JIT yes

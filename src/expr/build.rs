@@ -1,9 +1,6 @@
 //! The words with which a user builds expressions.
 
-use super::{
-    AggregateFunction, BinaryOp, DatePart, Expr, Function, MathFunction, StringFunction,
-    TemporalFunction,
-};
+use super::{AggregateFunction, BinaryOp, Expr, Function, StringFunction};
 use crate::types::{DataType, Literal};
 
 /// The column of this name.
@@ -91,7 +88,7 @@ impl CaseBranches {
 }
 
 impl Expr {
-    fn binary(self, op: BinaryOp, right: Expr) -> Expr {
+    pub(super) fn binary(self, op: BinaryOp, right: Expr) -> Expr {
         Expr::Binary {
             op,
             left: Box::new(self),
@@ -106,7 +103,7 @@ impl Expr {
         }
     }
 
-    fn function(self, function: Function) -> Expr {
+    pub(super) fn function(self, function: Function) -> Expr {
         Expr::Function {
             function,
             operands: vec![self],
@@ -238,23 +235,10 @@ impl Expr {
         }
     }
 
-    /// The value without its sign; see [`MathFunction::Abs`].
-    #[must_use]
-    pub fn abs(self) -> Expr {
-        self.function(Function::Math(MathFunction::Abs))
-    }
-
     /// Number of characters; see [`StringFunction::Length`].
     #[must_use]
     pub fn length(self) -> Expr {
         self.function(Function::String(StringFunction::Length))
-    }
-
-    /// The year of a date; see [`DatePart::Year`].
-    #[must_use]
-    pub fn year(self) -> Expr {
-        let function = TemporalFunction::Extract(DatePart::Year);
-        self.function(Function::Temporal(function))
     }
 
     /// Sum of a group; see [`AggregateFunction::Sum`].

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod build;
+mod build_functions;
 mod coerce;
 mod display;
 mod function;
@@ -14,7 +15,11 @@ mod resolve;
 mod typed;
 
 pub use build::{CaseBuilder, coalesce, col, count_rows, lit, when};
-pub use function::{DatePart, Function, MathFunction, StringFunction, TemporalFunction};
+pub use build_functions::{greatest, least, make_date};
+pub use function::{
+    BitFunction, CalendarUnit, DatePart, FloatFunction, Function, InList, MathFunction, Rounding,
+    StringFunction, TemporalFunction,
+};
 pub use resolve::{aggregate_type, resolve};
 pub use typed::{TypedExpr, TypedKind, literal_array};
 

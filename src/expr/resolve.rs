@@ -1,6 +1,9 @@
 //! From names to types: [`resolve`] checks an expression against a schema and settles every cast.
 
+use std::fmt::Display;
+
 use super::coerce::{common_type, integer_digits, is_float, is_numeric, literal_type};
+use super::function::temporal_arithmetic;
 use super::typed::{TypedExpr, TypedKind, literal_array};
 use super::{AggregateFunction, BinaryOp, Expr};
 use crate::error::{Error, Result};
@@ -120,7 +123,7 @@ fn resolve_column(name: &str, schema: &Schema) -> Result<TypedExpr> {
     }
 }
 
-fn type_error(expr: &Expr, cause: &str) -> Error {
+fn type_error(expr: &impl Display, cause: &str) -> Error {
     Error::invalid(format!("expression `{expr}`"), cause, "cast an operand")
 }
 
@@ -133,7 +136,7 @@ fn boolean(operand: TypedExpr, whole: &Expr) -> Result<TypedExpr> {
 }
 
 /// The operand in another type; a literal takes the type at once.
-fn cast_to(operand: TypedExpr, to: &DataType) -> Result<TypedExpr> {
+pub(super) fn cast_to(operand: TypedExpr, to: &DataType) -> Result<TypedExpr> {
     if operand.data_type == *to {
         return Ok(operand);
     }
@@ -178,6 +181,12 @@ fn binary(whole: &Expr, op: BinaryOp, left: TypedExpr, right: TypedExpr) -> Resu
             kind,
             data_type: DataType::Boolean,
         });
+    }
+    if matches!(op, BinaryOp::Add | BinaryOp::Subtract)
+        && (left.data_type.is_temporal() || right.data_type.is_temporal())
+        && let Some(resolved) = temporal_arithmetic(op, left.clone(), right.clone())?
+    {
+        return Ok(resolved);
     }
     let no_type = || {
         type_error(
@@ -295,8 +304,9 @@ fn negate(whole: &Expr, operand: TypedExpr) -> Result<TypedExpr> {
     })
 }
 
-fn common_of_all<'a>(
-    whole: &Expr,
+/// The type that all operands meet in.
+pub(super) fn common_of_all<'a>(
+    whole: &impl Display,
     operands: impl Iterator<Item = &'a TypedExpr>,
 ) -> Result<DataType> {
     let mut common: Option<TypedExpr> = None;

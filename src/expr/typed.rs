@@ -1,10 +1,11 @@
 //! Expressions with every type settled: what backends evaluate.
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, StringArray,
-    TimestampMicrosecondArray, UInt64Array, new_null_array,
+    ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array,
+    IntervalMonthDayNanoArray, StringArray, TimestampMicrosecondArray, UInt64Array, new_null_array,
 };
 use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::IntervalMonthDayNano;
 use std::sync::Arc;
 
 use super::{BinaryOp, Function};
@@ -145,6 +146,13 @@ pub fn literal_array(literal: &Literal, to: &DataType) -> Result<ArrayRef> {
         Literal::Utf8(value) => Arc::new(StringArray::from(vec![value.as_str()])),
         Literal::Date32(value) => Arc::new(Date32Array::from(vec![*value])),
         Literal::TimestampMicros(value) => Arc::new(TimestampMicrosecondArray::from(vec![*value])),
+        Literal::Interval {
+            months,
+            days,
+            nanos,
+        } => Arc::new(IntervalMonthDayNanoArray::from(vec![
+            IntervalMonthDayNano::new(*months, *days, *nanos),
+        ])),
     };
     let options = CastOptions {
         safe: false,

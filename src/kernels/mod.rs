@@ -62,6 +62,10 @@ pub mod page;
 pub mod project;
 pub mod shuffle_partition;
 pub mod sort;
+pub mod math;
+pub mod page;
+pub mod project;
+pub mod temporal;
 pub mod text;
 pub mod top_k;
 pub mod window;
@@ -218,6 +222,8 @@ unsafe trait Unpadded: Copy {}
 
 // SAFETY: an integer has no padding.
 unsafe impl Unpadded for u32 {}
+// SAFETY: an integer has no padding.
+unsafe impl Unpadded for u64 {}
 // SAFETY: fields are ordered by size and fill the struct (`ABI_ASSERT` in kernels/abi/page.h).
 unsafe impl Unpadded for abi::Page {}
 // SAFETY: as `Page`.

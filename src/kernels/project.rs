@@ -20,7 +20,7 @@ pub struct Failures<'a> {
 }
 
 impl Failures<'_> {
-    fn status_pointer(&self) -> Result<*mut abi::KernelStatus> {
+    pub(super) fn status_pointer(&self) -> Result<*mut abi::KernelStatus> {
         let errors = abi::PROJECT_OVERFLOW_IS_ERROR
             | abi::PROJECT_DIVISION_BY_ZERO_IS_ERROR
             | abi::PROJECT_CAST_IS_STRICT;
@@ -41,7 +41,7 @@ impl Failures<'_> {
         })
     }
 
-    fn active_pointer(&self, launch: &Launch) -> Result<*const u8> {
+    pub(super) fn active_pointer(&self, launch: &Launch) -> Result<*const u8> {
         let Some(active) = self.active else {
             return Ok(std::ptr::null());
         };
@@ -60,11 +60,11 @@ impl Failures<'_> {
     }
 }
 
-fn grid(rows: &DeviceRows) -> u64 {
+pub(super) fn grid(rows: &DeviceRows) -> u64 {
     blocks(rows.max(), abi::PROJECT_TILE_ROWS)
 }
 
-fn binary_params(
+pub(super) fn binary_params(
     launch: &Launch,
     op: u32,
     operands: (&DeviceColumn, &DeviceColumn),
@@ -90,7 +90,7 @@ fn binary_params(
 }
 
 /// Launches an entry whose operands and output fit its type.
-fn launch_binary<K: Kernel<Params = ProjectBinaryParams>>(
+pub(super) fn launch_binary<K: Kernel<Params = ProjectBinaryParams>>(
     launch: &Launch,
     rows: &DeviceRows,
     params: &ProjectBinaryParams,
@@ -139,8 +139,8 @@ pub fn arithmetic(
     Ok(output.into_column())
 }
 
-/// `left op right` over decimals of 64 or 128 bits each, computed in 128; absolute results must be
-/// below `limit` (0: no limit).
+/// `left op right` over decimals of 64 or 128 bits each, computed in as many as they need; absolute
+/// results must be below `limit` (0: no limit).
 ///
 /// # Errors
 /// No memory is left, or the driver refuses.
@@ -172,7 +172,16 @@ pub fn decimal(
     let output = OutputColumn::new(launch, physical, rows.max(), true)?;
     let mut params = binary_params(launch, op, (left, right), &output, rows, failures)?;
     (params.limit_low, params.limit_high) = halves(limit);
-    launch_binary::<abi::ProjectDecimal>(launch, rows, &params)?;
+    let narrow = [left, right].map(|operand| operand.physical() == PhysicalType::Int64);
+    match (narrow, physical) {
+        ([true, true], PhysicalType::Int64) if i64::try_from(limit).is_ok() => {
+            launch_binary::<abi::ProjectDecimalI64>(launch, rows, &params)?;
+        }
+        ([true, true], PhysicalType::Int128) => {
+            launch_binary::<abi::ProjectDecimalWiden>(launch, rows, &params)?;
+        }
+        _ => launch_binary::<abi::ProjectDecimal>(launch, rows, &params)?,
+    }
     Ok(output.into_column())
 }
 
@@ -231,7 +240,9 @@ pub fn logic(
     let output = OutputColumn::new(launch, PhysicalType::Boolean, rows.max(), nullable)?;
     let none = Failures::default();
     let params = binary_params(launch, op, (left, right), &output, rows, &none)?;
-    launch_binary::<abi::ProjectLogic>(launch, rows, &params)?;
+    let grid = blocks(rows.max(), abi::PROJECT_LOGIC_TILE_ROWS);
+    // SAFETY: as `launch_binary`; the output's bitmaps are rounded up to 64 bytes.
+    unsafe { launch.launch::<abi::ProjectLogic>(grid, abi::PROJECT_THREADS, 0, &params) }?;
     Ok(output.into_column())
 }
 
@@ -256,6 +267,39 @@ impl Rescale {
         limit: 0,
         factor: 0.0,
     };
+
+    /// True if every value has a result, so that no row fails or becomes null.
+    pub fn always_fits(self, from: PhysicalType, to: PhysicalType) -> bool {
+        let is_float = |physical| {
+            use PhysicalType::{Float16, Float32, Float64};
+            matches!(physical, Float16 | Float32 | Float64)
+        };
+        if to == PhysicalType::Boolean || is_float(to) {
+            return true;
+        }
+        let signed = |physical| {
+            use PhysicalType::{Int8, Int16, Int32, Int64, Int128};
+            matches!(physical, Int8 | Int16 | Int32 | Int64 | Int128)
+        };
+        let wider = match (signed(from), signed(to)) {
+            (true, false) => false,
+            (false, true) => to.bits() > from.bits(),
+            _ => to.bits() >= from.bits(),
+        };
+        self == Rescale::NONE && !is_float(from) && wider
+    }
+
+    /// True if 64-bit integers do for a cast between integers, or from an integer to a float.
+    fn is_narrow(self, from: PhysicalType, to: PhysicalType) -> bool {
+        use PhysicalType::{Boolean, Float16, Float32, Float64, Int128, UInt64, View};
+        let factors = [self.multiplier, self.divisor, self.limit];
+        !matches!(from, Float16 | Float32 | Float64 | Int128 | UInt64 | View)
+            && !matches!(to, Boolean | Int128 | View)
+            && (to != UInt64 || self.multiplier == 1)
+            && factors
+                .into_iter()
+                .all(|factor| i64::try_from(factor).is_ok())
+    }
 }
 
 /// Casts a column to another layout.
@@ -272,7 +316,8 @@ pub fn cast(
 ) -> Result<DeviceColumn> {
     check_rows("project", &[input], rows.max())?;
     failures.check_rows(rows)?;
-    let output = OutputColumn::new(launch, physical, rows.max(), true)?;
+    let nullable = input.nullable() || !rescale.always_fits(input.physical(), physical);
+    let output = OutputColumn::new(launch, physical, rows.max(), nullable)?;
     let (multiplier_low, multiplier_high) = halves(rescale.multiplier);
     let (divisor_low, divisor_high) = halves(rescale.divisor);
     let (limit_low, limit_high) = halves(rescale.limit);
@@ -293,10 +338,23 @@ pub fn cast(
         flags: failures.flags,
         reserved: 0,
     };
-    // SAFETY: `view` and `out` give pointers to buffers of `rows.max()` rows, ordered on this
-    // stream, and carry their own types.
-    unsafe { launch.launch::<abi::ProjectCast>(grid(rows), abi::PROJECT_THREADS, 0, &params) }?;
+    if rescale.is_narrow(input.physical(), physical) {
+        launch_cast::<abi::ProjectCastNarrow>(launch, rows, &params)?;
+    } else {
+        launch_cast::<abi::ProjectCast>(launch, rows, &params)?;
+    }
     Ok(output.into_column())
+}
+
+/// Launches an entry that knows the input's type.
+fn launch_cast<K: Kernel<Params = ProjectCastParams>>(
+    launch: &Launch,
+    rows: &DeviceRows,
+    params: &ProjectCastParams,
+) -> Result<()> {
+    // SAFETY: `cast` took every pointer from a column of `rows.max()` rows, ordered on this stream,
+    // and columns carry their own types.
+    unsafe { launch.launch::<K>(grid(rows), abi::PROJECT_THREADS, 0, params) }
 }
 
 /// Takes each row from `then` where the condition holds, else from `otherwise`. The condition
@@ -332,7 +390,7 @@ pub fn select(
     Ok(output.into_column())
 }
 
-fn same_type(left: &DeviceColumn, right: &DeviceColumn) -> Result<PhysicalType> {
+pub(super) fn same_type(left: &DeviceColumn, right: &DeviceColumn) -> Result<PhysicalType> {
     if left.physical() == right.physical() {
         return Ok(left.physical());
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use arrow::datatypes::IntervalUnit;
 use serde::{Deserialize, Serialize};
 
 use super::DataType;
@@ -36,6 +37,16 @@ pub enum Literal {
     Date32(i32),
     /// Microseconds since 1970-01-01T00:00:00, without a time zone.
     TimestampMicros(i64),
+    /// A span of calendar time, to be added to dates and timestamps: months first, then days, then
+    /// nanoseconds.
+    Interval {
+        /// Months; the day of the month is clamped to the month's last.
+        months: i32,
+        /// Days, of whatever length.
+        days: i32,
+        /// Nanoseconds.
+        nanos: i64,
+    },
 }
 
 impl Literal {
@@ -53,6 +64,7 @@ impl Literal {
             Literal::Utf8(_) => DataType::Utf8,
             Literal::Date32(_) => DataType::Date32,
             Literal::TimestampMicros(_) => DataType::Timestamp(super::TimeUnit::Microsecond, None),
+            Literal::Interval { .. } => DataType::Interval(IntervalUnit::MonthDayNano),
         }
     }
 }
@@ -69,6 +81,11 @@ impl fmt::Display for Literal {
             Literal::Utf8(value) => write!(f, "{value:?}"),
             Literal::Date32(value) => write!(f, "date({value})"),
             Literal::TimestampMicros(value) => write!(f, "timestamp_us({value})"),
+            Literal::Interval {
+                months,
+                days,
+                nanos,
+            } => write!(f, "interval({months} months, {days} days, {nanos} ns)"),
         }
     }
 }

@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+pub(crate) mod calendar;
 mod literal;
 mod physical;
 mod semantics;

@@ -12,6 +12,7 @@ mod support;
 
 mod bloom_filter;
 mod filter;
+mod functions;
 mod gather;
 mod group_by;
 mod hash_join;

@@ -1,6 +1,8 @@
 //! Random expressions, built as a user would and typed by `resolve`, so that typing is under test
 //! too.
 
+pub mod functions;
+
 use pelton::expr::{Expr, TypedExpr, coalesce, col, lit, resolve, when};
 use pelton::types::{
     DataType, DivisionByZero, EmptySum, Literal, Overflow, Schema, Semantics, is_string,
@@ -98,7 +100,8 @@ impl<'a> Maker<'a> {
             };
         }
         let depth = depth - 1;
-        let expr = match self.random.below(15) {
+        let expr = match self.random.below(17) {
+            15.. => self.number_function(depth),
             14 => self.guarded(depth),
             0..7 => {
                 let (left, right) = (self.number(depth), self.number(depth));
@@ -157,7 +160,14 @@ impl<'a> Maker<'a> {
             };
         }
         let depth = depth - 1;
-        match self.random.below(14) {
+        match self.random.below(16) {
+            14.. => {
+                let expr = self.boolean_function(depth);
+                match resolve(&expr, self.schema) {
+                    Ok(_) => expr,
+                    Err(_) => self.column(|_| true).is_null(),
+                }
+            }
             0..6 => {
                 let (left, right) = match self.random.below(4) {
                     0..2 => (self.number(depth), self.number(depth)),

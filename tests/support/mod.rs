@@ -12,6 +12,7 @@ pub mod equality;
 pub mod exprs;
 pub mod oracle;
 pub mod oracle_window;
+pub mod oracle_functions;
 pub mod random;
 pub mod tables;
 pub mod values;

@@ -11,6 +11,7 @@ use pelton::types::{
     DataType, DivisionByZero, EmptySum, Overflow, Semantics, TimeUnit, decimal_parts, is_string,
 };
 
+use super::oracle_functions;
 use super::values::{Rows, Value, cell};
 
 /// Why the oracle has no value.
@@ -22,7 +23,7 @@ pub enum Stop {
     Unknown,
 }
 
-type Answer<T = Value> = Result<T, Stop>;
+pub type Answer<T = Value> = Result<T, Stop>;
 
 /// What `project` must give.
 pub fn project(spec: &ProjectSpec, batch: &RecordBatch) -> Answer<Rows> {
@@ -225,7 +226,7 @@ fn total(values: &[Value]) -> Value {
     sum
 }
 
-fn scale_of(data_type: &DataType) -> i32 {
+pub fn scale_of(data_type: &DataType) -> i32 {
     decimal_parts(data_type).map_or(0, |(_, scale)| scale.into())
 }
 
@@ -320,7 +321,12 @@ impl<'a> At<'a> {
                     None => Value::Null,
                 }
             }
-            TypedKind::Function { .. } => return Err(Stop::Unknown),
+            TypedKind::Function { function, operands } => {
+                let values = operands.iter().map(|operand| self.evaluate(operand));
+                let values = values.collect::<Answer<Vec<Value>>>()?;
+                let types: Vec<&DataType> = operands.iter().map(|o| &o.data_type).collect();
+                oracle_functions::call(function, &values, &types, &expr.data_type, self.semantics)?
+            }
             TypedKind::Coalesce(operands) => {
                 for operand in operands {
                     let value = self.evaluate(operand)?;
@@ -413,7 +419,7 @@ where
 }
 
 /// Signedness and bits of the integer that holds a type, decimals excepted.
-fn integer_bits(data_type: &DataType) -> Option<(bool, u32)> {
+pub fn integer_bits(data_type: &DataType) -> Option<(bool, u32)> {
     Some(match data_type {
         DataType::Int8 => (true, 8),
         DataType::Int16 => (true, 16),
@@ -422,14 +428,16 @@ fn integer_bits(data_type: &DataType) -> Option<(bool, u32)> {
         DataType::UInt16 => (false, 16),
         DataType::UInt32 => (false, 32),
         DataType::UInt64 => (false, 64),
-        DataType::Int64 | DataType::Timestamp(..) | DataType::Time64(_) | DataType::Duration(_) => {
-            (true, 64)
-        }
+        DataType::Int64
+        | DataType::Date64
+        | DataType::Timestamp(..)
+        | DataType::Time64(_)
+        | DataType::Duration(_) => (true, 64),
         _ => return None,
     })
 }
 
-fn fits(value: i128, to: &DataType) -> bool {
+pub fn fits(value: i128, to: &DataType) -> bool {
     if let Some((precision, _)) = decimal_parts(to) {
         return value.unsigned_abs().to_string().len() <= precision.into();
     }
@@ -526,9 +534,10 @@ fn whole(value: f64) -> Option<i128> {
     (value >= -bound && value < bound).then_some(value as i128)
 }
 
-fn nanos_per_unit(data_type: &DataType) -> Option<i128> {
+pub fn nanos_per_unit(data_type: &DataType) -> Option<i128> {
     let unit = match data_type {
         DataType::Date32 => return Some(86_400_000_000_000),
+        DataType::Date64 => return Some(1_000_000),
         DataType::Timestamp(unit, _)
         | DataType::Time32(unit)
         | DataType::Time64(unit)

@@ -314,6 +314,7 @@ fn dense_column(
         DataType::Decimal64(..) => decimals!(types::Decimal64Type, i64),
         DataType::Decimal128(..) => decimals!(types::Decimal128Type, i128),
         DataType::Date32 => integers!(types::Date32Type, i32),
+        DataType::Date64 => integers!(types::Date64Type, i64),
         DataType::Time32(TimeUnit::Second) => integers!(types::Time32SecondType, i32),
         DataType::Time32(_) => integers!(types::Time32MillisecondType, i32),
         DataType::Time64(TimeUnit::Microsecond) => integers!(types::Time64MicrosecondType, i64),

@@ -100,6 +100,7 @@ pub fn cell(array: &dyn Array, row: usize) -> Value {
         DataType::Decimal64(..) => integer!(types::Decimal64Type),
         DataType::Decimal128(..) => integer!(types::Decimal128Type),
         DataType::Date32 => integer!(types::Date32Type),
+        DataType::Date64 => integer!(types::Date64Type),
         DataType::Time32(TimeUnit::Second) => integer!(types::Time32SecondType),
         DataType::Time32(_) => integer!(types::Time32MillisecondType),
         DataType::Time64(TimeUnit::Microsecond) => integer!(types::Time64MicrosecondType),

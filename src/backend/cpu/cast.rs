@@ -9,6 +9,7 @@ use arrow::compute::{CastOptions, cast_with_options, concat};
 use super::scalar::arithmetic::fits_digits;
 use super::scalar::cast as rules;
 use super::values::{Numbers, from_floats, from_integers, numbers, storage_range};
+use crate::types::calendar::fixed_offset;
 use crate::types::{DataType, TimeUnit, decimal_parts};
 
 /// A cast column; values that do not fit are null.
@@ -19,6 +20,13 @@ pub(super) fn cast(array: &ArrayRef, to: &DataType) -> std::result::Result<Array
     }
     if let (DataType::Timestamp(_, None), DataType::Timestamp(unit, Some(_))) = (from, to) {
         let local = cast(array, &DataType::Timestamp(*unit, None))?; // our rule for the unit
+        if matches!(to, DataType::Timestamp(_, Some(zone)) if fixed_offset(zone) == Some(0)) {
+            // Arrow knows no `UTC` without a table of zones.
+            if let Some(Numbers::Integers(counts)) = numbers(&local) {
+                return from_integers(&counts, local.nulls().cloned(), to)
+                    .ok_or_else(|| format!("{from} cannot become {to}"));
+            }
+        }
         return by_arrow(&local, to); // Arrow's rule for the zone
     }
     if ours(from, to)

@@ -3,13 +3,14 @@
 use crate::error::{Error, Result};
 use crate::expr::{BinaryOp, TypedExpr, TypedKind, literal_array};
 use crate::kernels::project::{self as kernel, Failures, Rescale};
-use crate::kernels::{DeviceColumn, Launch, Status, abi};
+use crate::kernels::{DeviceColumn, Launch, Status, abi, math};
 use crate::types::{
     DECIMAL128_PRECISION_MAX, DataType, DivisionByZero, Literal, Overflow, PhysicalType, Semantics,
     decimal_parts, is_string,
 };
 
 use super::batch::CudaBatch;
+use super::function::{self, Call};
 use super::{rescale, text, upload};
 
 /// Evaluates expressions over one batch.
@@ -17,15 +18,16 @@ pub(super) struct Evaluator<'a> {
     launch: Launch<'a>,
     batch: &'a CudaBatch,
     flags: u32,
-    status: &'a Status,
+    status: Option<&'a Status>,
 }
 
 impl<'a> Evaluator<'a> {
+    /// An evaluator over a batch. A status is needed for expressions that [`may_fail`].
     pub(super) fn new(
         launch: Launch<'a>,
         batch: &'a CudaBatch,
         semantics: Semantics,
-        status: &'a Status,
+        status: impl Into<Option<&'a Status>>,
     ) -> Self {
         let mut flags = 0;
         if semantics.overflow == Overflow::Error {
@@ -38,8 +40,18 @@ impl<'a> Evaluator<'a> {
             launch,
             batch,
             flags,
-            status,
+            status: status.into(),
         }
+    }
+
+    /// The stream that the work goes to.
+    pub(super) fn launch(&self) -> &Launch<'a> {
+        &self.launch
+    }
+
+    /// The batch that the columns come from.
+    pub(super) fn batch(&self) -> &'a CudaBatch {
+        self.batch
     }
 
     /// The column of an expression.
@@ -51,10 +63,15 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    fn failures<'b>(&'b self, flags: u32, active: Option<&'b DeviceColumn>) -> Failures<'b> {
+    /// What rows without a result do, among those of `active`; `flags` are `abi::PROJECT_*`.
+    pub(super) fn failures<'b>(
+        &'b self,
+        flags: u32,
+        active: Option<&'b DeviceColumn>,
+    ) -> Failures<'b> {
         Failures {
             flags,
-            status: Some(self.status),
+            status: self.status,
             active,
         }
     }
@@ -86,6 +103,9 @@ impl<'a> Evaluator<'a> {
                 self.arithmetic(abi::PROJECT_NEGATE, &expr.data_type, operands, active)
             }
             TypedKind::Compare { op, left, right } => self.compare(*op, left, right, active),
+            TypedKind::And(left, right) if range(left, right).is_some() => {
+                self.between(left, right, active)
+            }
             TypedKind::And(left, right) => self.logic(abi::PROJECT_AND, left, right, active),
             TypedKind::Or(left, right) => self.logic(abi::PROJECT_OR, left, right, active),
             TypedKind::Not(operand) => self.logic(abi::PROJECT_NOT, operand, operand, active),
@@ -120,27 +140,29 @@ impl<'a> Evaluator<'a> {
                         let reason = format!("a cast from {} to {to}", input.data_type);
                         Error::unsupported("cuda", "project", reason)
                     })?;
-                if *strict {
+                let to = physical(to)?;
+                if *strict && !rescale.always_fits(column.physical(), to) {
                     flags |= abi::PROJECT_CAST_IS_STRICT;
                 }
                 let failures = self.failures(flags, active);
-                kernel::cast(
-                    &self.launch,
-                    &column,
-                    physical(to)?,
-                    rescale,
-                    rows,
-                    &failures,
-                )
+                kernel::cast(&self.launch, &column, to, rescale, rows, &failures)
             }
             TypedKind::Case {
                 branches,
                 otherwise,
             } => self.case(branches, otherwise.as_deref(), &expr.data_type, active),
             TypedKind::Coalesce(operands) => self.coalesce(operands, active),
-            TypedKind::Function { function, .. } => {
-                let reason = function.to_string();
-                Err(Error::unsupported("cuda", "project", reason))
+            TypedKind::Function { function, operands } => {
+                let columns = operands
+                    .iter()
+                    .map(|operand| self.evaluate_where(operand, active));
+                let call = Call {
+                    operands,
+                    columns: &columns.collect::<Result<Vec<_>>>()?,
+                    data_type: &expr.data_type,
+                    active,
+                };
+                function::call(self, function, &call)
             }
         }
     }
@@ -194,8 +216,22 @@ impl<'a> Evaluator<'a> {
         )
     }
 
-    /// The same values in a wider layout.
-    fn widen(&self, column: DeviceColumn, to: PhysicalType) -> Result<DeviceColumn> {
+    /// The column in a layout whose order kernels know.
+    pub(super) fn comparable(&self, column: DeviceColumn) -> Result<DeviceColumn> {
+        let to = comparable(column.physical());
+        self.widen(column, to)
+    }
+
+    /// What rows do whose arithmetic has no result, as the plan's semantics say.
+    pub(super) fn arithmetic_failures<'b>(
+        &'b self,
+        active: Option<&'b DeviceColumn>,
+    ) -> Failures<'b> {
+        self.failures(self.flags, active)
+    }
+
+    /// The same values in a wider layout, or truth of bytes.
+    pub(super) fn widen(&self, column: DeviceColumn, to: PhysicalType) -> Result<DeviceColumn> {
         if column.physical() == to {
             return Ok(column);
         }
@@ -208,6 +244,29 @@ impl<'a> Evaluator<'a> {
             &self.batch.rows,
             &none,
         )
+    }
+
+    /// Two comparisons of one value as one step.
+    fn between(
+        &self,
+        left: &TypedExpr,
+        right: &TypedExpr,
+        active: Option<&DeviceColumn>,
+    ) -> Result<DeviceColumn> {
+        let Some((value, [(op_low, low), (op_high, high)])) = range(left, right) else {
+            return self.logic(abi::PROJECT_AND, left, right, active);
+        };
+        let operands = [value, low, high].map(|operand| {
+            let column = self.evaluate_where(operand, active)?;
+            self.comparable(column)
+        });
+        let [value, low, high] = operands;
+        let (value, low, high) = (value?, low?, high?);
+        let wide = value.physical().max(low.physical()).max(high.physical());
+        let value = self.widen(value, wide)?;
+        let (low, high) = (self.widen(low, wide)?, self.widen(high, wide)?);
+        let (low, high) = ((compare_op(op_low), &low), (compare_op(op_high), &high));
+        math::between(&self.launch, &value, low, high, &self.batch.rows)
     }
 
     fn logic(
@@ -293,6 +352,59 @@ impl<'a> Evaluator<'a> {
         }
         Ok(result)
     }
+}
+
+/// A status word for expressions, if any of them can fail.
+pub(super) fn status_for<'b>(
+    launch: &Launch,
+    entry: &'static str,
+    mut exprs: impl Iterator<Item = &'b TypedExpr>,
+    semantics: Semantics,
+) -> Result<Option<Status>> {
+    let fails = exprs.any(|expr| may_fail(expr, semantics));
+    fails.then(|| Status::new(launch, entry)).transpose()
+}
+
+/// Whether an expression's evaluation can end in an error.
+fn may_fail(expr: &TypedExpr, semantics: Semantics) -> bool {
+    let checked = semantics.overflow == Overflow::Error
+        || semantics.division_by_zero == DivisionByZero::Error;
+    let fails = match &expr.kind {
+        TypedKind::Arithmetic { .. } | TypedKind::Negate(_) | TypedKind::Function { .. } => checked,
+        TypedKind::Cast {
+            expr: input,
+            strict,
+        } => {
+            let layouts = (
+                PhysicalType::of(&input.data_type),
+                PhysicalType::of(&expr.data_type),
+            );
+            let rescale = rescale::rescale(&input.data_type, &expr.data_type);
+            *strict
+                && match (layouts, rescale) {
+                    ((Some(from), Some(to)), Some((rescale, _))) => !rescale.always_fits(from, to),
+                    _ => true,
+                }
+        }
+        _ => false,
+    };
+    let mut operands = expr.children().into_iter();
+    fails || operands.any(|operand| may_fail(operand, semantics))
+}
+
+/// What two comparisons have in common, if that is the value on their left sides: it, and the operator
+/// and right side of each.
+fn range<'b>(
+    left: &'b TypedExpr,
+    right: &'b TypedExpr,
+) -> Option<(&'b TypedExpr, [(BinaryOp, &'b TypedExpr); 2])> {
+    let compared = |expr: &'b TypedExpr| match &expr.kind {
+        TypedKind::Compare { op, left, right } => Some((*op, &**left, &**right)),
+        _ => None,
+    };
+    let ((op_low, value, low), (op_high, same, high)) = (compared(left)?, compared(right)?);
+    let known = PhysicalType::of(&value.data_type).is_some();
+    (known && value == same).then_some((value, [(op_low, low), (op_high, high)]))
 }
 
 /// The layout of a type; operators were checked when they were made.

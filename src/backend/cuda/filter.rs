@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::batch::CudaBatch;
-use super::evaluate::Evaluator;
+use super::evaluate::{Evaluator, status_for};
 use crate::error::Result;
+use crate::kernels::DeviceColumn;
 use crate::kernels::filter::filter_compact;
-use crate::kernels::{DeviceColumn, Status};
 use crate::memory::Batch;
 use crate::operators::{Context, FilterSpec, Transform};
 use crate::types::SchemaRef;
@@ -38,9 +38,10 @@ impl Transform for Filter {
     ) -> Result<Option<Batch>> {
         let launch = self.shared.launch(context);
         let batch = CudaBatch::of(&batch)?;
-        let status = Status::new(&launch, "filter")?;
-        let evaluator = Evaluator::new(launch, batch, self.spec.semantics, &status);
-        let predicate = evaluator.evaluate(&self.spec.predicate)?;
+        let (predicate, semantics) = (&self.spec.predicate, self.spec.semantics);
+        let status = status_for(&launch, "filter", std::iter::once(predicate), semantics)?;
+        let evaluator = Evaluator::new(launch, batch, semantics, status.as_ref());
+        let predicate = evaluator.evaluate(predicate)?;
         let columns: Vec<&DeviceColumn> = self
             .spec
             .projection
@@ -48,7 +49,9 @@ impl Transform for Filter {
             .map(|index| &batch.columns[*index])
             .collect();
         let (columns, rows) = filter_compact(&launch, &predicate, &columns, &batch.rows)?;
-        self.shared.watch(context.stream, status);
+        if let Some(status) = status {
+            self.shared.watch(context.stream, status);
+        }
         let dictionary = Arc::clone(&batch.dictionary);
         let kept = CudaBatch::flat(columns, rows, dictionary);
         Ok(Some(kept.into_batch(Arc::clone(&self.output))))

@@ -11,6 +11,7 @@ mod dictionary;
 mod download;
 mod evaluate;
 mod filter;
+mod function;
 mod gather;
 mod group_by;
 mod hash_join;

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::batch::CudaBatch;
-use super::evaluate::Evaluator;
+use super::evaluate::{Evaluator, status_for};
 use crate::error::Result;
-use crate::kernels::Status;
 use crate::memory::Batch;
 use crate::operators::{Context, ProjectSpec, Transform};
 
@@ -30,15 +29,18 @@ impl Transform for Project {
     ) -> Result<Option<Batch>> {
         let launch = self.shared.launch(context);
         let batch = CudaBatch::of(&batch)?;
-        let status = Status::new(&launch, "project")?;
-        let evaluator = Evaluator::new(launch, batch, self.spec.semantics, &status);
+        let (exprs, semantics) = (self.spec.exprs.iter(), self.spec.semantics);
+        let status = status_for(&launch, "project", exprs, semantics)?;
+        let evaluator = Evaluator::new(launch, batch, semantics, status.as_ref());
         let columns = self
             .spec
             .exprs
             .iter()
             .map(|expr| evaluator.evaluate(expr))
             .collect::<Result<_>>()?;
-        self.shared.watch(context.stream, status);
+        if let Some(status) = status {
+            self.shared.watch(context.stream, status);
+        }
         let (rows, dictionary) = (batch.rows.clone(), Arc::clone(&batch.dictionary));
         let projected = CudaBatch::flat(columns, rows, dictionary);
         Ok(Some(projected.into_batch(Arc::clone(&self.spec.output))))

@@ -3,11 +3,14 @@
 
 use crate::kernels::abi;
 use crate::kernels::project::Rescale;
-use crate::types::{DataType, TimeUnit, decimal_parts};
+use crate::types::{DataType, TimeUnit, calendar, decimal_parts};
 
 /// The factors of a cast, and the kernel flags that go with them. `None` if kernels have no rule.
 pub(super) fn rescale(from: &DataType, to: &DataType) -> Option<(Rescale, u32)> {
     let (from_kind, to_kind) = (kind_of(from)?, kind_of(to)?);
+    if from_kind.is_instant() && to_kind.is_instant() && moves(from, to) {
+        return None;
+    }
     if *to == DataType::Boolean {
         return Some((Rescale::NONE, 0));
     }
@@ -44,7 +47,7 @@ pub(super) fn rescale(from: &DataType, to: &DataType) -> Option<(Rescale, u32)> 
         (Kind::Instant(from_unit), Kind::Instant(to_unit))
         | (Kind::Span(from_unit), Kind::Span(to_unit)) => Some(rescale_unit(from_unit, to_unit)),
         (Kind::Instant(from_unit), Kind::Span(to_unit))
-            if matches!(from, DataType::Timestamp(..))
+            if matches!(from, DataType::Timestamp(_, None))
                 && matches!(to, DataType::Time32(_) | DataType::Time64(_)) =>
         {
             // Units since midnight, then as a time in another unit; below one day in either.
@@ -76,10 +79,29 @@ enum Kind {
     Float,
     /// Precision and scale.
     Decimal(u8, i8),
-    /// Dates and timestamps without a zone: ticks per day.
+    /// Dates and timestamps: ticks per day.
     Instant(i128),
     /// Times of day and durations: ticks per day.
     Span(i128),
+}
+
+impl Kind {
+    fn is_instant(self) -> bool {
+        matches!(self, Kind::Instant(_))
+    }
+}
+
+/// True if a cast between dates and timestamps adds what local time is ahead of UTC: one into a zone
+/// takes the count for local time, one of a timestamp with a zone into a date gives the local one.
+fn moves(from: &DataType, to: &DataType) -> bool {
+    match (from, to) {
+        (DataType::Timestamp(_, Some(_)), DataType::Timestamp(..)) => false,
+        (DataType::Timestamp(_, None), DataType::Timestamp(_, Some(zone))) => {
+            calendar::fixed_offset(zone) != Some(0)
+        }
+        (DataType::Timestamp(_, Some(_)), _) | (_, DataType::Timestamp(_, Some(_))) => true,
+        _ => false,
+    }
 }
 
 const SECONDS_PER_DAY: i128 = 86_400;
@@ -111,7 +133,7 @@ fn kind_of(data_type: &DataType) -> Option<Kind> {
         DataType::Float16 | DataType::Float32 | DataType::Float64 => Kind::Float,
         DataType::Date32 => Kind::Instant(1),
         DataType::Date64 => Kind::Instant(ticks(TimeUnit::Millisecond)),
-        DataType::Timestamp(unit, None) => Kind::Instant(ticks(*unit)),
+        DataType::Timestamp(unit, _) => Kind::Instant(ticks(*unit)),
         DataType::Time32(unit) | DataType::Time64(unit) | DataType::Duration(unit) => {
             Kind::Span(ticks(*unit))
         }
@@ -124,7 +146,7 @@ fn power(exponent: u8) -> Option<i128> {
 }
 
 /// 10^scale as the nearest float, as the CPU backend has it.
-fn power_f64(scale: i8) -> Option<f64> {
+pub(super) fn power_f64(scale: i8) -> Option<f64> {
     let factor: f64 = format!("1e{scale}").parse().ok()?;
     Some(factor)
 }

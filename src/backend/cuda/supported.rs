@@ -1,5 +1,6 @@
 //! What the backend refuses, and why: asked before anything runs.
 
+use super::function;
 use crate::error::{Error, Result};
 use crate::expr::{AggregateFunction, BinaryOp, TypedExpr, TypedKind};
 use crate::operators::{OperatorSpec, Partitioning, RangeKey, SortKey, WindowFunction, WindowSpec};
@@ -200,7 +201,9 @@ fn check_expr(expr: &TypedExpr) -> Result<(), String> {
         {
             return Err(format!("`{op}` of strings"));
         }
-        TypedKind::Function { function, .. } => return Err(format!("the function {function}")),
+        TypedKind::Function { function, operands } => {
+            function::check(function, operands)?;
+        }
         TypedKind::Cast { expr: input, .. } => check_cast(&input.data_type, &expr.data_type)?,
         _ => {}
     }

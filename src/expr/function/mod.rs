@@ -3,13 +3,16 @@
 //! Each family has a file of its own here and in every room that evaluates expressions. What an
 //! operand must be constant for (a pattern, a date part) is part of the function.
 
+mod list;
 mod math;
 mod strings;
 mod temporal;
 
-pub use math::MathFunction;
+pub use list::InList;
+pub use math::{BitFunction, FloatFunction, MathFunction, Rounding};
 pub use strings::StringFunction;
-pub use temporal::{DatePart, TemporalFunction};
+pub(super) use temporal::arithmetic as temporal_arithmetic;
+pub use temporal::{CalendarUnit, DatePart, TemporalFunction};
 
 use std::fmt;
 
@@ -23,6 +26,8 @@ use crate::types::DataType;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Function {
+    /// Whether a value is one of some constants.
+    InList(InList),
     /// Over numbers.
     Math(MathFunction),
     /// Over strings.
@@ -34,35 +39,55 @@ pub enum Function {
 impl Function {
     /// Checks the operands, casts them to what the function needs, and names the result's type.
     pub(super) fn resolve(&self, operands: Vec<TypedExpr>) -> Result<TypedExpr> {
-        let (operands, data_type) = match self {
+        match self {
+            Function::InList(function) => function.resolve(operands),
             Function::Math(function) => function.resolve(operands),
-            Function::String(function) => function.resolve(operands),
+            Function::String(function) => {
+                let (operands, data_type) = function.resolve(operands)?;
+                Ok(applied(self.clone(), operands, data_type))
+            }
             Function::Temporal(function) => function.resolve(operands),
-        }?;
-        Ok(TypedExpr {
-            kind: TypedKind::Function {
-                function: self.clone(),
-                operands,
-            },
-            data_type,
-        })
+        }
     }
 
     /// The function applied to operands, as text.
     pub fn describe(&self, operands: &[impl fmt::Display]) -> String {
-        let operands: Vec<String> = operands.iter().map(ToString::to_string).collect();
-        format!("{self}({})", operands.join(", "))
+        let constants = match self {
+            Function::InList(list) => list.values.iter().map(ToString::to_string).collect(),
+            Function::Math(function) => function.constants(),
+            Function::String(_) => Vec::new(),
+            Function::Temporal(function) => function.constants(),
+        };
+        let operands = operands.iter().map(ToString::to_string).chain(constants);
+        format!("{self}({})", operands.collect::<Vec<_>>().join(", "))
     }
 }
 
 impl fmt::Display for Function {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Function::InList(_) => f.write_str("is_in"),
             Function::Math(function) => function.fmt(f),
             Function::String(function) => function.fmt(f),
             Function::Temporal(function) => function.fmt(f),
         }
     }
+}
+
+/// A function applied to operands of the types that it needs.
+fn applied(function: Function, operands: Vec<TypedExpr>, data_type: DataType) -> TypedExpr {
+    TypedExpr {
+        kind: TypedKind::Function { function, operands },
+        data_type,
+    }
+}
+
+/// The two operands of a function.
+fn pair(function: &impl fmt::Display, operands: Vec<TypedExpr>) -> Result<[TypedExpr; 2]> {
+    operands.try_into().map_err(|operands: Vec<_>| {
+        let cause = format!("has {} operands, of two", operands.len());
+        Error::invalid(format!("function {function}"), cause, "")
+    })
 }
 
 /// The one operand of a function.

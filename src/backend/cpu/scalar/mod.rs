@@ -43,7 +43,7 @@
 //! | date, time, timestamp, duration | number | its count of units, as an integer |
 //! | number | date, time, timestamp, duration | as to an integer of its width |
 //! | timestamp with zone | timestamp, with or without | keeps the instant |
-//! | timestamp | timestamp with zone | the local time of that zone: Arrow's rule |
+//! | timestamp | timestamp with zone | the local time of that zone: itself if that is UTC, else Arrow's rule |
 //! | string | anything, and back | Arrow's rule |
 //! | any other pair | | Arrow's rule, where Arrow has one |
 //!
@@ -54,6 +54,20 @@
 //! into an `f64` once, divides it by 10^scale (decimals), then by the count as an `f64`. Floats
 //! add as `f64`.
 //!
+//! # Functions
+//!
+//! | function | rule |
+//! |---|---|
+//! | `abs` | −MIN of an integer is MIN, or an error |
+//! | `sign` | −1, 0, 1; of floats ±1.0, the zero itself, NaN |
+//! | `round` `floor` `ceil` `trunc` of decimals, integers | exact; decimals beyond their digits are null, integers wrap, or an error |
+//! | the same of floats | `round(x × 10^n) / 10^n` in `f64`; `x` if the product is not below 2^52 |
+//! | `sqrt` … `atan2` | libm in `f64`: no domain error, NaN or ±∞ |
+//! | `bit_*`, shifts | two's complement; a count outside of 0 … width − 1 is null, or an error |
+//! | `greatest` `least` | ignore nulls; the order below; the first of equal operands |
+//! | `is_in` | `=` with each value, joined by Kleene `or` |
+//! | dates and times | proleptic Gregorian; a result that does not fit is null, or an error |
+//!
 //! # Order and equality
 //!
 //! NaN equals NaN and is greater than every number; −0.0 equals 0.0; strings and binaries compare
@@ -62,4 +76,6 @@
 
 pub(crate) mod arithmetic;
 pub(crate) mod cast;
+pub(crate) mod math;
 pub(crate) mod order;
+pub(crate) mod temporal;

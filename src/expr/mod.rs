@@ -13,8 +13,12 @@ mod function;
 mod resolve;
 mod typed;
 
-pub use build::{CaseBuilder, coalesce, col, count_rows, lit, when};
-pub use function::{DatePart, Function, MathFunction, StringFunction, TemporalFunction};
+pub use build::{CaseBuilder, coalesce, col, concat, concat_with, count_rows, lit, when};
+pub use function::{
+    DatePart, Function, LikePattern, LikeStep, MathFunction, StringFunction, TemporalFunction,
+    TrimSide,
+};
+pub(crate) use function::{lower_character, regex};
 pub use resolve::{aggregate_type, resolve};
 pub use typed::{TypedExpr, TypedKind, literal_array};
 

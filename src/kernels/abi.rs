@@ -1842,6 +1842,450 @@ const _: () = {
         [::core::mem::offset_of!(ProjectSelectParams, reserved) - 188usize];
 };
 
+/// threads per block, a row each
+pub const STRINGS_THREADS: u32 = 256;
+/// rows that a block of `strings_lookup` handles
+pub const STRINGS_LOOKUP_ROWS: u32 = 1024;
+/// operands of one `strings_concat`: launch structs have 4 KiB
+pub const STRINGS_OPERANDS_MAX: u32 = 64;
+/// characters
+pub const STRINGS_LENGTH: u32 = 0;
+/// bytes
+pub const STRINGS_BYTE_LENGTH: u32 = 1;
+/// position of the first occurrence, counted from 1; 0: none
+pub const STRINGS_FIND: u32 = 2;
+/// skip `first` characters, take `second`
+pub const STRINGS_SKIP_TAKE: u32 = 0;
+/// all but the last `first` characters
+pub const STRINGS_DROP_LAST: u32 = 1;
+/// the last `first` characters
+pub const STRINGS_KEEP_LAST: u32 = 2;
+/// without characters of the ASCII set `first`, `second` at the ends
+pub const STRINGS_TRIM: u32 = 3;
+/// flag: the first piece is at the start
+pub const STRINGS_ANCHOR_START: u32 = 1;
+/// flag: the last piece is at the end
+pub const STRINGS_ANCHOR_END: u32 = 2;
+/// flag: trim at the start
+pub const STRINGS_TRIM_START: u32 = 4;
+/// flag: trim at the end
+pub const STRINGS_TRIM_END: u32 = 8;
+/// flag: to upper case, else to lower
+pub const STRINGS_UPPER: u32 = 16;
+/// flag: operands that are null are left out
+pub const STRINGS_SKIP_NULLS: u32 = 32;
+/// byte of a piece that stands for any one character: never part of UTF-8
+pub const STRINGS_WILD: u32 = 255;
+/// state from which nothing matches
+pub const STRINGS_DFA_DEAD: u32 = 0;
+/// state in which everything matches
+pub const STRINGS_DFA_MATCH: u32 = 1;
+
+/// A part of a LIKE pattern between two `%`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct StringsPiece {
+    /// where its bytes begin among those of all pieces
+    pub at: u32,
+    /// how many
+    pub bytes: u32,
+    /// how many characters it matches
+    pub characters: u32,
+    /// 1: it has a `STRINGS_WILD`
+    pub wild: u32,
+}
+const _: () = {
+    ["Size of StringsPiece"][::core::mem::size_of::<StringsPiece>() - 16usize];
+    ["Alignment of StringsPiece"][::core::mem::align_of::<StringsPiece>() - 4usize];
+    ["Offset of field: StringsPiece::at"][::core::mem::offset_of!(StringsPiece, at) - 0usize];
+    ["Offset of field: StringsPiece::bytes"][::core::mem::offset_of!(StringsPiece, bytes) - 4usize];
+    ["Offset of field: StringsPiece::characters"]
+        [::core::mem::offset_of!(StringsPiece, characters) - 8usize];
+    ["Offset of field: StringsPiece::wild"][::core::mem::offset_of!(StringsPiece, wild) - 12usize];
+};
+
+/// Launch parameters of `strings_lookup`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct StringsLookupParams {
+    /// \[rows\], UInt32
+    pub codes: ColumnView,
+    /// \[rows\], Boolean, of 32 bits, or views
+    pub output: ColumnOut,
+    /// \[entries\], device, read: of the output's type
+    pub table: *const ::core::ffi::c_void,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// entries of the table
+    pub entries: u64,
+}
+const _: () = {
+    ["Size of StringsLookupParams"][::core::mem::size_of::<StringsLookupParams>() - 104usize];
+    ["Alignment of StringsLookupParams"][::core::mem::align_of::<StringsLookupParams>() - 8usize];
+    ["Offset of field: StringsLookupParams::codes"]
+        [::core::mem::offset_of!(StringsLookupParams, codes) - 0usize];
+    ["Offset of field: StringsLookupParams::output"]
+        [::core::mem::offset_of!(StringsLookupParams, output) - 48usize];
+    ["Offset of field: StringsLookupParams::table"]
+        [::core::mem::offset_of!(StringsLookupParams, table) - 72usize];
+    ["Offset of field: StringsLookupParams::row_count_device"]
+        [::core::mem::offset_of!(StringsLookupParams, row_count_device) - 80usize];
+    ["Offset of field: StringsLookupParams::row_count"]
+        [::core::mem::offset_of!(StringsLookupParams, row_count) - 88usize];
+    ["Offset of field: StringsLookupParams::entries"]
+        [::core::mem::offset_of!(StringsLookupParams, entries) - 96usize];
+};
+
+/// Launch parameters of `strings_compare`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct StringsCompareParams {
+    /// \[rows\] views
+    pub left: ColumnView,
+    /// \[rows\] views
+    pub right: ColumnView,
+    /// \[rows\], Boolean
+    pub output: ColumnOut,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// one of `PROJECT_EQUAL` … `PROJECT_GREATER_OR_EQUAL`
+    pub op: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of StringsCompareParams"][::core::mem::size_of::<StringsCompareParams>() - 144usize];
+    ["Alignment of StringsCompareParams"][::core::mem::align_of::<StringsCompareParams>() - 8usize];
+    ["Offset of field: StringsCompareParams::left"]
+        [::core::mem::offset_of!(StringsCompareParams, left) - 0usize];
+    ["Offset of field: StringsCompareParams::right"]
+        [::core::mem::offset_of!(StringsCompareParams, right) - 48usize];
+    ["Offset of field: StringsCompareParams::output"]
+        [::core::mem::offset_of!(StringsCompareParams, output) - 96usize];
+    ["Offset of field: StringsCompareParams::row_count_device"]
+        [::core::mem::offset_of!(StringsCompareParams, row_count_device) - 120usize];
+    ["Offset of field: StringsCompareParams::row_count"]
+        [::core::mem::offset_of!(StringsCompareParams, row_count) - 128usize];
+    ["Offset of field: StringsCompareParams::op"]
+        [::core::mem::offset_of!(StringsCompareParams, op) - 136usize];
+    ["Offset of field: StringsCompareParams::reserved"]
+        [::core::mem::offset_of!(StringsCompareParams, reserved) - 140usize];
+};
+
+/// Launch parameters of `strings_like`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct StringsLikeParams {
+    /// \[rows\] views
+    pub input: ColumnView,
+    /// \[rows\], Boolean
+    pub output: ColumnOut,
+    /// \[piece_count\], device, read: in the order of the pattern
+    pub pieces: *const StringsPiece,
+    /// \[of all pieces\], device, read
+    pub bytes: *const u8,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// pieces; one at least for each anchor
+    pub piece_count: u32,
+    /// `STRINGS_ANCHOR_*`
+    pub flags: u32,
+}
+const _: () = {
+    ["Size of StringsLikeParams"][::core::mem::size_of::<StringsLikeParams>() - 112usize];
+    ["Alignment of StringsLikeParams"][::core::mem::align_of::<StringsLikeParams>() - 8usize];
+    ["Offset of field: StringsLikeParams::input"]
+        [::core::mem::offset_of!(StringsLikeParams, input) - 0usize];
+    ["Offset of field: StringsLikeParams::output"]
+        [::core::mem::offset_of!(StringsLikeParams, output) - 48usize];
+    ["Offset of field: StringsLikeParams::pieces"]
+        [::core::mem::offset_of!(StringsLikeParams, pieces) - 72usize];
+    ["Offset of field: StringsLikeParams::bytes"]
+        [::core::mem::offset_of!(StringsLikeParams, bytes) - 80usize];
+    ["Offset of field: StringsLikeParams::row_count_device"]
+        [::core::mem::offset_of!(StringsLikeParams, row_count_device) - 88usize];
+    ["Offset of field: StringsLikeParams::row_count"]
+        [::core::mem::offset_of!(StringsLikeParams, row_count) - 96usize];
+    ["Offset of field: StringsLikeParams::piece_count"]
+        [::core::mem::offset_of!(StringsLikeParams, piece_count) - 104usize];
+    ["Offset of field: StringsLikeParams::flags"]
+        [::core::mem::offset_of!(StringsLikeParams, flags) - 108usize];
+};
+
+/// Launch parameters of `strings_dfa`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct StringsDfaParams {
+    /// \[rows\] views
+    pub input: ColumnView,
+    /// \[rows\], Boolean
+    pub output: ColumnOut,
+    /// \[states * class_count\], device, read: the next state; the last class is the end
+    pub table: *const u16,
+    /// \[256\], device, read: the class of each byte
+    pub classes: *const u8,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// classes of bytes, and one for the end
+    pub class_count: u32,
+    /// first state
+    pub start: u32,
+}
+const _: () = {
+    ["Size of StringsDfaParams"][::core::mem::size_of::<StringsDfaParams>() - 112usize];
+    ["Alignment of StringsDfaParams"][::core::mem::align_of::<StringsDfaParams>() - 8usize];
+    ["Offset of field: StringsDfaParams::input"]
+        [::core::mem::offset_of!(StringsDfaParams, input) - 0usize];
+    ["Offset of field: StringsDfaParams::output"]
+        [::core::mem::offset_of!(StringsDfaParams, output) - 48usize];
+    ["Offset of field: StringsDfaParams::table"]
+        [::core::mem::offset_of!(StringsDfaParams, table) - 72usize];
+    ["Offset of field: StringsDfaParams::classes"]
+        [::core::mem::offset_of!(StringsDfaParams, classes) - 80usize];
+    ["Offset of field: StringsDfaParams::row_count_device"]
+        [::core::mem::offset_of!(StringsDfaParams, row_count_device) - 88usize];
+    ["Offset of field: StringsDfaParams::row_count"]
+        [::core::mem::offset_of!(StringsDfaParams, row_count) - 96usize];
+    ["Offset of field: StringsDfaParams::class_count"]
+        [::core::mem::offset_of!(StringsDfaParams, class_count) - 104usize];
+    ["Offset of field: StringsDfaParams::start"]
+        [::core::mem::offset_of!(StringsDfaParams, start) - 108usize];
+};
+
+/// Launch parameters of `strings_measure`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct StringsMeasureParams {
+    /// \[rows\] views
+    pub input: ColumnView,
+    /// \[rows\], Int32
+    pub output: ColumnOut,
+    /// \[part_bytes\], device, read: what `STRINGS_FIND` looks for
+    pub part: *const u8,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// `STRINGS_LENGTH`, `STRINGS_BYTE_LENGTH` or `STRINGS_FIND`
+    pub op: u32,
+    /// bytes
+    pub part_bytes: u32,
+}
+const _: () = {
+    ["Size of StringsMeasureParams"][::core::mem::size_of::<StringsMeasureParams>() - 104usize];
+    ["Alignment of StringsMeasureParams"][::core::mem::align_of::<StringsMeasureParams>() - 8usize];
+    ["Offset of field: StringsMeasureParams::input"]
+        [::core::mem::offset_of!(StringsMeasureParams, input) - 0usize];
+    ["Offset of field: StringsMeasureParams::output"]
+        [::core::mem::offset_of!(StringsMeasureParams, output) - 48usize];
+    ["Offset of field: StringsMeasureParams::part"]
+        [::core::mem::offset_of!(StringsMeasureParams, part) - 72usize];
+    ["Offset of field: StringsMeasureParams::row_count_device"]
+        [::core::mem::offset_of!(StringsMeasureParams, row_count_device) - 80usize];
+    ["Offset of field: StringsMeasureParams::row_count"]
+        [::core::mem::offset_of!(StringsMeasureParams, row_count) - 88usize];
+    ["Offset of field: StringsMeasureParams::op"]
+        [::core::mem::offset_of!(StringsMeasureParams, op) - 96usize];
+    ["Offset of field: StringsMeasureParams::part_bytes"]
+        [::core::mem::offset_of!(StringsMeasureParams, part_bytes) - 100usize];
+};
+
+/// Launch parameters of `strings_slice`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct StringsSliceParams {
+    /// \[rows\] views
+    pub input: ColumnView,
+    /// \[rows\] views of the same bytes
+    pub output: ColumnOut,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// characters, or the low half of the set
+    pub first: u64,
+    /// characters, or the high half of the set
+    pub second: u64,
+    /// `STRINGS_SKIP_TAKE` … `STRINGS_TRIM`
+    pub op: u32,
+    /// `STRINGS_TRIM_*`
+    pub flags: u32,
+}
+const _: () = {
+    ["Size of StringsSliceParams"][::core::mem::size_of::<StringsSliceParams>() - 112usize];
+    ["Alignment of StringsSliceParams"][::core::mem::align_of::<StringsSliceParams>() - 8usize];
+    ["Offset of field: StringsSliceParams::input"]
+        [::core::mem::offset_of!(StringsSliceParams, input) - 0usize];
+    ["Offset of field: StringsSliceParams::output"]
+        [::core::mem::offset_of!(StringsSliceParams, output) - 48usize];
+    ["Offset of field: StringsSliceParams::row_count_device"]
+        [::core::mem::offset_of!(StringsSliceParams, row_count_device) - 72usize];
+    ["Offset of field: StringsSliceParams::row_count"]
+        [::core::mem::offset_of!(StringsSliceParams, row_count) - 80usize];
+    ["Offset of field: StringsSliceParams::first"]
+        [::core::mem::offset_of!(StringsSliceParams, first) - 88usize];
+    ["Offset of field: StringsSliceParams::second"]
+        [::core::mem::offset_of!(StringsSliceParams, second) - 96usize];
+    ["Offset of field: StringsSliceParams::op"]
+        [::core::mem::offset_of!(StringsSliceParams, op) - 104usize];
+    ["Offset of field: StringsSliceParams::flags"]
+        [::core::mem::offset_of!(StringsSliceParams, flags) - 108usize];
+};
+
+/// Launch parameters of `strings_case`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct StringsCaseParams {
+    /// \[rows\] views
+    pub input: ColumnView,
+    /// \[rows\] views
+    pub output: ColumnOut,
+    /// \[rows + 1\], device, read: of `text_offsets`
+    pub offsets: *const u64,
+    /// \[offsets\[rows\]\], device, written
+    pub out_bytes: *mut u8,
+    /// \[1\], device, set to 1 if a byte is not ASCII; the caller zeroes it
+    pub out_other: *mut u32,
+    /// rows
+    pub row_count: u64,
+    /// `STRINGS_UPPER`
+    pub flags: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of StringsCaseParams"][::core::mem::size_of::<StringsCaseParams>() - 112usize];
+    ["Alignment of StringsCaseParams"][::core::mem::align_of::<StringsCaseParams>() - 8usize];
+    ["Offset of field: StringsCaseParams::input"]
+        [::core::mem::offset_of!(StringsCaseParams, input) - 0usize];
+    ["Offset of field: StringsCaseParams::output"]
+        [::core::mem::offset_of!(StringsCaseParams, output) - 48usize];
+    ["Offset of field: StringsCaseParams::offsets"]
+        [::core::mem::offset_of!(StringsCaseParams, offsets) - 72usize];
+    ["Offset of field: StringsCaseParams::out_bytes"]
+        [::core::mem::offset_of!(StringsCaseParams, out_bytes) - 80usize];
+    ["Offset of field: StringsCaseParams::out_other"]
+        [::core::mem::offset_of!(StringsCaseParams, out_other) - 88usize];
+    ["Offset of field: StringsCaseParams::row_count"]
+        [::core::mem::offset_of!(StringsCaseParams, row_count) - 96usize];
+    ["Offset of field: StringsCaseParams::flags"]
+        [::core::mem::offset_of!(StringsCaseParams, flags) - 104usize];
+    ["Offset of field: StringsCaseParams::reserved"]
+        [::core::mem::offset_of!(StringsCaseParams, reserved) - 108usize];
+};
+
+/// Launch parameters of `strings_concat_sizes` and `strings_concat`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct StringsConcatParams {
+    /// \[rows\] views each; `operand_count` of them
+    pub operands: [ColumnView; 64usize],
+    /// \[rows\] views: lengths first, then addresses, too
+    pub output: ColumnOut,
+    /// \[separator_bytes\], device, read
+    pub separator: *const u8,
+    /// \[rows + 1\], device, read: of `text_offsets`
+    pub offsets: *const u64,
+    /// \[offsets\[rows\]\], device, written
+    pub out_bytes: *mut u8,
+    /// \[1\], device, first error wins; the caller zeroes it
+    pub status: *mut KernelStatus,
+    /// rows
+    pub row_count: u64,
+    /// bytes between two operands
+    pub separator_bytes: u32,
+    /// operands
+    pub operand_count: u32,
+    /// `STRINGS_SKIP_NULLS`
+    pub flags: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of StringsConcatParams"][::core::mem::size_of::<StringsConcatParams>() - 3152usize];
+    ["Alignment of StringsConcatParams"][::core::mem::align_of::<StringsConcatParams>() - 8usize];
+    ["Offset of field: StringsConcatParams::operands"]
+        [::core::mem::offset_of!(StringsConcatParams, operands) - 0usize];
+    ["Offset of field: StringsConcatParams::output"]
+        [::core::mem::offset_of!(StringsConcatParams, output) - 3072usize];
+    ["Offset of field: StringsConcatParams::separator"]
+        [::core::mem::offset_of!(StringsConcatParams, separator) - 3096usize];
+    ["Offset of field: StringsConcatParams::offsets"]
+        [::core::mem::offset_of!(StringsConcatParams, offsets) - 3104usize];
+    ["Offset of field: StringsConcatParams::out_bytes"]
+        [::core::mem::offset_of!(StringsConcatParams, out_bytes) - 3112usize];
+    ["Offset of field: StringsConcatParams::status"]
+        [::core::mem::offset_of!(StringsConcatParams, status) - 3120usize];
+    ["Offset of field: StringsConcatParams::row_count"]
+        [::core::mem::offset_of!(StringsConcatParams, row_count) - 3128usize];
+    ["Offset of field: StringsConcatParams::separator_bytes"]
+        [::core::mem::offset_of!(StringsConcatParams, separator_bytes) - 3136usize];
+    ["Offset of field: StringsConcatParams::operand_count"]
+        [::core::mem::offset_of!(StringsConcatParams, operand_count) - 3140usize];
+    ["Offset of field: StringsConcatParams::flags"]
+        [::core::mem::offset_of!(StringsConcatParams, flags) - 3144usize];
+    ["Offset of field: StringsConcatParams::reserved"]
+        [::core::mem::offset_of!(StringsConcatParams, reserved) - 3148usize];
+};
+
+/// Launch parameters of `strings_replace_sizes` and `strings_replace`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct StringsReplaceParams {
+    /// \[rows\] views
+    pub input: ColumnView,
+    /// \[rows\] views: lengths first, then addresses, too
+    pub output: ColumnOut,
+    /// \[from_bytes\], device, read: what is replaced; not empty
+    pub from: *const u8,
+    /// \[to_bytes\], device, read: by what
+    pub to: *const u8,
+    /// \[rows + 1\], device, read: of `text_offsets`
+    pub offsets: *const u64,
+    /// \[offsets\[rows\]\], device, written
+    pub out_bytes: *mut u8,
+    /// \[1\], device, first error wins; the caller zeroes it
+    pub status: *mut KernelStatus,
+    /// rows
+    pub row_count: u64,
+    /// bytes
+    pub from_bytes: u32,
+    /// bytes
+    pub to_bytes: u32,
+}
+const _: () = {
+    ["Size of StringsReplaceParams"][::core::mem::size_of::<StringsReplaceParams>() - 128usize];
+    ["Alignment of StringsReplaceParams"][::core::mem::align_of::<StringsReplaceParams>() - 8usize];
+    ["Offset of field: StringsReplaceParams::input"]
+        [::core::mem::offset_of!(StringsReplaceParams, input) - 0usize];
+    ["Offset of field: StringsReplaceParams::output"]
+        [::core::mem::offset_of!(StringsReplaceParams, output) - 48usize];
+    ["Offset of field: StringsReplaceParams::from"]
+        [::core::mem::offset_of!(StringsReplaceParams, from) - 72usize];
+    ["Offset of field: StringsReplaceParams::to"]
+        [::core::mem::offset_of!(StringsReplaceParams, to) - 80usize];
+    ["Offset of field: StringsReplaceParams::offsets"]
+        [::core::mem::offset_of!(StringsReplaceParams, offsets) - 88usize];
+    ["Offset of field: StringsReplaceParams::out_bytes"]
+        [::core::mem::offset_of!(StringsReplaceParams, out_bytes) - 96usize];
+    ["Offset of field: StringsReplaceParams::status"]
+        [::core::mem::offset_of!(StringsReplaceParams, status) - 104usize];
+    ["Offset of field: StringsReplaceParams::row_count"]
+        [::core::mem::offset_of!(StringsReplaceParams, row_count) - 112usize];
+    ["Offset of field: StringsReplaceParams::from_bytes"]
+        [::core::mem::offset_of!(StringsReplaceParams, from_bytes) - 120usize];
+    ["Offset of field: StringsReplaceParams::to_bytes"]
+        [::core::mem::offset_of!(StringsReplaceParams, to_bytes) - 124usize];
+};
+
 /// threads per block
 pub const TEXT_THREADS: u32 = 256;
 /// rows that a block of `text_offsets` handles
@@ -2664,6 +3108,127 @@ unsafe impl Kernel for ProjectSelect {
     const ENTRY: &'static str = "project_select";
     const MODULE: &'static str = "project";
     type Params = ProjectSelectParams;
+}
+
+/// Takes a value per code from a table. (`strings_lookup` in `kernels/strings.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct StringsLookup;
+
+// SAFETY: the only parameter of the entry is one `StringsLookupParams`, as its signature says.
+unsafe impl Kernel for StringsLookup {
+    const ENTRY: &'static str = "strings_lookup";
+    const MODULE: &'static str = "strings";
+    type Params = StringsLookupParams;
+}
+
+/// Compares strings by their bytes. (`strings_compare` in `kernels/strings.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct StringsCompare;
+
+// SAFETY: the only parameter of the entry is one `StringsCompareParams`, as its signature says.
+unsafe impl Kernel for StringsCompare {
+    const ENTRY: &'static str = "strings_compare";
+    const MODULE: &'static str = "strings";
+    type Params = StringsCompareParams;
+}
+
+/// Matches strings with a LIKE pattern. (`strings_like` in `kernels/strings.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct StringsLike;
+
+// SAFETY: the only parameter of the entry is one `StringsLikeParams`, as its signature says.
+unsafe impl Kernel for StringsLike {
+    const ENTRY: &'static str = "strings_like";
+    const MODULE: &'static str = "strings";
+    type Params = StringsLikeParams;
+}
+
+/// Runs a DFA over strings. (`strings_dfa` in `kernels/strings.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct StringsDfa;
+
+// SAFETY: the only parameter of the entry is one `StringsDfaParams`, as its signature says.
+unsafe impl Kernel for StringsDfa {
+    const ENTRY: &'static str = "strings_dfa";
+    const MODULE: &'static str = "strings";
+    type Params = StringsDfaParams;
+}
+
+/// Lengths of strings, and positions in them. (`strings_measure` in `kernels/strings.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct StringsMeasure;
+
+// SAFETY: the only parameter of the entry is one `StringsMeasureParams`, as its signature says.
+unsafe impl Kernel for StringsMeasure {
+    const ENTRY: &'static str = "strings_measure";
+    const MODULE: &'static str = "strings";
+    type Params = StringsMeasureParams;
+}
+
+/// Parts of strings, which stay where they are. (`strings_slice` in `kernels/strings.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct StringsSlice;
+
+// SAFETY: the only parameter of the entry is one `StringsSliceParams`, as its signature says.
+unsafe impl Kernel for StringsSlice {
+    const ENTRY: &'static str = "strings_slice";
+    const MODULE: &'static str = "strings";
+    type Params = StringsSliceParams;
+}
+
+/// Upper or lower case of strings whose characters are all ASCII. (`strings_case` in `kernels/strings_write.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct StringsCase;
+
+// SAFETY: the only parameter of the entry is one `StringsCaseParams`, as its signature says.
+unsafe impl Kernel for StringsCase {
+    const ENTRY: &'static str = "strings_case";
+    const MODULE: &'static str = "strings_write";
+    type Params = StringsCaseParams;
+}
+
+/// Lengths of strings behind one another. (`strings_concat_sizes` in `kernels/strings_write.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct StringsConcatSizes;
+
+// SAFETY: the only parameter of the entry is one `StringsConcatParams`, as its signature says.
+unsafe impl Kernel for StringsConcatSizes {
+    const ENTRY: &'static str = "strings_concat_sizes";
+    const MODULE: &'static str = "strings_write";
+    type Params = StringsConcatParams;
+}
+
+/// Strings behind one another. (`strings_concat` in `kernels/strings_write.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct StringsConcat;
+
+// SAFETY: the only parameter of the entry is one `StringsConcatParams`, as its signature says.
+unsafe impl Kernel for StringsConcat {
+    const ENTRY: &'static str = "strings_concat";
+    const MODULE: &'static str = "strings_write";
+    type Params = StringsConcatParams;
+}
+
+/// Lengths of strings with parts replaced. (`strings_replace_sizes` in `kernels/strings_write.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct StringsReplaceSizes;
+
+// SAFETY: the only parameter of the entry is one `StringsReplaceParams`, as its signature says.
+unsafe impl Kernel for StringsReplaceSizes {
+    const ENTRY: &'static str = "strings_replace_sizes";
+    const MODULE: &'static str = "strings_write";
+    type Params = StringsReplaceParams;
+}
+
+/// Strings with parts replaced. (`strings_replace` in `kernels/strings_write.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct StringsReplace;
+
+// SAFETY: the only parameter of the entry is one `StringsReplaceParams`, as its signature says.
+unsafe impl Kernel for StringsReplace {
+    const ENTRY: &'static str = "strings_replace";
+    const MODULE: &'static str = "strings_write";
+    type Params = StringsReplaceParams;
 }
 
 /// Sums the lengths of strings. (`text_offsets` in `kernels/text.cu`)

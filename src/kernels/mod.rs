@@ -14,6 +14,7 @@ pub mod group_by;
 pub mod hash_join;
 pub mod page;
 pub mod project;
+pub mod strings;
 pub mod text;
 
 pub use column::{DeviceColumn, DeviceRows, OutputColumn};
@@ -173,6 +174,12 @@ unsafe impl Unpadded for abi::Page {}
 unsafe impl Unpadded for abi::PageState {}
 // SAFETY: as `Page`.
 unsafe impl Unpadded for abi::PageCompressed {}
+// SAFETY: four fields of 32 bits (`ABI_ASSERT` in kernels/abi/strings.h).
+unsafe impl Unpadded for abi::StringsPiece {}
+// SAFETY: an integer has no padding.
+unsafe impl Unpadded for u8 {}
+// SAFETY: an integer has no padding.
+unsafe impl Unpadded for u16 {}
 
 /// The status word of launches that can fail. Read once, after the launches.
 #[derive(Debug)]

@@ -40,7 +40,11 @@ pub fn text_collect(
 ///
 /// # Errors
 /// No memory is left, or the driver refuses.
-fn text_offsets(launch: &Launch, column: &DeviceColumn, rows: &DeviceRows) -> Result<DeviceBuffer> {
+pub(super) fn text_offsets(
+    launch: &Launch,
+    column: &DeviceColumn,
+    rows: &DeviceRows,
+) -> Result<DeviceBuffer> {
     check(column)?;
     let tiles = blocks(rows.max(), abi::TEXT_TILE_ROWS).max(1);
     let offsets = launch.alloc(8 * (rows.max() + 1))?;

@@ -10,6 +10,7 @@ mod dictionary;
 mod download;
 mod evaluate;
 mod filter;
+mod function;
 mod gather;
 mod group_by;
 mod hash_join;
@@ -18,6 +19,7 @@ mod project;
 mod rescale;
 mod scan;
 mod supported;
+mod tables;
 mod text;
 mod upload;
 

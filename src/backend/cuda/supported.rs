@@ -1,7 +1,8 @@
 //! What the backend refuses, and why: asked before anything runs.
 
 use crate::error::{Error, Result};
-use crate::expr::{AggregateFunction, BinaryOp, TypedExpr, TypedKind};
+use crate::expr::{AggregateFunction, Function, TypedExpr, TypedKind};
+use crate::kernels::abi;
 use crate::operators::OperatorSpec;
 use crate::types::{DataType, Field, PhysicalType, SchemaRef, is_binary, is_string};
 
@@ -121,11 +122,13 @@ fn check_expr(expr: &TypedExpr) -> Result<(), String> {
         return Err("an expression over bytes".to_string());
     }
     match &expr.kind {
-        TypedKind::Compare { op, left, .. }
-            if is_string(&left.data_type)
-                && !matches!(op, BinaryOp::Equal | BinaryOp::NotEqual) =>
-        {
-            return Err(format!("`{op}` of strings"));
+        TypedKind::Function {
+            function: Function::String(_),
+            operands,
+        } => {
+            if operands.len() > abi::STRINGS_OPERANDS_MAX as usize {
+                return Err(format!("a function of {} strings", operands.len()));
+            }
         }
         TypedKind::Function { function, .. } => return Err(format!("the function {function}")),
         TypedKind::Cast { expr: input, .. } => check_cast(&input.data_type, &expr.data_type)?,

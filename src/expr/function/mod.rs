@@ -8,7 +8,7 @@ mod strings;
 mod temporal;
 
 pub use math::MathFunction;
-pub use strings::StringFunction;
+pub use strings::{LikePattern, LikeStep, StringFunction, TrimSide, lower_character, regex};
 pub use temporal::{DatePart, TemporalFunction};
 
 use std::fmt;

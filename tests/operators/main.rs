@@ -15,6 +15,7 @@ mod gather;
 mod group_by;
 mod hash_join;
 mod project;
+mod strings;
 
 use std::sync::Arc;
 

@@ -168,9 +168,10 @@ pub fn regex(pattern: &str) -> Result<regex_automata::meta::Regex> {
         .build(pattern);
     built.map_err(|cause| {
         // The syntax error says what is wrong and where, or that there is no look-around.
-        let reason = match cause.syntax_error() {
-            Some(syntax) => syntax.to_string(),
-            None => cause.to_string(),
+        let reason = match (cause.syntax_error(), cause.size_limit()) {
+            (Some(syntax), _) => syntax.to_string(),
+            (None, Some(limit)) => format!("takes more than {limit} bytes"),
+            (None, None) => cause.to_string(),
         };
         let remedy = "see the syntax of the crate `regex`; repeat fewer times";
         Error::invalid(format!("regular expression {pattern:?}"), reason, remedy)

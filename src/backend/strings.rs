@@ -116,7 +116,9 @@ pub(super) fn prepare(function: &StringFunction) -> Result<Prepared> {
 /// How many characters `substring` skips, and how many of the rest it takes.
 pub(super) fn substring_range(start: i64, length: Option<i64>) -> (u64, u64) {
     let first = start.max(1);
-    let count = length.map_or(i64::MAX, |length| start.saturating_add(length).saturating_sub(first));
+    let count = length.map_or(i64::MAX, |length| {
+        start.saturating_add(length).saturating_sub(first)
+    });
     ((first - 1).unsigned_abs(), count.max(0).unsigned_abs())
 }
 

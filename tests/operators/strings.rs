@@ -357,7 +357,10 @@ fn constants_that_make_no_sense_are_refused() {
         ),
         (col("a").matches("(a"), "unclosed group"),
         (col("a").matches("(?=a)"), "look-around"),
-        (col("a").matches(r"(\w{100}){100}"), "takes more than 10485760 bytes"),
+        (
+            col("a").matches(r"(\w{100}){100}"),
+            "takes more than 10485760 bytes",
+        ),
         (col("a").substring(1, Some(-1)), "the length is negative"),
         (col("a").split_part("x", 0), "parts are counted from 1"),
         (lit(1).upper(), "undefined for Int64"),

@@ -54,7 +54,13 @@ pub fn call(function: &StringFunction, operands: &[Value]) -> Answer {
         }
         StringFunction::Like(pattern) => Value::Boolean(like(&whole, pattern)),
         StringFunction::Left(n) => kept(&|at| if *n < 0 { at <= count + n } else { at <= *n }),
-        StringFunction::Right(n) => kept(&|at| if *n < 0 { at > n.saturating_neg() } else { at > count - n }),
+        StringFunction::Right(n) => kept(&|at| {
+            if *n < 0 {
+                at > n.saturating_neg()
+            } else {
+                at > count - n
+            }
+        }),
         StringFunction::Substring { start, length } => {
             let end = length.map_or(i64::MAX, |length| start.saturating_add(length));
             kept(&|at| *start <= at && at < end)

@@ -31,8 +31,8 @@ KERNEL_FN void strings_store(const ColumnOut &output, uint64_t row, const uint8_
   ((ulonglong2 *)output.values)[row] = make_ulonglong2((uint64_t)bytes, length);
 }
 
-/// 8 bytes from byte `at` on, zero behind the end. Aligned words are read, so up to 7 bytes in front
-/// of the string: its buffer begins at such a word.
+/// 8 bytes from byte `at` on, zero behind the end. Aligned words are read, so up to 7 bytes in
+/// front of the string: its buffer begins at such a word.
 KERNEL_FN uint64_t strings_word(const TextView &text, uint64_t at) {
   const uint64_t address = (uint64_t)text.bytes + at, skipped = address & 7;
   if (at + 16 > text.length + skipped) return bytes_u64(text.bytes, text.length, at);

@@ -15,11 +15,12 @@
 
 /// Where the strings of a warp are put together.
 struct StringsStage {
-  uint8_t *staged;   ///< of the warp, `STRINGS_STAGE_BYTES`; a byte's place modulo 16 is that of its target
-  uint8_t *target;   ///< a multiple of 16 below the first byte
-  uint64_t begin;    ///< bytes from `target` to the first byte
-  uint64_t end;      ///< bytes from `target` to behind the last byte
-  bool in_shared;    ///< whether they fit
+  uint8_t *staged;  ///< of the warp, `STRINGS_STAGE_BYTES`; a byte's place modulo 16 is that of its
+                    ///< target
+  uint8_t *target;  ///< a multiple of 16 below the first byte
+  uint64_t begin;   ///< bytes from `target` to the first byte
+  uint64_t end;     ///< bytes from `target` to behind the last byte
+  bool in_shared;   ///< whether they fit
 };
 
 /// The stage of a warp whose rows begin with `first`.

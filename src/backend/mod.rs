@@ -10,6 +10,7 @@
 pub mod cpu;
 #[cfg(any(feature = "cuda", feature = "simt"))]
 pub mod cuda;
+mod strings;
 
 use std::time::{Duration, Instant};
 

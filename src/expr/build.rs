@@ -1,6 +1,6 @@
 //! The words with which a user builds expressions.
 
-use super::{AggregateFunction, BinaryOp, Expr, Function, StringFunction};
+use super::{AggregateFunction, BinaryOp, Expr, Function, LikePattern, StringFunction, TrimSide};
 use crate::types::{DataType, Literal};
 
 /// The column of this name.
@@ -16,6 +16,22 @@ pub fn lit(value: impl Into<Literal>) -> Expr {
 /// The first operand that is not null.
 pub fn coalesce(operands: impl IntoIterator<Item = Expr>) -> Expr {
     Expr::Coalesce(operands.into_iter().collect())
+}
+
+/// SQL's `||` of several strings; null if one of them is.
+pub fn concat(operands: impl IntoIterator<Item = Expr>) -> Expr {
+    Expr::Function {
+        function: Function::String(StringFunction::Concat),
+        operands: operands.into_iter().collect(),
+    }
+}
+
+/// The strings that are not null, `separator` between each two: SQL's `concat_ws`.
+pub fn concat_with(separator: impl Into<String>, operands: impl IntoIterator<Item = Expr>) -> Expr {
+    Expr::Function {
+        function: Function::String(StringFunction::ConcatWith(separator.into())),
+        operands: operands.into_iter().collect(),
+    }
 }
 
 /// The number of rows of a group.
@@ -235,12 +251,6 @@ impl Expr {
         }
     }
 
-    /// Number of characters; see [`StringFunction::Length`].
-    #[must_use]
-    pub fn length(self) -> Expr {
-        self.function(Function::String(StringFunction::Length))
-    }
-
     /// Sum of a group; see [`AggregateFunction::Sum`].
     #[must_use]
     pub fn sum(self) -> Expr {
@@ -275,6 +285,174 @@ impl Expr {
     #[must_use]
     pub fn mean(self) -> Expr {
         self.aggregate(AggregateFunction::Mean)
+    }
+}
+
+/// Functions over strings; see [`StringFunction`] for what each gives.
+///
+/// ```
+/// use pelton::expr::{col, concat, lit};
+/// let wanted = col("comment").not_like("%special%requests%").and(col("name").starts_with("a"));
+/// assert_eq!(
+///     wanted.to_string(),
+///     r#"(not like["%special%requests%"](comment) and starts_with["a"](name))"#
+/// );
+/// let initial = concat([col("name").left(1).upper(), lit(".")]);
+/// assert_eq!(initial.to_string(), r#"concat(upper(left[1](name)), ".")"#);
+/// ```
+impl Expr {
+    fn string(self, function: StringFunction) -> Expr {
+        self.function(Function::String(function))
+    }
+
+    /// Number of bytes; see [`StringFunction::ByteLength`].
+    #[must_use]
+    pub fn byte_length(self) -> Expr {
+        self.string(StringFunction::ByteLength)
+    }
+
+    /// True where `part` occurs.
+    #[must_use]
+    pub fn contains(self, part: impl Into<String>) -> Expr {
+        self.string(StringFunction::Contains(part.into()))
+    }
+
+    /// True where the string ends with `end`.
+    #[must_use]
+    pub fn ends_with(self, end: impl Into<String>) -> Expr {
+        self.string(StringFunction::EndsWith(end.into()))
+    }
+
+    /// Position of `part`, counted from 1; see [`StringFunction::Find`].
+    #[must_use]
+    pub fn find(self, part: impl Into<String>) -> Expr {
+        self.string(StringFunction::Find(part.into()))
+    }
+
+    /// SQL's ILIKE: [`Expr::like`] without regard to case; see [`LikePattern::ignore_case`].
+    #[must_use]
+    pub fn ilike(self, pattern: impl Into<String>) -> Expr {
+        self.string(StringFunction::Like(LikePattern {
+            pattern: pattern.into(),
+            escape: None,
+            ignore_case: true,
+        }))
+    }
+
+    /// The first characters; see [`StringFunction::Left`].
+    #[must_use]
+    pub fn left(self, count: i64) -> Expr {
+        self.string(StringFunction::Left(count))
+    }
+
+    /// Number of characters; see [`StringFunction::Length`].
+    #[must_use]
+    pub fn length(self) -> Expr {
+        self.string(StringFunction::Length)
+    }
+
+    /// SQL's LIKE without an escape character: `%` stands for any characters, `_` for one.
+    #[must_use]
+    pub fn like(self, pattern: impl Into<String>) -> Expr {
+        self.string(StringFunction::Like(LikePattern {
+            pattern: pattern.into(),
+            escape: None,
+            ignore_case: false,
+        }))
+    }
+
+    /// SQL's LIKE with all its choices.
+    #[must_use]
+    pub fn like_pattern(self, pattern: LikePattern) -> Expr {
+        self.string(StringFunction::Like(pattern))
+    }
+
+    /// Lower case; see [`StringFunction::Lower`].
+    #[must_use]
+    pub fn lower(self) -> Expr {
+        self.string(StringFunction::Lower)
+    }
+
+    /// Without these characters at the start.
+    #[must_use]
+    pub fn ltrim(self, characters: impl Into<String>) -> Expr {
+        self.trimmed(TrimSide::Start, characters.into())
+    }
+
+    /// True where a regular expression matches a part; see [`StringFunction::Matches`].
+    #[must_use]
+    pub fn matches(self, pattern: impl Into<String>) -> Expr {
+        self.string(StringFunction::Matches(pattern.into()))
+    }
+
+    /// Not [`Expr::like`].
+    #[must_use]
+    pub fn not_like(self, pattern: impl Into<String>) -> Expr {
+        Expr::Not(Box::new(self.like(pattern)))
+    }
+
+    /// Every occurrence of `from` replaced; see [`StringFunction::Replace`].
+    #[must_use]
+    pub fn replace(self, from: impl Into<String>, to: impl Into<String>) -> Expr {
+        self.string(StringFunction::Replace {
+            from: from.into(),
+            to: to.into(),
+        })
+    }
+
+    /// The characters in reverse order.
+    #[must_use]
+    pub fn reverse(self) -> Expr {
+        self.string(StringFunction::Reverse)
+    }
+
+    /// The last characters; see [`StringFunction::Right`].
+    #[must_use]
+    pub fn right(self, count: i64) -> Expr {
+        self.string(StringFunction::Right(count))
+    }
+
+    /// Without these characters at the end.
+    #[must_use]
+    pub fn rtrim(self, characters: impl Into<String>) -> Expr {
+        self.trimmed(TrimSide::End, characters.into())
+    }
+
+    /// A part of what a delimiter separates; see [`StringFunction::SplitPart`].
+    #[must_use]
+    pub fn split_part(self, delimiter: impl Into<String>, index: i64) -> Expr {
+        self.string(StringFunction::SplitPart {
+            delimiter: delimiter.into(),
+            index,
+        })
+    }
+
+    /// True where the string starts with `start`.
+    #[must_use]
+    pub fn starts_with(self, start: impl Into<String>) -> Expr {
+        self.string(StringFunction::StartsWith(start.into()))
+    }
+
+    /// Characters from a position on, counted from 1; see [`StringFunction::Substring`].
+    #[must_use]
+    pub fn substring(self, start: i64, length: Option<i64>) -> Expr {
+        self.string(StringFunction::Substring { start, length })
+    }
+
+    /// Without these characters at either end; SQL's TRIM takes `" "`.
+    #[must_use]
+    pub fn trim(self, characters: impl Into<String>) -> Expr {
+        self.trimmed(TrimSide::Both, characters.into())
+    }
+
+    fn trimmed(self, side: TrimSide, characters: String) -> Expr {
+        self.string(StringFunction::Trim { side, characters })
+    }
+
+    /// Upper case; see [`StringFunction::Upper`].
+    #[must_use]
+    pub fn upper(self) -> Expr {
+        self.string(StringFunction::Upper)
     }
 }
 

@@ -14,12 +14,13 @@ mod function;
 mod resolve;
 mod typed;
 
-pub use build::{CaseBuilder, coalesce, col, count_rows, lit, when};
+pub use build::{CaseBuilder, coalesce, col, concat, concat_with, count_rows, lit, when};
 pub use build_functions::{greatest, least, make_date};
 pub use function::{
-    BitFunction, CalendarUnit, DatePart, FloatFunction, Function, InList, MathFunction, Rounding,
-    StringFunction, TemporalFunction,
+    BitFunction, CalendarUnit, DatePart, FloatFunction, Function, InList, LikePattern, LikeStep,
+    MathFunction, Rounding, StringFunction, TemporalFunction, TrimSide,
 };
+pub(crate) use function::{lower_character, regex};
 pub use resolve::{aggregate_type, resolve};
 pub use typed::{TypedExpr, TypedKind, literal_array};
 

@@ -1629,6 +1629,457 @@ const _: () = {
 };
 
 /// threads per block
+pub const PROJECT_THREADS: u32 = 256;
+/// rows that one block computes
+pub const PROJECT_TILE_ROWS: u32 = 1024;
+/// rows that one block of `project_logic` computes
+pub const PROJECT_LOGIC_TILE_ROWS: u32 = 16384;
+/// a + b
+pub const PROJECT_ADD: u32 = 0;
+/// a - b
+pub const PROJECT_SUBTRACT: u32 = 1;
+/// a * b
+pub const PROJECT_MULTIPLY: u32 = 2;
+/// a / b, truncating toward zero for integers
+pub const PROJECT_DIVIDE: u32 = 3;
+/// a % b, with the sign of a
+pub const PROJECT_REMAINDER: u32 = 4;
+/// -a; b is ignored
+pub const PROJECT_NEGATE: u32 = 5;
+/// a = b
+pub const PROJECT_EQUAL: u32 = 0;
+/// a \<\> b
+pub const PROJECT_NOT_EQUAL: u32 = 1;
+/// a \< b
+pub const PROJECT_LESS: u32 = 2;
+/// a \<= b
+pub const PROJECT_LESS_OR_EQUAL: u32 = 3;
+/// a \> b
+pub const PROJECT_GREATER: u32 = 4;
+/// a \>= b
+pub const PROJECT_GREATER_OR_EQUAL: u32 = 5;
+/// Kleene a and b
+pub const PROJECT_AND: u32 = 0;
+/// Kleene a or b
+pub const PROJECT_OR: u32 = 1;
+/// Kleene not a; b is ignored
+pub const PROJECT_NOT: u32 = 2;
+/// a is null, of any type
+pub const PROJECT_IS_NULL: u32 = 3;
+/// a is not null, of any type
+pub const PROJECT_IS_NOT_NULL: u32 = 4;
+/// a is true and valid, and b is (b of `COLUMN_SCALAR`: true)
+pub const PROJECT_TAKEN: u32 = 5;
+/// not (a is true and valid), and b is true
+pub const PROJECT_NOT_TAKEN: u32 = 6;
+/// flag: overflow fails the launch instead of wrapping
+pub const PROJECT_OVERFLOW_IS_ERROR: u32 = 1;
+/// flag: division by zero fails instead of giving null
+pub const PROJECT_DIVISION_BY_ZERO_IS_ERROR: u32 = 2;
+/// flag: a value that does not fit fails instead of giving null
+pub const PROJECT_CAST_IS_STRICT: u32 = 4;
+/// flag: a cast's division rounds down, instead of half away from zero
+pub const PROJECT_ROUND_FLOOR: u32 = 8;
+/// flag: a cast's division rounds toward zero
+pub const PROJECT_ROUND_TOWARD_ZERO: u32 = 16;
+/// flag: an integer is first reduced modulo the limit, toward minus infinity
+pub const PROJECT_MODULO: u32 = 32;
+
+/** Launch parameters of `project_arithmetic_*`, `project_decimal`, `project_compare_*` and
+`project_logic`.*/
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct ProjectBinaryParams {
+    /// a
+    pub left: ColumnView,
+    /// b
+    pub right: ColumnView,
+    /// \[rows\]
+    pub output: ColumnOut,
+    /// \[ceil(rows / 8)\], device, read: rows that may fail; absent: all
+    pub active: *const u8,
+    /// \[1\], device, first error wins; the caller zeroes it
+    pub status: *mut KernelStatus,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// decimals: absolute results must be below this, low bits; 0: no limit
+    pub limit_low: u64,
+    /// high bits of the limit
+    pub limit_high: u64,
+    /// one of the entry's operators
+    pub op: u32,
+    /// `PROJECT_*` flags
+    pub flags: u32,
+}
+const _: () = {
+    ["Size of ProjectBinaryParams"][::core::mem::size_of::<ProjectBinaryParams>() - 176usize];
+    ["Alignment of ProjectBinaryParams"][::core::mem::align_of::<ProjectBinaryParams>() - 8usize];
+    ["Offset of field: ProjectBinaryParams::left"]
+        [::core::mem::offset_of!(ProjectBinaryParams, left) - 0usize];
+    ["Offset of field: ProjectBinaryParams::right"]
+        [::core::mem::offset_of!(ProjectBinaryParams, right) - 48usize];
+    ["Offset of field: ProjectBinaryParams::output"]
+        [::core::mem::offset_of!(ProjectBinaryParams, output) - 96usize];
+    ["Offset of field: ProjectBinaryParams::active"]
+        [::core::mem::offset_of!(ProjectBinaryParams, active) - 120usize];
+    ["Offset of field: ProjectBinaryParams::status"]
+        [::core::mem::offset_of!(ProjectBinaryParams, status) - 128usize];
+    ["Offset of field: ProjectBinaryParams::row_count_device"]
+        [::core::mem::offset_of!(ProjectBinaryParams, row_count_device) - 136usize];
+    ["Offset of field: ProjectBinaryParams::row_count"]
+        [::core::mem::offset_of!(ProjectBinaryParams, row_count) - 144usize];
+    ["Offset of field: ProjectBinaryParams::limit_low"]
+        [::core::mem::offset_of!(ProjectBinaryParams, limit_low) - 152usize];
+    ["Offset of field: ProjectBinaryParams::limit_high"]
+        [::core::mem::offset_of!(ProjectBinaryParams, limit_high) - 160usize];
+    ["Offset of field: ProjectBinaryParams::op"]
+        [::core::mem::offset_of!(ProjectBinaryParams, op) - 168usize];
+    ["Offset of field: ProjectBinaryParams::flags"]
+        [::core::mem::offset_of!(ProjectBinaryParams, flags) - 172usize];
+};
+
+/** Launch parameters of `project_cast`.
+Integer to integer: value * multiplier / divisor. Integer to float: value / factor.
+Float to integer: trunc(value) if factor is 0, else round half away from zero (value * factor).*/
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct ProjectCastParams {
+    /// of any type
+    pub input: ColumnView,
+    /// \[rows\], of any type
+    pub output: ColumnOut,
+    /// \[ceil(rows / 8)\], device, read: rows that may fail; absent: all
+    pub active: *const u8,
+    /// \[1\], device, first error wins; the caller zeroes it
+    pub status: *mut KernelStatus,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// low bits of the multiplier
+    pub multiplier_low: u64,
+    /// high bits of the multiplier
+    pub multiplier_high: u64,
+    /// low bits of the divisor, which is positive
+    pub divisor_low: u64,
+    /// high bits of the divisor
+    pub divisor_high: u64,
+    /// absolute integer results must be below this, low bits; 0: no limit
+    pub limit_low: u64,
+    /// high bits of the limit
+    pub limit_high: u64,
+    /// between decimals and floats: 10^scale; else 0
+    pub factor: f64,
+    /// `PROJECT_*` flags
+    pub flags: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of ProjectCastParams"][::core::mem::size_of::<ProjectCastParams>() - 168usize];
+    ["Alignment of ProjectCastParams"][::core::mem::align_of::<ProjectCastParams>() - 8usize];
+    ["Offset of field: ProjectCastParams::input"]
+        [::core::mem::offset_of!(ProjectCastParams, input) - 0usize];
+    ["Offset of field: ProjectCastParams::output"]
+        [::core::mem::offset_of!(ProjectCastParams, output) - 48usize];
+    ["Offset of field: ProjectCastParams::active"]
+        [::core::mem::offset_of!(ProjectCastParams, active) - 72usize];
+    ["Offset of field: ProjectCastParams::status"]
+        [::core::mem::offset_of!(ProjectCastParams, status) - 80usize];
+    ["Offset of field: ProjectCastParams::row_count_device"]
+        [::core::mem::offset_of!(ProjectCastParams, row_count_device) - 88usize];
+    ["Offset of field: ProjectCastParams::row_count"]
+        [::core::mem::offset_of!(ProjectCastParams, row_count) - 96usize];
+    ["Offset of field: ProjectCastParams::multiplier_low"]
+        [::core::mem::offset_of!(ProjectCastParams, multiplier_low) - 104usize];
+    ["Offset of field: ProjectCastParams::multiplier_high"]
+        [::core::mem::offset_of!(ProjectCastParams, multiplier_high) - 112usize];
+    ["Offset of field: ProjectCastParams::divisor_low"]
+        [::core::mem::offset_of!(ProjectCastParams, divisor_low) - 120usize];
+    ["Offset of field: ProjectCastParams::divisor_high"]
+        [::core::mem::offset_of!(ProjectCastParams, divisor_high) - 128usize];
+    ["Offset of field: ProjectCastParams::limit_low"]
+        [::core::mem::offset_of!(ProjectCastParams, limit_low) - 136usize];
+    ["Offset of field: ProjectCastParams::limit_high"]
+        [::core::mem::offset_of!(ProjectCastParams, limit_high) - 144usize];
+    ["Offset of field: ProjectCastParams::factor"]
+        [::core::mem::offset_of!(ProjectCastParams, factor) - 152usize];
+    ["Offset of field: ProjectCastParams::flags"]
+        [::core::mem::offset_of!(ProjectCastParams, flags) - 160usize];
+    ["Offset of field: ProjectCastParams::reserved"]
+        [::core::mem::offset_of!(ProjectCastParams, reserved) - 164usize];
+};
+
+/// Launch parameters of `project_select`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct ProjectSelectParams {
+    /// Boolean, or of any type if `by_validity`
+    pub condition: ColumnView,
+    /// taken where the condition holds
+    pub then: ColumnView,
+    /// taken elsewhere; of the same type
+    pub otherwise: ColumnView,
+    /// \[rows\]
+    pub output: ColumnOut,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// 1: the condition is that `condition` is not null
+    pub by_validity: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of ProjectSelectParams"][::core::mem::size_of::<ProjectSelectParams>() - 192usize];
+    ["Alignment of ProjectSelectParams"][::core::mem::align_of::<ProjectSelectParams>() - 8usize];
+    ["Offset of field: ProjectSelectParams::condition"]
+        [::core::mem::offset_of!(ProjectSelectParams, condition) - 0usize];
+    ["Offset of field: ProjectSelectParams::then"]
+        [::core::mem::offset_of!(ProjectSelectParams, then) - 48usize];
+    ["Offset of field: ProjectSelectParams::otherwise"]
+        [::core::mem::offset_of!(ProjectSelectParams, otherwise) - 96usize];
+    ["Offset of field: ProjectSelectParams::output"]
+        [::core::mem::offset_of!(ProjectSelectParams, output) - 144usize];
+    ["Offset of field: ProjectSelectParams::row_count_device"]
+        [::core::mem::offset_of!(ProjectSelectParams, row_count_device) - 168usize];
+    ["Offset of field: ProjectSelectParams::row_count"]
+        [::core::mem::offset_of!(ProjectSelectParams, row_count) - 176usize];
+    ["Offset of field: ProjectSelectParams::by_validity"]
+        [::core::mem::offset_of!(ProjectSelectParams, by_validity) - 184usize];
+    ["Offset of field: ProjectSelectParams::reserved"]
+        [::core::mem::offset_of!(ProjectSelectParams, reserved) - 188usize];
+};
+
+/// values of a list that travel with the launch
+pub const MATH_LIST_SMALL: u32 = 8;
+/// the value without its sign
+pub const MATH_ABS: u32 = 0;
+/// of floats: 1 with the sign of the value, or a zero or NaN itself
+pub const MATH_SIGN: u32 = 1;
+/// bits inverted
+pub const MATH_BIT_NOT: u32 = 2;
+/// bits that both have
+pub const MATH_BIT_AND: u32 = 0;
+/// bits that one has
+pub const MATH_BIT_OR: u32 = 1;
+/// bits that differ
+pub const MATH_BIT_XOR: u32 = 2;
+/// toward the sign
+pub const MATH_SHIFT_LEFT: u32 = 0;
+/// away from the sign, which signed types keep
+pub const MATH_SHIFT_RIGHT: u32 = 1;
+/// the greater operand
+pub const MATH_GREATEST: u32 = 0;
+/// the lesser operand
+pub const MATH_LEAST: u32 = 1;
+/// square root
+pub const MATH_SQRT: u32 = 0;
+/// a * b
+pub const MATH_SCALE: u32 = 1;
+/// cube root
+pub const MATH_CBRT: u32 = 2;
+/// e^a
+pub const MATH_EXP: u32 = 3;
+/// natural logarithm
+pub const MATH_LN: u32 = 4;
+/// logarithm to base 10
+pub const MATH_LOG10: u32 = 5;
+/// logarithm to base 2
+pub const MATH_LOG2: u32 = 6;
+/// a^b
+pub const MATH_POWER: u32 = 7;
+/// ln(a) / ln(b)
+pub const MATH_LOG: u32 = 8;
+/// sine
+pub const MATH_SIN: u32 = 9;
+/// cosine
+pub const MATH_COS: u32 = 10;
+/// tangent
+pub const MATH_TAN: u32 = 11;
+/// inverse sine
+pub const MATH_ASIN: u32 = 12;
+/// inverse cosine
+pub const MATH_ACOS: u32 = 13;
+/// inverse tangent
+pub const MATH_ATAN: u32 = 14;
+/// angle of the point (b, a)
+pub const MATH_ATAN2: u32 = 15;
+/// to the nearest, halves away from zero
+pub const MATH_ROUND_HALF_AWAY: u32 = 0;
+/// down
+pub const MATH_ROUND_FLOOR: u32 = 1;
+/// up
+pub const MATH_ROUND_CEILING: u32 = 2;
+/// toward zero
+pub const MATH_ROUND_TOWARD_ZERO: u32 = 3;
+
+/// Launch parameters of `math_round*`: value / divisor, rounded, * multiplier.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct MathRoundParams {
+    /// of the entry's types
+    pub input: ColumnView,
+    /// \[rows\], of an integer type, or of the input's float type
+    pub output: ColumnOut,
+    /// \[ceil(rows / 8)\], device, read: rows that may fail; absent: all
+    pub active: *const u8,
+    /// \[1\], device, first error wins; the caller zeroes it
+    pub status: *mut KernelStatus,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// integers: low bits of the divisor, which is positive; 0: beyond 128 bits
+    pub divisor_low: u64,
+    /// integers: high bits of the divisor
+    pub divisor_high: u64,
+    /// integers: low bits of the multiplier, which is positive
+    pub multiplier_low: u64,
+    /// integers: high bits of the multiplier
+    pub multiplier_high: u64,
+    /// absolute results must be below this, low bits; 0: integers, which wrap
+    pub limit_low: u64,
+    /// high bits of the limit
+    pub limit_high: u64,
+    /// floats: 10^|digits|
+    pub factor: f64,
+    /// floats: 1 multiplies by the factor first, 0 divides by it
+    pub digits_are_behind: u32,
+    /// one of `MATH_ROUND_*`
+    pub rounding: u32,
+    /// `PROJECT_*` flags
+    pub flags: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of MathRoundParams"][::core::mem::size_of::<MathRoundParams>() - 176usize];
+    ["Alignment of MathRoundParams"][::core::mem::align_of::<MathRoundParams>() - 8usize];
+    ["Offset of field: MathRoundParams::input"]
+        [::core::mem::offset_of!(MathRoundParams, input) - 0usize];
+    ["Offset of field: MathRoundParams::output"]
+        [::core::mem::offset_of!(MathRoundParams, output) - 48usize];
+    ["Offset of field: MathRoundParams::active"]
+        [::core::mem::offset_of!(MathRoundParams, active) - 72usize];
+    ["Offset of field: MathRoundParams::status"]
+        [::core::mem::offset_of!(MathRoundParams, status) - 80usize];
+    ["Offset of field: MathRoundParams::row_count_device"]
+        [::core::mem::offset_of!(MathRoundParams, row_count_device) - 88usize];
+    ["Offset of field: MathRoundParams::row_count"]
+        [::core::mem::offset_of!(MathRoundParams, row_count) - 96usize];
+    ["Offset of field: MathRoundParams::divisor_low"]
+        [::core::mem::offset_of!(MathRoundParams, divisor_low) - 104usize];
+    ["Offset of field: MathRoundParams::divisor_high"]
+        [::core::mem::offset_of!(MathRoundParams, divisor_high) - 112usize];
+    ["Offset of field: MathRoundParams::multiplier_low"]
+        [::core::mem::offset_of!(MathRoundParams, multiplier_low) - 120usize];
+    ["Offset of field: MathRoundParams::multiplier_high"]
+        [::core::mem::offset_of!(MathRoundParams, multiplier_high) - 128usize];
+    ["Offset of field: MathRoundParams::limit_low"]
+        [::core::mem::offset_of!(MathRoundParams, limit_low) - 136usize];
+    ["Offset of field: MathRoundParams::limit_high"]
+        [::core::mem::offset_of!(MathRoundParams, limit_high) - 144usize];
+    ["Offset of field: MathRoundParams::factor"]
+        [::core::mem::offset_of!(MathRoundParams, factor) - 152usize];
+    ["Offset of field: MathRoundParams::digits_are_behind"]
+        [::core::mem::offset_of!(MathRoundParams, digits_are_behind) - 160usize];
+    ["Offset of field: MathRoundParams::rounding"]
+        [::core::mem::offset_of!(MathRoundParams, rounding) - 164usize];
+    ["Offset of field: MathRoundParams::flags"]
+        [::core::mem::offset_of!(MathRoundParams, flags) - 168usize];
+    ["Offset of field: MathRoundParams::reserved"]
+        [::core::mem::offset_of!(MathRoundParams, reserved) - 172usize];
+};
+
+/// Launch parameters of `math_between*`: value op_low low and value op_high high.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct MathBetweenParams {
+    /// of any type but Boolean and Float16
+    pub value: ColumnView,
+    /// of the same type
+    pub low: ColumnView,
+    /// of the same type
+    pub high: ColumnView,
+    /// \[rows\], Boolean
+    pub output: ColumnOut,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// a comparison of `PROJECT_EQUAL` to `PROJECT_GREATER_OR_EQUAL`
+    pub op_low: u32,
+    /// another
+    pub op_high: u32,
+}
+const _: () = {
+    ["Size of MathBetweenParams"][::core::mem::size_of::<MathBetweenParams>() - 192usize];
+    ["Alignment of MathBetweenParams"][::core::mem::align_of::<MathBetweenParams>() - 8usize];
+    ["Offset of field: MathBetweenParams::value"]
+        [::core::mem::offset_of!(MathBetweenParams, value) - 0usize];
+    ["Offset of field: MathBetweenParams::low"]
+        [::core::mem::offset_of!(MathBetweenParams, low) - 48usize];
+    ["Offset of field: MathBetweenParams::high"]
+        [::core::mem::offset_of!(MathBetweenParams, high) - 96usize];
+    ["Offset of field: MathBetweenParams::output"]
+        [::core::mem::offset_of!(MathBetweenParams, output) - 144usize];
+    ["Offset of field: MathBetweenParams::row_count_device"]
+        [::core::mem::offset_of!(MathBetweenParams, row_count_device) - 168usize];
+    ["Offset of field: MathBetweenParams::row_count"]
+        [::core::mem::offset_of!(MathBetweenParams, row_count) - 176usize];
+    ["Offset of field: MathBetweenParams::op_low"]
+        [::core::mem::offset_of!(MathBetweenParams, op_low) - 184usize];
+    ["Offset of field: MathBetweenParams::op_high"]
+        [::core::mem::offset_of!(MathBetweenParams, op_high) - 188usize];
+};
+
+/// Launch parameters of `math_in_list`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct MathInListParams {
+    /// of any type but Boolean and views
+    pub value: ColumnView,
+    /// \[rows\], Boolean
+    pub output: ColumnOut,
+    /// \[count\], device, read: bits of the values, ascending; 128-bit values take two words, low first; absent: in `small_values`
+    pub list: *const u64,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// bits of the values, if there are few
+    pub small_values: [u64; 8usize],
+    /// values
+    pub count: u32,
+    /// 1: what equals none of the values is null
+    pub has_null: u32,
+}
+const _: () = {
+    ["Size of MathInListParams"][::core::mem::size_of::<MathInListParams>() - 168usize];
+    ["Alignment of MathInListParams"][::core::mem::align_of::<MathInListParams>() - 8usize];
+    ["Offset of field: MathInListParams::value"]
+        [::core::mem::offset_of!(MathInListParams, value) - 0usize];
+    ["Offset of field: MathInListParams::output"]
+        [::core::mem::offset_of!(MathInListParams, output) - 48usize];
+    ["Offset of field: MathInListParams::list"]
+        [::core::mem::offset_of!(MathInListParams, list) - 72usize];
+    ["Offset of field: MathInListParams::row_count_device"]
+        [::core::mem::offset_of!(MathInListParams, row_count_device) - 80usize];
+    ["Offset of field: MathInListParams::row_count"]
+        [::core::mem::offset_of!(MathInListParams, row_count) - 88usize];
+    ["Offset of field: MathInListParams::small_values"]
+        [::core::mem::offset_of!(MathInListParams, small_values) - 96usize];
+    ["Offset of field: MathInListParams::count"]
+        [::core::mem::offset_of!(MathInListParams, count) - 160usize];
+    ["Offset of field: MathInListParams::has_null"]
+        [::core::mem::offset_of!(MathInListParams, has_null) - 164usize];
+};
+
+/// threads per block
 pub const NESTED_LOOP_JOIN_THREADS: u32 = 256;
 /// pairs that a thread of `nested_loop_join_pairs` writes
 pub const NESTED_LOOP_JOIN_ITEMS: u32 = 4;
@@ -1977,230 +2428,6 @@ const _: () = {
         [::core::mem::offset_of!(PageDecompressParams, status) - 8usize];
     ["Offset of field: PageDecompressParams::page_count"]
         [::core::mem::offset_of!(PageDecompressParams, page_count) - 16usize];
-};
-
-/// threads per block
-pub const PROJECT_THREADS: u32 = 256;
-/// rows that one block computes
-pub const PROJECT_TILE_ROWS: u32 = 1024;
-/// a + b
-pub const PROJECT_ADD: u32 = 0;
-/// a - b
-pub const PROJECT_SUBTRACT: u32 = 1;
-/// a * b
-pub const PROJECT_MULTIPLY: u32 = 2;
-/// a / b, truncating toward zero for integers
-pub const PROJECT_DIVIDE: u32 = 3;
-/// a % b, with the sign of a
-pub const PROJECT_REMAINDER: u32 = 4;
-/// -a; b is ignored
-pub const PROJECT_NEGATE: u32 = 5;
-/// a = b
-pub const PROJECT_EQUAL: u32 = 0;
-/// a \<\> b
-pub const PROJECT_NOT_EQUAL: u32 = 1;
-/// a \< b
-pub const PROJECT_LESS: u32 = 2;
-/// a \<= b
-pub const PROJECT_LESS_OR_EQUAL: u32 = 3;
-/// a \> b
-pub const PROJECT_GREATER: u32 = 4;
-/// a \>= b
-pub const PROJECT_GREATER_OR_EQUAL: u32 = 5;
-/// Kleene a and b
-pub const PROJECT_AND: u32 = 0;
-/// Kleene a or b
-pub const PROJECT_OR: u32 = 1;
-/// Kleene not a; b is ignored
-pub const PROJECT_NOT: u32 = 2;
-/// a is null, of any type
-pub const PROJECT_IS_NULL: u32 = 3;
-/// a is not null, of any type
-pub const PROJECT_IS_NOT_NULL: u32 = 4;
-/// a is true and valid, and b is (b of `COLUMN_SCALAR`: true)
-pub const PROJECT_TAKEN: u32 = 5;
-/// not (a is true and valid), and b is true
-pub const PROJECT_NOT_TAKEN: u32 = 6;
-/// flag: overflow fails the launch instead of wrapping
-pub const PROJECT_OVERFLOW_IS_ERROR: u32 = 1;
-/// flag: division by zero fails instead of giving null
-pub const PROJECT_DIVISION_BY_ZERO_IS_ERROR: u32 = 2;
-/// flag: a value that does not fit fails instead of giving null
-pub const PROJECT_CAST_IS_STRICT: u32 = 4;
-/// flag: a cast's division rounds down, instead of half away from zero
-pub const PROJECT_ROUND_FLOOR: u32 = 8;
-/// flag: a cast's division rounds toward zero
-pub const PROJECT_ROUND_TOWARD_ZERO: u32 = 16;
-/// flag: an integer is first reduced modulo the limit, toward minus infinity
-pub const PROJECT_MODULO: u32 = 32;
-
-/** Launch parameters of `project_arithmetic_*`, `project_decimal`, `project_compare_*` and
-`project_logic`.*/
-#[repr(C)]
-#[derive(Debug, Copy, Clone, Default)]
-pub struct ProjectBinaryParams {
-    /// a
-    pub left: ColumnView,
-    /// b
-    pub right: ColumnView,
-    /// \[rows\]
-    pub output: ColumnOut,
-    /// \[ceil(rows / 8)\], device, read: rows that may fail; absent: all
-    pub active: *const u8,
-    /// \[1\], device, first error wins; the caller zeroes it
-    pub status: *mut KernelStatus,
-    /// \[1\], device, read: rows, if it is not null
-    pub row_count_device: *const u64,
-    /// rows, or their upper bound
-    pub row_count: u64,
-    /// decimals: absolute results must be below this, low bits; 0: no limit
-    pub limit_low: u64,
-    /// high bits of the limit
-    pub limit_high: u64,
-    /// one of the entry's operators
-    pub op: u32,
-    /// `PROJECT_*` flags
-    pub flags: u32,
-}
-const _: () = {
-    ["Size of ProjectBinaryParams"][::core::mem::size_of::<ProjectBinaryParams>() - 176usize];
-    ["Alignment of ProjectBinaryParams"][::core::mem::align_of::<ProjectBinaryParams>() - 8usize];
-    ["Offset of field: ProjectBinaryParams::left"]
-        [::core::mem::offset_of!(ProjectBinaryParams, left) - 0usize];
-    ["Offset of field: ProjectBinaryParams::right"]
-        [::core::mem::offset_of!(ProjectBinaryParams, right) - 48usize];
-    ["Offset of field: ProjectBinaryParams::output"]
-        [::core::mem::offset_of!(ProjectBinaryParams, output) - 96usize];
-    ["Offset of field: ProjectBinaryParams::active"]
-        [::core::mem::offset_of!(ProjectBinaryParams, active) - 120usize];
-    ["Offset of field: ProjectBinaryParams::status"]
-        [::core::mem::offset_of!(ProjectBinaryParams, status) - 128usize];
-    ["Offset of field: ProjectBinaryParams::row_count_device"]
-        [::core::mem::offset_of!(ProjectBinaryParams, row_count_device) - 136usize];
-    ["Offset of field: ProjectBinaryParams::row_count"]
-        [::core::mem::offset_of!(ProjectBinaryParams, row_count) - 144usize];
-    ["Offset of field: ProjectBinaryParams::limit_low"]
-        [::core::mem::offset_of!(ProjectBinaryParams, limit_low) - 152usize];
-    ["Offset of field: ProjectBinaryParams::limit_high"]
-        [::core::mem::offset_of!(ProjectBinaryParams, limit_high) - 160usize];
-    ["Offset of field: ProjectBinaryParams::op"]
-        [::core::mem::offset_of!(ProjectBinaryParams, op) - 168usize];
-    ["Offset of field: ProjectBinaryParams::flags"]
-        [::core::mem::offset_of!(ProjectBinaryParams, flags) - 172usize];
-};
-
-/** Launch parameters of `project_cast`.
-Integer to integer: value * multiplier / divisor. Integer to float: value / factor.
-Float to integer: trunc(value) if factor is 0, else round half away from zero (value * factor).*/
-#[repr(C)]
-#[derive(Debug, Copy, Clone, Default)]
-pub struct ProjectCastParams {
-    /// of any type
-    pub input: ColumnView,
-    /// \[rows\], of any type
-    pub output: ColumnOut,
-    /// \[ceil(rows / 8)\], device, read: rows that may fail; absent: all
-    pub active: *const u8,
-    /// \[1\], device, first error wins; the caller zeroes it
-    pub status: *mut KernelStatus,
-    /// \[1\], device, read: rows, if it is not null
-    pub row_count_device: *const u64,
-    /// rows, or their upper bound
-    pub row_count: u64,
-    /// low bits of the multiplier
-    pub multiplier_low: u64,
-    /// high bits of the multiplier
-    pub multiplier_high: u64,
-    /// low bits of the divisor, which is positive
-    pub divisor_low: u64,
-    /// high bits of the divisor
-    pub divisor_high: u64,
-    /// absolute integer results must be below this, low bits; 0: no limit
-    pub limit_low: u64,
-    /// high bits of the limit
-    pub limit_high: u64,
-    /// between decimals and floats: 10^scale; else 0
-    pub factor: f64,
-    /// `PROJECT_*` flags
-    pub flags: u32,
-    /// zero
-    pub reserved: u32,
-}
-const _: () = {
-    ["Size of ProjectCastParams"][::core::mem::size_of::<ProjectCastParams>() - 168usize];
-    ["Alignment of ProjectCastParams"][::core::mem::align_of::<ProjectCastParams>() - 8usize];
-    ["Offset of field: ProjectCastParams::input"]
-        [::core::mem::offset_of!(ProjectCastParams, input) - 0usize];
-    ["Offset of field: ProjectCastParams::output"]
-        [::core::mem::offset_of!(ProjectCastParams, output) - 48usize];
-    ["Offset of field: ProjectCastParams::active"]
-        [::core::mem::offset_of!(ProjectCastParams, active) - 72usize];
-    ["Offset of field: ProjectCastParams::status"]
-        [::core::mem::offset_of!(ProjectCastParams, status) - 80usize];
-    ["Offset of field: ProjectCastParams::row_count_device"]
-        [::core::mem::offset_of!(ProjectCastParams, row_count_device) - 88usize];
-    ["Offset of field: ProjectCastParams::row_count"]
-        [::core::mem::offset_of!(ProjectCastParams, row_count) - 96usize];
-    ["Offset of field: ProjectCastParams::multiplier_low"]
-        [::core::mem::offset_of!(ProjectCastParams, multiplier_low) - 104usize];
-    ["Offset of field: ProjectCastParams::multiplier_high"]
-        [::core::mem::offset_of!(ProjectCastParams, multiplier_high) - 112usize];
-    ["Offset of field: ProjectCastParams::divisor_low"]
-        [::core::mem::offset_of!(ProjectCastParams, divisor_low) - 120usize];
-    ["Offset of field: ProjectCastParams::divisor_high"]
-        [::core::mem::offset_of!(ProjectCastParams, divisor_high) - 128usize];
-    ["Offset of field: ProjectCastParams::limit_low"]
-        [::core::mem::offset_of!(ProjectCastParams, limit_low) - 136usize];
-    ["Offset of field: ProjectCastParams::limit_high"]
-        [::core::mem::offset_of!(ProjectCastParams, limit_high) - 144usize];
-    ["Offset of field: ProjectCastParams::factor"]
-        [::core::mem::offset_of!(ProjectCastParams, factor) - 152usize];
-    ["Offset of field: ProjectCastParams::flags"]
-        [::core::mem::offset_of!(ProjectCastParams, flags) - 160usize];
-    ["Offset of field: ProjectCastParams::reserved"]
-        [::core::mem::offset_of!(ProjectCastParams, reserved) - 164usize];
-};
-
-/// Launch parameters of `project_select`.
-#[repr(C)]
-#[derive(Debug, Copy, Clone, Default)]
-pub struct ProjectSelectParams {
-    /// Boolean, or of any type if `by_validity`
-    pub condition: ColumnView,
-    /// taken where the condition holds
-    pub then: ColumnView,
-    /// taken elsewhere; of the same type
-    pub otherwise: ColumnView,
-    /// \[rows\]
-    pub output: ColumnOut,
-    /// \[1\], device, read: rows, if it is not null
-    pub row_count_device: *const u64,
-    /// rows, or their upper bound
-    pub row_count: u64,
-    /// 1: the condition is that `condition` is not null
-    pub by_validity: u32,
-    /// zero
-    pub reserved: u32,
-}
-const _: () = {
-    ["Size of ProjectSelectParams"][::core::mem::size_of::<ProjectSelectParams>() - 192usize];
-    ["Alignment of ProjectSelectParams"][::core::mem::align_of::<ProjectSelectParams>() - 8usize];
-    ["Offset of field: ProjectSelectParams::condition"]
-        [::core::mem::offset_of!(ProjectSelectParams, condition) - 0usize];
-    ["Offset of field: ProjectSelectParams::then"]
-        [::core::mem::offset_of!(ProjectSelectParams, then) - 48usize];
-    ["Offset of field: ProjectSelectParams::otherwise"]
-        [::core::mem::offset_of!(ProjectSelectParams, otherwise) - 96usize];
-    ["Offset of field: ProjectSelectParams::output"]
-        [::core::mem::offset_of!(ProjectSelectParams, output) - 144usize];
-    ["Offset of field: ProjectSelectParams::row_count_device"]
-        [::core::mem::offset_of!(ProjectSelectParams, row_count_device) - 168usize];
-    ["Offset of field: ProjectSelectParams::row_count"]
-        [::core::mem::offset_of!(ProjectSelectParams, row_count) - 176usize];
-    ["Offset of field: ProjectSelectParams::by_validity"]
-        [::core::mem::offset_of!(ProjectSelectParams, by_validity) - 184usize];
-    ["Offset of field: ProjectSelectParams::reserved"]
-        [::core::mem::offset_of!(ProjectSelectParams, reserved) - 188usize];
 };
 
 /// threads per block
@@ -2787,6 +3014,610 @@ const _: () = {
         [::core::mem::offset_of!(SortPassParams, type_in) - 96usize];
     ["Offset of field: SortPassParams::type_out"]
         [::core::mem::offset_of!(SortPassParams, type_out) - 100usize];
+};
+
+/// threads per block, a row each
+pub const STRINGS_THREADS: u32 = 256;
+/// rows that a block of `strings_lookup` handles
+pub const STRINGS_LOOKUP_ROWS: u32 = 1024;
+/// operands of one `strings_concat`: launch structs have 4 KiB
+pub const STRINGS_OPERANDS_MAX: u32 = 64;
+/// characters
+pub const STRINGS_LENGTH: u32 = 0;
+/// bytes
+pub const STRINGS_BYTE_LENGTH: u32 = 1;
+/// position of the first occurrence, counted from 1; 0: none
+pub const STRINGS_FIND: u32 = 2;
+/// skip `first` characters, take `second`
+pub const STRINGS_SKIP_TAKE: u32 = 0;
+/// all but the last `first` characters
+pub const STRINGS_DROP_LAST: u32 = 1;
+/// the last `first` characters
+pub const STRINGS_KEEP_LAST: u32 = 2;
+/// without characters of the ASCII set `first`, `second` at the ends
+pub const STRINGS_TRIM: u32 = 3;
+/// flag: the first piece is at the start
+pub const STRINGS_ANCHOR_START: u32 = 1;
+/// flag: the last piece is at the end
+pub const STRINGS_ANCHOR_END: u32 = 2;
+/// flag: trim at the start
+pub const STRINGS_TRIM_START: u32 = 4;
+/// flag: trim at the end
+pub const STRINGS_TRIM_END: u32 = 8;
+/// flag: to upper case, else to lower
+pub const STRINGS_UPPER: u32 = 16;
+/// flag: operands that are null are left out
+pub const STRINGS_SKIP_NULLS: u32 = 32;
+/// byte of a piece that stands for any one character: never part of UTF-8
+pub const STRINGS_WILD: u32 = 255;
+/// state from which nothing matches
+pub const STRINGS_DFA_DEAD: u32 = 0;
+/// state in which everything matches
+pub const STRINGS_DFA_MATCH: u32 = 1;
+
+/// A part of a LIKE pattern between two `%`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct StringsPiece {
+    /// where its bytes begin among those of all pieces
+    pub at: u32,
+    /// how many
+    pub bytes: u32,
+    /// how many characters it matches
+    pub characters: u32,
+    /// 1: it has a `STRINGS_WILD`
+    pub wild: u32,
+}
+const _: () = {
+    ["Size of StringsPiece"][::core::mem::size_of::<StringsPiece>() - 16usize];
+    ["Alignment of StringsPiece"][::core::mem::align_of::<StringsPiece>() - 4usize];
+    ["Offset of field: StringsPiece::at"][::core::mem::offset_of!(StringsPiece, at) - 0usize];
+    ["Offset of field: StringsPiece::bytes"][::core::mem::offset_of!(StringsPiece, bytes) - 4usize];
+    ["Offset of field: StringsPiece::characters"]
+        [::core::mem::offset_of!(StringsPiece, characters) - 8usize];
+    ["Offset of field: StringsPiece::wild"][::core::mem::offset_of!(StringsPiece, wild) - 12usize];
+};
+
+/// Launch parameters of `strings_lookup`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct StringsLookupParams {
+    /// \[rows\], UInt32
+    pub codes: ColumnView,
+    /// \[rows\], Boolean, of 32 bits, or views
+    pub output: ColumnOut,
+    /// \[entries\], device, read: of the output's type
+    pub table: *const ::core::ffi::c_void,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// entries of the table
+    pub entries: u64,
+}
+const _: () = {
+    ["Size of StringsLookupParams"][::core::mem::size_of::<StringsLookupParams>() - 104usize];
+    ["Alignment of StringsLookupParams"][::core::mem::align_of::<StringsLookupParams>() - 8usize];
+    ["Offset of field: StringsLookupParams::codes"]
+        [::core::mem::offset_of!(StringsLookupParams, codes) - 0usize];
+    ["Offset of field: StringsLookupParams::output"]
+        [::core::mem::offset_of!(StringsLookupParams, output) - 48usize];
+    ["Offset of field: StringsLookupParams::table"]
+        [::core::mem::offset_of!(StringsLookupParams, table) - 72usize];
+    ["Offset of field: StringsLookupParams::row_count_device"]
+        [::core::mem::offset_of!(StringsLookupParams, row_count_device) - 80usize];
+    ["Offset of field: StringsLookupParams::row_count"]
+        [::core::mem::offset_of!(StringsLookupParams, row_count) - 88usize];
+    ["Offset of field: StringsLookupParams::entries"]
+        [::core::mem::offset_of!(StringsLookupParams, entries) - 96usize];
+};
+
+/// Launch parameters of `strings_compare`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct StringsCompareParams {
+    /// \[rows\] views
+    pub left: ColumnView,
+    /// \[rows\] views
+    pub right: ColumnView,
+    /// \[rows\], Boolean
+    pub output: ColumnOut,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// one of `PROJECT_EQUAL` … `PROJECT_GREATER_OR_EQUAL`
+    pub op: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of StringsCompareParams"][::core::mem::size_of::<StringsCompareParams>() - 144usize];
+    ["Alignment of StringsCompareParams"][::core::mem::align_of::<StringsCompareParams>() - 8usize];
+    ["Offset of field: StringsCompareParams::left"]
+        [::core::mem::offset_of!(StringsCompareParams, left) - 0usize];
+    ["Offset of field: StringsCompareParams::right"]
+        [::core::mem::offset_of!(StringsCompareParams, right) - 48usize];
+    ["Offset of field: StringsCompareParams::output"]
+        [::core::mem::offset_of!(StringsCompareParams, output) - 96usize];
+    ["Offset of field: StringsCompareParams::row_count_device"]
+        [::core::mem::offset_of!(StringsCompareParams, row_count_device) - 120usize];
+    ["Offset of field: StringsCompareParams::row_count"]
+        [::core::mem::offset_of!(StringsCompareParams, row_count) - 128usize];
+    ["Offset of field: StringsCompareParams::op"]
+        [::core::mem::offset_of!(StringsCompareParams, op) - 136usize];
+    ["Offset of field: StringsCompareParams::reserved"]
+        [::core::mem::offset_of!(StringsCompareParams, reserved) - 140usize];
+};
+
+/// Launch parameters of `strings_like`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct StringsLikeParams {
+    /// \[rows\] views
+    pub input: ColumnView,
+    /// \[rows\], Boolean
+    pub output: ColumnOut,
+    /// \[piece_count\], device, read: in the order of the pattern
+    pub pieces: *const StringsPiece,
+    /// \[of all pieces\], device, read
+    pub bytes: *const u8,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// pieces; one at least for each anchor
+    pub piece_count: u32,
+    /// `STRINGS_ANCHOR_*`
+    pub flags: u32,
+}
+const _: () = {
+    ["Size of StringsLikeParams"][::core::mem::size_of::<StringsLikeParams>() - 112usize];
+    ["Alignment of StringsLikeParams"][::core::mem::align_of::<StringsLikeParams>() - 8usize];
+    ["Offset of field: StringsLikeParams::input"]
+        [::core::mem::offset_of!(StringsLikeParams, input) - 0usize];
+    ["Offset of field: StringsLikeParams::output"]
+        [::core::mem::offset_of!(StringsLikeParams, output) - 48usize];
+    ["Offset of field: StringsLikeParams::pieces"]
+        [::core::mem::offset_of!(StringsLikeParams, pieces) - 72usize];
+    ["Offset of field: StringsLikeParams::bytes"]
+        [::core::mem::offset_of!(StringsLikeParams, bytes) - 80usize];
+    ["Offset of field: StringsLikeParams::row_count_device"]
+        [::core::mem::offset_of!(StringsLikeParams, row_count_device) - 88usize];
+    ["Offset of field: StringsLikeParams::row_count"]
+        [::core::mem::offset_of!(StringsLikeParams, row_count) - 96usize];
+    ["Offset of field: StringsLikeParams::piece_count"]
+        [::core::mem::offset_of!(StringsLikeParams, piece_count) - 104usize];
+    ["Offset of field: StringsLikeParams::flags"]
+        [::core::mem::offset_of!(StringsLikeParams, flags) - 108usize];
+};
+
+/// Launch parameters of `strings_dfa`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct StringsDfaParams {
+    /// \[rows\] views
+    pub input: ColumnView,
+    /// \[rows\], Boolean
+    pub output: ColumnOut,
+    /// \[states * class_count\], device, read: the next state; the last class is the end
+    pub table: *const u16,
+    /// \[256\], device, read: the class of each byte
+    pub classes: *const u8,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// classes of bytes, and one for the end
+    pub class_count: u32,
+    /// first state
+    pub start: u32,
+}
+const _: () = {
+    ["Size of StringsDfaParams"][::core::mem::size_of::<StringsDfaParams>() - 112usize];
+    ["Alignment of StringsDfaParams"][::core::mem::align_of::<StringsDfaParams>() - 8usize];
+    ["Offset of field: StringsDfaParams::input"]
+        [::core::mem::offset_of!(StringsDfaParams, input) - 0usize];
+    ["Offset of field: StringsDfaParams::output"]
+        [::core::mem::offset_of!(StringsDfaParams, output) - 48usize];
+    ["Offset of field: StringsDfaParams::table"]
+        [::core::mem::offset_of!(StringsDfaParams, table) - 72usize];
+    ["Offset of field: StringsDfaParams::classes"]
+        [::core::mem::offset_of!(StringsDfaParams, classes) - 80usize];
+    ["Offset of field: StringsDfaParams::row_count_device"]
+        [::core::mem::offset_of!(StringsDfaParams, row_count_device) - 88usize];
+    ["Offset of field: StringsDfaParams::row_count"]
+        [::core::mem::offset_of!(StringsDfaParams, row_count) - 96usize];
+    ["Offset of field: StringsDfaParams::class_count"]
+        [::core::mem::offset_of!(StringsDfaParams, class_count) - 104usize];
+    ["Offset of field: StringsDfaParams::start"]
+        [::core::mem::offset_of!(StringsDfaParams, start) - 108usize];
+};
+
+/// Launch parameters of `strings_measure`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct StringsMeasureParams {
+    /// \[rows\] views
+    pub input: ColumnView,
+    /// \[rows\], Int32
+    pub output: ColumnOut,
+    /// \[part_bytes\], device, read: what `STRINGS_FIND` looks for
+    pub part: *const u8,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// `STRINGS_LENGTH`, `STRINGS_BYTE_LENGTH` or `STRINGS_FIND`
+    pub op: u32,
+    /// bytes
+    pub part_bytes: u32,
+}
+const _: () = {
+    ["Size of StringsMeasureParams"][::core::mem::size_of::<StringsMeasureParams>() - 104usize];
+    ["Alignment of StringsMeasureParams"][::core::mem::align_of::<StringsMeasureParams>() - 8usize];
+    ["Offset of field: StringsMeasureParams::input"]
+        [::core::mem::offset_of!(StringsMeasureParams, input) - 0usize];
+    ["Offset of field: StringsMeasureParams::output"]
+        [::core::mem::offset_of!(StringsMeasureParams, output) - 48usize];
+    ["Offset of field: StringsMeasureParams::part"]
+        [::core::mem::offset_of!(StringsMeasureParams, part) - 72usize];
+    ["Offset of field: StringsMeasureParams::row_count_device"]
+        [::core::mem::offset_of!(StringsMeasureParams, row_count_device) - 80usize];
+    ["Offset of field: StringsMeasureParams::row_count"]
+        [::core::mem::offset_of!(StringsMeasureParams, row_count) - 88usize];
+    ["Offset of field: StringsMeasureParams::op"]
+        [::core::mem::offset_of!(StringsMeasureParams, op) - 96usize];
+    ["Offset of field: StringsMeasureParams::part_bytes"]
+        [::core::mem::offset_of!(StringsMeasureParams, part_bytes) - 100usize];
+};
+
+/// Launch parameters of `strings_slice`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct StringsSliceParams {
+    /// \[rows\] views
+    pub input: ColumnView,
+    /// \[rows\] views of the same bytes
+    pub output: ColumnOut,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// characters, or the low half of the set
+    pub first: u64,
+    /// characters, or the high half of the set
+    pub second: u64,
+    /// `STRINGS_SKIP_TAKE` … `STRINGS_TRIM`
+    pub op: u32,
+    /// `STRINGS_TRIM_*`
+    pub flags: u32,
+}
+const _: () = {
+    ["Size of StringsSliceParams"][::core::mem::size_of::<StringsSliceParams>() - 112usize];
+    ["Alignment of StringsSliceParams"][::core::mem::align_of::<StringsSliceParams>() - 8usize];
+    ["Offset of field: StringsSliceParams::input"]
+        [::core::mem::offset_of!(StringsSliceParams, input) - 0usize];
+    ["Offset of field: StringsSliceParams::output"]
+        [::core::mem::offset_of!(StringsSliceParams, output) - 48usize];
+    ["Offset of field: StringsSliceParams::row_count_device"]
+        [::core::mem::offset_of!(StringsSliceParams, row_count_device) - 72usize];
+    ["Offset of field: StringsSliceParams::row_count"]
+        [::core::mem::offset_of!(StringsSliceParams, row_count) - 80usize];
+    ["Offset of field: StringsSliceParams::first"]
+        [::core::mem::offset_of!(StringsSliceParams, first) - 88usize];
+    ["Offset of field: StringsSliceParams::second"]
+        [::core::mem::offset_of!(StringsSliceParams, second) - 96usize];
+    ["Offset of field: StringsSliceParams::op"]
+        [::core::mem::offset_of!(StringsSliceParams, op) - 104usize];
+    ["Offset of field: StringsSliceParams::flags"]
+        [::core::mem::offset_of!(StringsSliceParams, flags) - 108usize];
+};
+
+/// Launch parameters of `strings_case`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct StringsCaseParams {
+    /// \[rows\] views
+    pub input: ColumnView,
+    /// \[rows\] views
+    pub output: ColumnOut,
+    /// \[rows + 1\], device, read: of `text_offsets`
+    pub offsets: *const u64,
+    /// \[offsets\[rows\]\], device, written
+    pub out_bytes: *mut u8,
+    /// \[1\], device, set to 1 if a byte is not ASCII; the caller zeroes it
+    pub out_other: *mut u32,
+    /// rows
+    pub row_count: u64,
+    /// `STRINGS_UPPER`
+    pub flags: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of StringsCaseParams"][::core::mem::size_of::<StringsCaseParams>() - 112usize];
+    ["Alignment of StringsCaseParams"][::core::mem::align_of::<StringsCaseParams>() - 8usize];
+    ["Offset of field: StringsCaseParams::input"]
+        [::core::mem::offset_of!(StringsCaseParams, input) - 0usize];
+    ["Offset of field: StringsCaseParams::output"]
+        [::core::mem::offset_of!(StringsCaseParams, output) - 48usize];
+    ["Offset of field: StringsCaseParams::offsets"]
+        [::core::mem::offset_of!(StringsCaseParams, offsets) - 72usize];
+    ["Offset of field: StringsCaseParams::out_bytes"]
+        [::core::mem::offset_of!(StringsCaseParams, out_bytes) - 80usize];
+    ["Offset of field: StringsCaseParams::out_other"]
+        [::core::mem::offset_of!(StringsCaseParams, out_other) - 88usize];
+    ["Offset of field: StringsCaseParams::row_count"]
+        [::core::mem::offset_of!(StringsCaseParams, row_count) - 96usize];
+    ["Offset of field: StringsCaseParams::flags"]
+        [::core::mem::offset_of!(StringsCaseParams, flags) - 104usize];
+    ["Offset of field: StringsCaseParams::reserved"]
+        [::core::mem::offset_of!(StringsCaseParams, reserved) - 108usize];
+};
+
+/// Launch parameters of `strings_concat_sizes` and `strings_concat`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct StringsConcatParams {
+    /// \[rows\] views each; `operand_count` of them
+    pub operands: [ColumnView; 64usize],
+    /// \[rows\] views: lengths first, then addresses, too
+    pub output: ColumnOut,
+    /// \[separator_bytes\], device, read
+    pub separator: *const u8,
+    /// \[rows + 1\], device, read: of `text_offsets`
+    pub offsets: *const u64,
+    /// \[offsets\[rows\]\], device, written
+    pub out_bytes: *mut u8,
+    /// \[1\], device, first error wins; the caller zeroes it
+    pub status: *mut KernelStatus,
+    /// rows
+    pub row_count: u64,
+    /// bytes between two operands
+    pub separator_bytes: u32,
+    /// operands
+    pub operand_count: u32,
+    /// `STRINGS_SKIP_NULLS`
+    pub flags: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of StringsConcatParams"][::core::mem::size_of::<StringsConcatParams>() - 3152usize];
+    ["Alignment of StringsConcatParams"][::core::mem::align_of::<StringsConcatParams>() - 8usize];
+    ["Offset of field: StringsConcatParams::operands"]
+        [::core::mem::offset_of!(StringsConcatParams, operands) - 0usize];
+    ["Offset of field: StringsConcatParams::output"]
+        [::core::mem::offset_of!(StringsConcatParams, output) - 3072usize];
+    ["Offset of field: StringsConcatParams::separator"]
+        [::core::mem::offset_of!(StringsConcatParams, separator) - 3096usize];
+    ["Offset of field: StringsConcatParams::offsets"]
+        [::core::mem::offset_of!(StringsConcatParams, offsets) - 3104usize];
+    ["Offset of field: StringsConcatParams::out_bytes"]
+        [::core::mem::offset_of!(StringsConcatParams, out_bytes) - 3112usize];
+    ["Offset of field: StringsConcatParams::status"]
+        [::core::mem::offset_of!(StringsConcatParams, status) - 3120usize];
+    ["Offset of field: StringsConcatParams::row_count"]
+        [::core::mem::offset_of!(StringsConcatParams, row_count) - 3128usize];
+    ["Offset of field: StringsConcatParams::separator_bytes"]
+        [::core::mem::offset_of!(StringsConcatParams, separator_bytes) - 3136usize];
+    ["Offset of field: StringsConcatParams::operand_count"]
+        [::core::mem::offset_of!(StringsConcatParams, operand_count) - 3140usize];
+    ["Offset of field: StringsConcatParams::flags"]
+        [::core::mem::offset_of!(StringsConcatParams, flags) - 3144usize];
+    ["Offset of field: StringsConcatParams::reserved"]
+        [::core::mem::offset_of!(StringsConcatParams, reserved) - 3148usize];
+};
+
+/// Launch parameters of `strings_replace_sizes` and `strings_replace`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct StringsReplaceParams {
+    /// \[rows\] views
+    pub input: ColumnView,
+    /// \[rows\] views: lengths first, then addresses, too
+    pub output: ColumnOut,
+    /// \[from_bytes\], device, read: what is replaced; not empty
+    pub from: *const u8,
+    /// \[to_bytes\], device, read: by what
+    pub to: *const u8,
+    /// \[rows + 1\], device, read: of `text_offsets`
+    pub offsets: *const u64,
+    /// \[offsets\[rows\]\], device, written
+    pub out_bytes: *mut u8,
+    /// \[1\], device, first error wins; the caller zeroes it
+    pub status: *mut KernelStatus,
+    /// rows
+    pub row_count: u64,
+    /// bytes
+    pub from_bytes: u32,
+    /// bytes
+    pub to_bytes: u32,
+}
+const _: () = {
+    ["Size of StringsReplaceParams"][::core::mem::size_of::<StringsReplaceParams>() - 128usize];
+    ["Alignment of StringsReplaceParams"][::core::mem::align_of::<StringsReplaceParams>() - 8usize];
+    ["Offset of field: StringsReplaceParams::input"]
+        [::core::mem::offset_of!(StringsReplaceParams, input) - 0usize];
+    ["Offset of field: StringsReplaceParams::output"]
+        [::core::mem::offset_of!(StringsReplaceParams, output) - 48usize];
+    ["Offset of field: StringsReplaceParams::from"]
+        [::core::mem::offset_of!(StringsReplaceParams, from) - 72usize];
+    ["Offset of field: StringsReplaceParams::to"]
+        [::core::mem::offset_of!(StringsReplaceParams, to) - 80usize];
+    ["Offset of field: StringsReplaceParams::offsets"]
+        [::core::mem::offset_of!(StringsReplaceParams, offsets) - 88usize];
+    ["Offset of field: StringsReplaceParams::out_bytes"]
+        [::core::mem::offset_of!(StringsReplaceParams, out_bytes) - 96usize];
+    ["Offset of field: StringsReplaceParams::status"]
+        [::core::mem::offset_of!(StringsReplaceParams, status) - 104usize];
+    ["Offset of field: StringsReplaceParams::row_count"]
+        [::core::mem::offset_of!(StringsReplaceParams, row_count) - 112usize];
+    ["Offset of field: StringsReplaceParams::from_bytes"]
+        [::core::mem::offset_of!(StringsReplaceParams, from_bytes) - 120usize];
+    ["Offset of field: StringsReplaceParams::to_bytes"]
+        [::core::mem::offset_of!(StringsReplaceParams, to_bytes) - 124usize];
+};
+
+/// counts are days
+pub const TEMPORAL_DAYS: u32 = 0;
+/// counts are seconds
+pub const TEMPORAL_SECONDS: u32 = 1;
+/// counts are milliseconds
+pub const TEMPORAL_MILLIS: u32 = 2;
+/// counts are microseconds
+pub const TEMPORAL_MICROS: u32 = 3;
+/// counts are nanoseconds
+pub const TEMPORAL_NANOS: u32 = 4;
+/// year; its first day
+pub const TEMPORAL_YEAR: u32 = 0;
+/// 1 to 4; its first day
+pub const TEMPORAL_QUARTER: u32 = 1;
+/// 1 to 12; its first day
+pub const TEMPORAL_MONTH: u32 = 2;
+/// week of ISO 8601; its Monday
+pub const TEMPORAL_WEEK: u32 = 3;
+/// day of the month; midnight
+pub const TEMPORAL_DAY: u32 = 4;
+/// 0 to 23; the full hour
+pub const TEMPORAL_HOUR: u32 = 5;
+/// 0 to 59; the full minute
+pub const TEMPORAL_MINUTE: u32 = 6;
+/// 0 to 59; the full second
+pub const TEMPORAL_SECOND: u32 = 7;
+/// of the second; the full millisecond
+pub const TEMPORAL_MILLISECOND: u32 = 8;
+/// of the second; the full microsecond
+pub const TEMPORAL_MICROSECOND: u32 = 9;
+/// of the second
+pub const TEMPORAL_NANOSECOND: u32 = 10;
+/// year of the week of ISO 8601
+pub const TEMPORAL_ISO_YEAR: u32 = 11;
+/// 1 to 366
+pub const TEMPORAL_DAY_OF_YEAR: u32 = 12;
+/// 1 is Monday
+pub const TEMPORAL_DAY_OF_WEEK: u32 = 13;
+/// seconds since 1970, or since midnight
+pub const TEMPORAL_EPOCH: u32 = 14;
+/// the last day of the month, in days
+pub const TEMPORAL_LAST_DAY: u32 = 15;
+
+/// Launch parameters of `temporal_extract`, `temporal_truncate` and `temporal_later`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct TemporalParams {
+    /// Int32 or Int64
+    pub input: ColumnView,
+    /// \[rows\], Int32 or Int64
+    pub output: ColumnOut,
+    /// \[ceil(rows / 8)\], device, read: rows that may fail; absent: all
+    pub active: *const u8,
+    /// \[1\], device, first error wins; the caller zeroes it
+    pub status: *mut KernelStatus,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// counts that local time is ahead of UTC, less than a day
+    pub offset: i64,
+    /// `temporal_later`: counts to add at last
+    pub counts: i64,
+    /// `temporal_later`: months to add first
+    pub months: i32,
+    /// `temporal_later`: days to add then
+    pub days: i32,
+    /// one of `TEMPORAL_DAYS` to `TEMPORAL_NANOS`
+    pub unit: u32,
+    /// 1: a time of day, taken modulo a day
+    pub is_time: u32,
+    /// one of `TEMPORAL_YEAR` to `TEMPORAL_LAST_DAY`
+    pub part: u32,
+    /// `PROJECT_*` flags
+    pub flags: u32,
+}
+const _: () = {
+    ["Size of TemporalParams"][::core::mem::size_of::<TemporalParams>() - 144usize];
+    ["Alignment of TemporalParams"][::core::mem::align_of::<TemporalParams>() - 8usize];
+    ["Offset of field: TemporalParams::input"]
+        [::core::mem::offset_of!(TemporalParams, input) - 0usize];
+    ["Offset of field: TemporalParams::output"]
+        [::core::mem::offset_of!(TemporalParams, output) - 48usize];
+    ["Offset of field: TemporalParams::active"]
+        [::core::mem::offset_of!(TemporalParams, active) - 72usize];
+    ["Offset of field: TemporalParams::status"]
+        [::core::mem::offset_of!(TemporalParams, status) - 80usize];
+    ["Offset of field: TemporalParams::row_count_device"]
+        [::core::mem::offset_of!(TemporalParams, row_count_device) - 88usize];
+    ["Offset of field: TemporalParams::row_count"]
+        [::core::mem::offset_of!(TemporalParams, row_count) - 96usize];
+    ["Offset of field: TemporalParams::offset"]
+        [::core::mem::offset_of!(TemporalParams, offset) - 104usize];
+    ["Offset of field: TemporalParams::counts"]
+        [::core::mem::offset_of!(TemporalParams, counts) - 112usize];
+    ["Offset of field: TemporalParams::months"]
+        [::core::mem::offset_of!(TemporalParams, months) - 120usize];
+    ["Offset of field: TemporalParams::days"]
+        [::core::mem::offset_of!(TemporalParams, days) - 124usize];
+    ["Offset of field: TemporalParams::unit"]
+        [::core::mem::offset_of!(TemporalParams, unit) - 128usize];
+    ["Offset of field: TemporalParams::is_time"]
+        [::core::mem::offset_of!(TemporalParams, is_time) - 132usize];
+    ["Offset of field: TemporalParams::part"]
+        [::core::mem::offset_of!(TemporalParams, part) - 136usize];
+    ["Offset of field: TemporalParams::flags"]
+        [::core::mem::offset_of!(TemporalParams, flags) - 140usize];
+};
+
+/// Launch parameters of `temporal_make_date`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct TemporalMakeDateParams {
+    /// Int32
+    pub year: ColumnView,
+    /// Int32
+    pub month: ColumnView,
+    /// Int32
+    pub day: ColumnView,
+    /// \[rows\], Int32
+    pub output: ColumnOut,
+    /// \[ceil(rows / 8)\], device, read: rows that may fail; absent: all
+    pub active: *const u8,
+    /// \[1\], device, first error wins; the caller zeroes it
+    pub status: *mut KernelStatus,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// `PROJECT_*` flags
+    pub flags: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of TemporalMakeDateParams"][::core::mem::size_of::<TemporalMakeDateParams>() - 208usize];
+    ["Alignment of TemporalMakeDateParams"]
+        [::core::mem::align_of::<TemporalMakeDateParams>() - 8usize];
+    ["Offset of field: TemporalMakeDateParams::year"]
+        [::core::mem::offset_of!(TemporalMakeDateParams, year) - 0usize];
+    ["Offset of field: TemporalMakeDateParams::month"]
+        [::core::mem::offset_of!(TemporalMakeDateParams, month) - 48usize];
+    ["Offset of field: TemporalMakeDateParams::day"]
+        [::core::mem::offset_of!(TemporalMakeDateParams, day) - 96usize];
+    ["Offset of field: TemporalMakeDateParams::output"]
+        [::core::mem::offset_of!(TemporalMakeDateParams, output) - 144usize];
+    ["Offset of field: TemporalMakeDateParams::active"]
+        [::core::mem::offset_of!(TemporalMakeDateParams, active) - 168usize];
+    ["Offset of field: TemporalMakeDateParams::status"]
+        [::core::mem::offset_of!(TemporalMakeDateParams, status) - 176usize];
+    ["Offset of field: TemporalMakeDateParams::row_count_device"]
+        [::core::mem::offset_of!(TemporalMakeDateParams, row_count_device) - 184usize];
+    ["Offset of field: TemporalMakeDateParams::row_count"]
+        [::core::mem::offset_of!(TemporalMakeDateParams, row_count) - 192usize];
+    ["Offset of field: TemporalMakeDateParams::flags"]
+        [::core::mem::offset_of!(TemporalMakeDateParams, flags) - 200usize];
+    ["Offset of field: TemporalMakeDateParams::reserved"]
+        [::core::mem::offset_of!(TemporalMakeDateParams, reserved) - 204usize];
 };
 
 /// threads per block
@@ -4057,6 +4888,160 @@ unsafe impl Kernel for HashJoinSplitRows {
     type Params = HashJoinSplitParams;
 }
 
+/// Absolute values and signs of floats, and inverted bits. (`math_unary` in `kernels/math.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct MathUnary;
+
+// SAFETY: the only parameter of the entry is one `ProjectBinaryParams`, as its signature says.
+unsafe impl Kernel for MathUnary {
+    const ENTRY: &'static str = "math_unary";
+    const MODULE: &'static str = "math";
+    type Params = ProjectBinaryParams;
+}
+
+/// Signs of integers and decimals. (`math_sign` in `kernels/math.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct MathSign;
+
+// SAFETY: the only parameter of the entry is one `ProjectBinaryParams`, as its signature says.
+unsafe impl Kernel for MathSign {
+    const ENTRY: &'static str = "math_sign";
+    const MODULE: &'static str = "math";
+    type Params = ProjectBinaryParams;
+}
+
+/// Bits of two integers, joined. (`math_bits` in `kernels/math.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct MathBits;
+
+// SAFETY: the only parameter of the entry is one `ProjectBinaryParams`, as its signature says.
+unsafe impl Kernel for MathBits {
+    const ENTRY: &'static str = "math_bits";
+    const MODULE: &'static str = "math";
+    type Params = ProjectBinaryParams;
+}
+
+/// Shifts integers by counts. (`math_shift` in `kernels/math.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct MathShift;
+
+// SAFETY: the only parameter of the entry is one `ProjectBinaryParams`, as its signature says.
+unsafe impl Kernel for MathShift {
+    const ENTRY: &'static str = "math_shift";
+    const MODULE: &'static str = "math";
+    type Params = ProjectBinaryParams;
+}
+
+/// The greater or lesser of two columns; the left of equal values. (`math_extreme` in `kernels/math.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct MathExtreme;
+
+// SAFETY: the only parameter of the entry is one `ProjectBinaryParams`, as its signature says.
+unsafe impl Kernel for MathExtreme {
+    const ENTRY: &'static str = "math_extreme";
+    const MODULE: &'static str = "math";
+    type Params = ProjectBinaryParams;
+}
+
+/// Whether values lie between two bounds. (`math_between` in `kernels/math.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct MathBetween;
+
+// SAFETY: the only parameter of the entry is one `MathBetweenParams`, as its signature says.
+unsafe impl Kernel for MathBetween {
+    const ENTRY: &'static str = "math_between";
+    const MODULE: &'static str = "math";
+    type Params = MathBetweenParams;
+}
+
+/// As `math_between`, of 128-bit integers, whose registers the others need not have. (`math_between_wide` in `kernels/math.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct MathBetweenWide;
+
+// SAFETY: the only parameter of the entry is one `MathBetweenParams`, as its signature says.
+unsafe impl Kernel for MathBetweenWide {
+    const ENTRY: &'static str = "math_between_wide";
+    const MODULE: &'static str = "math";
+    type Params = MathBetweenParams;
+}
+
+/// Whether values are in a list: a short one is compared in registers, a long one is searched. (`math_in_list` in `kernels/math.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct MathInList;
+
+// SAFETY: the only parameter of the entry is one `MathInListParams`, as its signature says.
+unsafe impl Kernel for MathInList {
+    const ENTRY: &'static str = "math_in_list";
+    const MODULE: &'static str = "math";
+    type Params = MathInListParams;
+}
+
+/// Rounds integers and decimals of at most 64 bits, other than UInt64, by factors of 64 bits. (`math_round` in `kernels/math.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct MathRound;
+
+// SAFETY: the only parameter of the entry is one `MathRoundParams`, as its signature says.
+unsafe impl Kernel for MathRound {
+    const ENTRY: &'static str = "math_round";
+    const MODULE: &'static str = "math";
+    type Params = MathRoundParams;
+}
+
+/// Rounds integers and decimals in 128 bits. (`math_round_wide` in `kernels/math.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct MathRoundWide;
+
+// SAFETY: the only parameter of the entry is one `MathRoundParams`, as its signature says.
+unsafe impl Kernel for MathRoundWide {
+    const ENTRY: &'static str = "math_round_wide";
+    const MODULE: &'static str = "math";
+    type Params = MathRoundParams;
+}
+
+/// Rounds floats. (`math_round_float` in `kernels/math.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct MathRoundFloat;
+
+// SAFETY: the only parameter of the entry is one `MathRoundParams`, as its signature says.
+unsafe impl Kernel for MathRoundFloat {
+    const ENTRY: &'static str = "math_round_float";
+    const MODULE: &'static str = "math";
+    type Params = MathRoundParams;
+}
+
+/// Square roots and products. (`math_float` in `kernels/math_float.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct MathFloat;
+
+// SAFETY: the only parameter of the entry is one `ProjectBinaryParams`, as its signature says.
+unsafe impl Kernel for MathFloat {
+    const ENTRY: &'static str = "math_float";
+    const MODULE: &'static str = "math_float";
+    type Params = ProjectBinaryParams;
+}
+
+/// Powers, roots and logarithms. (`math_exponential` in `kernels/math_float.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct MathExponential;
+
+// SAFETY: the only parameter of the entry is one `ProjectBinaryParams`, as its signature says.
+unsafe impl Kernel for MathExponential {
+    const ENTRY: &'static str = "math_exponential";
+    const MODULE: &'static str = "math_float";
+    type Params = ProjectBinaryParams;
+}
+
+/// Sines, cosines, tangents and their inverses. (`math_trigonometric` in `kernels/math_float.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct MathTrigonometric;
+
+// SAFETY: the only parameter of the entry is one `ProjectBinaryParams`, as its signature says.
+unsafe impl Kernel for MathTrigonometric {
+    const ENTRY: &'static str = "math_trigonometric";
+    const MODULE: &'static str = "math_float";
+    type Params = ProjectBinaryParams;
+}
+
 /// Counts matches, or marks the probe rows that have some. (`nested_loop_join_count` in `kernels/nested_loop_join.cu`)
 #[derive(Clone, Copy, Debug)]
 pub struct NestedLoopJoinCount;
@@ -4244,6 +5229,28 @@ unsafe impl Kernel for PageCheckText {
     type Params = PageDecodeParams;
 }
 
+/// Decimal arithmetic over operands and results of 64 bits; the limit has 64 bits. (`project_decimal_i64` in `kernels/project.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct ProjectDecimalI64;
+
+// SAFETY: the only parameter of the entry is one `ProjectBinaryParams`, as its signature says.
+unsafe impl Kernel for ProjectDecimalI64 {
+    const ENTRY: &'static str = "project_decimal_i64";
+    const MODULE: &'static str = "project";
+    type Params = ProjectBinaryParams;
+}
+
+/// Decimal arithmetic over operands of 64 bits with a result of 128. (`project_decimal_widen` in `kernels/project.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct ProjectDecimalWiden;
+
+// SAFETY: the only parameter of the entry is one `ProjectBinaryParams`, as its signature says.
+unsafe impl Kernel for ProjectDecimalWiden {
+    const ENTRY: &'static str = "project_decimal_widen";
+    const MODULE: &'static str = "project";
+    type Params = ProjectBinaryParams;
+}
+
 /// Decimal arithmetic in 128 bits; operands and result are of 64 or 128 bits each. (`project_decimal` in `kernels/project.cu`)
 #[derive(Clone, Copy, Debug)]
 pub struct ProjectDecimal;
@@ -4266,7 +5273,18 @@ unsafe impl Kernel for ProjectCast {
     type Params = ProjectCastParams;
 }
 
-/// Kleene logic and null tests, and the masks of conditional branches. (`project_logic` in `kernels/project.cu`)
+/// Casts integers of at most 64 bits (UInt64 excepted) to other integers, or to floats. (`project_cast_narrow` in `kernels/project.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct ProjectCastNarrow;
+
+// SAFETY: the only parameter of the entry is one `ProjectCastParams`, as its signature says.
+unsafe impl Kernel for ProjectCastNarrow {
+    const ENTRY: &'static str = "project_cast_narrow";
+    const MODULE: &'static str = "project";
+    type Params = ProjectCastParams;
+}
+
+/// Kleene logic and null tests, and the masks of conditional branches: 64 rows per thread. (`project_logic` in `kernels/project.cu`)
 #[derive(Clone, Copy, Debug)]
 pub struct ProjectLogic;
 
@@ -4429,6 +5447,182 @@ unsafe impl Kernel for SortPassU64Rows {
     const ENTRY: &'static str = "sort_pass_u64_rows";
     const MODULE: &'static str = "sort_pass";
     type Params = SortPassParams;
+}
+
+/// Takes a value per code from a table. (`strings_lookup` in `kernels/strings.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct StringsLookup;
+
+// SAFETY: the only parameter of the entry is one `StringsLookupParams`, as its signature says.
+unsafe impl Kernel for StringsLookup {
+    const ENTRY: &'static str = "strings_lookup";
+    const MODULE: &'static str = "strings";
+    type Params = StringsLookupParams;
+}
+
+/// Compares strings by their bytes. (`strings_compare` in `kernels/strings.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct StringsCompare;
+
+// SAFETY: the only parameter of the entry is one `StringsCompareParams`, as its signature says.
+unsafe impl Kernel for StringsCompare {
+    const ENTRY: &'static str = "strings_compare";
+    const MODULE: &'static str = "strings";
+    type Params = StringsCompareParams;
+}
+
+/// Matches strings with a LIKE pattern. (`strings_like` in `kernels/strings.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct StringsLike;
+
+// SAFETY: the only parameter of the entry is one `StringsLikeParams`, as its signature says.
+unsafe impl Kernel for StringsLike {
+    const ENTRY: &'static str = "strings_like";
+    const MODULE: &'static str = "strings";
+    type Params = StringsLikeParams;
+}
+
+/// Runs a DFA over strings. (`strings_dfa` in `kernels/strings.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct StringsDfa;
+
+// SAFETY: the only parameter of the entry is one `StringsDfaParams`, as its signature says.
+unsafe impl Kernel for StringsDfa {
+    const ENTRY: &'static str = "strings_dfa";
+    const MODULE: &'static str = "strings";
+    type Params = StringsDfaParams;
+}
+
+/// Lengths of strings, and positions in them. (`strings_measure` in `kernels/strings.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct StringsMeasure;
+
+// SAFETY: the only parameter of the entry is one `StringsMeasureParams`, as its signature says.
+unsafe impl Kernel for StringsMeasure {
+    const ENTRY: &'static str = "strings_measure";
+    const MODULE: &'static str = "strings";
+    type Params = StringsMeasureParams;
+}
+
+/// Parts of strings, which stay where they are. (`strings_slice` in `kernels/strings.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct StringsSlice;
+
+// SAFETY: the only parameter of the entry is one `StringsSliceParams`, as its signature says.
+unsafe impl Kernel for StringsSlice {
+    const ENTRY: &'static str = "strings_slice";
+    const MODULE: &'static str = "strings";
+    type Params = StringsSliceParams;
+}
+
+/// Upper or lower case of strings whose characters are all ASCII. (`strings_case` in `kernels/strings_write.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct StringsCase;
+
+// SAFETY: the only parameter of the entry is one `StringsCaseParams`, as its signature says.
+unsafe impl Kernel for StringsCase {
+    const ENTRY: &'static str = "strings_case";
+    const MODULE: &'static str = "strings_write";
+    type Params = StringsCaseParams;
+}
+
+/// Lengths of strings behind one another. (`strings_concat_sizes` in `kernels/strings_write.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct StringsConcatSizes;
+
+// SAFETY: the only parameter of the entry is one `StringsConcatParams`, as its signature says.
+unsafe impl Kernel for StringsConcatSizes {
+    const ENTRY: &'static str = "strings_concat_sizes";
+    const MODULE: &'static str = "strings_write";
+    type Params = StringsConcatParams;
+}
+
+/// Strings behind one another. (`strings_concat` in `kernels/strings_write.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct StringsConcat;
+
+// SAFETY: the only parameter of the entry is one `StringsConcatParams`, as its signature says.
+unsafe impl Kernel for StringsConcat {
+    const ENTRY: &'static str = "strings_concat";
+    const MODULE: &'static str = "strings_write";
+    type Params = StringsConcatParams;
+}
+
+/// Lengths of strings with parts replaced. (`strings_replace_sizes` in `kernels/strings_write.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct StringsReplaceSizes;
+
+// SAFETY: the only parameter of the entry is one `StringsReplaceParams`, as its signature says.
+unsafe impl Kernel for StringsReplaceSizes {
+    const ENTRY: &'static str = "strings_replace_sizes";
+    const MODULE: &'static str = "strings_write";
+    type Params = StringsReplaceParams;
+}
+
+/// Strings with parts replaced. (`strings_replace` in `kernels/strings_write.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct StringsReplace;
+
+// SAFETY: the only parameter of the entry is one `StringsReplaceParams`, as its signature says.
+unsafe impl Kernel for StringsReplace {
+    const ENTRY: &'static str = "strings_replace";
+    const MODULE: &'static str = "strings_write";
+    type Params = StringsReplaceParams;
+}
+
+/// Takes a part of dates, timestamps or times of day, or the last day of their month. (`temporal_extract` in `kernels/temporal.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct TemporalExtract;
+
+// SAFETY: the only parameter of the entry is one `TemporalParams`, as its signature says.
+unsafe impl Kernel for TemporalExtract {
+    const ENTRY: &'static str = "temporal_extract";
+    const MODULE: &'static str = "temporal";
+    type Params = TemporalParams;
+}
+
+/// Cuts dates, timestamps or times of day to the start of a unit. (`temporal_truncate` in `kernels/temporal.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct TemporalTruncate;
+
+// SAFETY: the only parameter of the entry is one `TemporalParams`, as its signature says.
+unsafe impl Kernel for TemporalTruncate {
+    const ENTRY: &'static str = "temporal_truncate";
+    const MODULE: &'static str = "temporal";
+    type Params = TemporalParams;
+}
+
+/// Adds months, then days, then counts to dates or timestamps. (`temporal_later` in `kernels/temporal.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct TemporalLater;
+
+// SAFETY: the only parameter of the entry is one `TemporalParams`, as its signature says.
+unsafe impl Kernel for TemporalLater {
+    const ENTRY: &'static str = "temporal_later";
+    const MODULE: &'static str = "temporal";
+    type Params = TemporalParams;
+}
+
+/// Makes dates of years, months and days. (`temporal_make_date` in `kernels/temporal.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct TemporalMakeDate;
+
+// SAFETY: the only parameter of the entry is one `TemporalMakeDateParams`, as its signature says.
+unsafe impl Kernel for TemporalMakeDate {
+    const ENTRY: &'static str = "temporal_make_date";
+    const MODULE: &'static str = "temporal";
+    type Params = TemporalMakeDateParams;
+}
+
+/// Adds or subtracts counts. (`temporal_sum` in `kernels/temporal.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct TemporalSum;
+
+// SAFETY: the only parameter of the entry is one `ProjectBinaryParams`, as its signature says.
+unsafe impl Kernel for TemporalSum {
+    const ENTRY: &'static str = "temporal_sum";
+    const MODULE: &'static str = "temporal";
+    type Params = ProjectBinaryParams;
 }
 
 /// Sums the lengths of strings. (`text_offsets` in `kernels/text.cu`)

@@ -57,14 +57,13 @@ pub mod filter;
 pub mod gather;
 pub mod group_by;
 pub mod hash_join;
+pub mod math;
 pub mod nested_loop_join;
 pub mod page;
 pub mod project;
 pub mod shuffle_partition;
 pub mod sort;
-pub mod math;
-pub mod page;
-pub mod project;
+pub mod strings;
 pub mod temporal;
 pub mod text;
 pub mod top_k;
@@ -232,6 +231,12 @@ unsafe impl Unpadded for abi::PageState {}
 unsafe impl Unpadded for abi::PageCompressed {}
 // SAFETY: as `Page` (kernels/abi/shuffle_partition.h).
 unsafe impl Unpadded for abi::ShufflePartitionColumn {}
+// SAFETY: four fields of 32 bits (`ABI_ASSERT` in kernels/abi/strings.h).
+unsafe impl Unpadded for abi::StringsPiece {}
+// SAFETY: an integer has no padding.
+unsafe impl Unpadded for u8 {}
+// SAFETY: an integer has no padding.
+unsafe impl Unpadded for u16 {}
 
 /// The status word of launches that can fail. Read once, after the launches.
 #[derive(Debug)]

@@ -41,7 +41,11 @@ pub fn text_collect(
 ///
 /// # Errors
 /// No memory is left, or the driver refuses.
-fn text_offsets(launch: &Launch, column: &DeviceColumn, rows: &DeviceRows) -> Result<DeviceBuffer> {
+pub(super) fn text_offsets(
+    launch: &Launch,
+    column: &DeviceColumn,
+    rows: &DeviceRows,
+) -> Result<DeviceBuffer> {
     check(column)?;
     check_rows("text", &[column], rows.max())?;
     let tiles = blocks(rows.max(), abi::TEXT_TILE_ROWS).max(1);

@@ -21,6 +21,7 @@ mod plans;
 mod project;
 mod shuffle_partition;
 mod sort;
+mod strings;
 mod top_k;
 mod window;
 

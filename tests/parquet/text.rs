@@ -1,5 +1,6 @@
 //! Strings that are UTF-8 and strings that are not, in pages of every encoding: both engines read
-//! the same files, those whose strings are all UTF-8.
+//! the same files, those whose strings are all UTF-8, and agree on functions of them, which kernels
+//! compute where a page's bytes lie.
 
 use std::sync::Arc;
 
@@ -8,10 +9,12 @@ use parquet::data_type::{ByteArray, ByteArrayType};
 use parquet::file::properties::{WriterProperties, WriterVersion};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
+use pelton::expr::concat;
 use pelton::prelude::*;
 
 use super::mutants::engine;
 use super::support::random::{Note, Random, for_each_case};
+use super::support::values::rows;
 
 /// Characters of every length, and those at the edges of what is well-formed.
 const CHARACTERS: [char; 12] = [
@@ -90,6 +93,40 @@ fn write(random: &mut Random, annotation: &str, values: &[Vec<u8>]) -> tempfile:
     group.close().unwrap();
     writer.close().unwrap();
     file
+}
+
+#[test]
+fn functions_of_strings_that_lie_in_pages() {
+    let engines = [engine("cpu"), engine("simt")];
+    for_each_case("functions of pages", |random| {
+        let count = 1 + random.below(60);
+        let values: Vec<_> = (0..count).map(|_| string(random, false)).collect();
+        let file = write(random, "(STRING)", &values);
+        let s = || col("s");
+        let wanted = match random.below(4) {
+            0 => s().like("%x%"),
+            1 => s().not_eq(lit("xxx")),
+            2 => s().gt_eq(lit("a")),
+            _ => s().matches("[^x]|^$"),
+        };
+        let exprs = [
+            s().upper(),
+            s().substring(2, Some(7)),
+            s().length(),
+            concat([s().left(3), lit("-"), s()]),
+            s().replace("x", "yz"),
+            s().lt(s().reverse()),
+        ];
+        let exprs = exprs.into_iter().zip(["a", "b", "c", "d", "e", "f"]);
+        let exprs: Vec<_> = exprs.map(|(expr, name)| expr.alias(name)).collect();
+        let _note = Note(format!("{count} strings where {wanted}"));
+        let [expected, got] = engines.each_ref().map(|engine| {
+            let query = scan_parquet(file.path()).unwrap();
+            let query = query.filter(wanted.clone()).select(exprs.clone());
+            rows(&query.collect(engine).unwrap().batches)
+        });
+        assert_eq!(expected, got);
+    });
 }
 
 #[test]

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::RecordBatch;
 use half::f16;
-use pelton::expr::{AggregateFunction, BinaryOp, TypedExpr, TypedKind, literal_array};
+use pelton::expr::{AggregateFunction, BinaryOp, Function, TypedExpr, TypedKind, literal_array};
 use pelton::operators::{FilterSpec, GroupBySpec, HashJoinSpec, JoinKind, ProjectSpec};
 use pelton::types::{
     DataType, DivisionByZero, EmptySum, Overflow, Semantics, TimeUnit, decimal_parts, is_string,
 };
 
 use super::oracle_functions;
+use super::oracle_strings;
 use super::values::{Rows, Value, cell};
 
 /// Why the oracle has no value.
@@ -320,6 +321,13 @@ impl<'a> At<'a> {
                     Some(otherwise) => self.evaluate(otherwise)?,
                     None => Value::Null,
                 }
+            }
+            TypedKind::Function {
+                function: Function::String(function),
+                operands,
+            } => {
+                let operands = operands.iter().map(|operand| self.evaluate(operand));
+                oracle_strings::call(function, &operands.collect::<Answer<Vec<_>>>()?)?
             }
             TypedKind::Function { function, operands } => {
                 let values = operands.iter().map(|operand| self.evaluate(operand));

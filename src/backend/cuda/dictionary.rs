@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use arrow::array::{StringBuilder, UInt32Array};
 
+use super::tables::Tables;
 use crate::error::{Error, Result};
 
 /// Most entries: codes take 31 bits in a packed key.
@@ -31,6 +32,8 @@ struct Entries {
 #[derive(Debug, Default)]
 pub(super) struct Dictionary {
     entries: RwLock<Entries>,
+    /// What functions give for the entries.
+    pub(super) tables: Tables,
 }
 
 impl Dictionary {
@@ -95,6 +98,18 @@ impl Dictionary {
         }
         entries.ranks = ranks.into();
         Arc::clone(&entries.ranks)
+    }
+
+    /// Number of entries by now.
+    pub(super) fn count(&self) -> usize {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        entries.values.len()
+    }
+
+    /// The entries from a code on.
+    pub(super) fn values_from(&self, code: usize) -> Vec<Arc<str>> {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        entries.values.get(code..).unwrap_or_default().to_vec()
     }
 
     /// Appends the strings of codes.

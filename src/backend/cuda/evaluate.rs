@@ -1,7 +1,7 @@
 //! Expressions by kernels: one launch per step, the results columns in device memory.
 
 use crate::error::{Error, Result};
-use crate::expr::{BinaryOp, TypedExpr, TypedKind, literal_array};
+use crate::expr::{BinaryOp, Function, StringFunction, TypedExpr, TypedKind, literal_array};
 use crate::kernels::project::{self as kernel, Failures, Rescale};
 use crate::kernels::{DeviceColumn, Launch, Status, abi, math};
 use crate::types::{
@@ -10,8 +10,9 @@ use crate::types::{
 };
 
 use super::batch::CudaBatch;
+use super::function::strings::{Operand, Strings};
 use super::function::{self, Call};
-use super::{rescale, text, upload};
+use super::{rescale, upload};
 
 /// Evaluates expressions over one batch.
 pub(super) struct Evaluator<'a> {
@@ -56,10 +57,99 @@ impl<'a> Evaluator<'a> {
 
     /// The column of an expression.
     pub(super) fn evaluate(&self, expr: &TypedExpr) -> Result<DeviceColumn> {
+        self.evaluate_any(expr, None)
+    }
+
+    /// As `evaluate_where`, but strings may stay views: what only passes them on, tests them for
+    /// null or is a function of strings takes either.
+    fn evaluate_any(
+        &self,
+        expr: &TypedExpr,
+        active: Option<&DeviceColumn>,
+    ) -> Result<DeviceColumn> {
         match &expr.kind {
-            // A column that is only passed on keeps its views.
             TypedKind::Column(index) => Ok(self.batch.columns[*index].clone()),
-            _ => self.evaluate_where(expr, None),
+            TypedKind::Cast { expr: input, .. }
+                if is_string(&expr.data_type) && is_string(&input.data_type) =>
+            {
+                self.evaluate_any(input, active)
+            }
+            TypedKind::Function { function, operands } => {
+                self.function(function, operands, &expr.data_type, active)
+            }
+            _ => self.evaluate_where(expr, active),
+        }
+    }
+
+    fn strings(&self) -> Strings<'_> {
+        Strings {
+            launch: &self.launch,
+            dictionary: &self.batch.dictionary,
+            rows: &self.batch.rows,
+            status: self.status,
+        }
+    }
+
+    /// An operand of a function over strings.
+    fn text(&self, expr: &TypedExpr, active: Option<&DeviceColumn>) -> Result<Operand> {
+        match &expr.kind {
+            TypedKind::Literal(Literal::Utf8(text)) => Ok(Operand::Constant(text.clone())),
+            _ => self.evaluate_any(expr, active).map(Operand::Column),
+        }
+    }
+
+    fn function(
+        &self,
+        function: &Function,
+        operands: &[TypedExpr],
+        data_type: &DataType,
+        active: Option<&DeviceColumn>,
+    ) -> Result<DeviceColumn> {
+        let several = || operands.iter().map(|operand| self.text(operand, active));
+        match function {
+            Function::String(StringFunction::Concat) => self
+                .strings()
+                .concat(&several().collect::<Result<Vec<_>>>()?, None),
+            Function::String(StringFunction::ConcatWith(separator)) => {
+                let operands = several().collect::<Result<Vec<_>>>()?;
+                self.strings().concat(&operands, Some(separator))
+            }
+            Function::String(function) if operands.len() == 1 => {
+                let operand = self.evaluate_any(&operands[0], active)?;
+                self.strings().call(function, &operand)
+            }
+            function => {
+                let columns = operands
+                    .iter()
+                    .map(|operand| self.evaluate_where(operand, active));
+                let call = Call {
+                    operands,
+                    columns: &columns.collect::<Result<Vec<_>>>()?,
+                    data_type,
+                    active,
+                };
+                function::call(self, function, &call)
+            }
+        }
+    }
+
+    fn compare_strings(
+        &self,
+        op: BinaryOp,
+        (left, right): (&TypedExpr, &TypedExpr),
+        active: Option<&DeviceColumn>,
+    ) -> Result<DeviceColumn> {
+        let strings = self.strings();
+        match (self.text(left, active)?, self.text(right, active)?) {
+            (Operand::Column(left), right) => strings.compare((op, compare_op(op)), &left, &right),
+            (left, Operand::Column(right)) => {
+                let op = op.swapped();
+                strings.compare((op, compare_op(op)), &right, &left)
+            }
+            (Operand::Constant(_), right) => {
+                let left = self.evaluate_where(left, active)?;
+                strings.compare((op, compare_op(op)), &left, &right)
+            }
         }
     }
 
@@ -84,9 +174,8 @@ impl<'a> Evaluator<'a> {
     ) -> Result<DeviceColumn> {
         let rows = &self.batch.rows;
         match &expr.kind {
-            TypedKind::Column(index) if is_string(&expr.data_type) => {
-                let column = &self.batch.columns[*index];
-                text::coded(&self.launch, &self.batch.dictionary, column, rows)
+            TypedKind::Column(_) | TypedKind::Function { .. } if is_string(&expr.data_type) => {
+                self.strings().coded(&self.evaluate_any(expr, active)?)
             }
             TypedKind::Column(index) => Ok(self.batch.columns[*index].clone()),
             TypedKind::Literal(literal) => self.literal(literal, &expr.data_type),
@@ -102,6 +191,9 @@ impl<'a> Evaluator<'a> {
                 let operands = (operand.clone(), operand);
                 self.arithmetic(abi::PROJECT_NEGATE, &expr.data_type, operands, active)
             }
+            TypedKind::Compare { op, left, right } if is_string(&left.data_type) => {
+                self.compare_strings(*op, (left, right), active)
+            }
             TypedKind::Compare { op, left, right } => self.compare(*op, left, right, active),
             TypedKind::And(left, right) if range(left, right).is_some() => {
                 self.between(left, right, active)
@@ -110,11 +202,11 @@ impl<'a> Evaluator<'a> {
             TypedKind::Or(left, right) => self.logic(abi::PROJECT_OR, left, right, active),
             TypedKind::Not(operand) => self.logic(abi::PROJECT_NOT, operand, operand, active),
             TypedKind::IsNull(operand) => {
-                let operand = self.evaluate_where(operand, active)?;
+                let operand = self.evaluate_any(operand, active)?;
                 kernel::logic(&self.launch, abi::PROJECT_IS_NULL, &operand, &operand, rows)
             }
             TypedKind::IsNotNull(operand) => {
-                let operand = self.evaluate_where(operand, active)?;
+                let operand = self.evaluate_any(operand, active)?;
                 kernel::logic(
                     &self.launch,
                     abi::PROJECT_IS_NOT_NULL,
@@ -153,16 +245,7 @@ impl<'a> Evaluator<'a> {
             } => self.case(branches, otherwise.as_deref(), &expr.data_type, active),
             TypedKind::Coalesce(operands) => self.coalesce(operands, active),
             TypedKind::Function { function, operands } => {
-                let columns = operands
-                    .iter()
-                    .map(|operand| self.evaluate_where(operand, active));
-                let call = Call {
-                    operands,
-                    columns: &columns.collect::<Result<Vec<_>>>()?,
-                    data_type: &expr.data_type,
-                    active,
-                };
-                function::call(self, function, &call)
+                self.function(function, operands, &expr.data_type, active)
             }
         }
     }
@@ -370,6 +453,16 @@ fn may_fail(expr: &TypedExpr, semantics: Semantics) -> bool {
     let checked = semantics.overflow == Overflow::Error
         || semantics.division_by_zero == DivisionByZero::Error;
     let fails = match &expr.kind {
+        // Their results may be longer than a string can be.
+        TypedKind::Function {
+            function:
+                Function::String(
+                    StringFunction::Concat
+                    | StringFunction::ConcatWith(_)
+                    | StringFunction::Replace { .. },
+                ),
+            ..
+        } => true,
         TypedKind::Arithmetic { .. } | TypedKind::Negate(_) | TypedKind::Function { .. } => checked,
         TypedKind::Cast {
             expr: input,

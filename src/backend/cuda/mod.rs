@@ -2,7 +2,7 @@
 //!
 //! It follows the CPU backend, which defines the results. Work is queued on the caller's stream;
 //! row counts that kernels decide stay on the device. Strings are codes of one dictionary while
-//! they are on the device (`dictionary`). What it cannot do it refuses when an operator is made,
+//! they are on the device (`dictionary`), or views of bytes (`text`). What it cannot do it refuses when an operator is made,
 //! naming operator and reason.
 
 mod append;
@@ -23,6 +23,7 @@ mod scan;
 mod shuffle_partition;
 mod sort;
 mod supported;
+mod tables;
 mod text;
 mod top_k;
 mod upload;
@@ -56,6 +57,8 @@ struct Shared {
     tuning: GroupTuning,
     join_tuning: JoinTuning,
     sort_tuning: SortTuning,
+    /// Whether uploaded strings are views, not codes.
+    uploads_views: bool,
     /// Status words of launches that nobody has waited for yet.
     pending: Mutex<HashMap<StreamHandle, Vec<Watched>>>,
     /// The stream of copies that belongs to a worker's stream.
@@ -152,10 +155,21 @@ impl CudaBackend {
                 tuning,
                 join_tuning,
                 sort_tuning,
+                uploads_views: false,
                 pending,
                 copies,
             }),
         }
+    }
+
+    /// The backend on this device, whose uploads leave strings as they are: views instead of codes.
+    /// Results are the same.
+    pub fn uploading_views(device: Arc<Device>) -> Self {
+        let mut backend = CudaBackend::new(device);
+        if let Some(shared) = Arc::get_mut(&mut backend.shared) {
+            shared.uploads_views = true;
+        }
+        backend
     }
 
     /// The device.

@@ -2,7 +2,7 @@
 
 use super::function;
 use crate::error::{Error, Result};
-use crate::expr::{AggregateFunction, BinaryOp, TypedExpr, TypedKind};
+use crate::expr::{AggregateFunction, TypedExpr, TypedKind};
 use crate::operators::{OperatorSpec, Partitioning, RangeKey, SortKey, WindowFunction, WindowSpec};
 use crate::types::{DataType, Field, Literal, PhysicalType, SchemaRef, is_binary, is_string};
 
@@ -195,12 +195,6 @@ fn check_expr(expr: &TypedExpr) -> Result<(), String> {
         return Err("an expression over bytes".to_string());
     }
     match &expr.kind {
-        TypedKind::Compare { op, left, .. }
-            if is_string(&left.data_type)
-                && !matches!(op, BinaryOp::Equal | BinaryOp::NotEqual) =>
-        {
-            return Err(format!("`{op}` of strings"));
-        }
         TypedKind::Function { function, operands } => {
             function::check(function, operands)?;
         }

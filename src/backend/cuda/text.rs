@@ -1,7 +1,8 @@
 //! Strings as views: bytes that lie where a page or an upload left them.
 //!
-//! Views pass through operators like other values. Where an operator compares strings they become
-//! codes of the dictionary first; that goes through the host, and waits for it.
+//! Views pass through operators like other values, and functions of them have kernels. Where an
+//! operator groups or joins by strings they become codes of the dictionary first; that goes through
+//! the host, and waits for it.
 
 use std::sync::Arc;
 

@@ -40,6 +40,11 @@ pub(super) fn upload(shared: &Shared, context: &Context, batch: &RecordBatch) ->
             columns.push(text::upload(&launch, array, &context.metrics)?);
             continue;
         }
+        if shared.uploads_views && is_string(array.data_type()) {
+            let strings: ArrayRef = Arc::new(as_strings(array)?);
+            columns.push(text::upload(&launch, &strings, &context.metrics)?);
+            continue;
+        }
         let values = HostValues::of(array, &dictionary)?;
         bytes += values.bytes.len() as u64;
         columns.push(upload_column(&launch, &values, rows)?);

@@ -10,7 +10,7 @@ mod temporal;
 
 pub use list::InList;
 pub use math::{BitFunction, FloatFunction, MathFunction, Rounding};
-pub use strings::StringFunction;
+pub use strings::{LikePattern, LikeStep, StringFunction, TrimSide, lower_character, regex};
 pub(super) use temporal::arithmetic as temporal_arithmetic;
 pub use temporal::{CalendarUnit, DatePart, TemporalFunction};
 

@@ -1,13 +1,15 @@
 //! Functions of one row by kernels, a family per file: what the device has, and how it is called.
 
+mod automaton;
 mod list;
 mod math;
+pub(super) mod strings;
 mod temporal;
 
 use super::evaluate::Evaluator;
 use crate::error::Result;
 use crate::expr::{Function, TypedExpr};
-use crate::kernels::DeviceColumn;
+use crate::kernels::{DeviceColumn, abi};
 use crate::types::DataType;
 
 /// What a function is called with.
@@ -27,7 +29,10 @@ pub(super) fn check(function: &Function, operands: &[TypedExpr]) -> Result<(), S
     match function {
         Function::InList(_) => Ok(()),
         Function::Math(function) => math::check(*function, operands),
-        Function::String(_) => Err(format!("the function {function}")),
+        Function::String(_) if operands.len() > abi::STRINGS_OPERANDS_MAX as usize => {
+            Err(format!("a function of {} strings", operands.len()))
+        }
+        Function::String(_) => Ok(()),
         Function::Temporal(function) => temporal::check(*function),
     }
 }

@@ -1,0 +1,224 @@
+//! What functions give for every entry of a dictionary: evaluated once per entry on the host, then a
+//! lookup per row on the device.
+//!
+//! A table belongs to its dictionary and goes with it. It grows when the dictionary has grown. Results
+//! that are strings become entries of the dictionary themselves where the function gives them back
+//! unchanged (`upper`, a prefix), so that the dictionary stops growing; else they are views.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::dictionary::Dictionary;
+use crate::backend::strings::Prepared;
+use crate::device::DeviceBuffer;
+use crate::error::Result;
+use crate::kernels::Launch;
+use crate::kernels::strings::Table;
+use crate::types::PhysicalType;
+
+/// Buffers that views of one table point into, before they are brought together.
+const TEXTS_MAX: usize = 16;
+
+/// How the strings that a function gives are held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Results {
+    /// As codes of the dictionary.
+    Codes,
+    /// As views.
+    Views,
+}
+
+/// The tables of one dictionary.
+#[derive(Default)]
+pub(super) struct Tables {
+    of_functions: Mutex<HashMap<String, Arc<Mutex<Entries>>>>,
+    /// The place of each entry in the order of their bytes.
+    ranks: Mutex<Option<Table>>,
+}
+
+impl std::fmt::Debug for Tables {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tables")
+    }
+}
+
+/// A function's value for the first entries of a dictionary.
+struct Entries {
+    function: Prepared,
+    results: Results,
+    count: usize,
+    /// Bits or words, as they lie on the device.
+    values: Vec<u8>,
+    /// Strings behind one another, where the results are views, and where each ends.
+    text: Vec<u8>,
+    ends: Vec<usize>,
+    texts: Vec<Arc<DeviceBuffer>>,
+    table: Option<Table>,
+}
+
+impl Tables {
+    /// The value of a function for every entry that the dictionary has by now. `name` is the function
+    /// with its constants; `make` is called for the first of that name.
+    pub(super) fn get(
+        &self,
+        launch: &Launch,
+        dictionary: &Dictionary,
+        (name, results): (String, Results),
+        make: impl FnOnce() -> Result<Prepared>,
+    ) -> Result<Table> {
+        let entries = {
+            let mut tables = lock(&self.of_functions);
+            match tables.get(&name) {
+                Some(entries) => Arc::clone(entries),
+                None => {
+                    let entries = Arc::new(Mutex::new(Entries::new(make()?, results)));
+                    tables.insert(name, Arc::clone(&entries));
+                    entries
+                }
+            }
+        };
+        let mut entries = lock(&entries);
+        let added = dictionary.values_from(entries.count);
+        match &entries.table {
+            Some(table) if added.is_empty() => Ok(table.clone()),
+            _ => {
+                let extended = entries.extend(launch, dictionary, &added);
+                if extended.is_err() {
+                    entries.clear(); // half of it may be there
+                }
+                extended
+            }
+        }
+    }
+
+    /// The place of each entry in the order of their bytes: codes compare as these do.
+    pub(super) fn ranks(&self, launch: &Launch, dictionary: &Dictionary) -> Result<Table> {
+        let mut ranks = lock(&self.ranks);
+        if let Some(table) = &*ranks
+            && table.entries == dictionary.count() as u64
+        {
+            return Ok(table.clone());
+        }
+        let values = dictionary.values_from(0);
+        let mut order: Vec<u32> = (0..values.len() as u32).collect();
+        order.sort_unstable_by(|a, b| values[*a as usize].cmp(&values[*b as usize]));
+        let mut places = vec![0u32; order.len()];
+        for (place, code) in (0..).zip(order) {
+            places[code as usize] = place;
+        }
+        let bytes: Vec<u8> = places
+            .iter()
+            .flat_map(|place| place.to_ne_bytes())
+            .collect();
+        let table = Table {
+            physical: PhysicalType::UInt32,
+            values: Arc::new(launch.device().upload(launch.stream(), &bytes)?),
+            entries: values.len() as u64,
+            kept: Arc::default(),
+        };
+        *ranks = Some(table.clone());
+        Ok(table)
+    }
+}
+
+impl Entries {
+    fn new(function: Prepared, results: Results) -> Entries {
+        Entries {
+            function,
+            results,
+            count: 0,
+            values: Vec::new(),
+            text: Vec::new(),
+            ends: Vec::new(),
+            texts: Vec::new(),
+            table: None,
+        }
+    }
+
+    fn clear(&mut self) {
+        self.count = 0;
+        self.values.clear();
+        self.text.clear();
+        self.ends.clear();
+        self.texts.clear();
+        self.table = None;
+    }
+
+    /// The table with these entries behind those that it has.
+    fn extend(
+        &mut self,
+        launch: &Launch,
+        dictionary: &Dictionary,
+        added: &[Arc<str>],
+    ) -> Result<Table> {
+        let physical = match (&self.function, self.results) {
+            (Prepared::Boolean(of), _) => {
+                for (index, entry) in (self.count..).zip(added) {
+                    if index % 8 == 0 {
+                        self.values.push(0);
+                    }
+                    if let Some(byte) = self.values.last_mut() {
+                        *byte |= u8::from(of(entry)) << (index % 8);
+                    }
+                }
+                PhysicalType::Boolean
+            }
+            (Prepared::Integer(of), _) => {
+                let words = added.iter().flat_map(|entry| of(entry).to_ne_bytes());
+                self.values.extend(words);
+                PhysicalType::Int32
+            }
+            (Prepared::Text(of), Results::Codes) => {
+                let results: Vec<_> = added.iter().map(|entry| of(entry)).collect();
+                let results = results.iter().map(|result| Some(result.as_ref()));
+                let codes = dictionary.encode(results)?;
+                self.values
+                    .extend(codes.iter().flat_map(|code| code.to_ne_bytes()));
+                PhysicalType::UInt32
+            }
+            (Prepared::Text(of), Results::Views) => {
+                for entry in added {
+                    self.text.extend(of(entry).as_bytes());
+                    self.ends.push(self.text.len());
+                }
+                self.place(launch)?;
+                PhysicalType::View
+            }
+        };
+        let table = Table {
+            physical,
+            values: Arc::new(launch.device().upload(launch.stream(), &self.values)?),
+            entries: (self.count + added.len()) as u64,
+            kept: Arc::from(self.texts.as_slice()),
+        };
+        self.count += added.len();
+        self.table = Some(table.clone());
+        Ok(table)
+    }
+
+    /// Uploads the strings that no view points to, and makes their views.
+    fn place(&mut self, launch: &Launch) -> Result<()> {
+        if self.texts.len() >= TEXTS_MAX {
+            self.texts.clear();
+            self.values.clear();
+        }
+        let first = self.values.len() / 16;
+        let start = first.checked_sub(1).map_or(0, |last| self.ends[last]);
+        let buffer = launch
+            .device()
+            .upload(launch.stream(), &self.text[start..])?;
+        let mut begin = start;
+        for end in &self.ends[first..] {
+            let address = buffer.address() + (begin - start) as u64;
+            self.values.extend(address.to_ne_bytes());
+            self.values.extend(((end - begin) as u64).to_ne_bytes());
+            begin = *end;
+        }
+        self.texts.push(Arc::new(buffer));
+        Ok(())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -8,15 +8,20 @@
 
 #![forbid(unsafe_code)]
 
+mod distinct;
 mod filter;
 mod gather;
 mod group_by;
 mod hash_join;
 mod project;
 
+pub use distinct::{DistinctSpec, Keep};
 pub use filter::FilterSpec;
 pub use gather::GatherSpec;
-pub use group_by::{AggregateSpec, GroupBySpec};
+pub use group_by::{
+    AggregateSpec, FloatSums, GroupByPhase, GroupBySpec, SKETCH_BITS, SKETCH_RANK_MAX, Sketch,
+    aggregate_state, estimate_distinct, hash_bytes, hash_words,
+};
 pub use hash_join::{
     BUILD_ROWS_MAX, HashJoinSpec, JoinKind, MARK_NAME, too_many_build_rows, too_many_output_rows,
 };

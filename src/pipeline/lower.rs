@@ -8,7 +8,9 @@ use crate::error::{Error, Result};
 use crate::expr::{
     AggregateFunction, Expr, TypedExpr, TypedKind, aggregate_type, literal_array, resolve,
 };
-use crate::operators::{AggregateSpec, FilterSpec, GroupBySpec, OperatorSpec, ProjectSpec};
+use crate::operators::{
+    AggregateSpec, FilterSpec, FloatSums, GroupByPhase, GroupBySpec, OperatorSpec, ProjectSpec,
+};
 use crate::plan::{LogicalPlan, ParquetFiles, Query, aggregate_name, extract_aggregates};
 use crate::types::{DataType, Field, PhysicalType, Schema, SchemaRef, Semantics, is_string};
 
@@ -293,6 +295,8 @@ impl Lowering {
             group_keys: keys,
             aggregates: specs,
             semantics: self.semantics,
+            float_sums: FloatSums::default(),
+            phase: GroupByPhase::default(),
         };
         if let Some(columns) = exprs_are_columns(&operands) {
             for key in &mut spec.group_keys {

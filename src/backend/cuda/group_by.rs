@@ -187,6 +187,7 @@ impl GroupBy {
             }
             AggregateFunction::Min => abi::ACCUMULATE_MIN,
             AggregateFunction::Max => abi::ACCUMULATE_MAX,
+            other => return Err(no_kernel(other)),
         };
         emit.accumulator = self.accumulator(known, kind, Some(input));
         emit.count_accumulator = match function {
@@ -200,7 +201,7 @@ impl GroupBy {
             AggregateFunction::Sum => emit.emit = abi::EMIT_SUM,
             AggregateFunction::Mean => emit.emit = abi::EMIT_MEAN,
             AggregateFunction::Min | AggregateFunction::Max => emit.emit = abi::EMIT_EXTREME,
-            AggregateFunction::Count | AggregateFunction::CountDistinct => {}
+            _ => {}
         }
         if function == AggregateFunction::Sum {
             emit.empty_is_zero = self.spec.semantics.empty_sum == EmptySum::Zero;
@@ -265,6 +266,10 @@ impl GroupBy {
         let rows = DeviceRows::known(list.groups());
         groups.update(launch, &keys, &[(accumulator, value)], &rows)
     }
+}
+
+fn no_kernel(function: AggregateFunction) -> Error {
+    Error::unsupported("cuda", "group_by", format!("{function} has no kernel"))
 }
 
 fn foreign_state() -> Error {

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::expr::{AggregateFunction, BinaryOp, TypedExpr, TypedKind};
-use crate::operators::OperatorSpec;
+use crate::operators::{FloatSums, GroupByPhase, OperatorSpec};
 use crate::types::{DataType, Field, PhysicalType, SchemaRef, is_binary, is_string};
 
 /// Checks an operator and every type it meets.
@@ -25,6 +25,12 @@ pub(super) fn check(backend: &'static str, spec: &OperatorSpec) -> Result<()> {
         OperatorSpec::Gather(gather) => check_schema(backend, "gather", &gather.built),
         OperatorSpec::GroupBy(group_by) => {
             check_schema(backend, "group_by", &group_by.input)?;
+            if group_by.phase != GroupByPhase::Complete {
+                return refuse(format!("the phase {:?}", group_by.phase));
+            }
+            if group_by.float_sums == FloatSums::Exact {
+                return refuse("exact float sums".to_string());
+            }
             for aggregate in &group_by.aggregates {
                 let input = aggregate
                     .input

@@ -106,7 +106,7 @@ KERNEL_FN void group_by_take(const GroupByUpdateParams &params, const GroupBySto
   for (uint32_t i = 0; i < params.input_count; i++) {
     const uint32_t a = params.inputs[i].accumulator;
     accumulate_row(params.layout.kinds[a], words + params.layout.starts[a] * store.replicas,
-                   store.replicas, params.inputs[i].column, row);
+                   store.replicas, params.inputs[i], row, params.row_start + row);
   }
 }
 
@@ -291,8 +291,12 @@ KERNEL_FN void group_by_merge_entries(const GroupByMergeParams &params) {
       status_set(params.status, STATUS_TABLE_FULL, e);
       continue;
     }
-    group_by_merge_words(layout, group_by_words(store, slot, 0), 1,
-                         entry + layout.accumulator_start, 1);
+    uint64_t *words = group_by_words(store, slot, 0);
+    if (params.exclusive) {
+      group_by_merge_group(layout, words, entry + layout.accumulator_start, params.row_shift);
+    } else {
+      group_by_merge_words(layout, words, 1, entry + layout.accumulator_start, 1);
+    }
   }
   const uint32_t total = __reduce_add_sync(WARP_ALL, inserted);
   if ((threadIdx.x & 31) == 0 && total) atomic_add_u64(params.group_count, total);

@@ -3,7 +3,7 @@
 use expect_test::{Expect, expect};
 
 use super::LazyFrame;
-use crate::expr::{col, count_rows, lit};
+use crate::expr::{Keep, col, count_rows, lit};
 use crate::pipeline::{describe, lower};
 use crate::plan::{LogicalPlan, ParquetFiles, Query};
 use crate::types::{DataType, Field, Schema, Semantics};
@@ -213,6 +213,43 @@ fn groups_without_aggregates_and_aggregates_of_aggregates() {
             2. from pipeline 1
                group_by count(*) as one [group_by]
                -> one: Int64
+        "#]],
+    );
+}
+
+#[test]
+fn distinct_is_a_group_by_and_a_choice_of_columns() {
+    check(
+        orders()
+            .distinct(["customer"], Keep::Last)
+            .select([col("day"), col("customer")]),
+        expect![[r#"
+        "#]],
+    );
+    check(
+        orders().select([col("day")]).distinct([""; 0], Keep::Any),
+        expect![[r#"
+        "#]],
+    );
+    check(
+        orders().distinct(["custmer"], Keep::First),
+        expect![[r#"
+        "#]],
+    );
+}
+
+#[test]
+fn aggregates_of_spread_and_order_lower_like_sums() {
+    check(
+        orders().group_by([col("customer")]).agg([
+            col("amount").var().alias("var"),
+            col("amount").median().alias("median"),
+            col("comment").first().alias("comment"),
+            col("urgent").any().alias("urgent"),
+            col("day").approx_n_unique().alias("days"),
+            col("day").collect_list().alias("all_days"),
+        ]),
+        expect![[r#"
         "#]],
     );
 }

@@ -1,4 +1,5 @@
-//! What aggregates are asked for besides their function: which quantile, which denominator.
+//! What aggregates are asked for besides their function: which quantile, which denominator, which
+//! row.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -108,6 +109,29 @@ impl TryFrom<f64> for Probability {
 impl From<Probability> for f64 {
     fn from(probability: Probability) -> f64 {
         probability.0
+    }
+}
+
+/// Which of several equal rows is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Keep {
+    /// Any one.
+    #[default]
+    Any,
+    /// The one that came first.
+    First,
+    /// The one that came last.
+    Last,
+}
+
+impl fmt::Display for Keep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Keep::Any => "any",
+            Keep::First => "first",
+            Keep::Last => "last",
+        })
     }
 }
 

@@ -14,7 +14,7 @@ mod function;
 mod resolve;
 mod typed;
 
-pub use aggregate::{Ddof, Interpolation, Probability};
+pub use aggregate::{Ddof, Interpolation, Keep, Probability};
 pub use build::{CaseBuilder, coalesce, col, count_rows, lit, when};
 pub use function::{DatePart, Function, MathFunction, StringFunction, TemporalFunction};
 pub use resolve::{aggregate_type, resolve};

@@ -13,25 +13,10 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use super::{AggregateSpec, FloatSums, GroupByPhase, GroupBySpec};
 use crate::error::{Error, Result};
-use crate::expr::AggregateFunction;
+use crate::expr::{AggregateFunction, Keep};
 use crate::types::{Schema, SchemaRef, Semantics};
-
-/// Which of several equal rows is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Keep {
-    /// Any one.
-    #[default]
-    Any,
-    /// The one that came first.
-    First,
-    /// The one that came last.
-    Last,
-}
 
 /// Keeps one row of each group of rows that are equal in some columns.
 #[derive(Debug, Clone, PartialEq)]

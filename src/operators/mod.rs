@@ -15,7 +15,7 @@ mod group_by;
 mod hash_join;
 mod project;
 
-pub use distinct::{DistinctSpec, Keep};
+pub use distinct::DistinctSpec;
 pub use filter::FilterSpec;
 pub use gather::GatherSpec;
 pub use group_by::{

@@ -10,6 +10,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod distinct;
 mod filter;
 mod gather;
 mod group_by;

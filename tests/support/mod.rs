@@ -11,6 +11,7 @@ pub mod draws;
 pub mod equality;
 pub mod exprs;
 pub mod oracle;
+pub mod oracle_group_by;
 pub mod random;
 pub mod tables;
 pub mod values;

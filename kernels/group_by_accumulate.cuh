@@ -234,12 +234,14 @@ KERNEL_FN Spread spread_of(const uint64_t *words) {
 /// Merges the variance of other values into one that nobody else changes.
 KERNEL_FN void group_by_merge_variance(uint64_t *words, const uint64_t *source) {
   if (source[0] == 0) return;
+  if (words[0] == 0) {
+    for (uint32_t w = 0; w < 4; w++) words[w] = source[w];
+    return;
+  }
   const Spread own = spread_of(words), other = spread_of(source);
   const double distance = other.mean - own.mean;
-  double m2 = other.m2;
-  if (own.count != 0) {
-    m2 += own.m2 + distance * distance * own.count * (other.count / (own.count + other.count));
-  }
+  const double m2 = own.m2 + other.m2 +
+                    distance * distance * own.count * (other.count / (own.count + other.count));
   const double sum = __longlong_as_double((long long)words[1]) +
                      __longlong_as_double((long long)source[1]);
   words[0] += source[0];

@@ -282,7 +282,9 @@ impl GroupTable {
         let mut undone = rows.max();
         loop {
             // A table at least half empty after all of them takes any key, however they collide.
-            let roomy = self.capacity >= (self.groups + undone).saturating_mul(2);
+            // Keys of distances are there already.
+            let half_empty = self.capacity >= (self.groups + undone).saturating_mul(2);
+            let roomy = half_empty || pass.distances;
             let probe_max = if roomy {
                 self.capacity
             } else {

@@ -7,6 +7,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, Decimal128Array, Float64Array, Int64Array,
 };
 use arrow::buffer::NullBuffer;
+use arrow::compute::cast;
 use arrow::datatypes::{Decimal128Type, Float64Type, Int64Type};
 use arrow::row::RowConverter;
 
@@ -87,6 +88,7 @@ impl Accumulator {
                 seen.into_iter().collect(),
                 &counts,
                 &converter,
+                operand.ok_or_else(not_states)?,
             )?],
             Accumulator::Listed(listed) => {
                 let operand = operand.ok_or_else(not_states)?;
@@ -227,6 +229,7 @@ fn distinct_lists(
     mut entries: Vec<Box<[u8]>>,
     counts: &[i64],
     converter: &RowConverter,
+    operand: &DataType,
 ) -> Result<ArrayRef> {
     let group = |entry: &[u8]| {
         let number = entry.first_chunk::<8>();
@@ -238,7 +241,8 @@ fn distinct_lists(
     let columns = converter
         .convert_rows(rows)
         .map_err(|cause| refused(&cause))?;
-    let values = columns.into_iter().next().ok_or_else(not_states)?;
+    let values = columns.first().ok_or_else(not_states)?;
+    let values = cast(values, operand).map_err(|cause| refused(&cause))?;
     let lengths: Vec<usize> = counts.iter().map(|count| *count as usize).collect();
     lists(values, &lengths)
 }

@@ -85,7 +85,7 @@ fn complete_is_final_of_merged_partials() {
         let cpu = CpuBackend::new();
         let ran = run_fold(&cpu, &operator, &[whole], &FoldPlan::single(1));
         let expected = Outcome::of("cpu", &operator, ran);
-        let tolerances = tolerances(&spec);
+        let tolerances = tolerances(&spec, false);
         for backend in backends() {
             let pair = [backend.as_ref(), &cpu as &dyn Backend];
             let ran = in_phases(random, pair, &phases, &table.batches);

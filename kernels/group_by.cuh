@@ -1,7 +1,8 @@
 // Operator  group_by (src/operators/group_by.rs states the contract)
 // Kernels   those of group_by.cu, group_by_emit.cu and group_by_values.cu
 // Method    packed keys; a table with open addressing, key and accumulators side by side in one
-//           32-byte sector where they fit; how accumulators take values is in group_by_accumulate.cuh
+//           32-byte sector where they fit; how accumulators take values is in
+//           group_by_accumulate.cuh
 // Cost      see the kernels
 // Source    none needed
 #pragma once

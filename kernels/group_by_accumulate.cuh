@@ -1,6 +1,7 @@
 // Operator  group_by (src/operators/group_by.rs states the contract)
 // Kernels   those of group_by.cu, group_by_emit.cu and group_by_values.cu
-// Method    an accumulator is one or more words; it takes a value by atomics, merges with words that
+// Method    an accumulator is one or more words; it takes a value by atomics, merges with words
+// that
 //           others may be changing, and merges with a whole group that nobody else changes
 // Cost      an atomic per row for most; two for a variance, two or three for an exact sum
 // Source    exact sums: U. Kulisch, W. Miranker, Computer Arithmetic in Theory and Practice, 1981;
@@ -107,7 +108,7 @@ KERNEL_FN void accumulate_exact(uint64_t *words, uint32_t step, double value) {
   const uint32_t exponent = (uint32_t)(bits >> 52) & 0x7ff;
   uint64_t magnitude = bits & 0xfffffffffffffull;
   if (exponent == 0x7ff) {
-    const uint64_t flag = magnitude   ? EXACT_NAN
+    const uint64_t flag = magnitude    ? EXACT_NAN
                           : bits >> 63 ? EXACT_NEGATIVE_INFINITY
                                        : EXACT_INFINITY;
     atomic_or_u64(words + GROUP_BY_EXACT_DIGITS * step, flag);
@@ -242,8 +243,8 @@ KERNEL_FN void group_by_merge_variance(uint64_t *words, const uint64_t *source) 
   const double distance = other.mean - own.mean;
   const double m2 = own.m2 + other.m2 +
                     distance * distance * own.count * (other.count / (own.count + other.count));
-  const double sum = __longlong_as_double((long long)words[1]) +
-                     __longlong_as_double((long long)source[1]);
+  const double sum =
+      __longlong_as_double((long long)words[1]) + __longlong_as_double((long long)source[1]);
   words[0] += source[0];
   words[1] = (uint64_t)__double_as_longlong(sum);
   words[2] = (uint64_t)__double_as_longlong(m2);

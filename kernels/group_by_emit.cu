@@ -86,11 +86,11 @@ KERNEL_FN GroupByResult emit_variance(const GroupByEmitAggregateParams &params,
 }
 
 /// The digits of an exact sum with their carries carried, without their sign. Result: the sign.
-KERNEL_FN bool exact_magnitude(const uint64_t *words, uint32_t *digits) {
+KERNEL_FN bool exact_magnitude(const uint64_t *words, uint32_t count, uint32_t *digits) {
   bool negative = false;
   for (uint32_t pass = 0; pass < 2; pass++) {
     long long carry = 0;
-    for (uint32_t d = 0; d < GROUP_BY_EXACT_DIGITS; d++) {
+    for (uint32_t d = 0; d < count; d++) {
       const long long digit = (long long)words[d];
       const long long sum = (negative ? -digit : digit) + carry;
       digits[d] = (uint32_t)sum;
@@ -102,9 +102,10 @@ KERNEL_FN bool exact_magnitude(const uint64_t *words, uint32_t *digits) {
   return negative;
 }
 
-/// An exact sum, rounded to nearest, ties to even.
-KERNEL_FN double exact_rounded(const uint64_t *words) {
-  const uint64_t flags = words[GROUP_BY_EXACT_DIGITS];
+/// An exact sum of `count` digits, rounded to nearest, ties to even. The count comes from the
+/// launch, so that loops stay loops: unrolled, they would take the registers of all other results.
+KERNEL_FN double exact_rounded(const uint64_t *words, uint32_t count) {
+  const uint64_t flags = words[count];
   const uint64_t infinity = 0x7ff0000000000000ull;
   if (flags == EXACT_INFINITY) return __longlong_as_double((long long)infinity);
   if (flags == EXACT_NEGATIVE_INFINITY) {
@@ -112,8 +113,8 @@ KERNEL_FN double exact_rounded(const uint64_t *words) {
   }
   if (flags) return __longlong_as_double(0x7ff8000000000000ll);
   uint32_t digits[GROUP_BY_EXACT_DIGITS];
-  const bool negative = exact_magnitude(words, digits);
-  uint32_t top = GROUP_BY_EXACT_DIGITS - 1;
+  const bool negative = exact_magnitude(words, count, digits);
+  uint32_t top = count - 1;
   while (top > 1 && digits[top] == 0) top--;
   // The three leading digits hold at least 65 bits of what is shown, unless there are fewer.
   const uint32_t low_digit = top >= 2 ? top - 2 : 0;
@@ -159,8 +160,12 @@ KERNEL_FN GroupByResult emit_result(const GroupByEmitAggregateParams &params, co
   switch (params.emit) {
     case EMIT_SUM: return emit_sum(params, kind, words);
     case EMIT_SUM_FLOAT: return {words[0], 0, true, false};
-    case EMIT_EXACT: return {emit_bits(exact_rounded(words)), 0, true, false};
-    case EMIT_EXACT_MEAN: return {emit_bits(exact_rounded(words) / (double)count), 0, true, false};
+    case EMIT_EXACT:
+    case EMIT_EXACT_MEAN: {
+      const double sum = exact_rounded(words, accumulator_width(kind) - 1);
+      const double result = params.emit == EMIT_EXACT ? sum : sum / (double)count;
+      return {emit_bits(result), 0, true, false};
+    }
     case EMIT_MEAN: {
       double sum = kind == ACCUMULATE_ADD_FLOAT ? __longlong_as_double((long long)words[0])
                                                 : int128_to_double(int128_of(words[0], words[1]));

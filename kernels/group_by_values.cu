@@ -74,7 +74,9 @@ KERNEL_FN void group_by_distance_rows(const GroupByDistanceParams &params) {
 /// Errors  none
 /// Tests   tests/operators/group_by.rs
 extern "C" __global__ void __launch_bounds__(GROUP_BY_TABLE_THREADS)
-group_by_distance(GRID_CONSTANT(GroupByDistanceParams) params) { group_by_distance_rows<1>(params); }
+group_by_distance(GRID_CONSTANT(GroupByDistanceParams) params) {
+  group_by_distance_rows<1>(params);
+}
 
 /// The distance of each value from the mean of its group, for keys of several words.
 ///

@@ -435,7 +435,7 @@ pub const ACCUMULATE_TRUE: u32 = 13;
 pub const ACCUMULATE_FALSE: u32 = 14;
 /// one word: 1 once a value was null
 pub const ACCUMULATE_NULL: u32 = 15;
-/// three words: count, sum, sum of squared distances from the mean, as binary64
+/// four words: count, and as binary64: sum, sum of squared distances from the mean, sum of distances
 pub const ACCUMULATE_VARIANCE: u32 = 16;
 /// `GROUP_BY_EXACT_DIGITS` digits and one word of flags: exact sum of floats
 pub const ACCUMULATE_ADD_EXACT: u32 = 17;

@@ -506,10 +506,10 @@ impl Accumulator {
                 }
             }
             (Accumulator::Picked(picked), Accumulator::Picked(other)) => {
-                picked.merge(other, groups)
+                picked.merge(other, groups);
             }
             (Accumulator::Listed(listed), Accumulator::Listed(other)) => {
-                listed.merge(other, groups)
+                listed.merge(other, groups);
             }
             (Sketches(sketches), Sketches(others)) => {
                 for (other, &group) in others.iter().zip(groups) {

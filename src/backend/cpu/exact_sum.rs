@@ -306,7 +306,9 @@ mod tests {
     #[test]
     fn bytes_give_the_sum_back() {
         let mut sum = ExactSum::of_values();
-        [-1.5, 2e-300, 1e300].map(|value| sum.add(value));
+        for value in [-1.5, 2e-300, 1e300] {
+            sum.add(value);
+        }
         let bytes = sum.clone().into_bytes();
         let mut back = ExactSum::from_bytes(&bytes, false).unwrap_or_else(ExactSum::of_values);
         back.add(-1e300);

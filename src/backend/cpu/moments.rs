@@ -21,7 +21,7 @@ impl Moments {
 
     /// Adds a value; one that is not finite makes the variance NaN.
     pub(super) fn add(&mut self, group: usize, value: f64) {
-        self.add_state(group, 1, value, value - value);
+        self.add_state(group, 1, value, value * 0.0); // NaN unless it is finite
     }
 
     /// Adds the moments of other values.

@@ -8,8 +8,9 @@
 
 mod support;
 
-use pelton::kernels::group_by::{GroupKey, GroupLayout, GroupTable, GroupTuning};
-use pelton::kernels::{DeviceColumn, DeviceRows, abi};
+use pelton::Result;
+use pelton::kernels::group_by::{Emit, GroupKey, GroupLayout, GroupTable, GroupTuning};
+use pelton::kernels::{DeviceColumn, DeviceRows, Launch, Status, abi};
 use pelton::types::PhysicalType;
 use support::{Bench, Case, Clock, mixed, rows};
 
@@ -31,6 +32,118 @@ const PEERS: [(u64, Option<(f64, f64)>); 7] = [
     (50_000_000, Some((23.4, 19.4))),
 ];
 
+/// Group counts at which the aggregates without a peer are measured; 100 and 129 are on two sides of
+/// a cliff that others have.
+const GROUPS: [u64; 5] = [4, 100, 129, 100_000, 1_000_000];
+
+/// What a row of the table aggregates.
+struct Shape {
+    name: &'static str,
+    kinds: &'static [u32],
+    /// Of the values: floats or integers.
+    float: bool,
+    emit: u32,
+    accumulator: u32,
+    /// Bytes read and written per row.
+    bytes: u64,
+    /// The result of a group, from its count, the sum of its values and of their squares, and its
+    /// first value.
+    result: fn(&Group) -> f64,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Group {
+    count: u64,
+    sum: u64,
+    squares: u64,
+    first: u64,
+}
+
+const SUM: fn(&Group) -> f64 = |group| group.sum as f64;
+
+const SHAPES: [Shape; 2] = [
+    Shape {
+        name: "sum(f64)+count",
+        kinds: &[abi::ACCUMULATE_COUNT, abi::ACCUMULATE_ADD_FLOAT],
+        float: true,
+        emit: abi::EMIT_SUM_FLOAT,
+        accumulator: 1,
+        bytes: 16,
+        result: SUM,
+    },
+    Shape {
+        name: "sum(i64)",
+        kinds: &[abi::ACCUMULATE_ANY, abi::ACCUMULATE_ADD],
+        float: false,
+        emit: abi::EMIT_SUM,
+        accumulator: 1,
+        bytes: 16,
+        result: SUM,
+    },
+];
+
+/// Aggregates without a peer's figure.
+const MORE: [Shape; 4] = [
+    Shape {
+        name: "sum(decimal64)",
+        kinds: &[abi::ACCUMULATE_ANY, abi::ACCUMULATE_ADD_INT128],
+        float: false,
+        emit: abi::EMIT_SUM,
+        accumulator: 1,
+        bytes: 24, // the values twice: for their bound, too
+        result: SUM,
+    },
+    Shape {
+        name: "sum_exact(f64)",
+        kinds: &[abi::ACCUMULATE_ANY, abi::ACCUMULATE_ADD_EXACT],
+        float: true,
+        emit: abi::EMIT_EXACT,
+        accumulator: 1,
+        bytes: 16,
+        result: SUM,
+    },
+    Shape {
+        name: "var(f64)",
+        kinds: &[abi::ACCUMULATE_COUNT, abi::ACCUMULATE_VARIANCE],
+        float: true,
+        emit: abi::EMIT_VARIANCE,
+        accumulator: 1,
+        bytes: 56, // keys three times, values twice, distances written and read
+        result: |group| {
+            let count = i128::from(group.count);
+            let sum = i128::from(group.sum);
+            let distance = count * i128::from(group.squares) - sum * sum;
+            distance as f64 / (count * (count - 1)) as f64
+        },
+    },
+    Shape {
+        name: "first(i64)",
+        kinds: &[abi::ACCUMULATE_ROW_FIRST, abi::ACCUMULATE_CARRY],
+        float: false,
+        emit: abi::EMIT_CARRY,
+        accumulator: 1,
+        bytes: 8,
+        result: |group| group.first as f64,
+    },
+];
+
+fn value(row: u64) -> u64 {
+    row % 1000
+}
+
+/// The key of a group: a bijection spreads the keys over all 64 bits.
+fn key(group: u64) -> u64 {
+    mixed(group).wrapping_mul(3)
+}
+
+/// The columns of a case.
+struct Columns<'a> {
+    keys: &'a DeviceColumn,
+    values: &'a DeviceColumn,
+    every: &'a DeviceColumn,
+    rows: &'a DeviceRows,
+}
+
 fn main() {
     let Some(mut bench) = Bench::open() else {
         return;
@@ -38,34 +151,20 @@ fn main() {
     let mut criterion = support::criterion();
     let rows = rows();
     let all = DeviceRows::known(rows);
-    let value = |row: u64| ((row % 1000) as f64).to_bits();
-    let floats = bench.words(PhysicalType::Float64, rows, value);
-    let integers = bench.words(PhysicalType::Int64, rows, |row| row % 1000);
+    let floats = |row| (value(row) as f64).to_bits();
+    let floats = bench.words(PhysicalType::Float64, rows, floats);
+    let integers = bench.words(PhysicalType::Int64, rows, value);
     let every = DeviceColumn::scalar(PhysicalType::Boolean, Some(1), rows);
-    let tuning = GroupTuning::default();
-    let key = GroupKey {
-        physical: PhysicalType::Int64,
-        nullable: true,
-        bits: 64,
-    };
-    let shapes = [
-        (
-            "sum(f64)+count",
-            [abi::ACCUMULATE_COUNT, abi::ACCUMULATE_ADD_FLOAT],
-            &floats,
-        ),
-        (
-            "sum(i64)",
-            [abi::ACCUMULATE_ANY, abi::ACCUMULATE_ADD],
-            &integers,
-        ),
-    ];
-    for (groups, peer) in PEERS {
+    let peers = PEERS
+        .iter()
+        .map(|(groups, peer)| (*groups, *peer, &SHAPES[..]));
+    let more = GROUPS.iter().map(|groups| (*groups, None, &MORE[..]));
+    for (groups, peer, shapes) in peers.chain(more) {
         for skewed in [false, true] {
-            if groups > rows || (skewed && ![1_000, 1_000_000, 50_000_000].contains(&groups)) {
+            let wanted = [1_000, 1_000_000, 50_000_000].contains(&groups) && shapes.len() == 2;
+            if groups > rows || (skewed && !wanted) {
                 continue;
             }
-            // A bijection spreads the keys over all 64 bits.
             let draw = |row| {
                 if skewed {
                     zipf(row, groups)
@@ -73,62 +172,96 @@ fn main() {
                     mixed(row) % groups
                 }
             };
-            let keys = bench.words(PhysicalType::Int64, rows, |row| {
-                mixed(draw(row)).wrapping_mul(3)
-            });
-            for (name, kinds, values) in shapes {
-                let layout = GroupLayout::new(&[key], &kinds, &tuning).unwrap();
-                let inputs = [
-                    (
-                        0,
-                        if kinds[0] == abi::ACCUMULATE_COUNT {
-                            &every
-                        } else {
-                            values
-                        },
-                    ),
-                    (1, values),
-                ];
-                let make = |launch: &pelton::kernels::Launch| {
-                    let mut table = GroupTable::new(launch, layout.clone(), tuning)?;
-                    table.update(launch, &[&keys], &inputs, &all)?;
-                    Ok(table)
+            let keys = bench.words(PhysicalType::Int64, rows, |row| key(draw(row)));
+            let expected = expected(rows, groups, draw);
+            for shape in shapes {
+                let columns = Columns {
+                    keys: &keys,
+                    values: if shape.float { &floats } else { &integers },
+                    every: &every,
+                    rows: &all,
                 };
-                verify(&bench, &make(&bench.launch()).unwrap(), rows);
+                let mut table = make(&bench.launch(), shape, &columns).unwrap();
+                verify(&bench, shape, &mut table, &expected);
+                drop(table);
                 let skew = if skewed { "zipf1.5" } else { "uniform" };
+                let peer_ms = peer
+                    .filter(|_| !skewed)
+                    .map(|(float, integer)| if shape.float { float } else { integer });
                 let case = Case {
-                    id: format!("group_by/{name}/groups={groups}/{skew}"),
+                    id: format!("group_by/{}/groups={groups}/{skew}", shape.name),
                     rows,
-                    bytes: rows * 16,
-                    peer_ms: peer.filter(|_| !skewed).map(|(float, integer)| {
-                        if kinds[1] == abi::ACCUMULATE_ADD {
-                            integer
-                        } else {
-                            float
-                        }
-                    }),
+                    bytes: rows * shape.bytes,
+                    peer_ms,
                     clock: Clock::Wall,
                 };
-                bench.run(&mut criterion, &case, |launch| make(launch).map(drop));
+                bench.run(&mut criterion, &case, |launch| {
+                    make(launch, shape, &columns).map(drop)
+                });
             }
         }
     }
     bench.finish();
 }
 
-/// The sums of all groups are the sum of all rows.
-fn verify(bench: &Bench, table: &GroupTable, rows: u64) {
+/// A new table and one update, with what the aggregate needs besides.
+fn make(launch: &Launch, shape: &Shape, columns: &Columns) -> Result<GroupTable> {
+    let tuning = GroupTuning::default();
+    let key = GroupKey {
+        physical: PhysicalType::Int64,
+        nullable: true,
+        bits: 64,
+    };
+    let layout = GroupLayout::new(&[key], shape.kinds, &tuning)?;
+    let mut table = GroupTable::new(launch, layout, tuning)?;
+    let column = |kind: u32| match kind {
+        abi::ACCUMULATE_COUNT | abi::ACCUMULATE_ROW_FIRST => columns.every,
+        _ => columns.values,
+    };
+    let inputs = shape.kinds.iter().zip(0..);
+    let inputs = inputs.filter(|(kind, _)| **kind != abi::ACCUMULATE_CARRY);
+    let inputs: Vec<(u32, &DeviceColumn)> =
+        inputs.map(|(kind, index)| (index, column(*kind))).collect();
+    let keys = [columns.keys];
+    table.update(launch, &keys, &inputs, columns.rows)?;
+    match shape.kinds[1] {
+        abi::ACCUMULATE_CARRY => table.carry(launch, 0, 1, columns.values, columns.rows)?,
+        abi::ACCUMULATE_VARIANCE => {
+            let distances = table.distances(launch, &keys, 1, columns.values, columns.rows)?;
+            table.update_distances(launch, &keys, &[(1, &distances)], columns.rows)?;
+        }
+        _ => {}
+    }
+    Ok(table)
+}
+
+/// What each group must have, by key.
+fn expected(rows: u64, groups: u64, draw: impl Fn(u64) -> u64) -> Vec<(u64, Group)> {
+    let mut all = vec![Group::default(); groups as usize];
+    for row in 0..rows {
+        let group = &mut all[draw(row) as usize];
+        if group.count == 0 {
+            group.first = value(row);
+        }
+        group.count += 1;
+        group.sum += value(row);
+        group.squares += value(row) * value(row);
+    }
+    let all = (0..).map(key).zip(all);
+    let mut all: Vec<(u64, Group)> = all.filter(|(_, group)| group.count > 0).collect();
+    all.sort_unstable_by_key(|(key, _)| *key);
+    all
+}
+
+/// Compares the result of every group. Sums are exact, whatever their order: they are whole numbers.
+fn verify(bench: &Bench, shape: &Shape, table: &mut GroupTable, expected: &[(u64, Group)]) {
     let launch = bench.launch();
     let list = table.list(&launch).unwrap();
-    let status = pelton::kernels::Status::new(&launch, "group_by_emit_aggregate").unwrap();
-    let float = table.layout().kind(1) == abi::ACCUMULATE_ADD_FLOAT;
-    let emit = pelton::kernels::group_by::Emit {
-        emit: if float {
-            abi::EMIT_SUM_FLOAT
-        } else {
-            abi::EMIT_SUM
-        },
-        accumulator: 1,
+    let status = Status::new(&launch, "group_by_emit_aggregate").unwrap();
+    let float = shape.float;
+    let emit = Emit {
+        emit: shape.emit,
+        accumulator: shape.accumulator,
         count_accumulator: 0,
         physical: if float {
             PhysicalType::Float64
@@ -139,22 +272,34 @@ fn verify(bench: &Bench, table: &GroupTable, rows: u64) {
         factor: 1.0,
         empty_is_zero: false,
         overflow_is_error: false,
+        ddof: 1,
     };
-    let sums = table.emit_aggregate(&launch, &list, emit, &status).unwrap();
-    let sums = bench.read_words(&sums, list.groups());
-    let sum: f64 = sums
-        .iter()
-        .map(|bits| {
-            if float {
-                f64::from_bits(*bits)
+    let results = table.emit_aggregate(&launch, &list, emit, &status).unwrap();
+    let keys = table.emit_key(&launch, &list, 0).unwrap();
+    let keys = bench.read_words(&keys, list.groups());
+    let results = bench.read_words(&results, list.groups());
+    let mut got: Vec<(u64, u64)> = keys.into_iter().zip(results).collect();
+    got.sort_unstable_by_key(|(key, _)| *key);
+    assert_eq!(got.len(), expected.len(), "the number of groups");
+    for ((key, bits), (wanted, group)) in got.into_iter().zip(expected) {
+        assert_eq!(key, *wanted, "a key");
+        let result = if float {
+            f64::from_bits(bits)
+        } else {
+            bits as f64
+        };
+        let wanted = (shape.result)(group);
+        let near = wanted.abs()
+            * if shape.emit == abi::EMIT_VARIANCE {
+                1e-9
             } else {
-                *bits as f64
-            }
-        })
-        .sum();
-    let expected: f64 = (0..rows).map(|row| (row % 1000) as f64).sum();
-    assert!(
-        (sum - expected).abs() <= expected * 1e-9,
-        "the sums: {sum}, expected {expected}"
-    );
+                0.0
+            };
+        let alone = shape.emit == abi::EMIT_VARIANCE && group.count == 1;
+        assert!(
+            alone || (result - wanted).abs() <= near,
+            "{}: {result} of key {key}, expected {wanted}",
+            shape.name
+        );
+    }
 }

@@ -13,6 +13,7 @@
 
 struct GroupByPolicy {
   static const uint32_t TILE_ROWS = GROUP_BY_THREADS * GROUP_BY_ITEMS;
+  static const uint32_t BLOCKS = 3;           // on a multiprocessor: leaves 40 registers
   static const uint32_t SHARED_PROBES = 8;    // slots looked at in a block's own table
   static const uint32_t USEFUL_PERCENT = 30;  // rows that it must take to be tried further
 };
@@ -106,7 +107,7 @@ KERNEL_FN void group_by_take(const GroupByUpdateParams &params, const GroupBySto
   for (uint32_t i = 0; i < params.input_count; i++) {
     const uint32_t a = params.inputs[i].accumulator;
     accumulate_row(params.layout.kinds[a], words + params.layout.starts[a] * store.replicas,
-                   store.replicas, params.inputs[i].column, row);
+                   store.replicas, params.inputs[i], row, params.row_start + row);
   }
 }
 
@@ -257,7 +258,7 @@ KERNEL_FN void group_by_update_rows(const GroupByUpdateParams &params) {
 /// Nulls   a null key is a group; a null input is not accumulated
 /// Errors  none: rows that found no slot are pending, groups likewise spilled
 /// Tests   tests/operators/group_by.rs
-extern "C" __global__ void __launch_bounds__(GROUP_BY_THREADS)
+extern "C" __global__ void __launch_bounds__(GROUP_BY_THREADS, GroupByPolicy::BLOCKS)
 group_by_update(GRID_CONSTANT(GroupByUpdateParams) params) { group_by_update_rows<1>(params); }
 
 /// Aggregates rows with keys of several words into the table.
@@ -268,7 +269,7 @@ group_by_update(GRID_CONSTANT(GroupByUpdateParams) params) { group_by_update_row
 /// Nulls   a null key is a group; a null input is not accumulated
 /// Errors  none: rows that found no slot are pending, groups likewise spilled
 /// Tests   tests/operators/group_by.rs
-extern "C" __global__ void __launch_bounds__(GROUP_BY_THREADS)
+extern "C" __global__ void __launch_bounds__(GROUP_BY_THREADS, GroupByPolicy::BLOCKS)
 group_by_update_wide(GRID_CONSTANT(GroupByUpdateParams) params) {
   group_by_update_rows<GROUP_BY_KEY_WORDS_MAX>(params);
 }
@@ -291,8 +292,12 @@ KERNEL_FN void group_by_merge_entries(const GroupByMergeParams &params) {
       status_set(params.status, STATUS_TABLE_FULL, e);
       continue;
     }
-    group_by_merge_words(layout, group_by_words(store, slot, 0), 1,
-                         entry + layout.accumulator_start, 1);
+    uint64_t *words = group_by_words(store, slot, 0);
+    if (params.exclusive) {
+      group_by_merge_group(layout, words, entry + layout.accumulator_start, params.row_shift);
+    } else {
+      group_by_merge_words(layout, words, 1, entry + layout.accumulator_start, 1);
+    }
   }
   const uint32_t total = __reduce_add_sync(WARP_ALL, inserted);
   if ((threadIdx.x & 31) == 0 && total) atomic_add_u64(params.group_count, total);

@@ -1,15 +1,14 @@
 // Operator  group_by (src/operators/group_by.rs states the contract)
-// Kernels   those of group_by.cu and group_by_emit.cu
+// Kernels   those of group_by.cu, group_by_emit.cu and group_by_values.cu
 // Method    packed keys; a table with open addressing, key and accumulators side by side in one
-//           32-byte sector where they fit; accumulators know how to take a value and how to merge
+//           32-byte sector where they fit; how accumulators take values is in
+//           group_by_accumulate.cuh
 // Cost      see the kernels
 // Source    none needed
 #pragma once
-#include "abi/group_by.h"
-#include "primitives/atomic.cuh"
+#include "group_by_accumulate.cuh"
 #include "primitives/hash.cuh"
 #include "primitives/status.cuh"
-#include "primitives/value.cuh"
 
 #define GROUP_BY_NO_SLOT (~0ull)
 #define GROUP_BY_TAG_BUSY 1ull
@@ -125,8 +124,10 @@ KERNEL_FN uint64_t group_by_slot_wide(const GroupByStore &store, uint32_t key_wo
     if (seen == 0) {
       seen = atomic_cas_u64(mark, 0, GROUP_BY_TAG_BUSY);
       if (seen == 0) {
-        for (uint32_t w = 0; w < key_words; w++) mark[1 + w] = key.words[w];
-        st_release(mark, tag);
+        // By atomics, which tools that look for races in shared memory understand; it is rare.
+        for (uint32_t w = 0; w < key_words; w++) atomic_exchange_u64(&mark[1 + w], key.words[w]);
+        __threadfence();
+        atomic_exchange_u64(mark, tag);
         ++*inserted;
         return slot;
       }
@@ -166,120 +167,6 @@ KERNEL_FN void group_by_read_key(const GroupByLayout &layout, const uint64_t *ma
 /// The accumulator words of a slot; `replica` is 0 but in shared memory.
 KERNEL_FN uint64_t *group_by_words(const GroupByStore &store, uint64_t slot, uint32_t replica) {
   return store.accumulators + slot * store.accumulator_step + replica;
-}
-
-/// Words of an accumulator.
-KERNEL_FN uint32_t accumulator_width(uint32_t kind) {
-  switch (kind) {
-    case ACCUMULATE_ADD_INT128: return 2;
-    case ACCUMULATE_MIN_INT128:
-    case ACCUMULATE_MAX_INT128: return 3;
-    default: return 1;
-  }
-}
-
-/// The `index`-th word of an accumulator that has taken nothing.
-KERNEL_FN uint64_t accumulator_start(uint32_t kind, uint32_t index) {
-  return (kind == ACCUMULATE_MIN || kind == ACCUMULATE_MIN_INT128) && index < 2 ? ~0ull : 0;
-}
-
-/// The lesser or greater of a 128-bit code and the accumulator's, under the accumulator's lock.
-/// The words are looked at first: the low word is written before the high one, so a state that
-/// looks no worse than the value cannot become worse than it.
-KERNEL_FN void accumulate_extreme_int128(uint64_t *words, uint32_t step, bool want_max,
-                                         uint64_t low, uint64_t high) {
-  const uint64_t flip = want_max ? 0 : ~0ull;  // a minimum is the maximum of complements
-  const uint64_t own_low = low ^ flip, own_high = high ^ flip;
-  uint64_t *low_word = words, *high_word = words + step, *lock = words + 2 * step;
-  const uint64_t high_before = ld_acquire(high_word) ^ flip;
-  const uint64_t low_before = ld_acquire(low_word) ^ flip;
-  if (high_before > own_high || (high_before == own_high && low_before >= own_low)) return;
-  bool done = false;
-  while (!done) {
-    if (atomic_cas_u64(lock, 0, 1) != 0) continue;
-    __threadfence();
-    const uint64_t high_now = ld_acquire(high_word) ^ flip, low_now = ld_acquire(low_word) ^ flip;
-    if (high_now < own_high || (high_now == own_high && low_now < own_low)) {
-      st_release(low_word, low);
-      st_release(high_word, high);
-    }
-    __threadfence();
-    atomic_exchange_u64(lock, 0);
-    done = true;
-  }
-}
-
-/// Lets an accumulator take a value, or the words of another accumulator of its kind.
-/// The words of an accumulator lie `step` apart.
-KERNEL_FN void accumulate(uint32_t kind, uint64_t *words, uint32_t step, uint64_t low,
-                          uint64_t high) {
-  switch (kind) {
-    case ACCUMULATE_ADD_INT128: {
-      const uint64_t before = low ? atomic_add_u64(words, low) : 0;
-      const uint64_t carry = low && before + low < low;
-      if (high + carry) atomic_add_u64(words + step, high + carry);
-      break;
-    }
-    case ACCUMULATE_ADD_FLOAT: atomic_add_f64(words, __longlong_as_double((long long)low)); break;
-    case ACCUMULATE_MIN:
-      if (low < ld_relaxed(words)) atomic_min_u64(words, low);
-      break;
-    case ACCUMULATE_MAX:
-      if (low > ld_relaxed(words)) atomic_max_u64(words, low);
-      break;
-    case ACCUMULATE_MIN_INT128:
-    case ACCUMULATE_MAX_INT128:
-      accumulate_extreme_int128(words, step, kind == ACCUMULATE_MAX_INT128, low, high);
-      break;
-    case ACCUMULATE_ANY:
-      if (low && !ld_relaxed(words)) st_relaxed(words, 1);
-      break;
-    default:
-      if (low) atomic_add_u64(words, low);
-      break;
-  }
-}
-
-/// Lets an accumulator take the value of a row. A null leaves it as it is.
-KERNEL_FN void accumulate_row(uint32_t kind, uint64_t *words, uint32_t step,
-                              const ColumnView &column, uint64_t row) {
-  if (!column_valid(column, row)) return;
-  uint64_t low = 1, high = 0;
-  switch (kind) {
-    case ACCUMULATE_COUNT:
-    case ACCUMULATE_ANY: break;
-    case ACCUMULATE_ADD_FLOAT:
-      low = (uint64_t)__double_as_longlong(column_float(column, row));
-      break;
-    case ACCUMULATE_MIN:
-    case ACCUMULATE_MAX: low = order_code(column.type, column_bits(column, row)); break;
-    case ACCUMULATE_MIN_INT128:
-    case ACCUMULATE_MAX_INT128: {
-      const int128_t value = column_value<int128_t>(column, row);
-      low = (uint64_t)value;
-      high = (uint64_t)(value >> 64) ^ 0x8000000000000000ull;
-      break;
-    }
-    default: {
-      const int128_t value = column_integer(column, row);
-      low = (uint64_t)value;
-      high = (uint64_t)(value >> 64);
-      break;
-    }
-  }
-  accumulate(kind, words, step, low, high);
-}
-
-/// Merges all accumulators of one slot, `source_step` words apart, into another.
-KERNEL_FN void group_by_merge_words(const GroupByLayout &layout, uint64_t *words, uint32_t step,
-                                    const uint64_t *source, uint32_t source_step) {
-  for (uint32_t a = 0; a < layout.accumulator_count; a++) {
-    const uint32_t start = layout.starts[a], kind = layout.kinds[a];
-    const uint64_t low = ld_relaxed(source + start * source_step);
-    const uint64_t high =
-        accumulator_width(kind) > 1 ? ld_relaxed(source + (start + 1) * source_step) : 0;
-    accumulate(kind, words + start * step, step, low, high);
-  }
 }
 
 /// True if the first word of an entry says that it holds a group.

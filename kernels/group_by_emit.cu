@@ -59,6 +59,8 @@ KERNEL_FN GroupByResult emit_sum(const GroupByEmitAggregateParams &params, uint3
   if (kind == ACCUMULATE_ADD) return {words[0], 0, true, false};
   const int128_t sum = int128_of(words[0], words[1]);
   const int128_t limit = int128_of(params.limit_low, params.limit_high);
+  const bool wraps = params.output.type == PHYSICAL_INT64 || params.output.type == PHYSICAL_UINT64;
+  if (wraps && !params.overflow_is_error) return {words[0], 0, true, false};
   bool fits = limit == 0 || (sum < limit && sum > -limit);
   if (params.output.type == PHYSICAL_INT64) fits = fits && sum == (int64_t)sum;
   if (params.output.type == PHYSICAL_UINT64) fits = fits && sum == (uint64_t)sum;
@@ -66,16 +68,104 @@ KERNEL_FN GroupByResult emit_sum(const GroupByEmitAggregateParams &params, uint3
   return {words[0], words[1], true, false};
 }
 
+KERNEL_FN uint64_t emit_bits(double value) { return (uint64_t)__double_as_longlong(value); }
+
+/// A variance, or one of the numbers that it is made of.
+KERNEL_FN GroupByResult emit_variance(const GroupByEmitAggregateParams &params,
+                                      const uint64_t *words) {
+  const Spread spread = spread_of(words);
+  const double m2 = spread.m2 / params.factor / params.factor;
+  if (params.emit == EMIT_VARIANCE_M2) return {emit_bits(m2), 0, true, false};
+  if (params.emit == EMIT_VARIANCE_MEAN) {
+    return {emit_bits(spread.mean / params.factor), 0, true, false};
+  }
+  if (words[0] <= params.ddof) return {0, 0, false, false};
+  const double variance = m2 / (double)(words[0] - params.ddof);
+  const double result = params.emit == EMIT_DEVIATION ? sqrt(variance) : variance;
+  return {emit_bits(result), 0, true, false};
+}
+
+/// The digits of an exact sum with their carries carried, without their sign. Result: the sign.
+KERNEL_FN bool exact_magnitude(const uint64_t *words, uint32_t count, uint32_t *digits) {
+  bool negative = false;
+  for (uint32_t pass = 0; pass < 2; pass++) {
+    long long carry = 0;
+    for (uint32_t d = 0; d < count; d++) {
+      const long long digit = (long long)words[d];
+      const long long sum = (negative ? -digit : digit) + carry;
+      digits[d] = (uint32_t)sum;
+      carry = sum >> 32;
+    }
+    if (carry >= 0) break;
+    negative = true;
+  }
+  return negative;
+}
+
+/// An exact sum of `count` digits, rounded to nearest, ties to even. The count comes from the
+/// launch, so that loops stay loops: unrolled, they would take the registers of all other results.
+KERNEL_FN double exact_rounded(const uint64_t *words, uint32_t count) {
+  const uint64_t flags = words[count];
+  const uint64_t infinity = 0x7ff0000000000000ull;
+  if (flags == EXACT_INFINITY) return __longlong_as_double((long long)infinity);
+  if (flags == EXACT_NEGATIVE_INFINITY) {
+    return __longlong_as_double((long long)(infinity | 0x8000000000000000ull));
+  }
+  if (flags) return __longlong_as_double(0x7ff8000000000000ll);
+  uint32_t digits[GROUP_BY_EXACT_DIGITS];
+  const bool negative = exact_magnitude(words, count, digits);
+  uint32_t top = count - 1;
+  while (top > 1 && digits[top] == 0) top--;
+  // The three leading digits hold at least 65 bits of what is shown, unless there are fewer.
+  const uint32_t low_digit = top >= 2 ? top - 2 : 0;
+  uint128_t head = 0;
+  for (uint32_t d = top + 1; d > low_digit; d--) head = head << 32 | digits[d - 1];
+  uint32_t shift = 0;
+  while (head >> shift >> 53) shift++;
+  uint64_t fraction = (uint64_t)(head >> shift);
+  if (shift) {
+    const uint128_t rest = head & (((uint128_t)1 << shift) - 1);
+    const uint128_t half = (uint128_t)1 << (shift - 1);
+    bool below = false;
+    for (uint32_t d = 0; d < low_digit && rest == half && !below; d++) below = digits[d] != 0;
+    fraction += rest > half || (rest == half && (below || (fraction & 1)));
+  }
+  // The fraction's leading bit adds one to the exponent, where there is one.
+  uint64_t bits = ((uint64_t)(low_digit * 32 + shift) << 52) + fraction;
+  if (bits > infinity) bits = infinity;
+  return __longlong_as_double((long long)(negative && bits ? bits | 0x8000000000000000ull : bits));
+}
+
 KERNEL_FN GroupByResult emit_result(const GroupByEmitAggregateParams &params, const uint64_t *words,
                                     uint64_t count) {
   const GroupByLayout &layout = params.layout;
   const uint32_t kind = layout.kinds[params.accumulator];
   words += layout.starts[params.accumulator];
-  if (params.emit == EMIT_COUNT) return {words[0], 0, true, false};
+  switch (params.emit) {
+    case EMIT_COUNT: return {words[0], 0, true, false};
+    case EMIT_CARRY: {
+      const uint32_t last = accumulator_width(kind) - 1;
+      return {words[0], last == 2 ? words[1] : 0, words[last] != 0, false};
+    }
+    // The count tells of nulls here: Kleene's logic.
+    case EMIT_ANY: return {words[0] != 0, 0, words[0] || !count, false};
+    case EMIT_ALL: return {words[0] == 0, 0, words[0] || !count, false};
+    case EMIT_VARIANCE:
+    case EMIT_DEVIATION:
+    case EMIT_VARIANCE_MEAN:
+    case EMIT_VARIANCE_M2: return emit_variance(params, words);
+    default: break;
+  }
   if (count == 0) return {0, 0, params.empty_is_zero != 0, false};
   switch (params.emit) {
     case EMIT_SUM: return emit_sum(params, kind, words);
     case EMIT_SUM_FLOAT: return {words[0], 0, true, false};
+    case EMIT_EXACT:
+    case EMIT_EXACT_MEAN: {
+      const double sum = exact_rounded(words, accumulator_width(kind) - 1);
+      const double result = params.emit == EMIT_EXACT ? sum : sum / (double)count;
+      return {emit_bits(result), 0, true, false};
+    }
     case EMIT_MEAN: {
       double sum = kind == ACCUMULATE_ADD_FLOAT ? __longlong_as_double((long long)words[0])
                                                 : int128_to_double(int128_of(words[0], words[1]));

@@ -51,13 +51,8 @@ fn query(backend: &CudaBackend) -> Result<Vec<(i64, i64)>> {
         function: AggregateFunction::Sum,
         input: Some(1),
     };
-    let group_by = backend.instantiate(&OperatorSpec::GroupBy(GroupBySpec {
-        input: Arc::clone(&input),
-        output: Arc::clone(&input),
-        group_keys: vec![0],
-        aggregates: vec![sum],
-        semantics: Semantics::default(),
-    }))?;
+    let group_by = GroupBySpec::complete(&input, vec![0], vec![sum], Semantics::default())?;
+    let group_by = backend.instantiate(&OperatorSpec::GroupBy(group_by))?;
     let (Operator::Transform(filter), Operator::Fold(group_by)) = (filter, group_by) else {
         panic!("a filter transforms and a group-by folds");
     };

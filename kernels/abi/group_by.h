@@ -29,6 +29,27 @@ enum {
   ACCUMULATE_MAX_INT128 = 6, ///< three words: low, high of the code, lock
   ACCUMULATE_ANY = 7,        ///< one word: 1 once there was a value that is not null
   ACCUMULATE_COUNT = 8,      ///< one word: number of values that are not null; of rows, without input
+  ACCUMULATE_ROW_FIRST = 9,  ///< one word: least number of a row whose value is not null
+  ACCUMULATE_ROW_LAST = 10,  ///< one word: greatest number of such a row, plus one
+  ACCUMULATE_CARRY = 11,     ///< two words: bits of the value of the row that the row accumulator before it tells; 1 if it is not null
+  ACCUMULATE_CARRY_INT128 = 12, ///< three words: low, high, 1 if it is not null
+  ACCUMULATE_TRUE = 13,      ///< one word: 1 once a value was true
+  ACCUMULATE_FALSE = 14,     ///< one word: 1 once a value was false
+  ACCUMULATE_NULL = 15,      ///< one word: 1 once a value was null
+  ACCUMULATE_VARIANCE = 16,  ///< four words: count, and as binary64: sum, sum of squared distances from the mean, sum of distances
+  ACCUMULATE_ADD_EXACT = 17, ///< `GROUP_BY_EXACT_DIGITS` digits and one word of flags: exact sum of floats
+};
+
+enum {
+  GROUP_BY_EXACT_DIGITS = 68, ///< digits of an exact sum: of 32 bits each, in units of 2^-1074
+  EXACT_NAN = 1,              ///< flag: a NaN was added
+  EXACT_INFINITY = 2,         ///< flag: +infinity was added
+  EXACT_NEGATIVE_INFINITY = 4, ///< flag: -infinity was added
+};
+
+enum {
+  GROUP_BY_REGISTER_BITS = 12,  ///< bits of a hash that choose a register of `group_by_registers`
+  GROUP_BY_RANK_MAX = 52,       ///< greatest rank of a register
 };
 
 /// How the key columns pack into words, and where entries have their words.
@@ -64,7 +85,7 @@ ABI_ASSERT(sizeof(GroupByKey) == 72, "GroupByKey crosses the ABI");
 typedef struct GroupByInput {
   ColumnView column;    ///< the values; `COLUMN_SCALAR` for a count of rows
   uint32_t accumulator; ///< index into the layout's accumulators
-  uint32_t reserved;    ///< zero
+  uint32_t distances;   ///< 1: the values are distances from the means, for `ACCUMULATE_VARIANCE`
 } GroupByInput;
 ABI_ASSERT(sizeof(GroupByInput) == 56, "GroupByInput crosses the ABI");
 
@@ -107,12 +128,13 @@ typedef struct GroupByUpdateParams {
   const uint64_t *row_count_device;                ///< [1], device, read: rows, if it is not null
   uint64_t row_count;                              ///< rows, or their upper bound
   uint64_t probe_max;                              ///< slots looked at before a row is left pending
+  uint64_t row_start;                              ///< number of the first row, for row accumulators
   uint32_t input_count;                            ///< accumulators in use
   uint32_t shared_slots;                           ///< slots of a block's own table, a power of two; 0: none
   uint32_t shared_replicas;                        ///< copies of each accumulator there, a power of two up to 32
   uint32_t reserved;                               ///< zero
 } GroupByUpdateParams;
-ABI_ASSERT(sizeof(GroupByUpdateParams) == 160 + 1152 + 1344 + 16 + 88, "GroupByUpdateParams crosses the ABI");
+ABI_ASSERT(sizeof(GroupByUpdateParams) == 160 + 1152 + 1344 + 16 + 96, "GroupByUpdateParams crosses the ABI");
 
 /// Launch parameters of `group_by_merge`.
 typedef struct GroupByMergeParams {
@@ -123,8 +145,10 @@ typedef struct GroupByMergeParams {
   uint64_t *group_count;      ///< [1], device, raised by groups inserted
   uint64_t entry_count;       ///< entries to merge, empty ones included
   uint64_t special_start;     ///< entries from here on are special slots of another table
+  uint64_t row_shift;         ///< added to the entries' row numbers
+  uint64_t exclusive;         ///< 1: no key stands twice among the entries, which are whole groups
 } GroupByMergeParams;
-ABI_ASSERT(sizeof(GroupByMergeParams) == 216, "GroupByMergeParams crosses the ABI");
+ABI_ASSERT(sizeof(GroupByMergeParams) == 232, "GroupByMergeParams crosses the ABI");
 
 /// Launch parameters of `group_by_list`.
 typedef struct GroupByListParams {
@@ -152,6 +176,15 @@ enum {
   EMIT_SUM_FLOAT = 2,    ///< a binary64 sum
   EMIT_EXTREME = 3,      ///< a minimum or maximum
   EMIT_MEAN = 4,         ///< sum / factor / count
+  EMIT_CARRY = 5,        ///< the value that a row accumulator picked
+  EMIT_ANY = 6,          ///< Kleene disjunction, of `ACCUMULATE_TRUE` and `ACCUMULATE_NULL` as the count
+  EMIT_ALL = 7,          ///< Kleene conjunction, of `ACCUMULATE_FALSE` and `ACCUMULATE_NULL` as the count
+  EMIT_VARIANCE = 8,     ///< variance / factor^2
+  EMIT_DEVIATION = 9,    ///< its square root
+  EMIT_VARIANCE_MEAN = 10, ///< mean / factor, of a variance's words; 0 for no values
+  EMIT_VARIANCE_M2 = 11, ///< sum of squared distances / factor^2
+  EMIT_EXACT = 12,       ///< an exact sum, rounded once
+  EMIT_EXACT_MEAN = 13,  ///< the same, divided by the count
 };
 
 /// Launch parameters of `group_by_emit_aggregate`.
@@ -170,8 +203,62 @@ typedef struct GroupByEmitAggregateParams {
   uint32_t count_accumulator; ///< the accumulator that tells the number (or presence) of values
   uint32_t empty_is_zero;    ///< 1: a sum of no values is zero, not null
   uint32_t overflow_is_error; ///< 1: a sum beyond its limit fails the launch, instead of being null
-  uint32_t reserved;         ///< zero
+  uint32_t ddof;             ///< variance: taken from the count in the denominator
 } GroupByEmitAggregateParams;
 ABI_ASSERT(sizeof(GroupByEmitAggregateParams) == 160 + 16 + 24 + 48 + 24, "GroupByEmitAggregateParams crosses the ABI");
+
+/// Launch parameters of `group_by_carry`.
+typedef struct GroupByCarryParams {
+  GroupByLayout layout;       ///< of the table
+  GroupByTable table;         ///< read and written
+  ColumnView column;          ///< the values
+  uint64_t row_start;         ///< number of the column's first row
+  uint64_t row_count;         ///< rows, or their upper bound
+  uint32_t row_accumulator;   ///< the row accumulator
+  uint32_t accumulator;       ///< the accumulator that carries the value
+} GroupByCarryParams;
+ABI_ASSERT(sizeof(GroupByCarryParams) == 160 + 16 + 48 + 24, "GroupByCarryParams crosses the ABI");
+
+/// Launch parameters of `group_by_distance`.
+typedef struct GroupByDistanceParams {
+  GroupByLayout layout;                ///< of the table
+  GroupByKey keys[GROUP_BY_KEYS_MAX];  ///< key columns
+  GroupByTable table;                  ///< read
+  ColumnView column;                   ///< the values
+  ColumnOut output;                    ///< [rows], written: binary64
+  const uint64_t *row_count_device;    ///< [1], device, read: rows, if it is not null
+  uint64_t row_count;                  ///< rows, or their upper bound
+  uint64_t accumulator;                ///< the variance accumulator
+} GroupByDistanceParams;
+ABI_ASSERT(sizeof(GroupByDistanceParams) == 160 + 1152 + 16 + 48 + 24 + 24, "GroupByDistanceParams crosses the ABI");
+
+/// Launch parameters of `group_by_registers`.
+typedef struct GroupByRegistersParams {
+  ColumnView column;                 ///< the values, or their hashes
+  ColumnOut registers;               ///< [rows], written: `PHYSICAL_UINT32`, null where the value is
+  ColumnOut weights;                 ///< [rows], written: `PHYSICAL_INT64`, 2^(GROUP_BY_RANK_MAX - rank)
+  const uint64_t *row_count_device;  ///< [1], device, read: rows, if it is not null
+  uint64_t row_count;                ///< rows, or their upper bound
+  uint64_t hashed;                   ///< 1: the column has hashes
+} GroupByRegistersParams;
+ABI_ASSERT(sizeof(GroupByRegistersParams) == 48 + 48 + 24, "GroupByRegistersParams crosses the ABI");
+
+/// Launch parameters of `group_by_bound`.
+typedef struct GroupByBoundParams {
+  ColumnView column;                 ///< the values, `PHYSICAL_INT64`
+  uint64_t *bound;                   ///< [1], device, raised: greatest absolute value; the caller zeroes it
+  const uint64_t *row_count_device;  ///< [1], device, read: rows, if it is not null
+  uint64_t row_count;                ///< rows, or their upper bound
+} GroupByBoundParams;
+ABI_ASSERT(sizeof(GroupByBoundParams) == 48 + 24, "GroupByBoundParams crosses the ABI");
+
+/// Launch parameters of `group_by_settle`.
+typedef struct GroupBySettleParams {
+  GroupByLayout layout;      ///< of the table
+  GroupByTable table;        ///< read and written
+  uint64_t narrow;           ///< bit a: the high word of accumulator a is to be its low word's sign
+  uint64_t carry;            ///< bit a: digits of accumulator a are to be 32 bits again
+} GroupBySettleParams;
+ABI_ASSERT(sizeof(GroupBySettleParams) == 192, "GroupBySettleParams crosses the ABI");
 
 #endif

@@ -49,6 +49,10 @@ KERNEL_FN void atomic_max_u64(uint64_t *address, uint64_t value) {
   atomicMax((unsigned long long *)address, (unsigned long long)value);
 }
 
+KERNEL_FN void atomic_or_u64(uint64_t *address, uint64_t value) {
+  atomicOr((unsigned long long *)address, (unsigned long long)value);
+}
+
 KERNEL_FN void atomic_add_f64(uint64_t *address, double value) {
   atomicAdd((double *)address, value);
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Engine, QueryResult, threads};
 use crate::error::Result;
-use crate::expr::{Expr, col};
+use crate::expr::{Expr, Keep, col};
 use crate::plan::{LogicalPlan, ParquetFiles, Query};
 use crate::storage::{Dataset, ParquetSink, SinkOptions, SinkSummary, expand};
 use crate::types::Semantics;
@@ -119,6 +119,32 @@ impl LazyFrame {
             frame: self,
             keys: keys.into_iter().collect(),
         }
+    }
+
+    /// One row of each group of rows that are equal in these columns, or, without any, in all. Nulls
+    /// are equal, and NaNs. Rows of a scan come in no stated order, so that which row is the first
+    /// is stated only above a step that orders them; all values of a kept row come from that row.
+    ///
+    /// ```
+    /// use pelton::prelude::*;
+    /// use pelton::expr::Keep;
+    /// # fn main() -> pelton::Result<()> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # pelton::doc_support::write_orders(folder.path())?;
+    /// # let orders = folder.path().join("orders.parquet");
+    /// let engine = Engine::new(EngineOptions::default())?;
+    /// let customers = scan_parquet(&orders)?.distinct(["customer_id"], Keep::Any);
+    /// assert_eq!(customers.collect(&engine)?.rows(), 3);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn distinct<Name: Into<String>>(
+        self,
+        on: impl IntoIterator<Item = Name>,
+        keep: Keep,
+    ) -> LazyFrame {
+        let on = on.into_iter().map(Into::into).collect();
+        self.map(|input| LogicalPlan::Distinct { input, on, keep })
     }
 
     /// At most so many rows, no matter which.

@@ -3,7 +3,7 @@
 use expect_test::{Expect, expect};
 
 use super::LazyFrame;
-use crate::expr::{col, count_rows, lit};
+use crate::expr::{Keep, col, count_rows, lit};
 use crate::pipeline::{describe, lower};
 use crate::plan::{LogicalPlan, ParquetFiles, Query};
 use crate::types::{DataType, Field, Schema, Semantics};
@@ -213,6 +213,55 @@ fn groups_without_aggregates_and_aggregates_of_aggregates() {
             2. from pipeline 1
                group_by count(*) as one [group_by]
                -> one: Int64
+        "#]],
+    );
+}
+
+#[test]
+fn distinct_is_a_group_by_and_a_choice_of_columns() {
+    check(
+        orders()
+            .distinct(["customer"], Keep::Last)
+            .select([col("day"), col("customer")]),
+        expect![[r#"
+            1. scan 1 file(s), 2 of 5 columns: customer, day
+               group_by last(day) as day by customer [group_by]
+               -> customer: Int64, day: Date32
+            2. from pipeline 1
+               project day, customer [project]
+               -> day: Date32, customer: Int64
+        "#]],
+    );
+    check(
+        orders().select([col("day")]).distinct([""; 0], Keep::Any),
+        expect![[r#"
+            1. scan 1 file(s), 1 of 5 columns: day
+               group_by by day [group_by]
+               -> day: Date32
+        "#]],
+    );
+    check(
+        orders().distinct(["custmer"], Keep::First),
+        expect![[r#"
+            distinct: column `custmer`: not in the input; the columns are comment, customer, amount, day, urgent
+        "#]],
+    );
+}
+
+#[test]
+fn aggregates_of_spread_and_order_lower_like_sums() {
+    check(
+        orders().group_by([col("customer")]).agg([
+            col("amount").var().alias("var"),
+            col("amount").median().alias("median"),
+            col("comment").first().alias("comment"),
+            col("urgent").any().alias("urgent"),
+            col("day").approx_n_unique().alias("days"),
+        ]),
+        expect![[r#"
+            1. scan 1 file(s), 5 of 5 columns: comment, customer, amount, day, urgent
+               group_by var(amount) as var, median(amount) as median, first(comment) as comment, any(urgent) as urgent, approx_n_unique(day) as days by customer [group_by]
+               -> customer: Int64, var: Float64, median: Float64, comment: Utf8, urgent: Boolean, days: Int64
         "#]],
     );
 }

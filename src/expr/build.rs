@@ -1,6 +1,9 @@
 //! The words with which a user builds expressions.
 
-use super::{AggregateFunction, BinaryOp, Expr, Function, LikePattern, StringFunction, TrimSide};
+use super::{
+    AggregateFunction, BinaryOp, Ddof, Expr, Function, Interpolation, LikePattern, Probability,
+    StringFunction, TrimSide,
+};
 use crate::types::{DataType, Literal};
 
 /// The column of this name.
@@ -285,6 +288,90 @@ impl Expr {
     #[must_use]
     pub fn mean(self) -> Expr {
         self.aggregate(AggregateFunction::Mean)
+    }
+
+    /// Variance of a group's values as a sample; see [`AggregateFunction::Variance`].
+    #[must_use]
+    pub fn var(self) -> Expr {
+        self.variance(Ddof::Sample)
+    }
+
+    /// Variance of a group.
+    #[must_use]
+    pub fn variance(self, ddof: Ddof) -> Expr {
+        self.aggregate(AggregateFunction::Variance(ddof))
+    }
+
+    /// Standard deviation of a group's values as a sample.
+    #[must_use]
+    pub fn std(self) -> Expr {
+        self.standard_deviation(Ddof::Sample)
+    }
+
+    /// Standard deviation of a group.
+    #[must_use]
+    pub fn standard_deviation(self, ddof: Ddof) -> Expr {
+        self.aggregate(AggregateFunction::StandardDeviation(ddof))
+    }
+
+    /// Value of a group's first row; see [`AggregateFunction::First`]. Rows of a scan come in no
+    /// stated order.
+    #[must_use]
+    pub fn first(self) -> Expr {
+        self.aggregate(AggregateFunction::First)
+    }
+
+    /// Value of a group's last row.
+    #[must_use]
+    pub fn last(self) -> Expr {
+        self.aggregate(AggregateFunction::Last)
+    }
+
+    /// A value of a group that is not null, if there is one.
+    #[must_use]
+    pub fn any_value(self) -> Expr {
+        self.aggregate(AggregateFunction::AnyValue)
+    }
+
+    /// Whether a condition is true in some row of a group; see [`AggregateFunction::Any`].
+    #[must_use]
+    pub fn any(self) -> Expr {
+        self.aggregate(AggregateFunction::Any)
+    }
+
+    /// Whether a condition is true in all rows of a group; see [`AggregateFunction::All`].
+    #[must_use]
+    pub fn all(self) -> Expr {
+        self.aggregate(AggregateFunction::All)
+    }
+
+    /// Estimated number of different values of a group that are not null.
+    #[must_use]
+    pub fn approx_n_unique(self) -> Expr {
+        self.aggregate(AggregateFunction::ApproxCountDistinct)
+    }
+
+    /// The value in the middle of a group's sorted values; of two in the middle, their mean.
+    ///
+    /// ```
+    /// use pelton::expr::col;
+    /// assert_eq!(col("price").median().to_string(), "median(price)");
+    /// ```
+    #[must_use]
+    pub fn median(self) -> Expr {
+        self.quantile(Probability::HALF, Interpolation::Linear)
+    }
+
+    /// The value at a place of a group's sorted values; see [`AggregateFunction::Quantile`].
+    #[must_use]
+    pub fn quantile(self, q: Probability, interpolation: Interpolation) -> Expr {
+        self.aggregate(AggregateFunction::Quantile { q, interpolation })
+    }
+
+    /// A group's values as a list; see [`AggregateFunction::Collect`].
+    #[must_use]
+    pub fn collect_list(self) -> Expr {
+        self.aggregate(AggregateFunction::Collect)
     }
 }
 

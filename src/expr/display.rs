@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{AggregateFunction, BinaryOp, Expr};
+use super::{BinaryOp, Expr};
 
 impl fmt::Display for BinaryOp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -20,19 +20,6 @@ impl fmt::Display for BinaryOp {
             BinaryOp::GreaterOrEqual => ">=",
             BinaryOp::And => "and",
             BinaryOp::Or => "or",
-        })
-    }
-}
-
-impl fmt::Display for AggregateFunction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            AggregateFunction::Sum => "sum",
-            AggregateFunction::Count => "count",
-            AggregateFunction::CountDistinct => "n_unique",
-            AggregateFunction::Min => "min",
-            AggregateFunction::Max => "max",
-            AggregateFunction::Mean => "mean",
         })
     }
 }

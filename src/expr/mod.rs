@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod aggregate;
 mod build;
 mod build_functions;
 mod coerce;
@@ -14,6 +15,7 @@ mod function;
 mod resolve;
 mod typed;
 
+pub use aggregate::{Ddof, Interpolation, Keep, Probability};
 pub use build::{CaseBuilder, coalesce, col, concat, concat_with, count_rows, lit, when};
 pub use build_functions::{greatest, least, make_date};
 pub use function::{
@@ -102,6 +104,33 @@ pub enum AggregateFunction {
     Max,
     /// Sum divided by count, as `Float64`; null for no values.
     Mean,
+    /// Mean of the squared distances from the mean, as `Float64`; null for fewer values than the
+    /// denominator needs.
+    Variance(Ddof),
+    /// Square root of the variance.
+    StandardDeviation(Ddof),
+    /// Value of the row that came first, a null included.
+    First,
+    /// Value of the row that came last, a null included.
+    Last,
+    /// The first value that is not null.
+    AnyValue,
+    /// Kleene disjunction of Booleans: true if one is, else null if one is, else false.
+    Any,
+    /// Kleene conjunction of Booleans: false if one is, else null if one is, else true.
+    All,
+    /// Estimated number of different values that are not null.
+    ApproxCountDistinct,
+    /// The value at a place of the sorted values that are not null; NaN comes last. Null for no
+    /// values.
+    Quantile {
+        /// The place: 0 is the least value, 1 the greatest.
+        q: Probability,
+        /// What a place between two values gives.
+        interpolation: Interpolation,
+    },
+    /// The values as a list, in the order in which they came, nulls included.
+    Collect,
 }
 
 /// An expression over named columns, with no types yet. Build it with [`col`], [`lit`] and the

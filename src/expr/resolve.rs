@@ -1,6 +1,7 @@
 //! From names to types: [`resolve`] checks an expression against a schema and settles every cast.
 
 use std::fmt::Display;
+use std::sync::Arc;
 
 use super::coerce::{common_type, integer_digits, is_float, is_numeric, literal_type};
 use super::function::temporal_arithmetic;
@@ -8,7 +9,10 @@ use super::typed::{TypedExpr, TypedKind, literal_array};
 use super::{AggregateFunction, BinaryOp, Expr};
 use crate::error::{Error, Result};
 use crate::limits::EXPR_DEPTH_MAX;
-use crate::types::{DECIMAL128_PRECISION_MAX, DataType, Literal, Schema, decimal_parts, is_string};
+use crate::types::{
+    DECIMAL128_PRECISION_MAX, DataType, Field, Literal, PhysicalType, Schema, decimal_parts,
+    is_string,
+};
 
 /// Types an expression against the schema of its input.
 ///
@@ -407,6 +411,32 @@ pub fn aggregate_type(function: AggregateFunction, input: Option<&DataType>) -> 
                 None => refuse(),
             },
         },
+        AggregateFunction::Variance(_) | AggregateFunction::StandardDeviation(_)
+            if is_numeric(input) =>
+        {
+            Ok(DataType::Float64)
+        }
+        AggregateFunction::Quantile { interpolation, .. } => {
+            let picks = interpolation.picks_a_value() && PhysicalType::of(input).is_some();
+            match input {
+                _ if is_numeric(input) && !interpolation.picks_a_value() => Ok(DataType::Float64),
+                _ if is_numeric(input) || (picks && input.is_temporal()) => Ok(input.clone()),
+                _ => refuse(),
+            }
+        }
+        AggregateFunction::First | AggregateFunction::Last | AggregateFunction::AnyValue => {
+            Ok(input.clone())
+        }
+        AggregateFunction::Any | AggregateFunction::All if *input == DataType::Boolean => {
+            Ok(DataType::Boolean)
+        }
+        AggregateFunction::ApproxCountDistinct if PhysicalType::of(input).is_some() => {
+            Ok(DataType::Int64)
+        }
+        AggregateFunction::Collect => Ok(DataType::List(Arc::new(Field::new_list_field(
+            input.clone(),
+            true,
+        )))),
         AggregateFunction::Min | AggregateFunction::Max
             if !input.is_nested() && *input != DataType::Null || is_string(input) =>
         {
@@ -420,7 +450,6 @@ pub fn aggregate_type(function: AggregateFunction, input: Option<&DataType>) -> 
 mod tests {
     use super::*;
     use crate::expr::{col, lit, when};
-    use crate::types::Field;
 
     fn schema() -> Schema {
         Schema::new(vec![

@@ -534,6 +534,36 @@ pub const ACCUMULATE_MAX_INT128: u32 = 6;
 pub const ACCUMULATE_ANY: u32 = 7;
 /// one word: number of values that are not null; of rows, without input
 pub const ACCUMULATE_COUNT: u32 = 8;
+/// one word: least number of a row whose value is not null
+pub const ACCUMULATE_ROW_FIRST: u32 = 9;
+/// one word: greatest number of such a row, plus one
+pub const ACCUMULATE_ROW_LAST: u32 = 10;
+/// two words: bits of the value of the row that the row accumulator before it tells; 1 if it is not null
+pub const ACCUMULATE_CARRY: u32 = 11;
+/// three words: low, high, 1 if it is not null
+pub const ACCUMULATE_CARRY_INT128: u32 = 12;
+/// one word: 1 once a value was true
+pub const ACCUMULATE_TRUE: u32 = 13;
+/// one word: 1 once a value was false
+pub const ACCUMULATE_FALSE: u32 = 14;
+/// one word: 1 once a value was null
+pub const ACCUMULATE_NULL: u32 = 15;
+/// four words: count, and as binary64: sum, sum of squared distances from the mean, sum of distances
+pub const ACCUMULATE_VARIANCE: u32 = 16;
+/// `GROUP_BY_EXACT_DIGITS` digits and one word of flags: exact sum of floats
+pub const ACCUMULATE_ADD_EXACT: u32 = 17;
+/// digits of an exact sum: of 32 bits each, in units of 2^-1074
+pub const GROUP_BY_EXACT_DIGITS: u32 = 68;
+/// flag: a NaN was added
+pub const EXACT_NAN: u32 = 1;
+/// flag: +infinity was added
+pub const EXACT_INFINITY: u32 = 2;
+/// flag: -infinity was added
+pub const EXACT_NEGATIVE_INFINITY: u32 = 4;
+/// bits of a hash that choose a register of `group_by_registers`
+pub const GROUP_BY_REGISTER_BITS: u32 = 12;
+/// greatest rank of a register
+pub const GROUP_BY_RANK_MAX: u32 = 52;
 
 /** How the key columns pack into words, and where entries have their words.
 An entry of a one-word key: key, accumulators. Of a wider key: tag (0 empty, 1 being written),
@@ -629,8 +659,8 @@ pub struct GroupByInput {
     pub column: ColumnView,
     /// index into the layout's accumulators
     pub accumulator: u32,
-    /// zero
-    pub reserved: u32,
+    /// 1: the values are distances from the means, for `ACCUMULATE_VARIANCE`
+    pub distances: u32,
 }
 const _: () = {
     ["Size of GroupByInput"][::core::mem::size_of::<GroupByInput>() - 56usize];
@@ -639,8 +669,8 @@ const _: () = {
         [::core::mem::offset_of!(GroupByInput, column) - 0usize];
     ["Offset of field: GroupByInput::accumulator"]
         [::core::mem::offset_of!(GroupByInput, accumulator) - 48usize];
-    ["Offset of field: GroupByInput::reserved"]
-        [::core::mem::offset_of!(GroupByInput, reserved) - 52usize];
+    ["Offset of field: GroupByInput::distances"]
+        [::core::mem::offset_of!(GroupByInput, distances) - 52usize];
 };
 
 /// A table in device memory: `capacity` (a power of two) entries, then the special slots.
@@ -739,6 +769,8 @@ pub struct GroupByUpdateParams {
     pub row_count: u64,
     /// slots looked at before a row is left pending
     pub probe_max: u64,
+    /// number of the first row, for row accumulators
+    pub row_start: u64,
     /// accumulators in use
     pub input_count: u32,
     /// slots of a block's own table, a power of two; 0: none
@@ -749,7 +781,7 @@ pub struct GroupByUpdateParams {
     pub reserved: u32,
 }
 const _: () = {
-    ["Size of GroupByUpdateParams"][::core::mem::size_of::<GroupByUpdateParams>() - 2760usize];
+    ["Size of GroupByUpdateParams"][::core::mem::size_of::<GroupByUpdateParams>() - 2768usize];
     ["Alignment of GroupByUpdateParams"][::core::mem::align_of::<GroupByUpdateParams>() - 8usize];
     ["Offset of field: GroupByUpdateParams::layout"]
         [::core::mem::offset_of!(GroupByUpdateParams, layout) - 0usize];
@@ -777,14 +809,16 @@ const _: () = {
         [::core::mem::offset_of!(GroupByUpdateParams, row_count) - 2728usize];
     ["Offset of field: GroupByUpdateParams::probe_max"]
         [::core::mem::offset_of!(GroupByUpdateParams, probe_max) - 2736usize];
+    ["Offset of field: GroupByUpdateParams::row_start"]
+        [::core::mem::offset_of!(GroupByUpdateParams, row_start) - 2744usize];
     ["Offset of field: GroupByUpdateParams::input_count"]
-        [::core::mem::offset_of!(GroupByUpdateParams, input_count) - 2744usize];
+        [::core::mem::offset_of!(GroupByUpdateParams, input_count) - 2752usize];
     ["Offset of field: GroupByUpdateParams::shared_slots"]
-        [::core::mem::offset_of!(GroupByUpdateParams, shared_slots) - 2748usize];
+        [::core::mem::offset_of!(GroupByUpdateParams, shared_slots) - 2756usize];
     ["Offset of field: GroupByUpdateParams::shared_replicas"]
-        [::core::mem::offset_of!(GroupByUpdateParams, shared_replicas) - 2752usize];
+        [::core::mem::offset_of!(GroupByUpdateParams, shared_replicas) - 2760usize];
     ["Offset of field: GroupByUpdateParams::reserved"]
-        [::core::mem::offset_of!(GroupByUpdateParams, reserved) - 2756usize];
+        [::core::mem::offset_of!(GroupByUpdateParams, reserved) - 2764usize];
 };
 
 /// Launch parameters of `group_by_merge`.
@@ -805,9 +839,13 @@ pub struct GroupByMergeParams {
     pub entry_count: u64,
     /// entries from here on are special slots of another table
     pub special_start: u64,
+    /// added to the entries' row numbers
+    pub row_shift: u64,
+    /// 1: no key stands twice among the entries, which are whole groups
+    pub exclusive: u64,
 }
 const _: () = {
-    ["Size of GroupByMergeParams"][::core::mem::size_of::<GroupByMergeParams>() - 216usize];
+    ["Size of GroupByMergeParams"][::core::mem::size_of::<GroupByMergeParams>() - 232usize];
     ["Alignment of GroupByMergeParams"][::core::mem::align_of::<GroupByMergeParams>() - 8usize];
     ["Offset of field: GroupByMergeParams::layout"]
         [::core::mem::offset_of!(GroupByMergeParams, layout) - 0usize];
@@ -823,6 +861,10 @@ const _: () = {
         [::core::mem::offset_of!(GroupByMergeParams, entry_count) - 200usize];
     ["Offset of field: GroupByMergeParams::special_start"]
         [::core::mem::offset_of!(GroupByMergeParams, special_start) - 208usize];
+    ["Offset of field: GroupByMergeParams::row_shift"]
+        [::core::mem::offset_of!(GroupByMergeParams, row_shift) - 216usize];
+    ["Offset of field: GroupByMergeParams::exclusive"]
+        [::core::mem::offset_of!(GroupByMergeParams, exclusive) - 224usize];
 };
 
 /// Launch parameters of `group_by_list`.
@@ -895,6 +937,24 @@ pub const EMIT_SUM_FLOAT: u32 = 2;
 pub const EMIT_EXTREME: u32 = 3;
 /// sum / factor / count
 pub const EMIT_MEAN: u32 = 4;
+/// the value that a row accumulator picked
+pub const EMIT_CARRY: u32 = 5;
+/// Kleene disjunction, of `ACCUMULATE_TRUE` and `ACCUMULATE_NULL` as the count
+pub const EMIT_ANY: u32 = 6;
+/// Kleene conjunction, of `ACCUMULATE_FALSE` and `ACCUMULATE_NULL` as the count
+pub const EMIT_ALL: u32 = 7;
+/// variance / factor^2
+pub const EMIT_VARIANCE: u32 = 8;
+/// its square root
+pub const EMIT_DEVIATION: u32 = 9;
+/// mean / factor, of a variance's words; 0 for no values
+pub const EMIT_VARIANCE_MEAN: u32 = 10;
+/// sum of squared distances / factor^2
+pub const EMIT_VARIANCE_M2: u32 = 11;
+/// an exact sum, rounded once
+pub const EMIT_EXACT: u32 = 12;
+/// the same, divided by the count
+pub const EMIT_EXACT_MEAN: u32 = 13;
 
 /// Launch parameters of `group_by_emit_aggregate`.
 #[repr(C)]
@@ -928,8 +988,8 @@ pub struct GroupByEmitAggregateParams {
     pub empty_is_zero: u32,
     /// 1: a sum beyond its limit fails the launch, instead of being null
     pub overflow_is_error: u32,
-    /// zero
-    pub reserved: u32,
+    /// variance: taken from the count in the denominator
+    pub ddof: u32,
 }
 const _: () = {
     ["Size of GroupByEmitAggregateParams"]
@@ -964,8 +1024,176 @@ const _: () = {
         [::core::mem::offset_of!(GroupByEmitAggregateParams, empty_is_zero) - 260usize];
     ["Offset of field: GroupByEmitAggregateParams::overflow_is_error"]
         [::core::mem::offset_of!(GroupByEmitAggregateParams, overflow_is_error) - 264usize];
-    ["Offset of field: GroupByEmitAggregateParams::reserved"]
-        [::core::mem::offset_of!(GroupByEmitAggregateParams, reserved) - 268usize];
+    ["Offset of field: GroupByEmitAggregateParams::ddof"]
+        [::core::mem::offset_of!(GroupByEmitAggregateParams, ddof) - 268usize];
+};
+
+/// Launch parameters of `group_by_carry`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct GroupByCarryParams {
+    /// of the table
+    pub layout: GroupByLayout,
+    /// read and written
+    pub table: GroupByTable,
+    /// the values
+    pub column: ColumnView,
+    /// number of the column's first row
+    pub row_start: u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// the row accumulator
+    pub row_accumulator: u32,
+    /// the accumulator that carries the value
+    pub accumulator: u32,
+}
+const _: () = {
+    ["Size of GroupByCarryParams"][::core::mem::size_of::<GroupByCarryParams>() - 248usize];
+    ["Alignment of GroupByCarryParams"][::core::mem::align_of::<GroupByCarryParams>() - 8usize];
+    ["Offset of field: GroupByCarryParams::layout"]
+        [::core::mem::offset_of!(GroupByCarryParams, layout) - 0usize];
+    ["Offset of field: GroupByCarryParams::table"]
+        [::core::mem::offset_of!(GroupByCarryParams, table) - 160usize];
+    ["Offset of field: GroupByCarryParams::column"]
+        [::core::mem::offset_of!(GroupByCarryParams, column) - 176usize];
+    ["Offset of field: GroupByCarryParams::row_start"]
+        [::core::mem::offset_of!(GroupByCarryParams, row_start) - 224usize];
+    ["Offset of field: GroupByCarryParams::row_count"]
+        [::core::mem::offset_of!(GroupByCarryParams, row_count) - 232usize];
+    ["Offset of field: GroupByCarryParams::row_accumulator"]
+        [::core::mem::offset_of!(GroupByCarryParams, row_accumulator) - 240usize];
+    ["Offset of field: GroupByCarryParams::accumulator"]
+        [::core::mem::offset_of!(GroupByCarryParams, accumulator) - 244usize];
+};
+
+/// Launch parameters of `group_by_distance`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct GroupByDistanceParams {
+    /// of the table
+    pub layout: GroupByLayout,
+    /// key columns
+    pub keys: [GroupByKey; 16usize],
+    /// read
+    pub table: GroupByTable,
+    /// the values
+    pub column: ColumnView,
+    /// \[rows\], written: binary64
+    pub output: ColumnOut,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// the variance accumulator
+    pub accumulator: u64,
+}
+const _: () = {
+    ["Size of GroupByDistanceParams"][::core::mem::size_of::<GroupByDistanceParams>() - 1424usize];
+    ["Alignment of GroupByDistanceParams"]
+        [::core::mem::align_of::<GroupByDistanceParams>() - 8usize];
+    ["Offset of field: GroupByDistanceParams::layout"]
+        [::core::mem::offset_of!(GroupByDistanceParams, layout) - 0usize];
+    ["Offset of field: GroupByDistanceParams::keys"]
+        [::core::mem::offset_of!(GroupByDistanceParams, keys) - 160usize];
+    ["Offset of field: GroupByDistanceParams::table"]
+        [::core::mem::offset_of!(GroupByDistanceParams, table) - 1312usize];
+    ["Offset of field: GroupByDistanceParams::column"]
+        [::core::mem::offset_of!(GroupByDistanceParams, column) - 1328usize];
+    ["Offset of field: GroupByDistanceParams::output"]
+        [::core::mem::offset_of!(GroupByDistanceParams, output) - 1376usize];
+    ["Offset of field: GroupByDistanceParams::row_count_device"]
+        [::core::mem::offset_of!(GroupByDistanceParams, row_count_device) - 1400usize];
+    ["Offset of field: GroupByDistanceParams::row_count"]
+        [::core::mem::offset_of!(GroupByDistanceParams, row_count) - 1408usize];
+    ["Offset of field: GroupByDistanceParams::accumulator"]
+        [::core::mem::offset_of!(GroupByDistanceParams, accumulator) - 1416usize];
+};
+
+/// Launch parameters of `group_by_registers`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct GroupByRegistersParams {
+    /// the values, or their hashes
+    pub column: ColumnView,
+    /// \[rows\], written: `PHYSICAL_UINT32`, null where the value is
+    pub registers: ColumnOut,
+    /// \[rows\], written: `PHYSICAL_INT64`, 2^(GROUP_BY_RANK_MAX - rank)
+    pub weights: ColumnOut,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// 1: the column has hashes
+    pub hashed: u64,
+}
+const _: () = {
+    ["Size of GroupByRegistersParams"][::core::mem::size_of::<GroupByRegistersParams>() - 120usize];
+    ["Alignment of GroupByRegistersParams"]
+        [::core::mem::align_of::<GroupByRegistersParams>() - 8usize];
+    ["Offset of field: GroupByRegistersParams::column"]
+        [::core::mem::offset_of!(GroupByRegistersParams, column) - 0usize];
+    ["Offset of field: GroupByRegistersParams::registers"]
+        [::core::mem::offset_of!(GroupByRegistersParams, registers) - 48usize];
+    ["Offset of field: GroupByRegistersParams::weights"]
+        [::core::mem::offset_of!(GroupByRegistersParams, weights) - 72usize];
+    ["Offset of field: GroupByRegistersParams::row_count_device"]
+        [::core::mem::offset_of!(GroupByRegistersParams, row_count_device) - 96usize];
+    ["Offset of field: GroupByRegistersParams::row_count"]
+        [::core::mem::offset_of!(GroupByRegistersParams, row_count) - 104usize];
+    ["Offset of field: GroupByRegistersParams::hashed"]
+        [::core::mem::offset_of!(GroupByRegistersParams, hashed) - 112usize];
+};
+
+/// Launch parameters of `group_by_bound`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct GroupByBoundParams {
+    /// the values, `PHYSICAL_INT64`
+    pub column: ColumnView,
+    /// \[1\], device, raised: greatest absolute value; the caller zeroes it
+    pub bound: *mut u64,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+}
+const _: () = {
+    ["Size of GroupByBoundParams"][::core::mem::size_of::<GroupByBoundParams>() - 72usize];
+    ["Alignment of GroupByBoundParams"][::core::mem::align_of::<GroupByBoundParams>() - 8usize];
+    ["Offset of field: GroupByBoundParams::column"]
+        [::core::mem::offset_of!(GroupByBoundParams, column) - 0usize];
+    ["Offset of field: GroupByBoundParams::bound"]
+        [::core::mem::offset_of!(GroupByBoundParams, bound) - 48usize];
+    ["Offset of field: GroupByBoundParams::row_count_device"]
+        [::core::mem::offset_of!(GroupByBoundParams, row_count_device) - 56usize];
+    ["Offset of field: GroupByBoundParams::row_count"]
+        [::core::mem::offset_of!(GroupByBoundParams, row_count) - 64usize];
+};
+
+/// Launch parameters of `group_by_settle`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct GroupBySettleParams {
+    /// of the table
+    pub layout: GroupByLayout,
+    /// read and written
+    pub table: GroupByTable,
+    /// bit a: the high word of accumulator a is to be its low word's sign
+    pub narrow: u64,
+    /// bit a: digits of accumulator a are to be 32 bits again
+    pub carry: u64,
+}
+const _: () = {
+    ["Size of GroupBySettleParams"][::core::mem::size_of::<GroupBySettleParams>() - 192usize];
+    ["Alignment of GroupBySettleParams"][::core::mem::align_of::<GroupBySettleParams>() - 8usize];
+    ["Offset of field: GroupBySettleParams::layout"]
+        [::core::mem::offset_of!(GroupBySettleParams, layout) - 0usize];
+    ["Offset of field: GroupBySettleParams::table"]
+        [::core::mem::offset_of!(GroupBySettleParams, table) - 160usize];
+    ["Offset of field: GroupBySettleParams::narrow"]
+        [::core::mem::offset_of!(GroupBySettleParams, narrow) - 176usize];
+    ["Offset of field: GroupBySettleParams::carry"]
+        [::core::mem::offset_of!(GroupBySettleParams, carry) - 184usize];
 };
 
 /// threads per block of every kernel
@@ -4688,6 +4916,72 @@ unsafe impl Kernel for GroupByEmitAggregate {
     const ENTRY: &'static str = "group_by_emit_aggregate";
     const MODULE: &'static str = "group_by_emit";
     type Params = GroupByEmitAggregateParams;
+}
+
+/// Copies the values of the rows that were picked in this batch into their groups. (`group_by_carry` in `kernels/group_by_values.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct GroupByCarry;
+
+// SAFETY: the only parameter of the entry is one `GroupByCarryParams`, as its signature says.
+unsafe impl Kernel for GroupByCarry {
+    const ENTRY: &'static str = "group_by_carry";
+    const MODULE: &'static str = "group_by_values";
+    type Params = GroupByCarryParams;
+}
+
+/// The distance of each value from the mean of its group, once all rows were added. (`group_by_distance` in `kernels/group_by_values.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct GroupByDistance;
+
+// SAFETY: the only parameter of the entry is one `GroupByDistanceParams`, as its signature says.
+unsafe impl Kernel for GroupByDistance {
+    const ENTRY: &'static str = "group_by_distance";
+    const MODULE: &'static str = "group_by_values";
+    type Params = GroupByDistanceParams;
+}
+
+/// The distance of each value from the mean of its group, for keys of several words. (`group_by_distance_wide` in `kernels/group_by_values.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct GroupByDistanceWide;
+
+// SAFETY: the only parameter of the entry is one `GroupByDistanceParams`, as its signature says.
+unsafe impl Kernel for GroupByDistanceWide {
+    const ENTRY: &'static str = "group_by_distance_wide";
+    const MODULE: &'static str = "group_by_values";
+    type Params = GroupByDistanceParams;
+}
+
+/// The register of each value in a sketch of different values, and the weight of its rank. (`group_by_registers` in `kernels/group_by_values.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct GroupByRegisters;
+
+// SAFETY: the only parameter of the entry is one `GroupByRegistersParams`, as its signature says.
+unsafe impl Kernel for GroupByRegisters {
+    const ENTRY: &'static str = "group_by_registers";
+    const MODULE: &'static str = "group_by_values";
+    type Params = GroupByRegistersParams;
+}
+
+/// Raises a bound of the absolute values of a column. (`group_by_bound` in `kernels/group_by_values.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct GroupByBound;
+
+// SAFETY: the only parameter of the entry is one `GroupByBoundParams`, as its signature says.
+unsafe impl Kernel for GroupByBound {
+    const ENTRY: &'static str = "group_by_bound";
+    const MODULE: &'static str = "group_by_values";
+    type Params = GroupByBoundParams;
+}
+
+/// Carries what was put off: signs of narrow sums into their high words, and digits of exact sums. (`group_by_settle` in `kernels/group_by_values.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct GroupBySettle;
+
+// SAFETY: the only parameter of the entry is one `GroupBySettleParams`, as its signature says.
+unsafe impl Kernel for GroupBySettle {
+    const ENTRY: &'static str = "group_by_settle";
+    const MODULE: &'static str = "group_by_values";
+    type Params = GroupBySettleParams;
 }
 
 /// Finds out where narrow keys lie: the range of their words and the bits that they share. (`hash_join_range` in `kernels/hash_join.cu`)

@@ -7,8 +7,11 @@
 
 mod layout;
 mod sketch;
+mod values;
 
 pub use layout::{GroupKey, GroupLayout, GroupTuning};
+use values::Width;
+pub use values::registers;
 
 use std::sync::Arc;
 
@@ -32,6 +35,12 @@ pub struct GroupTable {
     capacity: u64,
     groups: u64,
     registers: Arc<DeviceBuffer>,
+    /// Rows of all updates, which number them.
+    rows: u64,
+    /// Rows since carries of exact sums were carried.
+    unsettled_rows: u64,
+    /// Of each accumulator; matters to sums of 128 bits.
+    widths: Vec<Width>,
 }
 
 /// A finished aggregate: what `emit_aggregate` makes of an accumulator.
@@ -53,6 +62,8 @@ pub struct Emit {
     pub empty_is_zero: bool,
     /// A sum beyond its limit is an error, not null.
     pub overflow_is_error: bool,
+    /// Variance: what is taken from the count in the denominator.
+    pub ddof: u32,
 }
 
 impl GroupTable {
@@ -65,6 +76,7 @@ impl GroupTable {
         let entries = empty_entries(launch, &layout, capacity)?;
         let bytes = u64::from(abi::GROUP_BY_SKETCH_REGISTERS) * 4;
         let registers = Arc::new(launch.alloc_zeroed(bytes)?);
+        let widths = vec![Width::Narrow(0); layout.accumulators()];
         Ok(GroupTable {
             layout,
             tuning,
@@ -72,6 +84,9 @@ impl GroupTable {
             capacity,
             groups: 0,
             registers,
+            rows: 0,
+            unsettled_rows: 0,
+            widths,
         })
     }
 
@@ -114,14 +129,53 @@ impl GroupTable {
         let places = self.layout.place(launch, keys)?;
         let estimate = self.estimate(launch, &places, rows)?;
         self.reserve(launch, estimate)?;
+        self.settle_digits(launch, rows.max())?;
+        let layout = self.narrowed(launch, inputs, rows)?;
         let per_launch = abi::GROUP_BY_ACCUMULATORS_MAX as usize;
         let passes: Vec<_> = if inputs.is_empty() {
             vec![inputs]
         } else {
             inputs.chunks(per_launch).collect()
         };
-        for pass in passes {
-            self.update_pass(launch, &places, pass, rows, estimate)?;
+        for inputs in passes {
+            let pass = Pass {
+                layout,
+                places: &places,
+                inputs,
+                distances: false,
+                estimate,
+            };
+            self.update_pass(launch, &pass, rows)?;
+        }
+        self.rows += rows.max();
+        Ok(())
+    }
+
+    /// Adds the squares of distances from the means of groups, all of which are in the table, to
+    /// variances. Waits for the stream.
+    ///
+    /// # Errors
+    /// As [`GroupTable::update`].
+    pub fn update_distances(
+        &mut self,
+        launch: &Launch,
+        keys: &[&DeviceColumn],
+        inputs: &[(u32, &DeviceColumn)],
+        rows: &DeviceRows,
+    ) -> Result<()> {
+        if rows.max() == 0 {
+            return Ok(());
+        }
+        let places = self.layout.place(launch, keys)?;
+        for inputs in inputs.chunks(abi::GROUP_BY_ACCUMULATORS_MAX as usize) {
+            let pass = Pass {
+                layout: self.layout.abi(),
+                places: &places,
+                inputs,
+                distances: true,
+                estimate: self.groups,
+            };
+            self.update_pass(launch, &pass, rows)?;
         }
         Ok(())
     }
@@ -185,7 +239,13 @@ impl GroupTable {
         }
         self.groups = 0;
         let all = old_capacity + u64::from(abi::GROUP_BY_SPECIAL_SLOTS);
-        self.merge_entries(launch, &old, all, old_capacity)
+        let source = Entries {
+            count: all,
+            special_start: old_capacity,
+            row_shift: 0,
+            exclusive: true,
+        };
+        self.merge_entries(launch, &old, source)
     }
 
     /// Merges entries into the table, which has room for them. Waits for the stream.
@@ -193,8 +253,7 @@ impl GroupTable {
         &mut self,
         launch: &Launch,
         entries: &DeviceBuffer,
-        entry_count: u64,
-        special_start: u64,
+        source: Entries,
     ) -> Result<()> {
         entries.order_read(launch.stream())?;
         self.entries.order_write(launch.stream())?;
@@ -206,13 +265,15 @@ impl GroupTable {
             entries: address_of(entries),
             status: status.pointer(),
             group_count: address_of(&count),
-            entry_count,
-            special_start,
+            entry_count: source.count,
+            special_start: source.special_start,
+            row_shift: source.row_shift,
+            exclusive: u64::from(source.exclusive),
         };
         self.layout
             .launch_by_width::<abi::GroupByMerge, abi::GroupByMergeWide>(
                 launch,
-                blocks(entry_count, abi::GROUP_BY_TABLE_THREADS),
+                blocks(source.count, abi::GROUP_BY_TABLE_THREADS),
                 abi::GROUP_BY_TABLE_THREADS,
                 0,
                 &params,
@@ -222,26 +283,21 @@ impl GroupTable {
         Ok(())
     }
 
-    fn update_pass(
-        &mut self,
-        launch: &Launch,
-        places: &[GroupByKey; 16],
-        inputs: &[(u32, &DeviceColumn)],
-        rows: &DeviceRows,
-        estimate: u64,
-    ) -> Result<()> {
+    fn update_pass(&mut self, launch: &Launch, pass: &Pass, rows: &DeviceRows) -> Result<()> {
         let mut pending_in: Option<DeviceBuffer> = None;
         let mut undone = rows.max();
         loop {
             // A table at least half empty after all of them takes any key, however they collide.
-            let roomy = self.capacity >= (self.groups + undone).saturating_mul(2);
+            // Keys of distances are there already.
+            let half_empty = self.capacity >= (self.groups + undone).saturating_mul(2);
+            let roomy = half_empty || pass.distances;
             let probe_max = if roomy {
                 self.capacity
             } else {
                 self.tuning.probe_max
             };
             let pending_out = launch.alloc(blocks(rows.max(), 32) * 4)?;
-            let own = self.own_table(launch, estimate);
+            let own = self.own_table(launch, pass.estimate);
             let grid = self.update_grid(launch, rows);
             let spilled_max = if own.0 == 0 || roomy {
                 0
@@ -252,8 +308,8 @@ impl GroupTable {
             let counters = launch.alloc_zeroed(COUNTERS * 8)?;
             let counter = address_of::<u64>(&counters);
             let mut params = abi::GroupByUpdateParams {
-                layout: self.layout.abi(),
-                keys: *places,
+                layout: pass.layout,
+                keys: *pass.places,
                 inputs: [self.layout.no_input(); abi::GROUP_BY_ACCUMULATORS_MAX as usize],
                 table: self.table(),
                 pending_in: pending_in
@@ -267,17 +323,18 @@ impl GroupTable {
                 row_count_device: rows.pointer(launch)?,
                 row_count: rows.max(),
                 probe_max,
-                input_count: inputs.len() as u32,
+                row_start: self.rows,
+                input_count: pass.inputs.len() as u32,
                 shared_slots: own.0,
                 shared_replicas: own.1,
                 reserved: 0,
             };
-            for (place, (accumulator, column)) in params.inputs.iter_mut().zip(inputs) {
+            for (place, (accumulator, column)) in params.inputs.iter_mut().zip(pass.inputs) {
                 let column = column.view(launch)?;
                 *place = GroupByInput {
                     column,
                     accumulator: *accumulator,
-                    reserved: 0,
+                    distances: u32::from(pass.distances),
                 };
             }
             self.entries.order_write(launch.stream())?;
@@ -299,7 +356,13 @@ impl GroupTable {
                 .saturating_mul(2);
             self.grow(launch, needed.next_power_of_two().max(self.capacity * 4))?;
             if spilled_count > 0 {
-                self.merge_entries(launch, &spilled, spilled_count, u64::MAX / 2)?;
+                let source = Entries {
+                    count: spilled_count,
+                    special_start: u64::MAX / 2,
+                    row_shift: 0,
+                    exclusive: false,
+                };
+                self.merge_entries(launch, &spilled, source)?;
             }
             if pending == 0 {
                 return Ok(());
@@ -339,14 +402,19 @@ impl GroupTable {
         (slots, replicas.unwrap_or(1))
     }
 
-    /// Merges all groups of another table of the same layout. Waits for the stream.
+    /// Merges all groups of another table of the same layout, whose rows came later. Waits for the
+    /// stream.
     ///
     /// # Errors
     /// No memory is left, or a failure on the stream.
-    pub fn merge(&mut self, launch: &Launch, other: &GroupTable) -> Result<()> {
+    pub fn merge(&mut self, launch: &Launch, other: &mut GroupTable) -> Result<()> {
+        let row_shift = self.rows;
+        self.rows += other.rows;
         if other.groups == 0 {
             return Ok(());
         }
+        self.settle(launch)?;
+        other.settle(launch)?;
         let all = (self.groups + other.groups)
             .saturating_mul(2)
             .next_power_of_two();
@@ -354,14 +422,21 @@ impl GroupTable {
             self.grow(launch, all)?;
         }
         let entries = other.capacity + u64::from(abi::GROUP_BY_SPECIAL_SLOTS);
-        self.merge_entries(launch, &other.entries, entries, other.capacity)
+        let source = Entries {
+            count: entries,
+            special_start: other.capacity,
+            row_shift,
+            exclusive: true,
+        };
+        self.merge_entries(launch, &other.entries, source)
     }
 
     /// Lists the slots in use, for the emitting launches.
     ///
     /// # Errors
     /// No memory is left, or the driver refuses.
-    pub fn list(&self, launch: &Launch) -> Result<GroupList> {
+    pub fn list(&mut self, launch: &Launch) -> Result<GroupList> {
+        self.settle(launch)?;
         self.entries.order_read(launch.stream())?;
         let slots = launch.alloc(self.groups * 4)?;
         let count = launch.alloc_zeroed(8)?;
@@ -434,7 +509,7 @@ impl GroupTable {
             count_accumulator: emit.count_accumulator,
             empty_is_zero: u32::from(emit.empty_is_zero),
             overflow_is_error: u32::from(emit.overflow_is_error),
-            reserved: 0,
+            ddof: emit.ddof,
         };
         let grid = blocks(list.groups, abi::GROUP_BY_TABLE_THREADS);
         let threads = abi::GROUP_BY_TABLE_THREADS;
@@ -442,6 +517,27 @@ impl GroupTable {
         unsafe { launch.launch::<abi::GroupByEmitAggregate>(grid, threads, 0, &params) }?;
         Ok(output.into_column())
     }
+}
+
+/// One launch over rows: what is fed, where the keys are, how many groups there may be.
+struct Pass<'a> {
+    layout: abi::GroupByLayout,
+    places: &'a [GroupByKey; 16],
+    inputs: &'a [(u32, &'a DeviceColumn)],
+    distances: bool,
+    estimate: u64,
+}
+
+/// What is merged into a table.
+#[derive(Clone, Copy)]
+struct Entries {
+    count: u64,
+    /// Entries from here on are special slots.
+    special_start: u64,
+    /// Added to their row numbers.
+    row_shift: u64,
+    /// Whether each is a whole group, which stands once.
+    exclusive: bool,
 }
 
 /// The slots that hold a group, in no order.

@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+mod distinct;
 mod filter;
 mod gather;
 mod group_by;
@@ -19,9 +20,13 @@ mod sort;
 mod top_k;
 mod window;
 
+pub use distinct::DistinctSpec;
 pub use filter::FilterSpec;
 pub use gather::GatherSpec;
-pub use group_by::{AggregateSpec, GroupBySpec};
+pub use group_by::{
+    AggregateSpec, FloatSums, GroupByPhase, GroupBySpec, SKETCH_BITS, SKETCH_RANK_MAX, Sketch,
+    aggregate_state, estimate_distinct, hash_bytes, hash_words,
+};
 pub use hash_join::{
     BUILD_ROWS_MAX, HashJoinSpec, JoinKind, MARK_NAME, too_many_build_rows, too_many_output_rows,
 };

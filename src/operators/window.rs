@@ -272,9 +272,16 @@ impl WindowSpec {
                 column, default, ..
             } => literal_array(default, self.input.field(*column).data_type()).map(drop),
             WindowFunction::Aggregate(aggregate)
-                if aggregate.function == AggregateFunction::CountDistinct =>
+                if !matches!(
+                    aggregate.function,
+                    AggregateFunction::Count
+                        | AggregateFunction::Max
+                        | AggregateFunction::Mean
+                        | AggregateFunction::Min
+                        | AggregateFunction::Sum
+                ) =>
             {
-                let reason = "count_distinct over a frame";
+                let reason = format!("{} over a frame", aggregate.function);
                 Err(Error::unsupported(backend, "window", reason))
             }
             _ => Ok(()),

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use super::{Pipeline, ScanSpec, Source};
 use crate::error::{Error, Result};
 use crate::expr::{
-    AggregateFunction, Expr, TypedExpr, TypedKind, aggregate_type, literal_array, resolve,
+    AggregateFunction, Expr, Keep, TypedExpr, TypedKind, aggregate_type, literal_array, resolve,
 };
-use crate::operators::{AggregateSpec, FilterSpec, GroupBySpec, OperatorSpec, ProjectSpec};
+use crate::operators::{
+    AggregateSpec, DistinctSpec, FilterSpec, FloatSums, GroupByPhase, GroupBySpec, OperatorSpec,
+    ProjectSpec,
+};
 use crate::plan::{LogicalPlan, ParquetFiles, Query, aggregate_name, extract_aggregates};
 use crate::types::{DataType, Field, PhysicalType, Schema, SchemaRef, Semantics, is_string};
 
@@ -68,6 +71,10 @@ impl Lowering {
                 group_keys,
                 aggregates,
             } => self.aggregate(input, group_keys, aggregates, wanted),
+            LogicalPlan::Distinct { input, on, keep } => {
+                let step = self.distinct(input, on, *keep, wanted);
+                step.map_err(|error| error.context("distinct"))
+            }
             LogicalPlan::Limit { input, rows } => {
                 let schema = self.step(input, wanted)?;
                 let pipeline = self.open(&schema);
@@ -252,6 +259,49 @@ impl Lowering {
             .map_err(|error| error.context("aggregate"))
     }
 
+    /// A group-by of the compared columns, and the choice of the wanted ones. Columns that are
+    /// neither compared nor wanted are not even read.
+    fn distinct(
+        &mut self,
+        input: &LogicalPlan,
+        on: &[String],
+        keep: Keep,
+        wanted: &BTreeSet<String>,
+    ) -> Result<SchemaRef> {
+        let mut needed = wanted.clone();
+        needed.extend(on.iter().cloned());
+        if on.is_empty() {
+            let schema = input.schema()?;
+            needed.extend(schema.fields().iter().map(|field| field.name().clone()));
+        }
+        let schema = self.step(input, &needed)?;
+        let compared = |name: &String| {
+            let cause = |_| Error::invalid(format!("column `{name}`"), "not in the input", "");
+            schema.index_of(name).map_err(cause)
+        };
+        let spec = DistinctSpec {
+            input: Arc::clone(&schema),
+            on: on.iter().map(compared).collect::<Result<_>>()?,
+            keep,
+        };
+        let (fold, projection) = (spec.group_by()?, spec.projection()?);
+        let folded = Arc::clone(&fold.output);
+        let pipeline = self.open_above_limit(&schema);
+        pipeline.fold = Some(OperatorSpec::GroupBy(fold));
+        pipeline.output = Arc::clone(&folded);
+        let columns = columns_of(&schema, wanted)?;
+        let columns: Vec<usize> = columns
+            .into_iter()
+            .map(|column| projection[column])
+            .collect();
+        let typed =
+            |&column: &usize| TypedExpr::column(column, folded.field(column).data_type().clone());
+        let exprs = columns.iter().map(typed).collect();
+        let output = projected(&folded, &columns);
+        self.add_project(&folded, exprs, &output);
+        Ok(output)
+    }
+
     /// The group-by, and the projection that it needs below it: none if all its keys and operands
     /// are columns already.
     #[expect(clippy::type_complexity, reason = "a pair of a private function")]
@@ -293,6 +343,8 @@ impl Lowering {
             group_keys: keys,
             aggregates: specs,
             semantics: self.semantics,
+            float_sums: FloatSums::default(),
+            phase: GroupByPhase::default(),
         };
         if let Some(columns) = exprs_are_columns(&operands) {
             for key in &mut spec.group_keys {

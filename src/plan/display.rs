@@ -45,6 +45,12 @@ impl fmt::Display for LogicalPlan {
                         write!(f, " by {}", List(group_keys))?;
                     }
                 }
+                LogicalPlan::Distinct { on, keep, .. } => {
+                    write!(f, "distinct, keep {keep}")?;
+                    if !on.is_empty() {
+                        write!(f, ", on {}", on.join(", "))?;
+                    }
+                }
                 LogicalPlan::Limit { rows, .. } => write!(f, "limit {rows}")?,
             }
             step = plan.input();

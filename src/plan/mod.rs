@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::expr::Expr;
+use crate::expr::{Expr, Keep};
 use crate::types::{Schema, SchemaRef, Semantics};
 
 /// A set of Parquet files with one schema.
@@ -60,6 +60,15 @@ pub enum LogicalPlan {
         /// Expressions over aggregates.
         aggregates: Vec<Expr>,
     },
+    /// One row of each group of rows that are equal in some columns.
+    Distinct {
+        /// What is looked through.
+        input: Box<LogicalPlan>,
+        /// Names of the columns that are compared; none: all.
+        on: Vec<String>,
+        /// Which row of a group is kept.
+        keep: Keep,
+    },
     /// At most `rows` rows, in no stated order.
     Limit {
         /// What is cut.
@@ -95,6 +104,7 @@ impl LogicalPlan {
             LogicalPlan::Filter { input, .. }
             | LogicalPlan::Project { input, .. }
             | LogicalPlan::Aggregate { input, .. }
+            | LogicalPlan::Distinct { input, .. }
             | LogicalPlan::Limit { input, .. } => Some(input),
         }
     }

@@ -50,6 +50,16 @@ pub(super) fn of(plan: &LogicalPlan) -> Result<SchemaRef> {
             }
             named(fields)
         }
+        LogicalPlan::Distinct { input, on, .. } => {
+            let schema = of(input)?;
+            for name in on {
+                let column = Expr::Column(name.clone());
+                resolve(&column, &schema).map_err(|error| error.context("distinct"))?;
+            }
+            let fields = schema.fields().iter();
+            let fields = fields.map(|field| field.as_ref().clone().with_nullable(true));
+            Ok(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
+        }
         LogicalPlan::Limit { input, .. } => of(input),
     }
 }

@@ -6,24 +6,66 @@ use arrow::array::{
     ArrayRef, Decimal128Array, Float64Array, Int8Array, Int64Array, RecordBatch, StringArray,
     UInt64Array,
 };
+use arrow::compute::concat_batches;
 use pelton::backend::Backend;
 use pelton::backend::cpu::CpuBackend;
-use pelton::expr::{AggregateFunction, aggregate_type};
-use pelton::operators::{AggregateSpec, GroupBySpec, OperatorSpec};
-use pelton::types::{EmptySum, Field, Schema, SchemaRef, Semantics};
+use pelton::expr::{AggregateFunction, Ddof, Interpolation, Probability, aggregate_type};
+use pelton::operators::{AggregateSpec, FloatSums, GroupByPhase, GroupBySpec, OperatorSpec};
+use pelton::types::{DataType, EmptySum, Field, Schema, SchemaRef, Semantics, decimal_parts};
 
-use AggregateFunction::{Count, CountDistinct, Max, Mean, Min, Sum};
+use AggregateFunction::{
+    All, Any, AnyValue, ApproxCountDistinct, Collect, Count, CountDistinct, First, Last, Max, Mean,
+    Min, Quantile, StandardDeviation, Sum, Variance,
+};
 
 use crate::support::backends::{FoldPlan, Outcome, compare_backends, run_fold, same_outcome};
 use crate::support::equality::{Tolerance, multiset};
 use crate::support::exprs;
-use crate::support::oracle::{self, Stop};
+use crate::support::oracle::Stop;
+use crate::support::oracle_group_by as oracle;
 use crate::support::random::{Note, Random, for_each_case};
 use crate::support::tables::{self, Domain, Table};
 use crate::support::values::{Rows, Value};
 use crate::{LENIENT, STRICT, batch_of, integers};
 
-const FUNCTIONS: [AggregateFunction; 6] = [Count, CountDistinct, Max, Mean, Min, Sum];
+mod aggregates;
+mod exact;
+mod phases;
+
+/// Every function, some more often.
+const FUNCTIONS: [AggregateFunction; 20] = [
+    Count,
+    CountDistinct,
+    Max,
+    Mean,
+    Min,
+    Sum,
+    Sum,
+    First,
+    Last,
+    AnyValue,
+    Any,
+    All,
+    ApproxCountDistinct,
+    Variance(Ddof::Sample),
+    Variance(Ddof::Population),
+    StandardDeviation(Ddof::Sample),
+    StandardDeviation(Ddof::Population),
+    Collect,
+    Quantile {
+        q: Probability::HALF,
+        interpolation: Interpolation::Linear,
+    },
+    Quantile {
+        q: Probability::HALF,
+        interpolation: Interpolation::Nearest,
+    },
+];
+
+/// Whether a function has kernels.
+fn has_kernel(function: AggregateFunction) -> bool {
+    !matches!(function, Collect | Quantile { .. })
+}
 
 /// A group-by with the output types that `aggregate_type` gives.
 fn spec_of(
@@ -51,16 +93,23 @@ fn spec_of(
             .map(|(function, input)| AggregateSpec { function, input })
             .collect(),
         semantics,
+        float_sums: FloatSums::default(),
+        phase: GroupByPhase::default(),
     }
 }
 
-/// Sums and means of floats are added in no stated order; means divide once more.
-fn tolerances(spec: &GroupBySpec) -> Vec<Tolerance> {
+/// Sums, means and variances of floats are added in no stated order; means divide once more.
+/// The oracle computes variances approximately even where sums are exact.
+fn tolerances(spec: &GroupBySpec, by_oracle: bool) -> Vec<Tolerance> {
+    let exact = spec.float_sums == FloatSums::Exact;
     let keys = spec.group_keys.iter().map(|_| Tolerance::Exact);
     let aggregates = spec.aggregates.iter().map(|aggregate| {
         let operand = aggregate.input.map(|index| spec.input.field(index));
         let floats = operand.is_some_and(|field| field.data_type().is_floating());
         match aggregate.function {
+            Variance(_) | StandardDeviation(_) if exact && !by_oracle => Tolerance::Exact,
+            Variance(_) | StandardDeviation(_) => SPREAD,
+            Sum | Mean if floats && exact => Tolerance::Exact,
             Sum | Mean if floats => Tolerance::Approximate {
                 relative: 1e-9,
                 absolute: 1e-7,
@@ -77,26 +126,42 @@ fn tolerances(spec: &GroupBySpec) -> Vec<Tolerance> {
     keys.chain(aggregates).collect()
 }
 
+/// Of variances and deviations of values below 2^32.
+const SPREAD: Tolerance = Tolerance::Approximate {
+    relative: 1e-9,
+    absolute: 1e-4,
+    ulps: 4,
+};
+
 /// Compares all backends with the CPU's, and that with the oracle.
 fn check(spec: &GroupBySpec, table: &Table, how: &FoldPlan) -> Outcome {
     let operator = OperatorSpec::GroupBy(spec.clone());
-    let whole = std::slice::from_ref(&table.whole);
-    let ran = run_fold(&CpuBackend::new(), &operator, whole, &FoldPlan::single(1));
+    // Which row comes first depends on how the batches are fed.
+    let schema = table.schema();
+    let in_order = concat_batches(&schema, &how.in_order(&table.batches)).expect("batches");
+    let ran = run_fold(
+        &CpuBackend::new(),
+        &operator,
+        std::slice::from_ref(&in_order),
+        &FoldPlan::single(1),
+    );
     let expected = Outcome::of("cpu", &operator, ran);
-    let (keys, tolerances) = (spec.group_keys.len(), tolerances(spec));
-    let equal = |expected: &Rows, got: &Rows| multiset(expected, got, keys, &tolerances);
-    let oracle = match oracle::group_by(spec, &table.whole) {
+    let keys = spec.group_keys.len();
+    let equal_as = |tolerances: Vec<Tolerance>| {
+        move |expected: &Rows, got: &Rows| multiset(expected, got, keys, &tolerances)
+    };
+    let oracle = match oracle::group_by(spec, &in_order) {
         Ok(rows) => Some(Outcome::Rows(rows)),
         Err(Stop::Arithmetic) => Some(Outcome::Arithmetic),
         Err(Stop::Unknown) => None,
     };
     if let Some(oracle) = oracle
-        && let Err(difference) = same_outcome(&oracle, &expected, equal)
+        && let Err(difference) = same_outcome(&oracle, &expected, equal_as(tolerances(spec, true)))
     {
         panic!("cpu differs from the oracle: {difference}");
     }
     let run = |backend: &dyn Backend| run_fold(backend, &operator, &table.batches, how);
-    compare_backends(&operator, &expected, run, equal);
+    compare_backends(&operator, &expected, run, equal_as(tolerances(spec, false)));
     expected
 }
 
@@ -290,18 +355,34 @@ fn aggregates(
 ) -> Vec<(AggregateFunction, Option<usize>)> {
     let columns = schema.fields().len();
     let mut aggregates = Vec::new();
-    for _ in 0..random.below(5) {
+    let kernels_only = random.once_in(2);
+    for _ in 0..random.below(6) {
         if first == columns || random.once_in(8) {
             aggregates.push((Count, None));
             continue;
         }
         let operand = first + random.below(columns - first);
         let function = *random.pick(&FUNCTIONS);
-        if aggregate_type(function, Some(schema.field(operand).data_type())).is_ok() {
+        let data_type = schema.field(operand).data_type();
+        if kernels_only && !has_kernel(function) {
+            continue;
+        }
+        if matches!(function, Variance(_) | StandardDeviation(_)) && !is_moderate(data_type) {
+            continue;
+        }
+        if aggregate_type(function, Some(data_type)).is_ok() {
             aggregates.push((function, Some(operand)));
         }
     }
     aggregates
+}
+
+/// True for numbers whose squares leave a binary64 some digits.
+fn is_moderate(data_type: &DataType) -> bool {
+    match decimal_parts(data_type) {
+        Some((precision, _)) => precision <= 9,
+        None => !matches!(data_type, DataType::Int64 | DataType::UInt64),
+    }
 }
 
 #[test]

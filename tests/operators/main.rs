@@ -11,6 +11,7 @@
 mod support;
 
 mod bloom_filter;
+mod distinct;
 mod filter;
 mod functions;
 mod gather;

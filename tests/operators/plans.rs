@@ -11,11 +11,12 @@ use arrow::array::RecordBatch;
 use pelton::backend::Backend;
 use pelton::backend::cpu::CpuBackend;
 use pelton::error::Result;
-use pelton::expr::{AggregateFunction, aggregate_type};
+use pelton::expr::{AggregateFunction, Keep, aggregate_type};
 use pelton::memory::Batch;
 use pelton::operators::{
-    AggregateSpec, Context, FilterSpec, GroupBySpec, HashJoinSpec, JoinKind, Operator,
-    OperatorSpec, ProjectSpec,
+    AggregateSpec, Context, DistinctSpec, FilterSpec, Frame, GroupBySpec, HashJoinSpec, JoinKind,
+    Operator, OperatorSpec, Partitioning, ProjectSpec, ShufflePartitionSpec, SortKey, SortSpec,
+    TopKSpec, WindowCall, WindowFunction, WindowSpec, window_type,
 };
 use pelton::types::{DataType, Field, Schema, SchemaRef};
 
@@ -40,13 +41,16 @@ const JOINS_MAX: usize = 2;
 enum Step {
     Transform(OperatorSpec),
     Fold(OperatorSpec, usize),
+    Partition(OperatorSpec),
     Join(HashJoinSpec, Table),
 }
 
 impl Step {
     fn specs(&self) -> Vec<OperatorSpec> {
         match self {
-            Step::Transform(spec) | Step::Fold(spec, _) => vec![spec.clone()],
+            Step::Transform(spec) | Step::Fold(spec, _) | Step::Partition(spec) => {
+                vec![spec.clone()]
+            }
             Step::Join(spec, _) => vec![
                 OperatorSpec::HashJoinBuild(spec.clone()),
                 OperatorSpec::HashJoinProbe(spec.clone()),
@@ -60,6 +64,10 @@ impl Step {
             Some(OperatorSpec::Project(spec)) => spec.output,
             Some(OperatorSpec::GroupBy(spec)) => spec.output,
             Some(OperatorSpec::HashJoinProbe(spec)) => spec.output(),
+            Some(OperatorSpec::ShufflePartition(spec)) => spec.input,
+            Some(OperatorSpec::Sort(spec)) => spec.input,
+            Some(OperatorSpec::TopK(spec)) => spec.input,
+            Some(OperatorSpec::Window(spec)) => spec.output,
             other => panic!("no step of a plan: {other:?}"),
         }
     }
@@ -68,7 +76,7 @@ impl Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Step::Transform(spec) => write!(f, "{spec:?}"),
+            Step::Transform(spec) | Step::Partition(spec) => write!(f, "{spec:?}"),
             Step::Fold(spec, states) => write!(f, "{spec:?} in {states} states"),
             Step::Join(spec, build) => write!(f, "{spec:?} with {:?}", build.whole),
         }
@@ -110,11 +118,7 @@ fn group_by(random: &mut Random, input: &SchemaRef) -> Step {
     use AggregateFunction::{Count, CountDistinct, Max, Min, Sum};
     let mut keys = some_columns(random, input);
     keys.truncate(random.below(4));
-    let named =
-        |(index, key): (usize, &usize)| input.field(*key).clone().with_name(format!("key{index}"));
-    let mut fields: Vec<Field> = keys.iter().enumerate().map(named).collect();
-    let mut aggregates = Vec::new();
-    for index in 0..1 + random.below(3) {
+    let aggregate = |random: &mut Random| {
         let column = random.below(input.fields().len());
         let data_type = input.field(column).data_type();
         let function = match random.below(5) {
@@ -124,24 +128,130 @@ fn group_by(random: &mut Random, input: &SchemaRef) -> Step {
             3 => CountDistinct,
             _ => Count,
         };
-        let (function, data_type) = match aggregate_type(function, Some(data_type)) {
-            Ok(data_type) => (function, data_type),
-            Err(_) => (Count, DataType::Int64),
-        };
-        fields.push(Field::new(format!("aggregate{index}"), data_type, true));
-        aggregates.push(AggregateSpec {
-            function,
+        let defined = aggregate_type(function, Some(data_type)).is_ok();
+        AggregateSpec {
+            function: if defined { function } else { Count },
             input: Some(column),
-        });
+        }
+    };
+    let aggregates: Vec<AggregateSpec> = (0..1 + random.below(3))
+        .map(|_| aggregate(random))
+        .collect();
+    let spec = GroupBySpec::complete(input, keys, aggregates, LENIENT).expect("aggregates");
+    fold(random, OperatorSpec::GroupBy(renamed(spec)))
+}
+
+/// The same with output names of their own.
+fn renamed(spec: GroupBySpec) -> GroupBySpec {
+    let fields = spec.output.fields().iter().enumerate();
+    let fields = fields.map(|(index, field)| field.as_ref().clone().with_name(format!("g{index}")));
+    GroupBySpec {
+        output: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
+        ..spec
     }
-    let spec = GroupBySpec {
+}
+
+fn fold(random: &mut Random, spec: OperatorSpec) -> Step {
+    Step::Fold(spec, 1 + random.below(3))
+}
+
+fn distinct(random: &mut Random, input: &SchemaRef) -> Step {
+    let spec = DistinctSpec {
         input: Arc::clone(input),
+        on: Vec::new(),
+        keep: Keep::Any,
+    };
+    let spec = spec.group_by().expect("columns of the input");
+    fold(random, OperatorSpec::GroupBy(renamed(spec)))
+}
+
+fn sort_keys(random: &mut Random, columns: Vec<usize>) -> Vec<SortKey> {
+    let key = |column| SortKey {
+        column,
+        descending: random.once_in(2),
+        nulls_first: random.once_in(2),
+    };
+    columns.into_iter().map(key).collect()
+}
+
+fn sort(random: &mut Random, input: &SchemaRef) -> Step {
+    let columns = some_columns(random, input);
+    let spec = SortSpec {
+        input: Arc::clone(input),
+        keys: sort_keys(random, columns),
+    };
+    fold(random, OperatorSpec::Sort(spec))
+}
+
+/// The first rows by all columns, so that it matters to nobody which of equal rows are taken. Zeros
+/// and NaNs are equal and differ: without floats.
+fn top_k(random: &mut Random, input: &SchemaRef) -> Step {
+    if input
+        .fields()
+        .iter()
+        .any(|field| field.data_type().is_floating())
+    {
+        return sort(random, input);
+    }
+    let mut columns: Vec<usize> = (0..input.fields().len()).collect();
+    random.shuffle(&mut columns);
+    let spec = TopKSpec {
+        input: Arc::clone(input),
+        keys: sort_keys(random, columns),
+        k: random.below(40) as u64,
+        offset: random.below(5) as u64,
+    };
+    fold(random, OperatorSpec::TopK(spec))
+}
+
+/// Ranks, and exact aggregates of frames that hold whole groups of peers.
+fn window(random: &mut Random, input: &SchemaRef) -> Step {
+    use AggregateFunction::{Count, Sum};
+    let partition_by = some_columns(random, input);
+    let order = some_columns(random, input);
+    let column = random.below(input.fields().len());
+    let exact = input.field(column).data_type();
+    let exact = exact.is_integer() || exact.is_decimal();
+    let frame = *random.pick(&[Frame::Partition, Frame::RangeToCurrent]);
+    let function = match random.below(3) {
+        0 => WindowFunction::Rank,
+        1 => WindowFunction::DenseRank,
+        _ => WindowFunction::Aggregate(AggregateSpec {
+            function: if exact { Sum } else { Count },
+            input: Some(column),
+        }),
+    };
+    let projection = some_columns(random, input);
+    let fields = projection.iter().enumerate();
+    let fields =
+        fields.map(|(index, column)| input.field(*column).clone().with_name(format!("w{index}")));
+    let mut fields: Vec<Field> = fields.collect();
+    let data_type = window_type(&function, input).expect("a window function");
+    fields.push(Field::new("over", data_type, true));
+    let spec = WindowSpec {
+        input: Arc::clone(input),
+        partition_by,
+        order_by: sort_keys(random, order),
+        projection,
+        functions: vec![WindowCall { function, frame }],
         output: Arc::new(Schema::new(fields)),
-        group_keys: keys,
-        aggregates,
         semantics: LENIENT,
     };
-    Step::Fold(OperatorSpec::GroupBy(spec), 1 + random.below(3))
+    fold(random, OperatorSpec::Window(spec))
+}
+
+fn shuffle(random: &mut Random, input: &SchemaRef) -> Step {
+    let by = match random.below(2) {
+        0 => Partitioning::RoundRobin { start: 0 },
+        _ => Partitioning::Hash {
+            keys: some_columns(random, input),
+        },
+    };
+    Step::Partition(OperatorSpec::ShufflePartition(ShufflePartitionSpec {
+        input: Arc::clone(input),
+        partitions: 2 + random.below(9) as u32,
+        by,
+    }))
 }
 
 /// A join with a small table that has columns of the keys' types.
@@ -180,10 +290,15 @@ fn hash_join(random: &mut Random, probe: &SchemaRef, join: usize) -> Step {
 fn step(random: &mut Random, input: &SchemaRef, joins: &mut usize) -> Step {
     let device = emulated(Default::default(), Default::default(), Default::default());
     for _ in 0..50 {
-        let step = match random.below(6) {
+        let step = match random.below(11) {
             0 | 1 => filter(random, input),
             2 => project(random, input),
             3 | 4 if *joins < JOINS_MAX => hash_join(random, input, *joins),
+            5 => distinct(random, input),
+            6 => sort(random, input),
+            7 => top_k(random, input),
+            8 => window(random, input),
+            9 => shuffle(random, input),
             _ => group_by(random, input),
         };
         let refused = |spec: &OperatorSpec| device.instantiate(spec).err();
@@ -230,6 +345,14 @@ fn apply(
             };
             for batch in batches {
                 out.extend(operator.next(context, None, batch)?);
+            }
+        }
+        Step::Partition(spec) => {
+            let Operator::Partition(operator) = backend.instantiate(spec)? else {
+                panic!("no partition: {spec:?}");
+            };
+            for batch in batches {
+                out.extend(operator.next(context, batch)?);
             }
         }
         Step::Fold(spec, states) => {

@@ -42,6 +42,7 @@ fn step(hash: u64, word: u64) -> u64 {
 
 fn word_of(value: &Value) -> u64 {
     match value.clone().canonical() {
+        Value::List(_) => unreachable!("lists are no keys"),
         Value::Null => 0x9e37_79b9_7f4a_7c16,
         Value::Boolean(bit) => u64::from(bit),
         Value::Integer(number) => match i64::try_from(number) {

@@ -1,6 +1,7 @@
 //! The same plans over the same files on every backend: equal multisets of rows, no fallback.
 
 use pelton::ErrorKind;
+use pelton::expr::Keep;
 use pelton::prelude::*;
 
 use crate::files::{engine, folder_of, orders, sorted_rows};
@@ -38,6 +39,15 @@ fn plans(folder: &std::path::Path) -> Result<Vec<LazyFrame>> {
         scan()?
             .filter(col("day").gt(lit("2100-01-01")))
             .select([col("amount").sum()]),
+        scan()?.group_by([col("customer")]).agg([
+            col("city").max().alias("city"),
+            col("city").approx_n_unique().alias("cities"),
+            col("amount").is_null().any().alias("missing"),
+            col("ratio").any_value().is_not_null().alias("some"),
+        ]),
+        scan()?
+            .distinct(["city", "customer"], Keep::Any)
+            .select([col("customer"), col("city")]),
     ])
 }
 

@@ -11,9 +11,14 @@ use pelton::device::Device;
 use pelton::device::cuda::CudaDriver;
 use pelton::device::simt::SimtDriver;
 use pelton::error::{Error, ErrorKind, Result};
+use pelton::expr::AggregateFunction;
 use pelton::memory::{Batch, MemoryLimits, MemoryManager};
 use pelton::metrics::Metrics;
-use pelton::operators::{Context, Fold, HashJoinSpec, Operator, OperatorSpec, Transform};
+use pelton::operators::{
+    Context, FloatSums, Fold, GroupByPhase, GroupBySpec, HashJoinSpec, Operator, OperatorSpec,
+    Transform,
+};
+use pelton::types::is_binary;
 
 use pelton_simt::SimtOptions;
 
@@ -47,6 +52,8 @@ fn next_tuning() -> GroupTuning {
             capacity_min: 2,
             capacity_estimate_max: 4,
             probe_max: 1,
+            narrow_bits: 0,
+            exact_rows_max: 3,
             ..usual
         },
         1 => GroupTuning {
@@ -58,6 +65,8 @@ fn next_tuning() -> GroupTuning {
             shared_bytes: 1 << 10,
             capacity_min: 2,
             probe_max: 2,
+            narrow_bits: 14,
+            exact_rows_max: 50,
             ..usual
         },
         3 => GroupTuning {
@@ -275,8 +284,11 @@ fn cuda_backend() -> Option<Arc<CudaBackend>> {
 }
 
 /// Why a backend other than the CPU's may answer `Unsupported` for a specification; none: it may
-/// not. Only specifications that mention strings may stand here.
+/// not. Only specifications that mention strings, and aggregates without kernels, may stand here.
 pub fn unsupported_allowed(spec: &OperatorSpec) -> Option<&'static str> {
+    if let OperatorSpec::GroupBy(spec) = spec {
+        return group_by_unsupported(spec);
+    }
     let text = format!("{spec:?}");
     let rows_alone = matches!(spec, OperatorSpec::Filter(_) | OperatorSpec::Project(_));
     if rows_alone && !text.contains("Cast {") {
@@ -286,6 +298,27 @@ pub fn unsupported_allowed(spec: &OperatorSpec) -> Option<&'static str> {
         .iter()
         .any(|t| text.contains(t))
         .then_some("strings are codes on the device")
+}
+
+/// Aggregates that have no kernel.
+fn group_by_unsupported(spec: &GroupBySpec) -> Option<&'static str> {
+    use AggregateFunction as Function;
+    let phased = spec.phase != GroupByPhase::Complete;
+    let binary = |field: &Arc<pelton::types::Field>| is_binary(field.data_type());
+    let mut functions = spec.aggregates.iter().map(|aggregate| aggregate.function);
+    let missing = functions.any(|function| match function {
+        Function::Quantile { .. } | Function::Collect => true,
+        Function::CountDistinct | Function::ApproxCountDistinct => phased,
+        Function::Variance(_) | Function::StandardDeviation(_) => {
+            spec.phase.takes_states() || spec.float_sums == FloatSums::Exact
+        }
+        Function::Sum | Function::Mean => phased && spec.float_sums == FloatSums::Exact,
+        _ => false,
+    });
+    let columns = spec.aggregates.len() + spec.group_keys.len();
+    let words = columns > 3 && spec.float_sums == FloatSums::Exact;
+    (missing || words || spec.input.fields().iter().any(binary))
+        .then_some("there are no kernels for it, or it takes too many words")
 }
 
 /// Which state each batch is folded into, and in which order the states are merged.
@@ -319,6 +352,16 @@ impl FoldPlan {
             state_of_batch: (0..batches).map(|_| random.below(states)).collect(),
             merge_order,
         }
+    }
+
+    /// The rows in the order in which the contract of folds has them.
+    pub fn in_order(&self, batches: &[RecordBatch]) -> Vec<RecordBatch> {
+        let of_state = |state: &usize| {
+            let all = batches.iter().zip(&self.state_of_batch);
+            let own = all.filter(|(_, own)| *own == state);
+            own.map(|(batch, _)| batch.clone()).collect::<Vec<_>>()
+        };
+        self.merge_order.iter().flat_map(of_state).collect()
     }
 }
 

@@ -71,6 +71,9 @@ fn show(row: &[Value]) -> String {
 }
 
 fn equal(a: &Value, b: &Value, tolerance: Tolerance) -> bool {
+    if let (Value::List(a), Value::List(b)) = (a, b) {
+        return a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b, tolerance));
+    }
     let (Value::Float(a), Value::Float(b)) = (a, b) else {
         return a == b;
     };

@@ -12,6 +12,7 @@ pub mod equality;
 pub mod exprs;
 pub mod oracle;
 pub mod oracle_functions;
+pub mod oracle_group_by;
 pub mod oracle_strings;
 pub mod oracle_window;
 pub mod random;

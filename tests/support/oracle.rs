@@ -1,14 +1,12 @@
-//! A second opinion on the CPU backend: expressions, groups and joins, one row and one plain Rust value
+//! A second opinion on the CPU backend: expressions and joins, one row and one plain Rust value
 //! at a time, written from the contracts and without any Arrow kernel.
-
-use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::RecordBatch;
 use half::f16;
-use pelton::expr::{AggregateFunction, BinaryOp, Function, TypedExpr, TypedKind, literal_array};
-use pelton::operators::{FilterSpec, GroupBySpec, HashJoinSpec, JoinKind, ProjectSpec};
+use pelton::expr::{BinaryOp, Function, TypedExpr, TypedKind, literal_array};
+use pelton::operators::{FilterSpec, HashJoinSpec, JoinKind, ProjectSpec};
 use pelton::types::{
-    DataType, DivisionByZero, EmptySum, Overflow, Semantics, TimeUnit, decimal_parts, is_string,
+    DataType, DivisionByZero, Overflow, Semantics, TimeUnit, decimal_parts, is_string,
 };
 
 use super::oracle_functions;
@@ -111,127 +109,11 @@ pub fn hash_join(spec: &HashJoinSpec, build: &RecordBatch, probe: &RecordBatch) 
     Ok(joined.into_iter().map(project).collect())
 }
 
-/// What `group_by` must give, in some order.
-pub fn group_by(spec: &GroupBySpec, batch: &RecordBatch) -> Answer<Rows> {
-    let mut groups: BTreeMap<String, (Vec<Value>, Vec<usize>)> = BTreeMap::new();
-    if spec.group_keys.is_empty() {
-        groups.insert(String::new(), Default::default());
-    }
-    for row in 0..batch.num_rows() {
-        let keys = spec.group_keys.iter().map(|&index| batch.column(index));
-        let key: Vec<Value> = keys
-            .map(|column| cell(column.as_ref(), row).canonical())
-            .collect();
-        let text: Vec<String> = key.iter().map(Value::to_string).collect();
-        let group = groups.entry(text.join("|")).or_default();
-        group.0 = key;
-        group.1.push(row);
-    }
-    let mut rows = Vec::new();
-    for (key, members) in groups.into_values() {
-        let mut out = key;
-        for aggregate in &spec.aggregates {
-            let Some(index) = aggregate.input else {
-                out.push(Value::Integer(members.len() as i128));
-                continue;
-            };
-            let column = batch.column(index);
-            let values = members.iter().map(|&row| cell(column.as_ref(), row));
-            let values: Vec<Value> = values.filter(|value| !value.is_null()).collect();
-            let data_type = spec.input.field(index).data_type();
-            out.push(self::aggregate(
-                aggregate.function,
-                values,
-                data_type,
-                spec.semantics,
-            )?);
-        }
-        rows.push(out);
-    }
-    Ok(rows)
-}
-
-/// What an aggregate of these values, none of them null, must be.
-pub fn aggregate(
-    function: AggregateFunction,
-    values: Vec<Value>,
-    data_type: &DataType,
-    semantics: Semantics,
-) -> Answer {
-    let count = values.len();
-    Ok(match function {
-        AggregateFunction::Count => Value::Integer(count as i128),
-        AggregateFunction::CountDistinct => {
-            let texts = values
-                .into_iter()
-                .map(|value| value.canonical().to_string());
-            Value::Integer(texts.collect::<BTreeSet<_>>().len() as i128)
-        }
-        AggregateFunction::Min => {
-            let least = values.into_iter().min_by(Value::compare);
-            least.map_or(Value::Null, Value::canonical)
-        }
-        AggregateFunction::Max => {
-            let greatest = values.into_iter().max_by(Value::compare);
-            greatest.map_or(Value::Null, Value::canonical)
-        }
-        AggregateFunction::Mean if count == 0 => Value::Null,
-        AggregateFunction::Mean => {
-            let sum = match total(&values) {
-                Value::Integer(sum) => integer_to_float(sum, scale_of(data_type)),
-                Value::Float(sum) => sum,
-                _ => 0.0,
-            };
-            Value::Float(sum / count as f64)
-        }
-        AggregateFunction::Sum if count == 0 && semantics.empty_sum == EmptySum::Null => {
-            Value::Null
-        }
-        AggregateFunction::Sum if data_type.is_floating() => match total(&values) {
-            Value::Float(sum) => Value::Float(sum),
-            _ => Value::Float(0.0),
-        },
-        AggregateFunction::Sum => {
-            let Value::Integer(sum) = total(&values) else {
-                return Ok(Value::Integer(0));
-            };
-            let wrapped = if decimal_parts(data_type).is_some() {
-                (sum.unsigned_abs() < 10u128.pow(38)).then_some(sum)
-            } else if data_type.is_unsigned_integer() {
-                Some(i128::from(sum as u64))
-            } else {
-                Some(i128::from(sum as i64))
-            };
-            match wrapped {
-                Some(same) if same == sum => Value::Integer(sum),
-                _ if semantics.overflow == Overflow::Error => return Err(Stop::Arithmetic),
-                Some(wrapped) => Value::Integer(wrapped),
-                None => Value::Null,
-            }
-        }
-    })
-}
-
-fn total(values: &[Value]) -> Value {
-    let mut sum = Value::Null;
-    for value in values {
-        sum = match (sum, value) {
-            (Value::Null, first) => first.clone(),
-            (Value::Integer(sum), Value::Integer(value)) => {
-                Value::Integer(sum.wrapping_add(*value))
-            }
-            (Value::Float(sum), Value::Float(value)) => Value::Float(sum + value),
-            (_, other) => unreachable!("a sum of {other}"),
-        };
-    }
-    sum
-}
-
 pub fn scale_of(data_type: &DataType) -> i32 {
     decimal_parts(data_type).map_or(0, |(_, scale)| scale.into())
 }
 
-fn integer_to_float(value: i128, scale: i32) -> f64 {
+pub fn integer_to_float(value: i128, scale: i32) -> f64 {
     let power: f64 = format!("1e{}", scale.abs()).parse().expect("a float");
     if scale >= 0 {
         value as f64 / power

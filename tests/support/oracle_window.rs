@@ -8,7 +8,8 @@ use pelton::expr::literal_array;
 use pelton::operators::{Frame, WindowCall, WindowFunction, WindowSpec};
 use pelton::types::Literal;
 
-use super::oracle::{Stop, aggregate};
+use super::oracle::Stop;
+use super::oracle_group_by::aggregate;
 use super::values::{Rows, Value, cell, rows};
 
 /// A row among the rows of its partition, which are sorted.
@@ -177,7 +178,7 @@ impl<'a> Row<'a> {
                 let values = frame.iter().map(|&place| self.value(column, place));
                 let values = values.flatten().filter(|value| !value.is_null()).collect();
                 let data_type = spec.input.field(column).data_type();
-                aggregate(one.function, values, data_type, spec.semantics)
+                aggregate((spec.semantics, false), one.function, values, data_type)
             }
         }
     }

@@ -15,6 +15,7 @@ pub enum Value {
     Integer(i128),
     Float(f64),
     Text(String),
+    List(Vec<Value>),
 }
 
 impl Value {
@@ -56,6 +57,10 @@ impl fmt::Display for Value {
             Value::Integer(value) => write!(f, "{value}"),
             Value::Float(value) => write!(f, "{value:?}"),
             Value::Text(value) => write!(f, "{value:?}"),
+            Value::List(values) => {
+                let values: Vec<String> = values.iter().map(Value::to_string).collect();
+                write!(f, "[{}]", values.join(", "))
+            }
         }
     }
 }
@@ -127,6 +132,14 @@ pub fn cell(array: &dyn Array, row: usize) -> Value {
         DataType::Utf8 => Value::Text(array.as_string::<i32>().value(row).to_string()),
         DataType::LargeUtf8 => Value::Text(array.as_string::<i64>().value(row).to_string()),
         DataType::Utf8View => Value::Text(array.as_string_view().value(row).to_string()),
+        DataType::List(_) => {
+            let values = array.as_list::<i32>().value(row);
+            Value::List(
+                (0..values.len())
+                    .map(|row| cell(values.as_ref(), row))
+                    .collect(),
+            )
+        }
         DataType::Dictionary(..) => {
             let dictionary = array.as_dictionary::<types::Int32Type>();
             let code = dictionary.keys().value(row) as usize;

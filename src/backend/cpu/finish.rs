@@ -2,17 +2,22 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Float64Array, Int64Array, UInt32Array, new_null_array};
+use arrow::array::{
+    Array, ArrayRef, BooleanArray, Float64Array, Int64Array, UInt32Array, new_null_array,
+};
 use arrow::buffer::NullBuffer;
 use arrow::compute::{cast, take};
 use arrow::row::RowConverter;
 
 use super::accumulate::{Accumulator, plain_type, refused};
+use super::exact_sum::{self, ExactSum};
+use super::quantile;
 use super::scalar::arithmetic::fits_digits;
 use super::scalar::cast::decimal_to_float;
 use super::values::{from_floats, from_integers, storage_range};
 use crate::error::{Error, Result};
 use crate::expr::AggregateFunction;
+use crate::operators::Sketch;
 use crate::types::{DataType, EmptySum, Overflow, Semantics, decimal_parts};
 
 impl Accumulator {
@@ -27,7 +32,8 @@ impl Accumulator {
         output: &DataType,
         semantics: Semantics,
     ) -> Result<ArrayRef> {
-        let input = input.map_or(DataType::Null, plain_type);
+        let operand = input.unwrap_or(&DataType::Null);
+        let input = plain_type(operand);
         let scale = decimal_parts(&input).map_or(0, |(_, scale)| scale);
         let column = match self {
             Accumulator::Count(counts) | Accumulator::Distinct { counts, .. } => {
@@ -59,6 +65,60 @@ impl Accumulator {
             Accumulator::RowExtreme {
                 best, converter, ..
             } => Some(extreme_rows(&best, &converter, &input)?),
+            Accumulator::ExactSum { sums, counts } => {
+                let sums = sums.into_iter().map(ExactSum::rounded);
+                if function == AggregateFunction::Mean {
+                    Some(means(sums, &counts))
+                } else {
+                    let nulls = sum_nulls(&counts, semantics);
+                    from_floats(sums.collect(), nulls, &DataType::Float64)
+                }
+            }
+            Accumulator::Moments { moments, .. } => {
+                let groups = 0..moments.counts.len();
+                let variances = groups.map(|group| moments.variance(group, ddof(function)));
+                Some(spreads(function, variances))
+            }
+            Accumulator::ExactMoments {
+                sums,
+                squares,
+                counts,
+                ..
+            } => {
+                let groups = sums.into_iter().zip(squares).zip(counts);
+                let variances = groups.map(|((sum, squares), count)| {
+                    exact_sum::variance(count.unsigned_abs(), sum, squares, ddof(function))
+                });
+                Some(spreads(function, variances))
+            }
+            Accumulator::Truth {
+                decisive,
+                decided,
+                unknown,
+            } => {
+                let truths = decided.into_iter().zip(unknown);
+                let truth = |(decided, unknown): (bool, bool)| match (decided, unknown) {
+                    (true, _) => Some(decisive),
+                    (false, true) => None,
+                    (false, false) => Some(!decisive),
+                };
+                Some(Arc::new(truths.map(truth).collect::<BooleanArray>()) as ArrayRef)
+            }
+            Accumulator::Picked(picked) => Some(picked.finish(operand)?),
+            Accumulator::Listed(listed) => match function {
+                AggregateFunction::Quantile { q, interpolation } => Some(quantile::quantiles(
+                    listed,
+                    q,
+                    interpolation,
+                    &input,
+                    operand,
+                )?),
+                _ => Some(listed.finish(operand)?),
+            },
+            Accumulator::Sketches(sketches) => {
+                let estimates = sketches.iter().map(Sketch::estimate);
+                Some(Arc::new(estimates.collect::<Int64Array>()) as ArrayRef)
+            }
         };
         let Some(column) = column else {
             let cause = format!("cannot be {output}");
@@ -69,6 +129,26 @@ impl Accumulator {
         }
         cast(&column, output).map_err(|cause| refused(&cause))
     }
+}
+
+fn ddof(function: AggregateFunction) -> u64 {
+    match function {
+        AggregateFunction::Variance(ddof) | AggregateFunction::StandardDeviation(ddof) => {
+            ddof.count()
+        }
+        _ => 0,
+    }
+}
+
+/// Variances, or their square roots.
+fn spreads(function: AggregateFunction, variances: impl Iterator<Item = Option<f64>>) -> ArrayRef {
+    let deviation = matches!(function, AggregateFunction::StandardDeviation(_));
+    let shown = |variance: f64| if deviation { variance.sqrt() } else { variance };
+    Arc::new(
+        variances
+            .map(|variance| variance.map(shown))
+            .collect::<Float64Array>(),
+    )
 }
 
 fn means(sums: impl Iterator<Item = f64>, counts: &[i64]) -> ArrayRef {

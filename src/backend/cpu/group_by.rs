@@ -29,6 +29,8 @@ struct Groups {
     /// The number of each key.
     numbers: HashMap<Box<[u8]>, usize>,
     accumulators: Vec<Accumulator>,
+    /// Whether there was any row.
+    has_rows: bool,
 }
 
 impl GroupBy {
@@ -46,30 +48,63 @@ impl GroupBy {
             let cause = format!("column {index} of {columns}");
             return Err(Error::invalid("group_by", cause, ""));
         }
-        let (fields, steps) = (
-            spec.output.fields().len(),
-            spec.group_keys.len() + spec.aggregates.len(),
-        );
-        if fields != steps {
-            let cause = format!("{fields} fields for {steps} keys and aggregates");
-            return Err(Error::invalid("group_by", cause, ""));
-        }
         let operator = GroupBy {
             spec: spec.clone(),
             keys: key_converter(spec)?,
         };
+        let mut wanted = spec.group_keys.len();
         for aggregate in &spec.aggregates {
-            let input = operator.input_type(aggregate);
-            aggregate_type(aggregate.function, input)?;
-            Accumulator::new(aggregate.function, input)?;
+            let operand = spec.operand_type(aggregate);
+            aggregate_type(aggregate.function, operand.as_ref())?;
+            operator.accumulator(aggregate)?;
+            let states = spec.state_columns(aggregate)?;
+            let last = aggregate.input.map_or(0, |first| first + states);
+            if spec.phase.takes_states() && (last == 0 || last > columns) {
+                let cause = format!("the state of {} is not in the input", aggregate.function);
+                return Err(Error::invalid("group_by", cause, ""));
+            }
+            wanted += if spec.phase.gives_states() { states } else { 1 };
+        }
+        let fields = spec.output.fields().len();
+        if fields != wanted {
+            let cause = format!("{fields} fields for {wanted} keys and aggregates");
+            return Err(Error::invalid("group_by", cause, ""));
         }
         Ok(operator)
     }
 
-    fn input_type(&self, aggregate: &AggregateSpec) -> Option<&DataType> {
-        aggregate
-            .input
-            .map(|index| self.spec.input.field(index).data_type())
+    fn accumulator(&self, aggregate: &AggregateSpec) -> Result<Accumulator> {
+        let operand = self.spec.operand_type(aggregate);
+        let exact = self.exact(aggregate, operand.as_ref());
+        Accumulator::new(aggregate.function, operand.as_ref(), exact)
+    }
+
+    fn exact(&self, aggregate: &AggregateSpec, operand: Option<&DataType>) -> bool {
+        operand.is_some_and(|operand| self.spec.sums_exactly(aggregate.function, operand))
+    }
+
+    /// What a batch brings to an aggregate: values, or states.
+    fn take(
+        &self,
+        aggregate: &AggregateSpec,
+        accumulator: &mut Accumulator,
+        numbers: &[usize],
+        batch: &RecordBatch,
+    ) -> Result<()> {
+        if !self.spec.phase.takes_states() {
+            let column = aggregate.input.map(|index| batch.column(index));
+            return accumulator.add(numbers, column);
+        }
+        let operand = self.spec.operand_type(aggregate);
+        let first = aggregate.input.unwrap_or_default();
+        let columns = first..first + self.spec.state_columns(aggregate)?;
+        let states = Accumulator::from_states(
+            aggregate.function,
+            operand.as_ref(),
+            self.exact(aggregate, operand.as_ref()),
+            &batch.columns()[columns],
+        )?;
+        accumulator.merge(states, numbers)
     }
 
     /// The group of each row; new keys get new groups.
@@ -153,11 +188,12 @@ impl Fold for GroupBy {
     fn init(&self, _: &Context) -> Result<FoldState> {
         let aggregates = self.spec.aggregates.iter();
         let accumulators = aggregates
-            .map(|aggregate| Accumulator::new(aggregate.function, self.input_type(aggregate)))
+            .map(|aggregate| self.accumulator(aggregate))
             .collect::<Result<Vec<_>>>()?;
         let mut groups = Groups {
             numbers: HashMap::new(),
             accumulators,
+            has_rows: false,
         };
         groups.grow(self.keys.is_some());
         Ok(Box::new(groups))
@@ -169,17 +205,17 @@ impl Fold for GroupBy {
         let numbers = self.number(groups, batch)?;
         groups.grow(self.keys.is_some());
         for (aggregate, accumulator) in self.spec.aggregates.iter().zip(&mut groups.accumulators) {
-            let column = aggregate.input.map(|index| batch.column(index));
-            accumulator
-                .add(&numbers, column)
+            self.take(aggregate, accumulator, &numbers, batch)
                 .map_err(|error| error.context("group_by"))?;
         }
+        groups.has_rows |= batch.num_rows() > 0;
         Ok(())
     }
 
     fn merge(&self, _: &Context, state: &mut FoldState, other: FoldState) -> Result<()> {
         let groups = groups_of(state)?;
         let other = other.downcast::<Groups>().map_err(|_| foreign())?;
+        groups.has_rows |= other.has_rows;
         let mut numbers = vec![0; other.numbers.len().max(1)];
         for (key, number) in other.numbers {
             numbers[number] = groups.number(&key);
@@ -194,22 +230,28 @@ impl Fold for GroupBy {
     fn finish(&self, _: &Context, state: FoldState) -> Result<Vec<Batch>> {
         let groups = state.downcast::<Groups>().map_err(|_| foreign())?;
         let mut columns = self.key_columns(&groups)?;
+        if self.keys.is_none() && !groups.has_rows && self.spec.phase.gives_states() {
+            return Ok(Vec::new()); // a state of nothing would count as a row
+        }
         let rows = if self.keys.is_some() {
             groups.numbers.len()
         } else {
             1
         };
-        let fields = &self.spec.output.fields()[self.spec.group_keys.len()..];
-        let aggregates = self.spec.aggregates.iter().zip(fields);
-        for ((aggregate, field), accumulator) in aggregates.zip(groups.accumulators) {
-            let column = accumulator.finish(
-                aggregate.function,
-                self.input_type(aggregate),
-                field.data_type(),
-                self.spec.semantics,
-            );
-            let context = |error: Error| error.context(format!("group_by, `{}`", field.name()));
-            columns.push(column.map_err(context)?);
+        for (aggregate, accumulator) in self.spec.aggregates.iter().zip(groups.accumulators) {
+            let fields = &self.spec.output.fields()[columns.len()..];
+            let operand = self.spec.operand_type(aggregate);
+            let function = aggregate.function;
+            let outputs: Vec<&DataType> = fields.iter().map(|field| field.data_type()).collect();
+            let finished = if self.spec.phase.gives_states() {
+                accumulator.into_states(function, operand.as_ref(), &outputs)
+            } else {
+                let semantics = self.spec.semantics;
+                let column = accumulator.finish(function, operand.as_ref(), outputs[0], semantics);
+                column.map(|column| vec![column])
+            };
+            let context = |error: Error| error.context(format!("group_by, `{}`", fields[0].name()));
+            columns.extend(finished.map_err(context)?);
         }
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         RecordBatch::try_new_with_options(Arc::clone(&self.spec.output), columns, &options)

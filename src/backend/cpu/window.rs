@@ -63,7 +63,7 @@ impl Window {
         let window = Window { spec: spec.clone() };
         for call in &spec.functions {
             if let WindowFunction::Aggregate(aggregate) = &call.function {
-                Accumulator::new(aggregate.function, window.input_type(aggregate))?;
+                Accumulator::new(aggregate.function, window.input_type(aggregate), false)?;
             }
         }
         window.keys(&RecordBatch::new_empty(Arc::clone(&spec.input)))?;
@@ -332,7 +332,7 @@ fn accumulate(
     frames: &[Range<usize>],
     shrinking: bool,
 ) -> Result<Accumulator> {
-    let accumulator = Accumulator::new(aggregate.function, input)?;
+    let accumulator = Accumulator::new(aggregate.function, input, false)?;
     let Some(index) = aggregate.input else {
         let rows = frames.iter().map(|frame| frame.len() as i64);
         return Ok(Accumulator::Count(rows.collect()));

@@ -112,6 +112,24 @@ impl Dictionary {
         entries.values.get(code..).unwrap_or_default().to_vec()
     }
 
+    /// A word for each entry, by code.
+    pub(super) fn map(&self, word: impl Fn(&str) -> u64) -> Vec<u64> {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        entries.values.iter().map(|value| word(value)).collect()
+    }
+
+    /// The rank of each code in the order of the strings' bytes, and the code of each rank.
+    pub(super) fn order(&self) -> (Vec<u64>, Vec<u64>) {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let mut codes: Vec<u64> = (0..entries.values.len() as u64).collect();
+        codes.sort_unstable_by_key(|code| &entries.values[*code as usize]);
+        let mut ranks = vec![0; codes.len()];
+        for (rank, code) in codes.iter().enumerate() {
+            ranks[*code as usize] = rank as u64;
+        }
+        (ranks, codes)
+    }
+
     /// Appends the strings of codes.
     pub(super) fn decode(&self, codes: &UInt32Array, strings: &mut StringBuilder) -> Result<()> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);

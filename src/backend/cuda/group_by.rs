@@ -1,233 +1,97 @@
 //! `group_by` by kernels; the contract is [`GroupBySpec`].
 //!
-//! Count distinct takes two levels: for each such aggregate a table of its own holds the different
-//! (keys, value) pairs; at the end its rows are counted into the groups.
+//! What looks at different values takes two levels: a table of its own holds the different (keys,
+//! value) pairs, or (keys, register) of a sketch; at the end its rows are counted into the groups.
+//! A variance takes two launches over a batch, for the means and for the distances from them; each
+//! batch has a table of its own then, which is merged.
 
-use std::collections::HashMap;
+mod plan;
+
 use std::sync::Arc;
 
 use super::Shared;
 use super::batch::CudaBatch;
-use super::dictionary::{CODE_BITS, Dictionary};
-use super::evaluate::physical;
+use super::dictionary::Dictionary;
 use super::text;
 use crate::error::{Error, Result};
-use crate::expr::AggregateFunction;
-use crate::kernels::group_by::{Emit, GroupKey, GroupLayout, GroupTable};
+use crate::kernels::gather::gather_rows;
+use crate::kernels::group_by::{Emit, GroupKey, GroupLayout, GroupList, GroupTable, registers};
 use crate::kernels::{DeviceColumn, DeviceRows, Launch, Status, abi};
 use crate::memory::Batch;
-use crate::operators::{AggregateSpec, Context, Fold, FoldState, GroupBySpec};
-use crate::types::{EmptySum, Field, Overflow, PhysicalType, decimal_parts, is_string};
+use crate::operators::{
+    Context, Fold, FoldState, GroupBySpec, SKETCH_BITS, SKETCH_RANK_MAX, estimate_distinct,
+    hash_bytes,
+};
+use crate::types::{PhysicalType, is_string};
+use plan::{After, Output, Pairs, Parts, Use, key_of};
 
-/// An accumulator and the input column it takes; none counts rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Accumulator {
-    kind: u32,
-    input: Option<usize>,
-}
+const _: () = assert!(abi::GROUP_BY_REGISTER_BITS == SKETCH_BITS);
+const _: () = assert!(abi::GROUP_BY_RANK_MAX == SKETCH_RANK_MAX);
+
+/// Accumulators of a table of registers: whether there is a weight, and the least one.
+const SKETCH_KINDS: [u32; 2] = [abi::ACCUMULATE_ANY, abi::ACCUMULATE_MIN];
 
 pub(super) struct GroupBy {
     shared: Arc<Shared>,
     spec: GroupBySpec,
-    keys: Vec<GroupKey>,
-    accumulators: Vec<Accumulator>,
-    emits: Vec<Emit>,
-    /// Input column and accumulator of each count distinct.
-    distinct: Vec<(usize, u32)>,
+    parts: Parts,
 }
 
 struct State {
     groups: GroupTable,
-    /// One table of (keys, value) per count distinct.
-    distinct: Vec<GroupTable>,
+    /// One table per kind of pairs.
+    pairs: Vec<GroupTable>,
     /// Keeps the codes in the tables meaningful.
     dictionary: Option<Arc<Dictionary>>,
-}
-
-fn key_of(field: &Field) -> Result<GroupKey> {
-    let physical = physical(field.data_type())?;
-    let bits = if is_string(field.data_type()) {
-        CODE_BITS
-    } else {
-        physical.bits() as u32
-    };
-    Ok(GroupKey {
-        physical,
-        nullable: field.is_nullable(),
-        bits,
-    })
+    /// Ranks by code, and codes by rank, at one moment of the dictionary.
+    order: (Vec<u64>, Vec<u64>),
 }
 
 impl GroupBy {
     pub(super) fn new(shared: Arc<Shared>, spec: &GroupBySpec) -> Result<Self> {
-        let keys = spec
-            .group_keys
-            .iter()
-            .map(|index| key_of(spec.input.field(*index)))
-            .collect::<Result<_>>()?;
-        let mut this = GroupBy {
+        let parts = Parts::of(spec)?;
+        // One table layout must hold it all; refuse now what would fail in the middle.
+        parts.layout(&shared.tuning)?;
+        Ok(GroupBy {
             shared,
             spec: spec.clone(),
-            keys,
-            accumulators: Vec::new(),
-            emits: Vec::new(),
-            distinct: Vec::new(),
-        };
-        let mut known = HashMap::new();
-        // Counts first: they also tell whether a group had values.
-        for aggregate in &spec.aggregates {
-            if matches!(
-                aggregate.function,
-                AggregateFunction::Count | AggregateFunction::Mean
-            ) {
-                this.accumulator(&mut known, abi::ACCUMULATE_COUNT, aggregate.input);
-            }
-        }
-        for index in 0..spec.aggregates.len() {
-            let emit = this.plan(&mut known, index)?;
-            this.emits.push(emit);
-        }
-        // One table layout must hold it all; refuse now what would fail in the middle.
-        this.layout()?;
-        Ok(this)
-    }
-
-    /// The accumulator of this kind and input, shared by all aggregates that need it.
-    fn accumulator(
-        &mut self,
-        known: &mut HashMap<Accumulator, u32>,
-        kind: u32,
-        input: Option<usize>,
-    ) -> u32 {
-        let wanted = self.simplest(Accumulator { kind, input });
-        *known.entry(wanted).or_insert_with(|| {
-            self.accumulators.push(wanted);
-            self.accumulators.len() as u32 - 1
+            parts,
         })
-    }
-
-    /// Counting the values of a column that is never null is counting rows, whatever the column.
-    fn simplest(&self, accumulator: Accumulator) -> Accumulator {
-        let Accumulator { kind, input } = accumulator;
-        let counts_rows = kind == abi::ACCUMULATE_COUNT
-            && input.is_some_and(|input| !self.spec.input.field(input).is_nullable());
-        let input = input.filter(|_| !counts_rows);
-        Accumulator { kind, input }
-    }
-
-    /// Whether a group had values: the count if there is one, else a flag.
-    fn presence(&mut self, known: &mut HashMap<Accumulator, u32>, input: usize) -> u32 {
-        let count = self.simplest(Accumulator {
-            kind: abi::ACCUMULATE_COUNT,
-            input: Some(input),
-        });
-        match known.get(&count) {
-            Some(index) => *index,
-            None => self.accumulator(known, abi::ACCUMULATE_ANY, Some(input)),
-        }
-    }
-
-    fn plan(&mut self, known: &mut HashMap<Accumulator, u32>, index: usize) -> Result<Emit> {
-        let AggregateSpec { function, input } = self.spec.aggregates[index];
-        let output = self
-            .spec
-            .output
-            .field(self.spec.group_keys.len() + index)
-            .data_type()
-            .clone();
-        let mut emit = Emit {
-            emit: abi::EMIT_COUNT,
-            accumulator: 0,
-            count_accumulator: 0,
-            physical: physical(&output)?,
-            limit: 0,
-            factor: 1.0,
-            empty_is_zero: false,
-            overflow_is_error: self.spec.semantics.overflow == Overflow::Error,
-        };
-        let Some(input) = input else {
-            emit.accumulator = self.accumulator(known, abi::ACCUMULATE_COUNT, None);
-            emit.count_accumulator = emit.accumulator;
-            return Ok(emit);
-        };
-        let input_type = self.spec.input.field(input).data_type().clone();
-        let input_physical = physical(&input_type)?;
-        let float = matches!(
-            input_physical,
-            PhysicalType::Float16 | PhysicalType::Float32 | PhysicalType::Float64
-        );
-        let kind = match function {
-            AggregateFunction::Count => abi::ACCUMULATE_COUNT,
-            AggregateFunction::CountDistinct => {
-                // Fed at the end only: no row of the input reaches it.
-                self.accumulators.push(Accumulator {
-                    kind: abi::ACCUMULATE_COUNT,
-                    input: None,
-                });
-                let accumulator = self.accumulators.len() as u32 - 1;
-                self.distinct.push((input, accumulator));
-                return Ok(Emit {
-                    accumulator,
-                    count_accumulator: accumulator,
-                    ..emit
-                });
-            }
-            AggregateFunction::Sum | AggregateFunction::Mean if float => abi::ACCUMULATE_ADD_FLOAT,
-            AggregateFunction::Sum
-                if decimal_parts(&input_type).is_none() && !emit.overflow_is_error =>
-            {
-                abi::ACCUMULATE_ADD
-            }
-            AggregateFunction::Sum | AggregateFunction::Mean => abi::ACCUMULATE_ADD_INT128,
-            AggregateFunction::Min if input_physical == PhysicalType::Int128 => {
-                abi::ACCUMULATE_MIN_INT128
-            }
-            AggregateFunction::Max if input_physical == PhysicalType::Int128 => {
-                abi::ACCUMULATE_MAX_INT128
-            }
-            AggregateFunction::Min => abi::ACCUMULATE_MIN,
-            AggregateFunction::Max => abi::ACCUMULATE_MAX,
-        };
-        emit.accumulator = self.accumulator(known, kind, Some(input));
-        emit.count_accumulator = match function {
-            AggregateFunction::Count => emit.accumulator,
-            AggregateFunction::Mean => self.accumulator(known, abi::ACCUMULATE_COUNT, Some(input)),
-            _ => self.presence(known, input),
-        };
-        let scale = decimal_parts(&input_type).map_or(0, |(_, scale)| scale);
-        match function {
-            AggregateFunction::Sum if float => emit.emit = abi::EMIT_SUM_FLOAT,
-            AggregateFunction::Sum => emit.emit = abi::EMIT_SUM,
-            AggregateFunction::Mean => emit.emit = abi::EMIT_MEAN,
-            AggregateFunction::Min | AggregateFunction::Max => emit.emit = abi::EMIT_EXTREME,
-            AggregateFunction::Count | AggregateFunction::CountDistinct => {}
-        }
-        if function == AggregateFunction::Sum {
-            emit.empty_is_zero = self.spec.semantics.empty_sum == EmptySum::Zero;
-            if let Some((precision, _)) = decimal_parts(&output) {
-                emit.limit = 10i128.pow(u32::from(precision.min(38)));
-            }
-        }
-        if function == AggregateFunction::Mean && scale != 0 {
-            emit.factor = format!("1e{scale}").parse().unwrap_or(1.0);
-        }
-        Ok(emit)
-    }
-
-    fn layout(&self) -> Result<GroupLayout> {
-        let kinds: Vec<u32> = self.accumulators.iter().map(|a| a.kind).collect();
-        GroupLayout::new(&self.keys, &kinds, &self.shared.tuning)
     }
 
     fn state(state: &mut FoldState) -> Result<&mut State> {
         state.downcast_mut::<State>().ok_or_else(foreign_state)
     }
 
-    /// The batch with codes for the strings that are compared.
-    fn with_coded_keys(&self, launch: &Launch, batch: &CudaBatch) -> Result<CudaBatch> {
+    fn new_table(&self, launch: &Launch) -> Result<GroupTable> {
+        let tuning = self.shared.tuning;
+        GroupTable::new(launch, self.parts.layout(&tuning)?, tuning)
+    }
+
+    fn new_pairs(&self, launch: &Launch, pairs: &Pairs) -> Result<GroupTable> {
+        let tuning = self.shared.tuning;
+        let mut keys = self.parts.keys.clone();
+        let mut kinds: &[u32] = &[];
+        if pairs.sketch {
+            kinds = &SKETCH_KINDS;
+            keys.push(GroupKey {
+                physical: PhysicalType::UInt32,
+                nullable: true,
+                bits: SKETCH_BITS,
+            });
+        } else {
+            keys.push(key_of(self.spec.input.field(pairs.input))?);
+        }
+        GroupTable::new(launch, GroupLayout::new(&keys, kinds, &tuning)?, tuning)
+    }
+
+    /// The batch with codes for the strings that are compared or kept.
+    fn with_codes(&self, launch: &Launch, batch: &CudaBatch) -> Result<CudaBatch> {
         let mut coded = batch.clone();
-        let distinct = self.distinct.iter().map(|(input, _)| *input);
-        for index in self.spec.group_keys.iter().copied().chain(distinct) {
+        let keys = self.spec.group_keys.iter().copied();
+        let pairs = self.parts.pairs.iter().map(|pairs| pairs.input);
+        let carries = self.parts.carries.iter().map(|carry| carry.input);
+        for index in keys.chain(pairs).chain(carries) {
             if is_string(self.spec.input.field(index).data_type()) {
                 let column = &coded.columns[index];
                 let column = text::coded(launch, &batch.dictionary, column, &batch.rows)?;
@@ -237,34 +101,208 @@ impl GroupBy {
         Ok(coded)
     }
 
-    /// Key columns of a batch, and with them the value column of a count distinct.
-    fn keys<'b>(&self, batch: &'b CudaBatch, value: Option<usize>) -> Vec<&'b DeviceColumn> {
-        let keys = self.spec.group_keys.iter().copied();
-        keys.chain(value)
-            .map(|index| &batch.columns[index])
-            .collect()
+    /// Key columns of a batch.
+    fn keys<'b>(&self, batch: &'b CudaBatch) -> Vec<&'b DeviceColumn> {
+        let keys = self.spec.group_keys.iter();
+        keys.map(|index| &batch.columns[*index]).collect()
     }
 
-    /// Counts the pairs of a count distinct into the groups.
+    /// Aggregates a batch into a table.
+    fn feed(&self, launch: &Launch, table: &mut GroupTable, batch: &CudaBatch) -> Result<()> {
+        let (keys, rows) = (self.keys(batch), &batch.rows);
+        let every_row = DeviceColumn::scalar(PhysicalType::Boolean, Some(1), rows.max());
+        let accumulators = self.parts.accumulators.iter().zip(0..);
+        let fed = accumulators.filter(|(accumulator, _)| !accumulator.late);
+        let inputs: Vec<(u32, &DeviceColumn)> = fed
+            .map(|(accumulator, index)| {
+                let column = accumulator.input.map(|input| &batch.columns[input]);
+                (index, column.unwrap_or(&every_row))
+            })
+            .collect();
+        table.update(launch, &keys, &inputs, rows)?;
+        for carry in &self.parts.carries {
+            let column = &batch.columns[carry.input];
+            table.carry(launch, carry.row, carry.accumulator, column, rows)?;
+        }
+        let mut distances = Vec::with_capacity(self.parts.variances.len());
+        for (accumulator, input) in &self.parts.variances {
+            let column = &batch.columns[*input];
+            let column = table.distances(launch, &keys, *accumulator, column, rows)?;
+            distances.push((*accumulator, column));
+        }
+        let inputs: Vec<_> = distances
+            .iter()
+            .map(|(index, column)| (*index, column))
+            .collect();
+        table.update_distances(launch, &keys, &inputs, rows)
+    }
+
+    /// Adds a batch to a table of pairs.
+    fn pair(
+        &self,
+        context: &Context,
+        table: &mut GroupTable,
+        pairs: &Pairs,
+        batch: &CudaBatch,
+    ) -> Result<()> {
+        let launch = &self.shared.launch(context);
+        let (mut keys, rows) = (self.keys(batch), &batch.rows);
+        let values = &batch.columns[pairs.input];
+        if !pairs.sketch {
+            keys.push(values);
+            return table.update(launch, &keys, &[], rows);
+        }
+        let strings = is_string(self.spec.input.field(pairs.input).data_type());
+        let hashes = strings.then(|| {
+            let hashes = batch.dictionary.map(|string| hash_bytes(string.as_bytes()));
+            self.look_up(context, PhysicalType::UInt64, &hashes, values, rows)
+        });
+        let hashes = hashes.transpose()?;
+        let (registers, weights) =
+            registers(launch, hashes.as_ref().unwrap_or(values), strings, rows)?;
+        keys.push(&registers);
+        table.update(launch, &keys, &[(0, &weights), (1, &weights)], rows)
+    }
+
+    /// Values of a table on the host, by index.
+    fn look_up(
+        &self,
+        context: &Context,
+        physical: PhysicalType,
+        values: &[u64],
+        indices: &DeviceColumn,
+        rows: &DeviceRows,
+    ) -> Result<DeviceColumn> {
+        let launch = &self.shared.launch(context);
+        let width = (physical.bits() / 8) as usize;
+        let bytes = values
+            .iter()
+            .flat_map(|value| value.to_le_bytes()[..width].to_vec());
+        let mut bytes: Vec<u8> = bytes.collect();
+        bytes.resize(bytes.len().max(width), 0); // never empty
+        let count = (bytes.len() / width) as u64;
+        let bytes = Arc::new(launch.device().upload(launch.stream(), &bytes)?);
+        let table = DeviceColumn::array(physical, bytes, None, 0, count)?;
+        let status = Status::new(launch, "gather_rows")?;
+        let built = DeviceRows::known(count);
+        let picked = gather_rows(launch, indices, rows, &[&table], &built, &status)?;
+        self.shared.watch(context.stream, status);
+        picked
+            .into_iter()
+            .next()
+            .ok_or_else(|| Error::invalid("group_by", "nothing was looked up", ""))
+    }
+
+    /// Counts pairs into the groups.
     fn count_pairs(
         &self,
-        launch: &Launch,
-        groups: &mut GroupTable,
-        pairs: &GroupTable,
-        accumulator: u32,
+        context: &Context,
+        state: &mut State,
+        table: &mut GroupTable,
+        pairs: &Pairs,
     ) -> Result<()> {
-        let list = pairs.list(launch)?;
-        let mut keys = Vec::with_capacity(self.keys.len());
-        for (index, key) in self.keys.iter().enumerate() {
+        let launch = &self.shared.launch(context);
+        let list = table.list(launch)?;
+        let rows = DeviceRows::known(list.groups());
+        let mut keys = Vec::with_capacity(self.parts.keys.len());
+        for (index, key) in self.parts.keys.iter().enumerate() {
             // An emitted column says that it may be null even where the key may not.
-            let column = pairs.emit_key(launch, &list, index)?;
+            let column = table.emit_key(launch, &list, index)?;
             keys.push(column.without_validity_if(!key.nullable));
         }
         let keys: Vec<&DeviceColumn> = keys.iter().collect();
-        let value = &pairs.emit_key(launch, &list, self.keys.len())?;
-        let rows = DeviceRows::known(list.groups());
-        groups.update(launch, &keys, &[(accumulator, value)], &rows)
+        let value = table.emit_key(launch, &list, self.parts.keys.len())?;
+        for used in &pairs.uses {
+            match *used {
+                Use::Count(count) => {
+                    state
+                        .groups
+                        .update(launch, &keys, &[(count, &value)], &rows)?;
+                }
+                Use::Rank { extreme, presence } => {
+                    let (ranks, _) = &state.order;
+                    let physical = PhysicalType::UInt32;
+                    let ranks = self.look_up(context, physical, ranks, &value, &rows)?;
+                    let inputs = [(presence, &ranks), (extreme, &ranks)];
+                    state.groups.update(launch, &keys, &inputs, &rows)?;
+                }
+                Use::Sketch { raised, weights } => {
+                    let least = word(abi::EMIT_EXTREME, 1, 0);
+                    let status = Status::new(launch, "group_by_emit_aggregate")?;
+                    let least = table.emit_aggregate(launch, &list, least, &status)?;
+                    self.shared.watch(context.stream, status);
+                    let inputs = [(raised, &value), (weights, &least)];
+                    state.groups.update(launch, &keys, &inputs, &rows)?;
+                }
+            }
+        }
+        Ok(())
     }
+
+    fn dictionary(&self, state: &State) -> Arc<Dictionary> {
+        let dictionary = state.dictionary.clone();
+        dictionary.unwrap_or_else(|| self.shared.dictionary.get())
+    }
+
+    /// One column of the result.
+    fn emit(
+        &self,
+        context: &Context,
+        state: &State,
+        list: &GroupList,
+        output: Output,
+        status: &Status,
+    ) -> Result<DeviceColumn> {
+        let launch = &self.shared.launch(context);
+        let groups = &state.groups;
+        let column = groups.emit_aggregate(launch, list, output.emit, status)?;
+        match output.after {
+            After::Nothing => Ok(column),
+            After::Coded => {
+                let (_, codes) = &state.order;
+                let rows = DeviceRows::known(list.groups());
+                self.look_up(context, PhysicalType::UInt32, codes, &column, &rows)
+            }
+            After::Estimated { weights } => {
+                let weights = word(abi::EMIT_COUNT, weights, weights);
+                let weights = groups.emit_aggregate(launch, list, weights, status)?;
+                let raised = read_words(launch, &column, list.groups())?;
+                let weights = read_words(launch, &weights, list.groups())?;
+                let both = raised.into_iter().zip(weights);
+                let estimates = both.map(|(raised, weights)| estimate_distinct(raised, weights));
+                let bytes: Vec<u8> = estimates.flat_map(i64::to_le_bytes).collect();
+                let bytes = Arc::new(launch.device().upload(launch.stream(), &bytes)?);
+                DeviceColumn::array(PhysicalType::Int64, bytes, None, 0, list.groups())
+            }
+        }
+    }
+}
+
+/// A word of an accumulator as it is, or decoded, where the other one says that there is one.
+fn word(emit: u32, accumulator: u32, count_accumulator: u32) -> Emit {
+    Emit {
+        emit,
+        accumulator,
+        count_accumulator,
+        physical: PhysicalType::Int64,
+        limit: 0,
+        factor: 1.0,
+        empty_is_zero: false,
+        overflow_is_error: false,
+        ddof: 0,
+    }
+}
+
+/// The first `rows` 64-bit values of a column. Waits for the stream.
+fn read_words(launch: &Launch, column: &DeviceColumn, rows: u64) -> Result<Vec<u64>> {
+    let mut bytes = vec![0; rows as usize * 8];
+    if let Some(values) = column.values() {
+        launch.device().read(launch.stream(), values, &mut bytes)?;
+    }
+    let words = bytes.chunks_exact(8);
+    Ok(words
+        .map(|word| word.try_into().map_or(0, u64::from_le_bytes))
+        .collect())
 }
 
 fn foreign_state() -> Error {
@@ -274,54 +312,31 @@ fn foreign_state() -> Error {
 impl Fold for GroupBy {
     fn init(&self, context: &Context) -> Result<FoldState> {
         let launch = self.shared.launch(context);
-        let tuning = self.shared.tuning;
-        let groups = GroupTable::new(&launch, self.layout()?, tuning)?;
-        let mut distinct = Vec::with_capacity(self.distinct.len());
-        for (input, _) in &self.distinct {
-            let mut keys = self.keys.clone();
-            keys.push(key_of(self.spec.input.field(*input))?);
-            distinct.push(GroupTable::new(
-                &launch,
-                GroupLayout::new(&keys, &[], &tuning)?,
-                tuning,
-            )?);
-        }
+        let pairs = self.parts.pairs.iter();
+        let pairs = pairs.map(|pairs| self.new_pairs(&launch, pairs));
         Ok(Box::new(State {
-            groups,
-            distinct,
+            groups: self.new_table(&launch)?,
+            pairs: pairs.collect::<Result<_>>()?,
             dictionary: None,
+            order: Default::default(),
         }))
     }
 
     fn next(&self, context: &Context, state: &mut FoldState, batch: Batch) -> Result<()> {
         let launch = self.shared.launch(context);
         let state = GroupBy::state(state)?;
-        let batch = &self.with_coded_keys(&launch, CudaBatch::of(&batch)?)?;
+        let batch = &self.with_codes(&launch, CudaBatch::of(&batch)?)?;
         self.shared.settle(&launch)?;
         state.dictionary = Some(Arc::clone(&batch.dictionary));
-        let rows = &batch.rows;
-        let every_row = DeviceColumn::scalar(PhysicalType::Boolean, Some(1), rows.max());
-        let fed_at_end = |index: u32| self.distinct.iter().any(|(_, own)| *own == index);
-        let inputs: Vec<(u32, &DeviceColumn)> = self
-            .accumulators
-            .iter()
-            .enumerate()
-            .map(|(index, accumulator)| (index as u32, accumulator))
-            .filter(|(index, _)| !fed_at_end(*index))
-            .map(|(index, accumulator)| {
-                (
-                    index,
-                    accumulator
-                        .input
-                        .map_or(&every_row, |input| &batch.columns[input]),
-                )
-            })
-            .collect();
-        state
-            .groups
-            .update(&launch, &self.keys(batch, None), &inputs, rows)?;
-        for (table, (input, _)) in state.distinct.iter_mut().zip(&self.distinct) {
-            table.update(&launch, &self.keys(batch, Some(*input)), &[], rows)?;
+        if self.parts.variances.is_empty() {
+            self.feed(&launch, &mut state.groups, batch)?;
+        } else {
+            let mut table = self.new_table(&launch)?;
+            self.feed(&launch, &mut table, batch)?;
+            state.groups.merge(&launch, &mut table)?;
+        }
+        for (table, pairs) in state.pairs.iter_mut().zip(&self.parts.pairs) {
+            self.pair(context, table, pairs, batch)?;
         }
         Ok(())
     }
@@ -329,9 +344,9 @@ impl Fold for GroupBy {
     fn merge(&self, context: &Context, state: &mut FoldState, other: FoldState) -> Result<()> {
         let launch = self.shared.launch(context);
         let state = GroupBy::state(state)?;
-        let other = other.downcast::<State>().map_err(|_| foreign_state())?;
-        state.groups.merge(&launch, &other.groups)?;
-        for (table, other) in state.distinct.iter_mut().zip(&other.distinct) {
+        let mut other = other.downcast::<State>().map_err(|_| foreign_state())?;
+        state.groups.merge(&launch, &mut other.groups)?;
+        for (table, other) in state.pairs.iter_mut().zip(&mut other.pairs) {
             table.merge(&launch, other)?;
         }
         if state.dictionary.is_none() {
@@ -343,34 +358,38 @@ impl Fold for GroupBy {
     fn finish(&self, context: &Context, state: FoldState) -> Result<Vec<Batch>> {
         let launch = self.shared.launch(context);
         let mut state = state.downcast::<State>().map_err(|_| foreign_state())?;
-        if self.keys.is_empty() && state.groups.groups() == 0 {
+        if self.parts.keys.is_empty() && state.groups.groups() == 0 {
+            if self.spec.phase.gives_states() {
+                return Ok(Vec::new()); // a state of nothing would count as a row
+            }
             // Without keys there is one group, even of nothing: a row that feeds no accumulator.
             state
                 .groups
                 .update(&launch, &[], &[], &DeviceRows::known(1))?;
         }
-        let pairs = std::mem::take(&mut state.distinct);
-        for (table, (_, accumulator)) in pairs.iter().zip(&self.distinct) {
-            self.count_pairs(&launch, &mut state.groups, table, *accumulator)?;
+        if self
+            .parts
+            .outputs
+            .iter()
+            .any(|output| matches!(output.after, After::Coded))
+        {
+            state.order = self.dictionary(&state).order();
+        }
+        let mut tables = std::mem::take(&mut state.pairs);
+        for (table, pairs) in tables.iter_mut().zip(&self.parts.pairs) {
+            self.count_pairs(context, &mut state, table, pairs)?;
         }
         let list = state.groups.list(&launch)?;
-        let mut columns = (0..self.keys.len())
+        let mut columns = (0..self.parts.keys.len())
             .map(|key| state.groups.emit_key(&launch, &list, key))
             .collect::<Result<Vec<_>>>()?;
         let status = Status::new(&launch, "group_by_emit_aggregate")?;
-        for emit in &self.emits {
-            columns.push(
-                state
-                    .groups
-                    .emit_aggregate(&launch, &list, *emit, &status)?,
-            );
+        for output in &self.parts.outputs {
+            columns.push(self.emit(context, &state, &list, *output, &status)?);
         }
         self.shared.watch(context.stream, status);
         let rows = DeviceRows::known(list.groups());
-        let dictionary = state
-            .dictionary
-            .unwrap_or_else(|| self.shared.dictionary.get());
-        let finished = CudaBatch::flat(columns, rows, dictionary);
+        let finished = CudaBatch::flat(columns, rows, self.dictionary(&state));
         Ok(vec![finished.into_batch(Arc::clone(&self.spec.output))])
     }
 }

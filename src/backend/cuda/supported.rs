@@ -3,7 +3,10 @@
 use super::function;
 use crate::error::{Error, Result};
 use crate::expr::{AggregateFunction, TypedExpr, TypedKind};
-use crate::operators::{OperatorSpec, Partitioning, RangeKey, SortKey, WindowFunction, WindowSpec};
+use crate::operators::{
+    AggregateSpec, GroupByPhase, GroupBySpec, OperatorSpec, Partitioning, RangeKey, SortKey,
+    WindowFunction, WindowSpec,
+};
 use crate::types::{DataType, Field, Literal, PhysicalType, SchemaRef, is_binary, is_string};
 
 /// Checks an operator and every type it meets.
@@ -26,21 +29,7 @@ pub(super) fn check(backend: &'static str, spec: &OperatorSpec) -> Result<()> {
         OperatorSpec::Gather(gather) => check_schema(backend, "gather", &gather.built),
         OperatorSpec::GroupBy(group_by) => {
             check_schema(backend, "group_by", &group_by.input)?;
-            for aggregate in &group_by.aggregates {
-                let input = aggregate
-                    .input
-                    .map(|index| group_by.input.field(index).data_type());
-                let extreme = matches!(
-                    aggregate.function,
-                    AggregateFunction::Min | AggregateFunction::Max
-                );
-                if extreme && input.is_some_and(is_string) {
-                    return refuse(format!("{} of strings", aggregate.function));
-                }
-                if input.is_some_and(is_binary) && aggregate.function != AggregateFunction::Count {
-                    return refuse(format!("{} of bytes", aggregate.function));
-                }
-            }
+            check_aggregates(group_by).or_else(refuse)?;
             let mut keys = group_by.group_keys.iter();
             match keys.find(|key| is_binary(group_by.input.field(**key).data_type())) {
                 Some(_) => refuse("groups of bytes".to_string()),
@@ -129,6 +118,39 @@ fn check_window(window: &WindowSpec) -> Result<(), String> {
                 if operand.is_some_and(is_binary) && *default != Literal::Null =>
             {
                 return Err(format!("{} of bytes with a default", call.function));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The reason why an aggregate cannot be computed, if there is one.
+fn check_aggregates(group_by: &GroupBySpec) -> Result<(), String> {
+    use AggregateFunction as Function;
+    let phased = group_by.phase != GroupByPhase::Complete;
+    for AggregateSpec { function, input } in &group_by.aggregates {
+        let input = input.map(|index| group_by.input.field(index).data_type());
+        let spread = matches!(
+            function,
+            Function::Variance(_) | Function::StandardDeviation(_)
+        );
+        let exact = input.is_some_and(|input| group_by.sums_exactly(*function, input));
+        if input.is_some_and(is_binary) && *function != Function::Count {
+            return Err(format!("{function} of bytes"));
+        }
+        if exact && (spread || phased) {
+            return Err(format!("an exact {function}"));
+        }
+        match function {
+            Function::Quantile { .. } | Function::Collect => {
+                return Err(format!("{function}, which has no kernel"));
+            }
+            Function::CountDistinct | Function::ApproxCountDistinct if phased => {
+                return Err(format!("the state of {function}"));
+            }
+            _ if spread && group_by.phase.takes_states() => {
+                return Err(format!("the state of {function}"));
             }
             _ => {}
         }

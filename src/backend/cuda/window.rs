@@ -241,7 +241,6 @@ impl Call<'_> {
         let operand = physical(input)?;
         let scale = decimal_parts(input).map(|(_, scale)| scale);
         match aggregate.function {
-            AggregateFunction::Count | AggregateFunction::CountDistinct => {}
             AggregateFunction::Sum => {
                 how.finish = abi::WINDOW_FINISH_SUM;
                 how.empty_is_zero = semantics.empty_sum == EmptySum::Zero;
@@ -272,6 +271,7 @@ impl Call<'_> {
                     _ => abi::WINDOW_MAX_U64,
                 };
             }
+            _ => {} // a count; `WindowSpec::check` lets no others through
         }
         Ok(how)
     }

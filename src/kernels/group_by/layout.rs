@@ -31,6 +31,10 @@ pub struct GroupTuning {
     pub blocks_per_multiprocessor: u32,
     /// Bits of the hash in use.
     pub hash_bits: u32,
+    /// Sums of 128 bits use one word while they are proven to be below two to this power.
+    pub narrow_bits: u32,
+    /// Rows after which digits of exact sums have their carries carried.
+    pub exact_rows_max: u64,
 }
 
 impl Default for GroupTuning {
@@ -42,6 +46,8 @@ impl Default for GroupTuning {
             shared_bytes: 72 << 10, // three blocks of 512 threads on a multiprocessor of 228 KiB
             blocks_per_multiprocessor: 3,
             hash_bits: 64,
+            narrow_bits: 63,
+            exact_rows_max: 1 << 30, // a digit of 32 bits has 31 to spare
         }
     }
 }
@@ -105,8 +111,10 @@ fn no_column(physical: PhysicalType) -> abi::ColumnView {
 /// Words of an accumulator of this kind.
 fn accumulator_words(kind: u32) -> u32 {
     match kind {
-        abi::ACCUMULATE_ADD_INT128 => 2,
-        abi::ACCUMULATE_MIN_INT128 | abi::ACCUMULATE_MAX_INT128 => 3,
+        abi::ACCUMULATE_ADD_INT128 | abi::ACCUMULATE_CARRY => 2,
+        abi::ACCUMULATE_MIN_INT128 | abi::ACCUMULATE_MAX_INT128 | abi::ACCUMULATE_CARRY_INT128 => 3,
+        abi::ACCUMULATE_VARIANCE => 4,
+        abi::ACCUMULATE_ADD_EXACT => abi::GROUP_BY_EXACT_DIGITS + 1,
         _ => 1,
     }
 }
@@ -140,7 +148,10 @@ impl GroupLayout {
         }
         for (index, kind) in kinds.iter().enumerate() {
             abi.kinds[index] = *kind as u8;
-            abi.starts[index] = abi.accumulator_words as u8;
+            abi.starts[index] = u8::try_from(abi.accumulator_words).map_err(|_| {
+                let reason = "accumulators of one group take more than 255 words";
+                Error::unsupported("cuda", "group_by", reason)
+            })?;
             abi.accumulator_words += accumulator_words(*kind);
         }
         let words = abi.accumulator_start + abi.accumulator_words;
@@ -175,6 +186,10 @@ impl GroupLayout {
         Err(Error::invalid("group_by", cause, remedy))
     }
 
+    pub(super) fn accumulators(&self) -> usize {
+        self.abi.accumulator_count as usize
+    }
+
     pub(super) fn abi(&self) -> GroupByLayout {
         self.abi
     }
@@ -201,7 +216,7 @@ impl GroupLayout {
         GroupByInput {
             column: no_column(PhysicalType::Boolean),
             accumulator: 0,
-            reserved: 0,
+            distances: 0,
         }
     }
 

@@ -91,8 +91,12 @@ KERNEL_FN SortSeen sort_range_narrow(const SortRangeParams &params, const Column
       }
     }
   }
-  return {valid ? (uint128_t)least : ~(uint128_t)0, greatest, any, valid ? all : ~(uint128_t)0,
-          valid, odd};
+  return {valid ? (uint128_t)least : ~(uint128_t)0,
+          greatest,
+          any,
+          valid ? all : ~(uint128_t)0,
+          valid,
+          odd};
 }
 
 KERNEL_FN SortSeen sort_range_wide(const SortRangeParams &params, const ColumnView &column) {
@@ -182,7 +186,7 @@ KERNEL_FN uint64_t sort_field(const SortField &field, bool valid, CODE code) {
 /// Tests   tests/operators/sort.rs
 extern "C" __global__ void __launch_bounds__(SORT_THREADS, SortPolicy::BLOCKS)
 sort_pack(GRID_CONSTANT(SortPackParams) params) {
-  SHARED(uint32_t, counts, SortPolicy::DIGITS_MAX *SORT_DIGITS);
+  SHARED(uint32_t, counts, SortPolicy::DIGITS_MAX * SORT_DIGITS);
   sort_histogram_clear(counts, params.digit_count);
   const uint64_t stride = (uint64_t)gridDim.x * SortPolicy::BLOCK_ROWS;
   for (uint64_t first = (uint64_t)blockIdx.x * SortPolicy::BLOCK_ROWS + threadIdx.x;
@@ -231,7 +235,7 @@ sort_pack(GRID_CONSTANT(SortPackParams) params) {
 /// Tests   tests/operators/sort.rs
 extern "C" __global__ void __launch_bounds__(SORT_THREADS, SortPolicy::BLOCKS)
 sort_range(GRID_CONSTANT(SortRangeParams) params) {
-  SHARED(uint32_t, counts, SortPolicy::DIGITS_MAX *SORT_DIGITS);
+  SHARED(uint32_t, counts, SortPolicy::DIGITS_MAX * SORT_DIGITS);
   SHARED(SortSeen, warps, SortPolicy::WARPS);
   const uint32_t digits = params.histogram ? type_bytes(params.keys[0].type) : 0;
   sort_histogram_clear(counts, digits);
@@ -285,13 +289,21 @@ sort_unpack(GRID_CONSTANT(SortUnpackParams) params) {
     const uint64_t low = (uint64_t)code;
     switch (type_bytes(output.type)) {
       case 0: bitmap_write_warp((uint8_t *)output.values, row, in_rows && (low & 1)); break;
-      case 1: if (in_rows) output_bits(output, row, sort_value<1>(output.type, low)); break;
-      case 2: if (in_rows) output_bits(output, row, sort_value<2>(output.type, low)); break;
-      case 4: if (in_rows) output_bits(output, row, sort_value<4>(output.type, low)); break;
+      case 1:
+        if (in_rows) output_bits(output, row, sort_value<1>(output.type, low));
+        break;
+      case 2:
+        if (in_rows) output_bits(output, row, sort_value<2>(output.type, low));
+        break;
+      case 4:
+        if (in_rows) output_bits(output, row, sort_value<4>(output.type, low));
+        break;
       case 16:
         if (in_rows) ((uint128_t *)output.values)[row] = code ^ (uint128_t)1 << 127;
         break;
-      default: if (in_rows) output_bits(output, row, sort_value<8>(output.type, low)); break;
+      default:
+        if (in_rows) output_bits(output, row, sort_value<8>(output.type, low));
+        break;
     }
     if (output.validity) bitmap_write_warp(output.validity, row, valid);
   }

@@ -176,7 +176,8 @@ KERNEL_FN void sort_pass(const SortPassParams &params) {
 #pragma unroll  // sort/keys
   for (uint32_t i = 0; i < ITEMS; i++) {
     if (i >= steps) break;
-    const uint32_t place = own_counters[sort_digit(words[i], params.shift)] + sort_rank_of<ITEMS>(ranks, i);
+    const uint32_t place =
+        own_counters[sort_digit(words[i], params.shift)] + sort_rank_of<ITEMS>(ranks, i);
     staged[place] = words[i];
     if (ROWS) staged_rows[place] = numbers[ROWS ? i : 0];
   }
@@ -198,10 +199,8 @@ KERNEL_FN void sort_pass(const SortPassParams &params) {
 /// Puts 32-bit words in the order of one digit.
 ///
 /// Shape   words[row_count] -> out_words[row_count]
-/// Launch  grid = ceil(row_count / tile_rows), block = SORT_THREADS, shared = staged words, counters
-/// Order   that of the digit; equal digits keep theirs
-/// Nulls   none here
-/// Errors  none
+/// Launch  grid = ceil(row_count / tile_rows), block = SORT_THREADS, shared = staged words,
+/// counters Order   that of the digit; equal digits keep theirs Nulls   none here Errors  none
 /// Tests   tests/operators/sort.rs
 extern "C" __global__ void __launch_bounds__(SORT_THREADS, SortPassPolicy::BLOCKS)
 sort_pass_u32(GRID_CONSTANT(SortPassParams) params) {
@@ -225,10 +224,8 @@ sort_pass_u32_rows(GRID_CONSTANT(SortPassParams) params) {
 /// Puts 64-bit words in the order of one digit.
 ///
 /// Shape   words[row_count] -> out_words[row_count]
-/// Launch  grid = ceil(row_count / tile_rows), block = SORT_THREADS, shared = staged words, counters
-/// Order   that of the digit; equal digits keep theirs
-/// Nulls   none here
-/// Errors  none
+/// Launch  grid = ceil(row_count / tile_rows), block = SORT_THREADS, shared = staged words,
+/// counters Order   that of the digit; equal digits keep theirs Nulls   none here Errors  none
 /// Tests   tests/operators/sort.rs
 extern "C" __global__ void __launch_bounds__(SORT_THREADS, SortPassPolicy::BLOCKS)
 sort_pass_u64(GRID_CONSTANT(SortPassParams) params) {

@@ -31,7 +31,7 @@ KERNEL_FN uint64_t top_k_word(const TopKKey &key, uint64_t row) {
     if (key.level == 0) return marked | (uint64_t)(bits >> 65);
     return key.level == 1 ? (uint64_t)(bits >> 1) : (uint64_t)bits << 63;
   }
-  const uint64_t code = sort_column_code<BYTES == 16 ? 8 : BYTES>(key.column, row);
+  const uint64_t code = sort_column_code < BYTES == 16 ? 8 : BYTES > (key.column, row);
   const uint64_t high = code << (64 - (BYTES ? BYTES * 8 % 128 : 1)) % 64;
   const uint64_t bits = key.descending ? ~high : high;
   return key.level == 0 ? marked | bits >> 1 : bits << 63;
@@ -132,7 +132,8 @@ top_k_filter(GRID_CONSTANT(TopKFilterParams) params) {
     if (listed[step] >> lane & 1) {
       const uint64_t row = warp_row + step * 32 + lane;
       const uint32_t below = listed[step] & ((1u << lane) - 1);
-      params.out_rows[at + (uint32_t)__popc(below)] = params.rows ? params.rows[row] : (uint32_t)row;
+      params.out_rows[at + (uint32_t)__popc(below)] =
+          params.rows ? params.rows[row] : (uint32_t)row;
     }
     at += (uint32_t)__popc(listed[step]);
   }

@@ -47,7 +47,8 @@ KERNEL_FN uint32_t delta_page(const Page &page, const PageValues &values, DeltaS
   T before = (T)stream->first;
   uint32_t done = 1;
   while (done < values.count) {
-    if (threadIdx.x < WARP_LANES) delta_window(stream, values.data, values.bytes, values.count - done);
+    if (threadIdx.x < WARP_LANES)
+      delta_window(stream, values.data, values.bytes, values.count - done);
     __syncthreads();
     const uint32_t held = stream->held, wanted = values.count - done;
     T items[DELTA_ITEMS];

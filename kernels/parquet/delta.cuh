@@ -81,11 +81,11 @@ KERNEL_FN bool delta_miniblock(DeltaStream *stream, const uint8_t *data, uint64_
   return stream->values_left > 0 && stream->width <= stream->width_max;
 }
 
-/// Lists the groups of whole blocks, at most `room` deltas, and moves the stream behind them: a lane
-/// takes a byte of a block's header, then a miniblock, then a group. Stops in front of whatever is
-/// unusual or malformed. Answers how many deltas it has listed.
-/// Scope one warp, the stream in front of a block · Result in `stream`, written by lane 0 and by the
-/// lanes of groups · JIT yes
+/// Lists the groups of whole blocks, at most `room` deltas, and moves the stream behind them: a
+/// lane takes a byte of a block's header, then a miniblock, then a group. Stops in front of
+/// whatever is unusual or malformed. Answers how many deltas it has listed. Scope one warp, the
+/// stream in front of a block · Result in `stream`, written by lane 0 and by the lanes of groups ·
+/// JIT yes
 KERNEL_FN uint32_t delta_blocks(DeltaStream *stream, const uint8_t *data, uint64_t bytes,
                                 uint32_t room) {
   const uint32_t lane = threadIdx.x & 31, width_max = stream->width_max;
@@ -135,9 +135,8 @@ KERNEL_FN uint32_t delta_blocks(DeltaStream *stream, const uint8_t *data, uint64
   return held;
 }
 
-/// Lists the groups of the next deltas, `held` being listed: up to `wanted` of them, or as many as a
-/// window holds, a group at a time.
-/// Scope one thread · Result in `stream` · JIT yes
+/// Lists the groups of the next deltas, `held` being listed: up to `wanted` of them, or as many as
+/// a window holds, a group at a time. Scope one thread · Result in `stream` · JIT yes
 KERNEL_FN void delta_groups(DeltaStream *stream, const uint8_t *data, uint64_t bytes,
                             uint64_t wanted, uint32_t held) {
   for (uint32_t group = held / WARP_LANES; group < DELTA_GROUPS && held < wanted && !stream->bad;

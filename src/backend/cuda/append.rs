@@ -36,8 +36,10 @@ pub(super) fn whole(
     needed: &[bool],
 ) -> Result<Vec<DeviceColumn>> {
     let [(first, _), others @ ..] = sized else {
-        let nothing =
-            |field: &Arc<Field>| Ok(DeviceColumn::scalar(physical(field.data_type())?, None, 0));
+        let nothing = |field: &Arc<Field>| {
+            let bits = (!field.is_nullable()).then_some(0); // a required column has no nulls
+            Ok(DeviceColumn::scalar(physical(field.data_type())?, bits, 0))
+        };
         return schema.fields().iter().map(nothing).collect();
     };
     if others.is_empty() {

@@ -16,7 +16,7 @@
 struct SortPassPolicy {
   static const uint32_t WARPS = SORT_THREADS / 32;
   static const uint32_t DEPTH = 8;  // states that one look takes in: sort/keys
-  static const uint32_t AGGREGATE = 1u << 30, INCLUSIVE = 2u << 30, VALUE = (1u << 30) - 1;
+  enum : uint32_t { AGGREGATE = 1u << 30, INCLUSIVE = 2u << 30, VALUE = (1u << 30) - 1 };
   static const uint32_t BLOCKS = 2;  // per multiprocessor, so that one loads while one ranks
 };
 static_assert(SORT_DIGITS % 32 == 0 && SORT_DIGITS <= SORT_THREADS, "whole warps own the values");
@@ -199,8 +199,10 @@ KERNEL_FN void sort_pass(const SortPassParams &params) {
 /// Puts 32-bit words in the order of one digit.
 ///
 /// Shape   words[row_count] -> out_words[row_count]
-/// Launch  grid = ceil(row_count / tile_rows), block = SORT_THREADS, shared = staged words,
-/// counters Order   that of the digit; equal digits keep theirs Nulls   none here Errors  none
+/// Launch  grid = ceil(row_count / tile_rows), block = SORT_THREADS, shared = words, counters
+/// Order   that of the digit; equal digits keep theirs
+/// Nulls   none here
+/// Errors  none
 /// Tests   tests/operators/sort.rs
 extern "C" __global__ void __launch_bounds__(SORT_THREADS, SortPassPolicy::BLOCKS)
 sort_pass_u32(GRID_CONSTANT(SortPassParams) params) {
@@ -224,8 +226,10 @@ sort_pass_u32_rows(GRID_CONSTANT(SortPassParams) params) {
 /// Puts 64-bit words in the order of one digit.
 ///
 /// Shape   words[row_count] -> out_words[row_count]
-/// Launch  grid = ceil(row_count / tile_rows), block = SORT_THREADS, shared = staged words,
-/// counters Order   that of the digit; equal digits keep theirs Nulls   none here Errors  none
+/// Launch  grid = ceil(row_count / tile_rows), block = SORT_THREADS, shared = words, counters
+/// Order   that of the digit; equal digits keep theirs
+/// Nulls   none here
+/// Errors  none
 /// Tests   tests/operators/sort.rs
 extern "C" __global__ void __launch_bounds__(SORT_THREADS, SortPassPolicy::BLOCKS)
 sort_pass_u64(GRID_CONSTANT(SortPassParams) params) {

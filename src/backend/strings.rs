@@ -10,12 +10,14 @@ use crate::error::Result;
 use crate::expr::{BinaryOp, LikeStep, StringFunction, TrimSide, lower_character, regex};
 
 type Of<T> = Box<dyn for<'a> Fn(&'a str) -> T + Send + Sync>;
+/// It may give back a part of what it is given.
+type OfText = Box<dyn for<'a> Fn(&'a str) -> Cow<'a, str> + Send + Sync>;
 
 /// A function of one string, with its patterns compiled.
 pub(super) enum Prepared {
     Boolean(Of<bool>),
     Integer(Of<i32>),
-    Text(Box<dyn for<'a> Fn(&'a str) -> Cow<'a, str> + Send + Sync>),
+    Text(OfText),
 }
 
 impl Prepared {

@@ -297,7 +297,7 @@ impl Sort<'_> {
         };
         let sorted =
             self.radix(direct.word_bytes)
-                .run(ends, histogram, direct.word_bytes, digits)?;
+                .run(&ends, histogram, direct.word_bytes, digits)?;
         let words = Arc::new(sorted.words);
         let shown = self.shown[0]
             .then(|| DeviceColumn::array(direct.physical, words, None, 0, self.row_count));
@@ -326,7 +326,7 @@ impl Sort<'_> {
             let digits: Vec<u32> = (0..digit_count).collect();
             let sorted = self
                 .radix(word_bytes)
-                .run(ends, &histogram, digit_count, &digits)?;
+                .run(&ends, &histogram, digit_count, &digits)?;
             if bits <= word_bits {
                 let keys = self.unpack(fields, &sorted.words, word_bytes)?;
                 let order = self.order(sorted.rows)?;
@@ -449,7 +449,7 @@ impl Radix<'_> {
     /// digits from the lowest on.
     fn run(
         &self,
-        ends: Ends,
+        ends: &Ends,
         histogram: &DeviceBuffer,
         counted: u32,
         digits: &[u32],

@@ -57,12 +57,12 @@ impl Random {
     }
 }
 
-/// Number of cases of a property.
+/// Number of cases of a property: few enough for every change; `PELTON_CASES=500` before a release.
 pub fn case_count() -> usize {
     std::env::var("PELTON_CASES")
         .ok()
         .and_then(|text| text.parse().ok())
-        .unwrap_or(300)
+        .unwrap_or(100)
 }
 
 /// Runs a property on many seeds; a failing case says how to run it alone.

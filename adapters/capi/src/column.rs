@@ -325,7 +325,7 @@ fn read_bits(
 
 /// Zeroes the bits of the last byte behind the last row.
 fn clear_behind(bitmap: &mut [u8], rows: u64) {
-    if let Some(last) = bitmap.last_mut().filter(|_| rows % 8 != 0) {
+    if let Some(last) = bitmap.last_mut().filter(|_| !rows.is_multiple_of(8)) {
         *last &= (1 << (rows % 8)) - 1;
     }
 }

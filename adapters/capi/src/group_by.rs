@@ -67,6 +67,7 @@ impl Plan {
             physical: PhysicalType::Int64,
             limit: 0,
             factor: 1.0,
+            ddof: 0,
             empty_is_zero: false,
             overflow_is_error: true,
         };

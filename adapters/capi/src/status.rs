@@ -116,7 +116,6 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::panic, reason = "a panic is what is tested")]
     fn no_panic_crosses_and_messages_belong_to_threads() {
         assert_eq!(last(), "");
         assert_eq!(answer(|| panic!("out of {}", "luck")), PELTON_ERROR_PANIC);

@@ -1,12 +1,6 @@
 //! The functions of the header as a caller of theirs sees them, on the emulator: joins of every
 //! kind, bitmaps with offsets, ownership of adopted memory, and what is refused.
 
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
-
 use std::ffi::{CStr, c_void};
 use std::ptr::{null, null_mut};
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -131,7 +131,7 @@ impl Sorting<'_> {
     /// parts of at most `part_rows`. Waits for the stream.
     pub(super) fn sorted(
         &self,
-        columns: Vec<DeviceColumn>,
+        columns: &[DeviceColumn],
         dictionary: &Dictionary,
         rows: u64,
         (start, end): (u64, u64),
@@ -175,10 +175,7 @@ impl Sorting<'_> {
         while first < end {
             let count = part_rows.min(end - first);
             let own = (first, count);
-            parts.push((
-                self.part(&columns, &shown, &sorted.order, rows, own)?,
-                count,
-            ));
+            parts.push((self.part(columns, &shown, &sorted.order, rows, own)?, count));
             first += count;
         }
         Ok(parts)
@@ -290,7 +287,7 @@ impl Fold for Sort {
         let part_rows = self.shared.sort_tuning.batch_rows;
         let mut parts = match rows {
             0 => vec![(columns, 0)],
-            _ => sorting.sorted(columns, &dictionary, rows, (0, rows), part_rows)?,
+            _ => sorting.sorted(&columns, &dictionary, rows, (0, rows), part_rows)?,
         };
         let batch = |(columns, rows)| {
             let rows = DeviceRows::known(rows);

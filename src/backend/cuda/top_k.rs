@@ -132,7 +132,7 @@ impl TopK {
         };
         let (rows, count) = (kept.rows, self.spec.kept().min(kept.rows));
         if count > 0 {
-            let parts = sorting.sorted(columns, &dictionary, rows, (0, count), count)?;
+            let parts = sorting.sorted(&columns, &dictionary, rows, (0, count), count)?;
             for (columns, count) in parts {
                 let columns = match rows > count {
                     true => append_rows(launch, &[(&columns, count)])?, // the rest goes

@@ -326,7 +326,7 @@ impl Fold for Window {
                 schema: &self.sorted_as,
                 keys: &self.keys,
             };
-            let parts = sorting.sorted(columns, &dictionary, rows, (0, rows), rows)?;
+            let parts = sorting.sorted(&columns, &dictionary, rows, (0, rows), rows)?;
             let whole = parts.into_iter().next();
             columns = whole.map(|(columns, _)| columns).unwrap_or_default();
         }

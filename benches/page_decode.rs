@@ -237,7 +237,7 @@ impl Shape {
             Some(Encoding::DELTA_BINARY_PACKED) => row as i64 * 50 + (mixed(row) % 1000) as i64,
             Some(_) => mixed(row) as i64,
         };
-        let valid = move |row: u64| !self.nullable || mixed(!row) % 10 > 0;
+        let valid = move |row: u64| !self.nullable || !mixed(!row).is_multiple_of(10);
         let rows = (0..rows).map(move |row| valid(row).then(|| value(row)));
         match self.kind {
             Kind::Boolean => {

@@ -114,6 +114,9 @@ fn verify(words: impl Iterator<Item = i128>, expected_sum: i128) {
     assert_eq!(sum, expected_sum, "the words that went in");
 }
 
+/// The key of a row.
+type Spread = fn(u64) -> u64;
+
 fn main() {
     let Some(mut bench) = Bench::open() else {
         return;
@@ -121,7 +124,7 @@ fn main() {
     let mut criterion = support::criterion();
     let rows = rows();
     let signed = |word: u64| i128::from(word.cast_signed());
-    let spreads: [(&str, fn(u64) -> u64); 4] = [
+    let spreads: [(&str, Spread); 4] = [
         ("random", mixed),
         ("sorted", |row| row << 20),
         ("equal", |_| 42),

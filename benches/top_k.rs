@@ -51,13 +51,16 @@ fn first_rows(launch: &Launch, keys: &DeviceColumn, k: u64) -> Result<DeviceColu
     })
 }
 
+/// The key of a row.
+type Spread = fn(u64) -> u64;
+
 fn main() {
     let Some(mut bench) = Bench::open() else {
         return;
     };
     let mut criterion = support::criterion();
     let rows = rows();
-    let orders: [(&str, fn(u64) -> u64); 3] = [
+    let orders: [(&str, Spread); 3] = [
         ("random", |row| mixed(row) >> 1),
         ("descending", |row| (1 << 40) - row),
         ("equal", |_| 42),

@@ -1,7 +1,5 @@
 //! The examples run, on a GPU if there is one and on the emulator otherwise, and say what they say.
 
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
-
 #[expect(dead_code, reason = "an example has a `main`")]
 #[path = "../examples/link_hash_join.rs"]
 mod link_hash_join;

@@ -466,7 +466,10 @@ mod tests {
 
     #[test]
     fn tables_have_room_by_their_size_and_are_split_where_they_are_large() {
-        let tuning = JoinTuning::default();
+        let tuning = JoinTuning {
+            split_table_bytes_min: 96 << 20,
+            ..JoinTuning::default()
+        };
         let table = |keys, slot_words| {
             let mut table = hashed(keys, slot_words, &tuning);
             table.layout = abi::HASH_JOIN_HASH_KEYS;

@@ -180,7 +180,7 @@ fn codes(bench: &mut Bench, c: &mut Criterion) {
 }
 
 /// The DFA of `special.*requests`, as its states' next ones: for each letter that goes on, else back.
-fn special_requests() -> Dfa {
+fn special_requests(launch: &Launch) -> Dfa {
     let letters = "special requests";
     let (first, second) = letters.split_once(' ').unwrap();
     let mut table: Vec<u16> = [vec![0; 257], vec![1; 257]].concat();
@@ -214,13 +214,10 @@ fn special_requests() -> Dfa {
     let narrow = table
         .chunks(257)
         .flat_map(|row| kinds.iter().map(|kind| row[*kind]));
-    Dfa::new(narrow.collect(), classes, kinds.len() as u32, 2).unwrap()
+    let narrow: Vec<u16> = narrow.collect();
+    Dfa::new(launch, &narrow, &classes, kinds.len() as u32, 2).unwrap()
 }
 
-#[expect(
-    clippy::too_many_lines,
-    reason = "a case per function, one after the other"
-)]
 fn of_views(bench: &mut Bench, c: &mut Criterion) {
     let n = rows() / 5;
     let all = DeviceRows::known(n);
@@ -232,7 +229,7 @@ fn of_views(bench: &mut Bench, c: &mut Criterion) {
     let like = LikeProgram::new(&[piece("special"), piece("requests")], false, false).unwrap();
     let contains = LikeProgram::new(&[piece("haggle")], false, false).unwrap();
     let prefix = LikeProgram::new(&[piece("regular")], true, false).unwrap();
-    let dfa = special_requests();
+    let dfa = special_requests(&launch);
     let is_special = |text: &str| {
         let behind = text.split_once("special");
         behind.is_some_and(|(_, behind)| behind.contains("requests"))

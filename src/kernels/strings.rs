@@ -209,11 +209,11 @@ pub fn like(
     Ok(output.into_column())
 }
 
-/// A DFA over bytes for the kernel.
-#[derive(Debug, Clone)]
+/// A DFA over bytes, in device memory.
+#[derive(Debug)]
 pub struct Dfa {
-    table: Vec<u16>,
-    classes: [u8; 256],
+    table: DeviceBuffer,
+    classes: DeviceBuffer,
     class_count: u32,
     start: u16,
 }
@@ -224,23 +224,26 @@ impl Dfa {
     /// matches, `abi::STRINGS_DFA_MATCH` always; at the end there are no others.
     ///
     /// # Errors
-    /// `InvalidInput` if a state or a class does not exist.
-    pub fn new(table: Vec<u16>, classes: [u8; 256], class_count: u32, start: u16) -> Result<Dfa> {
+    /// `InvalidInput` if a state or a class does not exist; no memory.
+    pub fn new(
+        launch: &Launch,
+        table: &[u16],
+        classes: &[u8; 256],
+        class_count: u32,
+        start: u16,
+    ) -> Result<Dfa> {
         let width = class_count.max(1) as usize;
-        let states = table.len() / width;
-        let known = |state: &u16| usize::from(*state) < states;
+        let known = |state: &u16| usize::from(*state) < table.len() / width;
         let classes_known = classes
             .iter()
             .all(|class| u32::from(*class) + 1 < class_count);
-        if !table.len().is_multiple_of(width)
-            || !table.iter().chain([&start]).all(known)
-            || !classes_known
-        {
+        let whole = table.len().is_multiple_of(width);
+        if !whole || !table.iter().chain([&start]).all(known) || !classes_known {
             return Err(Error::invalid("automaton", "a state does not exist", ""));
         }
         Ok(Dfa {
-            table,
-            classes,
+            table: launch.upload_structs(table)?,
+            classes: launch.upload_structs(classes)?,
             class_count,
             start,
         })
@@ -262,13 +265,13 @@ pub fn dfa(
     check(&[input])?;
     let nullable = input.nullable();
     let output = OutputColumn::new(launch, PhysicalType::Boolean, rows.max(), nullable)?;
-    let table = launch.upload_structs(&dfa.table)?;
-    let classes = launch.upload_structs(&dfa.classes)?;
+    dfa.table.order_read(launch.stream())?;
+    dfa.classes.order_read(launch.stream())?;
     let params = StringsDfaParams {
         input: input.view(launch)?,
         output: output.out(),
-        table: address_of(&table),
-        classes: address_of(&classes),
+        table: address_of(&dfa.table),
+        classes: address_of(&dfa.classes),
         row_count_device: rows.pointer(launch)?,
         row_count: rows.max(),
         class_count: dfa.class_count,

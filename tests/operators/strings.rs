@@ -435,7 +435,7 @@ fn column(random: &mut Random, rows: usize) -> ArrayRef {
     let array: ArrayRef = match random.below(3) {
         0 => Arc::new(LargeStringArray::from(strings)),
         1 => {
-            let coded = strings.iter().map(|string| string.as_deref());
+            let coded = strings.iter().map(Option::as_deref);
             Arc::new(coded.collect::<DictionaryArray<Int32Type>>())
         }
         _ => Arc::new(StringArray::from(strings)),

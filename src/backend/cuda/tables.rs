@@ -1,7 +1,8 @@
 //! What functions give for every entry of a dictionary: evaluated once per entry on the host, then a
 //! lookup per row on the device.
 //!
-//! A table belongs to its dictionary and goes with it. It grows when the dictionary has grown. Results
+//! A table belongs to its dictionary and goes with it; so do the automata of patterns over strings that
+//! are no entries. A table grows when the dictionary has grown. Results
 //! that are strings become entries of the dictionary themselves where the function gives them back
 //! unchanged (`upper`, a prefix), so that the dictionary stops growing; else they are views.
 
@@ -13,7 +14,7 @@ use crate::backend::strings::Prepared;
 use crate::device::DeviceBuffer;
 use crate::error::Result;
 use crate::kernels::Launch;
-use crate::kernels::strings::Table;
+use crate::kernels::strings::{Dfa, Table};
 use crate::types::PhysicalType;
 
 /// Buffers that views of one table point into, before they are brought together.
@@ -34,6 +35,8 @@ pub(super) struct Tables {
     of_functions: Mutex<HashMap<String, Arc<Mutex<Entries>>>>,
     /// The place of each entry in the order of their bytes.
     ranks: Mutex<Option<Table>>,
+    /// What patterns became for strings that are no entries; none, if nothing.
+    automata: Mutex<HashMap<String, Option<Arc<Dfa>>>>,
 }
 
 impl std::fmt::Debug for Tables {
@@ -89,6 +92,22 @@ impl Tables {
                 extended
             }
         }
+    }
+
+    /// The automaton of a function over strings that are no entries; `make` is called for the first of
+    /// that name.
+    pub(super) fn automaton(
+        &self,
+        name: String,
+        make: impl FnOnce() -> Result<Option<Dfa>>,
+    ) -> Result<Option<Arc<Dfa>>> {
+        let mut automata = lock(&self.automata);
+        if let Some(known) = automata.get(&name) {
+            return Ok(known.clone());
+        }
+        let made = make()?.map(Arc::new);
+        automata.insert(name, made.clone());
+        Ok(made)
     }
 
     /// The place of each entry in the order of their bytes: codes compare as these do.
@@ -154,7 +173,7 @@ impl Entries {
         let physical = match (&self.function, self.results) {
             (Prepared::Boolean(of), _) => {
                 for (index, entry) in (self.count..).zip(added) {
-                    if index % 8 == 0 {
+                    if index.is_multiple_of(8) {
                         self.values.push(0);
                     }
                     if let Some(byte) = self.values.last_mut() {

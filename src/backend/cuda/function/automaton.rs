@@ -4,14 +4,15 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::LazyLock;
 
-use regex_automata::dfa::{Automaton, StartKind, dense};
+use regex_automata::dfa::{Automaton as _, StartKind, dense};
 use regex_automata::nfa::thompson;
 use regex_automata::util::{primitives::StateID, start, syntax};
 use regex_automata::{Anchored, MatchKind};
 
+use crate::error::Result;
 use crate::expr::{LikeStep, lower_character};
-use crate::kernels::abi;
 use crate::kernels::strings::Dfa;
+use crate::kernels::{Launch, abi};
 
 /// Most bytes of a DFA as it is built; what needs more is matched on the host. A table of this size
 /// stays in the L2 cache.
@@ -20,9 +21,25 @@ const DFA_BYTES_MAX: usize = 4 << 20;
 /// Most bytes that building it may take.
 const BUILD_BYTES_MAX: usize = 32 << 20;
 
+/// A DFA as `Dfa::new` takes it.
+pub(super) struct Automaton {
+    table: Vec<u16>,
+    classes: [u8; 256],
+    class_count: u32,
+    start: u16,
+}
+
+impl Automaton {
+    /// The DFA in device memory.
+    pub(super) fn upload(&self, launch: &Launch) -> Result<Dfa> {
+        let (table, classes) = (&self.table, &self.classes);
+        Dfa::new(launch, table, classes, self.class_count, self.start)
+    }
+}
+
 /// The DFA that finds a regular expression anywhere in a string; none if it would be too large, or
 /// asks for what bytes cannot say (a word boundary beyond ASCII).
-pub(super) fn of_regex(pattern: &str) -> Option<Dfa> {
+pub(super) fn of_regex(pattern: &str) -> Option<Automaton> {
     let config = dense::Config::new()
         .start_kind(StartKind::Unanchored)
         .match_kind(MatchKind::All)
@@ -38,7 +55,7 @@ pub(super) fn of_regex(pattern: &str) -> Option<Dfa> {
 }
 
 /// The DFA of a LIKE pattern whose characters are lower cases.
-pub(super) fn of_like(steps: &[LikeStep]) -> Option<Dfa> {
+pub(super) fn of_like(steps: &[LikeStep]) -> Option<Automaton> {
     static CASES: LazyLock<HashMap<char, Vec<char>>> = LazyLock::new(|| {
         let mut cases: HashMap<char, Vec<char>> = HashMap::new();
         for character in '\0'..=char::MAX {
@@ -70,7 +87,7 @@ pub(super) fn of_like(steps: &[LikeStep]) -> Option<Dfa> {
 
 /// The reachable states as a table over classes of bytes, the end being a class of its own. A match
 /// is final, wherever it ends.
-fn tabulate(dfa: &dense::DFA<Vec<u32>>) -> Option<Dfa> {
+fn tabulate(dfa: &dense::DFA<Vec<u32>>) -> Option<Automaton> {
     let first = dfa
         .start_state(&start::Config::new().anchored(Anchored::No))
         .ok()?;
@@ -95,13 +112,14 @@ fn tabulate(dfa: &dense::DFA<Vec<u32>>) -> Option<Dfa> {
         Some(new)
     };
     let start = number(first, &mut states)?;
+    // The rows of the two final states, which name themselves; the last column is the end.
     let mut rows: Vec<[u16; 257]> = vec![[0; 257], [1; 257]];
     while let Some(state) = states.get(rows.len() - 2).copied() {
         let mut row = [0; 257];
         for byte in 0..=255u8 {
             row[usize::from(byte)] = number(dfa.next_state(state, byte), &mut states)?;
         }
-        row[256] = number(dfa.next_eoi_state(state), &mut states)?.min(1);
+        row[256] = u16::from(dfa.is_match_state(dfa.next_eoi_state(state)));
         rows.push(row);
     }
     let mut kinds: HashMap<Vec<u16>, u8> = HashMap::new();
@@ -119,7 +137,12 @@ fn tabulate(dfa: &dense::DFA<Vec<u32>>) -> Option<Dfa> {
     let table = rows
         .iter()
         .flat_map(|row| columns.iter().map(|column| row[*column]));
-    Dfa::new(table.collect(), classes, columns.len() as u32, start).ok()
+    Some(Automaton {
+        table: table.collect(),
+        classes,
+        class_count: columns.len() as u32,
+        start,
+    })
 }
 
 #[cfg(test)]

@@ -91,6 +91,12 @@ impl Strings<'_> {
         let equality = matches!(op, BinaryOp::Equal | BinaryOp::NotEqual);
         let is_coded = |column: &DeviceColumn| column.physical() == PhysicalType::UInt32;
         match right {
+            Operand::Constant(text) if is_coded(left) && equality => {
+                let codes = self.dictionary.encode([Some(text.as_str())].into_iter())?;
+                let code = codes.first().copied().map(u128::from);
+                let right = DeviceColumn::scalar(PhysicalType::UInt32, code, self.rows.max());
+                project::compare(self.launch, op_code, left, &right, self.rows)
+            }
             Operand::Constant(text) if is_coded(left) => {
                 let make = || Ok(Prepared::compare(op, text.clone()));
                 self.lookup(left, (format!("{op} {text:?}"), Results::Codes), make)
@@ -166,11 +172,8 @@ impl Strings<'_> {
                 like(LikeProgram::new(&[characters(start)], true, false)?)
             }
             StringFunction::Like(pattern) if !pattern.ignore_case => like(like_program(pattern)?),
-            StringFunction::Like(pattern) => {
-                self.automaton(column, automaton::of_like(&pattern.steps()?).as_ref())
-            }
-            StringFunction::Matches(pattern) => {
-                self.automaton(column, automaton::of_regex(pattern).as_ref())
+            StringFunction::Like(_) | StringFunction::Matches(_) => {
+                self.automaton(function, column)
             }
             StringFunction::Left(count) if *count < 0 => {
                 slice(Slice::DropLast(count.unsigned_abs()))
@@ -205,13 +208,25 @@ impl Strings<'_> {
         }
     }
 
+    /// A pattern as a DFA, if it is not too large for one.
     fn automaton(
         &self,
+        function: &StringFunction,
         column: &DeviceColumn,
-        dfa: Option<&kernel::Dfa>,
     ) -> Result<Option<DeviceColumn>> {
-        dfa.map(|dfa| kernel::dfa(self.launch, column, dfa, self.rows))
-            .transpose()
+        let make = || {
+            let made = match function {
+                StringFunction::Like(pattern) => automaton::of_like(&pattern.steps()?),
+                StringFunction::Matches(pattern) => automaton::of_regex(pattern),
+                _ => None,
+            };
+            made.map(|made| made.upload(self.launch)).transpose()
+        };
+        let tables = &self.dictionary.tables;
+        let Some(dfa) = tables.automaton(function.to_string(), make)? else {
+            return Ok(None);
+        };
+        kernel::dfa(self.launch, column, &dfa, self.rows).map(Some)
     }
 }
 

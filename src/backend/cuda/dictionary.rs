@@ -120,14 +120,12 @@ impl Dictionary {
 
     /// The rank of each code in the order of the strings' bytes, and the code of each rank.
     pub(super) fn order(&self) -> (Vec<u64>, Vec<u64>) {
-        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
-        let mut codes: Vec<u64> = (0..entries.values.len() as u64).collect();
-        codes.sort_unstable_by_key(|code| &entries.values[*code as usize]);
-        let mut ranks = vec![0; codes.len()];
-        for (rank, code) in codes.iter().enumerate() {
-            ranks[*code as usize] = rank as u64;
+        let ranks = self.ranks();
+        let mut codes = vec![0; ranks.len()];
+        for (code, rank) in (0..).zip(ranks.iter()) {
+            codes[*rank as usize] = code;
         }
-        (ranks, codes)
+        (ranks.iter().copied().map(u64::from).collect(), codes)
     }
 
     /// Appends the strings of codes.

@@ -118,13 +118,7 @@ impl Tables {
         {
             return Ok(table.clone());
         }
-        let values = dictionary.values_from(0);
-        let mut order: Vec<u32> = (0..values.len() as u32).collect();
-        order.sort_unstable_by(|a, b| values[*a as usize].cmp(&values[*b as usize]));
-        let mut places = vec![0u32; order.len()];
-        for (place, code) in (0..).zip(order) {
-            places[code as usize] = place;
-        }
+        let places = dictionary.ranks();
         let bytes: Vec<u8> = places
             .iter()
             .flat_map(|place| place.to_ne_bytes())
@@ -132,7 +126,7 @@ impl Tables {
         let table = Table {
             physical: PhysicalType::UInt32,
             values: Arc::new(launch.device().upload(launch.stream(), &bytes)?),
-            entries: values.len() as u64,
+            entries: places.len() as u64,
             kept: Arc::default(),
         };
         *ranks = Some(table.clone());

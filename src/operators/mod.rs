@@ -45,7 +45,7 @@ pub use window::{
 use std::any::Any;
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::memory::Batch;
 pub use crate::memory::StreamHandle;
 use crate::metrics::Metrics;
@@ -120,6 +120,29 @@ impl Context {
 
 /// State of a fold between calls, known only to the operator that made it.
 pub type FoldState = Box<dyn Any + Send>;
+
+/// A fold's own state.
+///
+/// # Errors
+/// `InvalidInput` for the state of another fold.
+pub(crate) fn state_of<'s, T: Any>(
+    operator: &'static str,
+    state: &'s mut FoldState,
+) -> Result<&'s mut T> {
+    state.downcast_mut().ok_or_else(|| foreign_state(operator))
+}
+
+/// As [`state_of`], for a state that is given away.
+///
+/// # Errors
+/// `InvalidInput` for the state of another fold.
+pub(crate) fn own_state<T: Any>(operator: &'static str, state: FoldState) -> Result<Box<T>> {
+    state.downcast().map_err(|_| foreign_state(operator))
+}
+
+fn foreign_state(operator: &'static str) -> Error {
+    Error::invalid(operator, "the state is of another fold", "")
+}
 
 /// One batch in, at most one batch out.
 pub trait Transform: Send + Sync {

@@ -15,7 +15,7 @@ use super::host_batch;
 use crate::error::{Error, Result};
 use crate::expr::aggregate_type;
 use crate::memory::Batch;
-use crate::operators::{AggregateSpec, Context, Fold, FoldState, GroupBySpec};
+use crate::operators::{AggregateSpec, Context, Fold, FoldState, GroupBySpec, own_state, state_of};
 use crate::types::DataType;
 
 pub(super) struct GroupBy {
@@ -176,14 +176,6 @@ impl Groups {
     }
 }
 
-fn groups_of(state: &mut FoldState) -> Result<&mut Groups> {
-    state.downcast_mut().ok_or_else(foreign)
-}
-
-fn foreign() -> Error {
-    Error::invalid("group_by", "the state is of another fold", "")
-}
-
 impl Fold for GroupBy {
     fn init(&self, _: &Context) -> Result<FoldState> {
         let aggregates = self.spec.aggregates.iter();
@@ -201,7 +193,7 @@ impl Fold for GroupBy {
 
     fn next(&self, _: &Context, state: &mut FoldState, batch: Batch) -> Result<()> {
         let batch = host_batch("group_by", &batch)?;
-        let groups = groups_of(state)?;
+        let groups = state_of::<Groups>("group_by", state)?;
         let numbers = self.number(groups, batch)?;
         groups.grow(self.keys.is_some());
         for (aggregate, accumulator) in self.spec.aggregates.iter().zip(&mut groups.accumulators) {
@@ -213,8 +205,8 @@ impl Fold for GroupBy {
     }
 
     fn merge(&self, _: &Context, state: &mut FoldState, other: FoldState) -> Result<()> {
-        let groups = groups_of(state)?;
-        let other = other.downcast::<Groups>().map_err(|_| foreign())?;
+        let groups = state_of::<Groups>("group_by", state)?;
+        let other = own_state::<Groups>("group_by", other)?;
         groups.has_rows |= other.has_rows;
         let mut numbers = vec![0; other.numbers.len().max(1)];
         for (key, number) in other.numbers {
@@ -228,7 +220,7 @@ impl Fold for GroupBy {
     }
 
     fn finish(&self, _: &Context, state: FoldState) -> Result<Vec<Batch>> {
-        let groups = state.downcast::<Groups>().map_err(|_| foreign())?;
+        let groups = own_state::<Groups>("group_by", state)?;
         let mut columns = self.key_columns(&groups)?;
         if self.keys.is_none() && !groups.has_rows && self.spec.phase.gives_states() {
             return Ok(Vec::new()); // a state of nothing would count as a row

@@ -22,8 +22,8 @@ use crate::error::{Error, Result};
 use crate::limits::ROWS_PER_BATCH_MAX;
 use crate::memory::{Batch, BatchData, DeviceBatch};
 use crate::operators::{
-    BUILD_ROWS_MAX, Context, Fold, FoldState, HashJoinSpec, JoinKind, Transform,
-    too_many_build_rows, too_many_output_rows,
+    BUILD_ROWS_MAX, Context, Fold, FoldState, HashJoinSpec, JoinKind, Transform, own_state,
+    state_of, too_many_build_rows, too_many_output_rows,
 };
 use crate::types::{DataType, SchemaRef, is_string};
 
@@ -197,14 +197,6 @@ impl HashJoinBuild {
     }
 }
 
-fn rows_of(state: &mut FoldState) -> Result<&mut Rows> {
-    state.downcast_mut().ok_or_else(foreign)
-}
-
-fn foreign() -> Error {
-    Error::invalid("hash_join", "the state is of another fold", "")
-}
-
 impl Rows {
     fn add(&mut self, operator: &'static str, batches: Vec<RecordBatch>) -> Result<()> {
         let more = batches.iter().map(|batch| batch.num_rows() as u64);
@@ -225,16 +217,16 @@ impl Fold for HashJoinBuild {
 
     fn next(&self, _: &Context, state: &mut FoldState, batch: Batch) -> Result<()> {
         let batch = host_batch(self.spec.name(), &batch)?;
-        rows_of(state)?.add(self.spec.name(), vec![batch.clone()])
+        state_of::<Rows>("hash_join", state)?.add(self.spec.name(), vec![batch.clone()])
     }
 
     fn merge(&self, _: &Context, state: &mut FoldState, other: FoldState) -> Result<()> {
-        let other = other.downcast::<Rows>().map_err(|_| foreign())?;
-        rows_of(state)?.add(self.spec.name(), other.batches)
+        let other = own_state::<Rows>("hash_join", other)?;
+        state_of::<Rows>("hash_join", state)?.add(self.spec.name(), other.batches)
     }
 
     fn finish(&self, _: &Context, state: FoldState) -> Result<Vec<Batch>> {
-        let state = state.downcast::<Rows>().map_err(|_| foreign())?;
+        let state = own_state::<Rows>("hash_join", state)?;
         let batch = concat_batches(&self.spec.build, &state.batches);
         let batch = batch.map_err(|cause| failed(&cause))?;
         let converter = key_converter(&self.spec)?;

@@ -14,7 +14,8 @@ use crate::error::{Error, Result};
 use crate::limits::ROWS_PER_BATCH_MAX;
 use crate::memory::Batch;
 use crate::operators::{
-    Context, Fold, FoldState, SORT_ROWS_MAX, SortKey, SortSpec, too_many_sort_rows,
+    Context, Fold, FoldState, SORT_ROWS_MAX, SortKey, SortSpec, own_state, state_of,
+    too_many_sort_rows,
 };
 use crate::types::SchemaRef;
 
@@ -101,10 +102,6 @@ fn failed(operator: &'static str, cause: &ArrowError) -> Error {
     Error::invalid(operator, cause.to_string(), "")
 }
 
-fn foreign() -> Error {
-    Error::invalid("sort", "the state is of another fold", "")
-}
-
 impl Fold for Sort {
     fn init(&self, _: &Context) -> Result<FoldState> {
         Ok(Box::new(Rows {
@@ -113,20 +110,20 @@ impl Fold for Sort {
     }
 
     fn next(&self, _: &Context, state: &mut FoldState, batch: Batch) -> Result<()> {
-        let rows = state.downcast_mut::<Rows>().ok_or_else(foreign)?;
+        let rows = state_of::<Rows>("sort", state)?;
         rows.batches.push(host_batch("sort", &batch)?.clone());
         Ok(())
     }
 
     fn merge(&self, _: &Context, state: &mut FoldState, other: FoldState) -> Result<()> {
-        let rows = state.downcast_mut::<Rows>().ok_or_else(foreign)?;
-        let other = other.downcast::<Rows>().map_err(|_| foreign())?;
+        let rows = state_of::<Rows>("sort", state)?;
+        let other = own_state::<Rows>("sort", other)?;
         rows.batches.extend(other.batches);
         Ok(())
     }
 
     fn finish(&self, _: &Context, state: FoldState) -> Result<Vec<Batch>> {
-        let rows = state.downcast::<Rows>().map_err(|_| foreign())?;
+        let rows = own_state::<Rows>("sort", state)?;
         let all = whole(&self.spec.input, &rows.batches, "sort")?;
         if all.num_rows() as u64 > SORT_ROWS_MAX {
             return Err(too_many_sort_rows(all.num_rows() as u64));

@@ -2,9 +2,9 @@
 
 use super::host_batch;
 use super::sort::{Rows, key_converter, sorted_rows, take_rows, whole};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::memory::Batch;
-use crate::operators::{Context, Fold, FoldState, TopKSpec};
+use crate::operators::{Context, Fold, FoldState, TopKSpec, own_state, state_of};
 
 pub(super) struct TopK {
     spec: TopKSpec,
@@ -21,10 +21,6 @@ impl TopK {
     }
 }
 
-fn foreign() -> Error {
-    Error::invalid("top_k", "the state is of another fold", "")
-}
-
 impl Fold for TopK {
     fn init(&self, _: &Context) -> Result<FoldState> {
         Ok(Box::new(Rows {
@@ -33,20 +29,20 @@ impl Fold for TopK {
     }
 
     fn next(&self, _: &Context, state: &mut FoldState, batch: Batch) -> Result<()> {
-        let rows = state.downcast_mut::<Rows>().ok_or_else(foreign)?;
+        let rows = state_of::<Rows>("top_k", state)?;
         rows.batches.push(host_batch("top_k", &batch)?.clone());
         Ok(())
     }
 
     fn merge(&self, _: &Context, state: &mut FoldState, other: FoldState) -> Result<()> {
-        let rows = state.downcast_mut::<Rows>().ok_or_else(foreign)?;
-        let other = other.downcast::<Rows>().map_err(|_| foreign())?;
+        let rows = state_of::<Rows>("top_k", state)?;
+        let other = own_state::<Rows>("top_k", other)?;
         rows.batches.extend(other.batches);
         Ok(())
     }
 
     fn finish(&self, _: &Context, state: FoldState) -> Result<Vec<Batch>> {
-        let rows = state.downcast::<Rows>().map_err(|_| foreign())?;
+        let rows = own_state::<Rows>("top_k", state)?;
         let all = whole(&self.spec.input, &rows.batches, "top_k")?;
         let numbers = sorted_rows(&self.spec.keys, &all, "top_k")?;
         let count = numbers.len() as u64;

@@ -27,7 +27,7 @@ use crate::limits::ROWS_PER_BATCH_MAX;
 use crate::memory::Batch;
 use crate::operators::{
     AggregateSpec, Context, Fold, FoldState, Frame, SortKey, WindowCall, WindowFunction,
-    WindowSpec, too_many_window_rows,
+    WindowSpec, own_state, state_of, too_many_window_rows,
 };
 use crate::types::{DataType, Field, Literal};
 
@@ -433,30 +433,25 @@ fn best<T: Copy>(
     })
 }
 
-fn foreign() -> Error {
-    Error::invalid("window", "the state is of another fold", "")
-}
-
 impl Fold for Window {
     fn init(&self, _: &Context) -> Result<FoldState> {
         Ok(Box::new(Held(Vec::new())))
     }
 
     fn next(&self, _: &Context, state: &mut FoldState, batch: Batch) -> Result<()> {
-        let held = state.downcast_mut::<Held>().ok_or_else(foreign)?;
+        let held = state_of::<Held>("window", state)?;
         held.0.push(host_batch("window", &batch)?.clone());
         Ok(())
     }
 
     fn merge(&self, _: &Context, state: &mut FoldState, other: FoldState) -> Result<()> {
-        let held = state.downcast_mut::<Held>().ok_or_else(foreign)?;
-        held.0
-            .extend(other.downcast::<Held>().map_err(|_| foreign())?.0);
+        let held = state_of::<Held>("window", state)?;
+        held.0.extend(own_state::<Held>("window", other)?.0);
         Ok(())
     }
 
     fn finish(&self, _: &Context, state: FoldState) -> Result<Vec<Batch>> {
-        let held = state.downcast::<Held>().map_err(|_| foreign())?;
+        let held = own_state::<Held>("window", state)?;
         let sorted = self.sorted(&held.0)?;
         let mut columns = Vec::with_capacity(self.spec.output.fields().len());
         for &index in &self.spec.projection {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use super::Shared;
 use super::batch::CudaBatch;
+use super::dictionary::Dictionary;
 use super::evaluate::physical;
 use super::text;
 use crate::error::Result;
@@ -13,6 +15,14 @@ use crate::types::{Field, SchemaRef};
 /// Stands for a column that nothing reads.
 pub(super) fn absent(column: &DeviceColumn, rows: u64) -> DeviceColumn {
     DeviceColumn::scalar(column.physical(), None, rows)
+}
+
+/// What the codes of all batches mean.
+pub(super) fn dictionary(shared: &Shared, batches: &[CudaBatch]) -> Arc<Dictionary> {
+    match batches.first() {
+        Some(batch) => Arc::clone(&batch.dictionary),
+        None => shared.dictionary.get(),
+    }
 }
 
 /// The batches that have rows, and how many. Waits for the stream where the device knows alone.

@@ -20,7 +20,7 @@ use crate::kernels::{DeviceColumn, DeviceRows, Launch, Status, abi};
 use crate::memory::Batch;
 use crate::operators::{
     Context, Fold, FoldState, GroupBySpec, SKETCH_BITS, SKETCH_RANK_MAX, estimate_distinct,
-    hash_bytes,
+    hash_bytes, own_state, state_of,
 };
 use crate::types::{PhysicalType, is_string};
 use plan::{After, Output, Pairs, Parts, Use, key_of};
@@ -60,7 +60,7 @@ impl GroupBy {
     }
 
     fn state(state: &mut FoldState) -> Result<&mut State> {
-        state.downcast_mut::<State>().ok_or_else(foreign_state)
+        state_of::<State>("group_by", state)
     }
 
     fn new_table(&self, launch: &Launch) -> Result<GroupTable> {
@@ -305,10 +305,6 @@ fn read_words(launch: &Launch, column: &DeviceColumn, rows: u64) -> Result<Vec<u
         .collect())
 }
 
-fn foreign_state() -> Error {
-    Error::invalid("group_by", "the state is another operator's", "")
-}
-
 impl Fold for GroupBy {
     fn init(&self, context: &Context) -> Result<FoldState> {
         let launch = self.shared.launch(context);
@@ -344,7 +340,7 @@ impl Fold for GroupBy {
     fn merge(&self, context: &Context, state: &mut FoldState, other: FoldState) -> Result<()> {
         let launch = self.shared.launch(context);
         let state = GroupBy::state(state)?;
-        let mut other = other.downcast::<State>().map_err(|_| foreign_state())?;
+        let mut other = own_state::<State>("group_by", other)?;
         state.groups.merge(&launch, &mut other.groups)?;
         for (table, other) in state.pairs.iter_mut().zip(&mut other.pairs) {
             table.merge(&launch, other)?;
@@ -357,7 +353,7 @@ impl Fold for GroupBy {
 
     fn finish(&self, context: &Context, state: FoldState) -> Result<Vec<Batch>> {
         let launch = self.shared.launch(context);
-        let mut state = state.downcast::<State>().map_err(|_| foreign_state())?;
+        let mut state = own_state::<State>("group_by", state)?;
         if self.parts.keys.is_empty() && state.groups.groups() == 0 {
             if self.spec.phase.gives_states() {
                 return Ok(Vec::new()); // a state of nothing would count as a row

@@ -23,8 +23,8 @@ use crate::kernels::{DeviceColumn, DeviceRows, Launch, Status, abi};
 use crate::limits::ROWS_PER_BATCH_MAX;
 use crate::memory::{Batch, BatchData, DeviceBatch};
 use crate::operators::{
-    BUILD_ROWS_MAX, Context, Fold, FoldState, HashJoinSpec, JoinKind, Transform,
-    too_many_build_rows, too_many_output_rows,
+    BUILD_ROWS_MAX, Context, Fold, FoldState, HashJoinSpec, JoinKind, Transform, own_state,
+    state_of, too_many_build_rows, too_many_output_rows,
 };
 use crate::types::{SchemaRef, is_string};
 
@@ -167,10 +167,6 @@ impl HashJoinBuild {
     }
 }
 
-fn foreign_state() -> Error {
-    Error::invalid("hash_join", "the state is another operator's", "")
-}
-
 impl Fold for HashJoinBuild {
     fn init(&self, _: &Context) -> Result<FoldState> {
         Ok(Box::new(Rows {
@@ -181,7 +177,7 @@ impl Fold for HashJoinBuild {
 
     fn next(&self, context: &Context, state: &mut FoldState, batch: Batch) -> Result<()> {
         let launch = self.shared.launch(context);
-        let state = state.downcast_mut::<Rows>().ok_or_else(foreign_state)?;
+        let state = state_of::<Rows>("hash_join", state)?;
         let mut batch = CudaBatch::of(&batch)?.clone();
         for (column, needed) in batch.columns.iter_mut().zip(&self.needed) {
             if !*needed {
@@ -200,19 +196,16 @@ impl Fold for HashJoinBuild {
 
     fn merge(&self, context: &Context, state: &mut FoldState, other: FoldState) -> Result<()> {
         let launch = self.shared.launch(context);
-        let state = state.downcast_mut::<Rows>().ok_or_else(foreign_state)?;
-        let other = other.downcast::<Rows>().map_err(|_| foreign_state())?;
+        let state = state_of::<Rows>("hash_join", state)?;
+        let other = own_state::<Rows>("hash_join", other)?;
         self.add(&launch, state, other.batches)
     }
 
     fn finish(&self, context: &Context, state: FoldState) -> Result<Vec<Batch>> {
         let launch = self.shared.launch(context);
-        let state = state.downcast::<Rows>().map_err(|_| foreign_state())?;
+        let state = own_state::<Rows>("hash_join", state)?;
         self.shared.settle(&launch)?;
-        let dictionary = match state.batches.first() {
-            Some(batch) => Arc::clone(&batch.dictionary),
-            None => self.shared.dictionary.get(),
-        };
+        let dictionary = append::dictionary(&self.shared, &state.batches);
         let sized = append::sized(&launch, state.batches)?;
         let rows = sized.iter().map(|(_, rows)| rows).sum();
         if rows > BUILD_ROWS_MAX {

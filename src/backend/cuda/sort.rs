@@ -17,7 +17,8 @@ use crate::kernels::sort::{Order, SortInput, sort_rows};
 use crate::kernels::{DeviceColumn, DeviceRows, Launch, Status};
 use crate::memory::Batch;
 use crate::operators::{
-    Context, Fold, FoldState, SORT_ROWS_MAX, SortKey, SortSpec, too_many_sort_rows,
+    Context, Fold, FoldState, SORT_ROWS_MAX, SortKey, SortSpec, own_state, state_of,
+    too_many_sort_rows,
 };
 use crate::types::{DataType, PhysicalType, SchemaRef, is_string};
 
@@ -234,10 +235,6 @@ pub(super) fn slice(column: &DeviceColumn, first: u64, count: u64) -> Result<Dev
     Ok(slice.keeping(Arc::clone(column.kept())))
 }
 
-fn foreign() -> Error {
-    Error::invalid("sort", "the state is of another fold", "")
-}
-
 impl Fold for Sort {
     fn init(&self, _: &Context) -> Result<FoldState> {
         Ok(Box::new(Rows {
@@ -247,7 +244,7 @@ impl Fold for Sort {
 
     fn next(&self, context: &Context, state: &mut FoldState, batch: Batch) -> Result<()> {
         let launch = self.shared.launch(context);
-        let state = state.downcast_mut::<Rows>().ok_or_else(foreign)?;
+        let state = state_of::<Rows>("sort", state)?;
         let batch = CudaBatch::of(&batch)?;
         let batch = with_codes(&launch, batch, &self.spec.input, &self.spec.keys)?;
         state.batches.push(batch);
@@ -255,20 +252,17 @@ impl Fold for Sort {
     }
 
     fn merge(&self, _: &Context, state: &mut FoldState, other: FoldState) -> Result<()> {
-        let state = state.downcast_mut::<Rows>().ok_or_else(foreign)?;
-        let other = other.downcast::<Rows>().map_err(|_| foreign())?;
+        let state = state_of::<Rows>("sort", state)?;
+        let other = own_state::<Rows>("sort", other)?;
         state.batches.extend(other.batches);
         Ok(())
     }
 
     fn finish(&self, context: &Context, state: FoldState) -> Result<Vec<Batch>> {
         let launch = self.shared.launch(context);
-        let state = state.downcast::<Rows>().map_err(|_| foreign())?;
+        let state = own_state::<Rows>("sort", state)?;
         self.shared.settle(&launch)?;
-        let dictionary = match state.batches.first() {
-            Some(batch) => Arc::clone(&batch.dictionary),
-            None => self.shared.dictionary.get(),
-        };
+        let dictionary = append::dictionary(&self.shared, &state.batches);
         let sized = append::sized(&launch, state.batches)?;
         let rows = sized.iter().map(|(_, rows)| rows).sum();
         if rows > SORT_ROWS_MAX {

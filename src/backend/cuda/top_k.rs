@@ -11,14 +11,14 @@ use super::Shared;
 use super::append;
 use super::batch::CudaBatch;
 use super::sort::{Ranks, Sorting, slice, with_codes};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernels::append::append_rows;
 use crate::kernels::gather::gather_rows;
 use crate::kernels::sort::SortInput;
 use crate::kernels::top_k::{TopKBound, TopKRows};
 use crate::kernels::{DeviceColumn, DeviceRows, Launch, Status};
 use crate::memory::Batch;
-use crate::operators::{Context, Fold, FoldState, TopKSpec};
+use crate::operators::{Context, Fold, FoldState, TopKSpec, own_state, state_of};
 
 /// Batches that a state keeps before it sorts, whatever their size.
 const BATCHES_MAX: usize = 64;
@@ -164,10 +164,6 @@ fn first_rows(
     append_rows(launch, &[(&slices, count)])
 }
 
-fn foreign() -> Error {
-    Error::invalid("top_k", "the state is of another fold", "")
-}
-
 impl Fold for TopK {
     fn init(&self, _: &Context) -> Result<FoldState> {
         Ok(Box::new(Kept::default()))
@@ -175,7 +171,7 @@ impl Fold for TopK {
 
     fn next(&self, context: &Context, state: &mut FoldState, batch: Batch) -> Result<()> {
         let launch = self.shared.launch(context);
-        let kept = state.downcast_mut::<Kept>().ok_or_else(foreign)?;
+        let kept = state_of::<Kept>("top_k", state)?;
         let batch = CudaBatch::of(&batch)?;
         let rows = batch.rows.resolve(&launch)?;
         if rows == 0 || self.spec.kept() == 0 {
@@ -198,8 +194,8 @@ impl Fold for TopK {
 
     fn merge(&self, context: &Context, state: &mut FoldState, other: FoldState) -> Result<()> {
         let launch = self.shared.launch(context);
-        let kept = state.downcast_mut::<Kept>().ok_or_else(foreign)?;
-        let other = other.downcast::<Kept>().map_err(|_| foreign())?;
+        let kept = state_of::<Kept>("top_k", state)?;
+        let other = own_state::<Kept>("top_k", other)?;
         kept.batches.extend(other.batches);
         kept.rows += other.rows;
         match kept.rows / 4 > self.spec.kept() {
@@ -210,7 +206,7 @@ impl Fold for TopK {
 
     fn finish(&self, context: &Context, state: FoldState) -> Result<Vec<Batch>> {
         let launch = self.shared.launch(context);
-        let mut kept = state.downcast::<Kept>().map_err(|_| foreign())?;
+        let mut kept = own_state::<Kept>("top_k", state)?;
         self.shared.settle(&launch)?;
         self.settle(&launch, &mut kept)?;
         let batch = match kept.batches.pop() {

@@ -18,7 +18,7 @@ use crate::limits::ROWS_PER_BATCH_MAX;
 use crate::memory::Batch;
 use crate::operators::{
     AggregateSpec, Context, Fold, FoldState, Frame, SortKey, WindowCall, WindowFunction,
-    WindowSpec, too_many_window_rows,
+    WindowSpec, own_state, state_of, too_many_window_rows,
 };
 use crate::types::{
     DataType, EmptySum, Literal, Overflow, PhysicalType, Schema, SchemaRef, decimal_parts,
@@ -277,10 +277,6 @@ impl Call<'_> {
     }
 }
 
-fn foreign() -> Error {
-    Error::invalid("window", "the state is of another fold", "")
-}
-
 impl Fold for Window {
     fn init(&self, _: &Context) -> Result<FoldState> {
         Ok(Box::new(Rows {
@@ -290,27 +286,24 @@ impl Fold for Window {
 
     fn next(&self, context: &Context, state: &mut FoldState, batch: Batch) -> Result<()> {
         let launch = self.shared.launch(context);
-        let state = state.downcast_mut::<Rows>().ok_or_else(foreign)?;
+        let state = state_of::<Rows>("window", state)?;
         let kept = self.kept_of(&launch, CudaBatch::of(&batch)?)?;
         state.batches.push(kept);
         Ok(())
     }
 
     fn merge(&self, _: &Context, state: &mut FoldState, other: FoldState) -> Result<()> {
-        let state = state.downcast_mut::<Rows>().ok_or_else(foreign)?;
-        let other = other.downcast::<Rows>().map_err(|_| foreign())?;
+        let state = state_of::<Rows>("window", state)?;
+        let other = own_state::<Rows>("window", other)?;
         state.batches.extend(other.batches);
         Ok(())
     }
 
     fn finish(&self, context: &Context, state: FoldState) -> Result<Vec<Batch>> {
         let launch = self.shared.launch(context);
-        let state = state.downcast::<Rows>().map_err(|_| foreign())?;
+        let state = own_state::<Rows>("window", state)?;
         self.shared.settle(&launch)?;
-        let dictionary = match state.batches.first() {
-            Some(batch) => Arc::clone(&batch.dictionary),
-            None => self.shared.dictionary.get(),
-        };
+        let dictionary = append::dictionary(&self.shared, &state.batches);
         let sized = append::sized(&launch, state.batches)?;
         let rows = sized.iter().map(|(_, rows)| rows).sum();
         if rows > ROWS_PER_BATCH_MAX {

@@ -119,7 +119,11 @@ fn file(engine: &Engine, path: &Path) -> Result<Result<RowsDigest, Problem>, Fai
 fn scan(engine: &Engine, path: &Path) -> pelton::Result<QueryResult> {
     let paths = vec![path.to_path_buf()];
     let schema = Dataset::open(&paths)?.schema().as_ref().clone();
-    let files = ParquetFiles { paths, schema };
+    let files = ParquetFiles {
+        paths,
+        schema,
+        rows: None,
+    };
     engine.execute(&Query {
         plan: LogicalPlan::Scan { files },
         semantics: Semantics::default(),

@@ -19,7 +19,7 @@ use crate::memory::{Batch, Reservation, Tier};
 use crate::metrics::{Metrics, names};
 use crate::network::{Delivery, Receiver, Sender, channel};
 use crate::operators::{Context, Fold, FoldState, Operator, StreamHandle, Transform};
-use crate::pipeline::{Pipeline, Source};
+use crate::pipeline::{Pipeline, Source, TransformSpec};
 use crate::storage::{Partition, ReadOptions};
 
 /// Result batches per worker that may wait for the collector.
@@ -137,7 +137,7 @@ pub(super) struct Operators {
 pub(super) fn instantiate(backend: &dyn Backend, pipeline: &Pipeline) -> Result<Operators> {
     match &pipeline.source {
         Source::Scan(_) => backend.check_scan(&pipeline.input)?,
-        Source::Previous => backend.check_schema(&pipeline.input)?,
+        Source::Pipelines(_) | Source::Memory { .. } => backend.check_schema(&pipeline.input)?,
     }
     let mut operators = Operators {
         transforms: Vec::with_capacity(pipeline.transforms.len()),
@@ -147,7 +147,7 @@ pub(super) fn instantiate(backend: &dyn Backend, pipeline: &Pipeline) -> Result<
         let cause = format!("the {} backend made no {role} of it", backend.name());
         Error::invalid(format!("operator {name}"), cause, "")
     };
-    for spec in &pipeline.transforms {
+    for TransformSpec { spec, .. } in &pipeline.transforms {
         match backend.instantiate(spec)? {
             Operator::Transform(transform) => operators.transforms.push(transform),
             Operator::Fold(_) | Operator::Partition(_) => {
@@ -235,7 +235,14 @@ pub(super) fn run(run: Run) -> Result<Materialised> {
             })
             .collect();
         result_sender.finish();
-        let collected = catch(|| collect(&results, &work, run.pipeline.limit, &mut rows));
+        let collected = catch(|| {
+            collect(
+                &results,
+                &work,
+                run.pipeline.limit.map(|limit| limit.rows),
+                &mut rows,
+            )
+        });
         if let Err(error) = collected {
             first_error.record(error);
         }
@@ -246,7 +253,7 @@ pub(super) fn run(run: Run) -> Result<Materialised> {
     });
     first_error.check()?;
     let Some(fold) = &operators.fold else {
-        let (host, held) = cut(rows, run.pipeline.limit);
+        let (host, held) = cut(rows, run.pipeline.limit.map(|limit| limit.rows));
         return Ok(Materialised {
             host,
             held,

@@ -26,10 +26,16 @@ pub fn scan_parquet(pattern: impl AsRef<Path>) -> Result<LazyFrame> {
 /// As [`scan_parquet`].
 pub fn scan_parquet_files<P: AsRef<Path>>(patterns: &[P]) -> Result<LazyFrame> {
     let paths: Vec<PathBuf> = expand(patterns)?;
-    let schema = Dataset::open(&paths)?.schema().as_ref().clone();
+    let dataset = Dataset::open(&paths)?;
+    let schema = dataset.schema().as_ref().clone();
+    let rows = Some(dataset.rows());
     Ok(LazyFrame::new(Query {
         plan: LogicalPlan::Scan {
-            files: ParquetFiles { paths, schema },
+            files: ParquetFiles {
+                paths,
+                schema,
+                rows,
+            },
         },
         semantics: Semantics::default(),
     }))
@@ -149,7 +155,12 @@ impl LazyFrame {
 
     /// At most so many rows, no matter which.
     pub fn limit(self, rows: u64) -> LazyFrame {
-        self.map(|input| LogicalPlan::Limit { input, rows })
+        self.slice(0, Some(rows))
+    }
+
+    /// The rows behind the first `skip`, at most so many: in the order of a sort, else no matter which.
+    pub fn slice(self, skip: u64, rows: Option<u64>) -> LazyFrame {
+        self.map(|input| LogicalPlan::Limit { input, skip, rows })
     }
 
     /// Sets overflow, division by zero and empty sums for the whole query.

@@ -4,7 +4,7 @@ use expect_test::{Expect, expect};
 
 use super::LazyFrame;
 use crate::expr::{Keep, col, count_rows, lit};
-use crate::pipeline::{describe, lower};
+use crate::pipeline::{Source, describe, lower};
 use crate::plan::{LogicalPlan, ParquetFiles, Query};
 use crate::types::{DataType, Field, Schema, Semantics};
 
@@ -21,6 +21,7 @@ fn orders() -> LazyFrame {
                     field("day", DataType::Date32),
                     field("urgent", DataType::Boolean),
                 ]),
+                rows: Some(1000),
             },
         },
         semantics: Semantics::default(),
@@ -35,8 +36,12 @@ fn check(frame: LazyFrame, expected: Expect) {
     let text = match lower(frame.query()) {
         Err(error) => format!("{error}\n"),
         Ok(pipelines) => {
-            for pair in pipelines.windows(2) {
-                assert_eq!(pair[0].output, pair[1].input);
+            for pipeline in &pipelines {
+                if let Source::Pipelines(numbers) = &pipeline.source {
+                    for &number in numbers {
+                        assert_eq!(pipelines[number].output, pipeline.input);
+                    }
+                }
             }
             let text = pipelines.iter().enumerate().map(|(index, pipeline)| {
                 let text = describe(index + 1, pipeline, "", &|spec| spec.name().to_string());

@@ -182,6 +182,7 @@ impl Engine {
         let started = Instant::now();
         let pipelines = lower(query)?;
         self.check_world(&pipelines)?;
+        self.check_linear(&pipelines)?;
         let metrics = Arc::new(Metrics::default());
         let mut fallbacks = Vec::new();
         let mut previous = Materialised::default();
@@ -266,6 +267,27 @@ impl Engine {
         matches!(error.kind(), ErrorKind::Unsupported { .. })
             && self.backend.name() != self.cpu.name()
             && self.options.fallback_mode() != FallbackMode::Raise
+    }
+
+    /// Each pipeline reads files or the one before it, so far.
+    fn check_linear(&self, pipelines: &[Pipeline]) -> Result<()> {
+        let linear = |(index, pipeline): (usize, &Pipeline)| {
+            let inputs = match &pipeline.source {
+                Source::Scan(_) => Vec::new(),
+                _ => vec![index.wrapping_sub(1)],
+            };
+            let skips = pipeline.limit.is_some_and(|limit| limit.skip > 0);
+            pipeline.inputs() == inputs && !skips
+        };
+        if pipelines.iter().enumerate().all(linear) {
+            return Ok(());
+        }
+        let reason = "pipelines of several inputs are not run yet";
+        Err(Error::unsupported(
+            self.backend.name(),
+            "joins and unions",
+            reason,
+        ))
     }
 
     /// Breakers and limits need what all ranks have; only scans are shared out so far.

@@ -12,8 +12,10 @@ mod build_functions;
 mod coerce;
 mod display;
 mod function;
+mod join;
 mod resolve;
 mod typed;
+mod window;
 
 pub use aggregate::{Ddof, Interpolation, Keep, Probability};
 pub use build::{CaseBuilder, coalesce, col, concat, concat_with, count_rows, lit, when};
@@ -23,8 +25,10 @@ pub use function::{
     MathFunction, Rounding, StringFunction, TemporalFunction, TrimSide,
 };
 pub(crate) use function::{lower_character, regex};
-pub use resolve::{aggregate_type, resolve};
+pub use join::{JoinKind, MARK_NAME};
+pub use resolve::{aggregate_type, resolve, resolve_keys};
 pub use typed::{TypedExpr, TypedKind, literal_array};
+pub use window::Frame;
 
 use serde::{Deserialize, Serialize};
 

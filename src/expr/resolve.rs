@@ -30,6 +30,27 @@ pub fn resolve(expr: &Expr, schema: &Schema) -> Result<TypedExpr> {
     typed(expr, schema)
 }
 
+/// Resolves two keys that are compared for equality, each over its own schema, in the type in which
+/// they meet.
+///
+/// # Errors
+/// `InvalidInput` as [`resolve`], and for keys that no type holds both of.
+pub fn resolve_keys(
+    left: (&Expr, &Schema),
+    right: (&Expr, &Schema),
+) -> Result<(TypedExpr, TypedExpr)> {
+    let (a, b) = (resolve(left.0, left.1)?, resolve(right.0, right.1)?);
+    if a.data_type == b.data_type {
+        return Ok((a, b));
+    }
+    let Some(common) = meeting_type(&a, &b) else {
+        let cause = format!("no type holds {} and {}", a.data_type, b.data_type);
+        let place = format!("keys `{}` and `{}`", left.0, right.0);
+        return Err(Error::invalid(place, cause, "cast one of them"));
+    };
+    Ok((cast_to(a, &common)?, cast_to(b, &common)?))
+}
+
 fn typed(expr: &Expr, schema: &Schema) -> Result<TypedExpr> {
     match expr {
         Expr::Column(name) => resolve_column(name, schema),

@@ -27,9 +27,7 @@ pub use group_by::{
     AggregateSpec, FloatSums, GroupByPhase, GroupBySpec, SKETCH_BITS, SKETCH_RANK_MAX, Sketch,
     aggregate_state, estimate_distinct, hash_bytes, hash_words,
 };
-pub use hash_join::{
-    BUILD_ROWS_MAX, HashJoinSpec, JoinKind, MARK_NAME, too_many_build_rows, too_many_output_rows,
-};
+pub use hash_join::{BUILD_ROWS_MAX, HashJoinSpec, too_many_build_rows, too_many_output_rows};
 pub use nested_loop_join::NestedLoopJoinSpec;
 pub use project::ProjectSpec;
 pub use shuffle_partition::{
@@ -38,14 +36,13 @@ pub use shuffle_partition::{
 };
 pub use sort::{SORT_ROWS_MAX, SortKey, SortSpec, too_many_sort_rows};
 pub use top_k::TopKSpec;
-pub use window::{
-    Frame, WindowCall, WindowFunction, WindowSpec, too_many_window_rows, window_type,
-};
+pub use window::{WindowCall, WindowFunction, WindowSpec, too_many_window_rows, window_type};
 
 use std::any::Any;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+pub use crate::expr::{Frame, JoinKind, MARK_NAME};
 use crate::memory::Batch;
 pub use crate::memory::StreamHandle;
 use crate::metrics::Metrics;

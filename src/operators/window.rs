@@ -32,34 +32,10 @@
 use std::fmt;
 
 use crate::error::{Error, Result};
-use crate::expr::{AggregateFunction, aggregate_type, literal_array};
+use crate::expr::{AggregateFunction, Frame, aggregate_type, literal_array};
 use crate::limits::{KEYS_MAX, ROWS_PER_BATCH_MAX};
 use crate::operators::{AggregateSpec, SortKey};
 use crate::types::{DataType, Literal, Schema, SchemaRef, Semantics};
-
-/// Which rows of its partition a row's values and aggregates are taken from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Frame {
-    /// All rows of the partition.
-    Partition,
-    /// From the first row of the partition to the last peer of the row.
-    RangeToCurrent,
-    /// From `start` to `end`, both included, as far as the partition goes.
-    Rows {
-        /// The first row, counted from the row itself (before it: negative); none: unbounded.
-        start: Option<i64>,
-        /// The last row, likewise.
-        end: Option<i64>,
-    },
-}
-
-impl Frame {
-    /// Rows between unbounded preceding and the current row.
-    pub const RUNNING: Frame = Frame::Rows {
-        start: None,
-        end: Some(0),
-    };
-}
 
 /// A function of a row among the rows of its partition.
 #[derive(Debug, Clone, PartialEq)]

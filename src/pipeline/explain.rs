@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::{Pipeline, ScanSpec, Source};
+use super::{LimitSpec, Pipeline, ScanSpec, Source, TransformSpec};
 use crate::expr::{TypedExpr, TypedKind};
 use crate::operators::{GroupBySpec, OperatorSpec, Partitioning, SortKey, WindowSpec};
 use crate::types::Schema;
@@ -173,10 +173,22 @@ fn group_by_line(spec: &GroupBySpec) -> String {
     text
 }
 
-/// One line about a source; `previous` is the number of the pipeline before.
-pub fn describe_source(source: &Source, previous: usize) -> String {
+/// One line about a source; pipelines are counted from 1.
+pub fn describe_source(source: &Source) -> String {
     match source {
-        Source::Previous => format!("from pipeline {previous}"),
+        Source::Pipelines(numbers) => {
+            let numbers: Vec<String> = numbers.iter().map(|n| (n + 1).to_string()).collect();
+            let word = if numbers.len() == 1 {
+                "pipeline"
+            } else {
+                "pipelines"
+            };
+            format!("from {word} {}", numbers.join(", "))
+        }
+        Source::Memory { table, projection } => {
+            let columns = names(table.schema(), projection);
+            format!("table of {} rows: {columns}", table.rows())
+        }
         Source::Scan(ScanSpec {
             files,
             file_schema,
@@ -199,23 +211,37 @@ pub fn describe_source(source: &Source, previous: usize) -> String {
 }
 
 /// A pipeline in lines: its source, `about_source` if that says something, and its operators,
-/// each with what `about` says of it.
+/// each with what `about` says of it. `number` counts from 1.
 pub fn describe(
     number: usize,
     pipeline: &Pipeline,
     about_source: &str,
     about: &dyn Fn(&OperatorSpec) -> String,
 ) -> String {
-    let source = describe_source(&pipeline.source, number.saturating_sub(1));
-    let mut text = format!("{number}. {source}\n");
+    let mut text = format!("{number}. {}\n", describe_source(&pipeline.source));
     if !about_source.is_empty() {
         let _ = writeln!(text, "   {about_source}");
     }
-    for spec in pipeline.transforms.iter().chain(&pipeline.fold) {
+    for TransformSpec { spec, built } in &pipeline.transforms {
+        let built = built.map_or_else(String::new, |n| format!(", built by pipeline {}", n + 1));
+        let _ = writeln!(text, "   {}{built} [{}]", operator(spec), about(spec));
+    }
+    if let Some(spec) = &pipeline.fold {
         let _ = writeln!(text, "   {} [{}]", operator(spec), about(spec));
     }
-    if let Some(limit) = pipeline.limit {
-        let _ = writeln!(text, "   limit {limit}");
+    match pipeline.limit {
+        None => {}
+        Some(LimitSpec { skip, rows }) => {
+            let rows = match rows {
+                u64::MAX => String::new(),
+                rows => format!(" {rows}"),
+            };
+            let skip = match skip {
+                0 => String::new(),
+                skip => format!(" from {skip}"),
+            };
+            let _ = writeln!(text, "   limit{rows}{skip}");
+        }
     }
     text
 }

@@ -1,12 +1,14 @@
 //! From a plan to pipelines: chains of operators between breakers.
 //!
-//! A [`Pipeline`] has a source (a scan, or what the pipeline before it left), transforms that
-//! run on each batch, and perhaps a fold that needs to see every batch. [`lower`] cuts a query
-//! there, reads only the columns that are needed, and hands the scan a predicate to prune by.
-//! Nothing here runs or touches a file: the engine asks a backend for the operators.
+//! A [`Pipeline`] has a source (a scan, a table, or what other pipelines left), transforms that run
+//! on each batch, and perhaps a fold that needs to see every batch. A join's probe is a transform
+//! that names the pipeline which built its table. [`lower`] cuts a query there, reads only the
+//! columns that are needed, and hands scans predicates to prune by. Nothing here runs or touches a
+//! file: the engine asks a backend for the operators.
 
 #![forbid(unsafe_code)]
 
+mod estimate;
 mod explain;
 mod lower;
 
@@ -14,18 +16,30 @@ pub use explain::{describe, describe_source};
 pub use lower::lower;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::expr::TypedExpr;
 use crate::operators::OperatorSpec;
+use crate::plan::MemoryTable;
 use crate::types::SchemaRef;
+
+/// Most rows that are kept by a top-k rather than by a sort.
+const TOP_K_ROWS_MAX: u64 = 1 << 20;
 
 /// Where a pipeline's batches come from.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Source {
     /// Parquet files.
     Scan(ScanSpec),
-    /// What the pipeline before left.
-    Previous,
+    /// A table in memory.
+    Memory {
+        /// The table.
+        table: Arc<MemoryTable>,
+        /// Columns that are used, by index.
+        projection: Vec<usize>,
+    },
+    /// What other pipelines leave, by their numbers, of one schema.
+    Pipelines(Vec<usize>),
 }
 
 /// What is read of which files.
@@ -43,6 +57,31 @@ pub struct ScanSpec {
     pub predicate: Option<TypedExpr>,
 }
 
+/// A transform, and what it needs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TransformSpec {
+    /// The operator.
+    pub spec: OperatorSpec,
+    /// The pipeline whose fold built the batch that the operator needs, if it needs one.
+    pub built: Option<usize>,
+}
+
+/// Which rows of those that reach the end of a pipeline leave it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LimitSpec {
+    /// Rows left out at the start.
+    pub skip: u64,
+    /// Most rows that leave.
+    pub rows: u64,
+}
+
+impl LimitSpec {
+    /// True if a top-k does better than a sort.
+    fn fits_top_k(&self) -> bool {
+        self.skip.saturating_add(self.rows) <= TOP_K_ROWS_MAX
+    }
+}
+
 /// A chain of operators between breakers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pipeline {
@@ -51,11 +90,51 @@ pub struct Pipeline {
     /// Schema of the batches that come in.
     pub input: SchemaRef,
     /// What is done to each batch, in order.
-    pub transforms: Vec<OperatorSpec>,
+    pub transforms: Vec<TransformSpec>,
     /// The breaker at the end, if any.
     pub fold: Option<OperatorSpec>,
-    /// Most rows that leave; a pipeline with a fold has none.
-    pub limit: Option<u64>,
+    /// Which rows leave; a pipeline with a fold has none.
+    pub limit: Option<LimitSpec>,
     /// Schema of the batches that leave.
     pub output: SchemaRef,
+    /// Whether the order in which batches come is the order of the rows.
+    pub ordered: bool,
+}
+
+impl Pipeline {
+    /// A pipeline that does nothing yet.
+    pub(crate) fn new(source: Source, schema: &SchemaRef) -> Pipeline {
+        Pipeline {
+            source,
+            input: Arc::clone(schema),
+            transforms: Vec::new(),
+            fold: None,
+            limit: None,
+            output: Arc::clone(schema),
+            ordered: false,
+        }
+    }
+
+    /// True if what leaves is in an order that was asked for.
+    pub fn gives_order(&self) -> bool {
+        match &self.fold {
+            None => self.ordered && self.transforms.iter().all(|t| t.built.is_none()),
+            Some(OperatorSpec::Sort(_) | OperatorSpec::TopK(_)) => true,
+            Some(_) => false,
+        }
+    }
+
+    /// The pipelines that this one reads, those that built something for it included.
+    pub fn inputs(&self) -> Vec<usize> {
+        let mut inputs = match &self.source {
+            Source::Pipelines(numbers) => numbers.clone(),
+            Source::Scan(_) | Source::Memory { .. } => Vec::new(),
+        };
+        inputs.extend(
+            self.transforms
+                .iter()
+                .filter_map(|transform| transform.built),
+        );
+        inputs
+    }
 }

@@ -2,61 +2,85 @@
 
 use std::fmt;
 
+use super::window::List;
 use super::{LogicalPlan, Query};
-use crate::expr::Expr;
 
-struct List<'a>(&'a [Expr]);
-
-impl fmt::Display for List<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, expr) in self.0.iter().enumerate() {
-            write!(f, "{}{expr}", if index == 0 { "" } else { ", " })?;
+impl LogicalPlan {
+    /// The step and those below, each further to the right than the one that it is an input of.
+    fn write(&self, f: &mut fmt::Formatter<'_>, depth: usize) -> fmt::Result {
+        if depth > 0 {
+            writeln!(f)?;
         }
-        Ok(())
+        write!(f, "{:width$}", "", width = depth * 2)?;
+        self.write_step(f)?;
+        self.inputs()
+            .into_iter()
+            .try_for_each(|input| input.write(f, depth + 1))
+    }
+
+    fn write_step(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LogicalPlan::Scan { files } => {
+                write!(f, "scan {} file(s)", files.paths.len())?;
+                match files.paths.first() {
+                    Some(first) => write!(f, ", first {}", first.display()),
+                    None => Ok(()),
+                }
+            }
+            LogicalPlan::Memory { table } => write!(f, "table of {} rows", table.rows()),
+            LogicalPlan::Filter { predicate, .. } => write!(f, "filter {predicate}"),
+            LogicalPlan::Project { exprs, .. } => write!(f, "project {}", List(exprs)),
+            LogicalPlan::Aggregate {
+                group_keys,
+                aggregates,
+                ..
+            } => {
+                write!(f, "aggregate {}", List(aggregates))?;
+                match group_keys.is_empty() {
+                    true => Ok(()),
+                    false => write!(f, " by {}", List(group_keys)),
+                }
+            }
+            LogicalPlan::Distinct { on, keep, .. } => {
+                write!(f, "distinct, keep {keep}")?;
+                match on.is_empty() {
+                    true => Ok(()),
+                    false => write!(f, ", on {}", on.join(", ")),
+                }
+            }
+            LogicalPlan::Join {
+                kind, on, residual, ..
+            } => {
+                write!(f, "{kind} join")?;
+                for (index, (left, right)) in on.iter().enumerate() {
+                    let word = if index == 0 { "on" } else { "and" };
+                    write!(f, " {word} {left} = {right}")?;
+                }
+                match residual {
+                    Some(residual) => write!(f, " where {residual}"),
+                    None => Ok(()),
+                }
+            }
+            LogicalPlan::Sort { keys, .. } => write!(f, "sort by {}", List(keys)),
+            LogicalPlan::Window { functions, .. } => write!(f, "window {}", List(functions)),
+            LogicalPlan::Union { inputs } => write!(f, "union of {}", inputs.len()),
+            LogicalPlan::Limit { skip, rows, .. } => {
+                f.write_str("limit")?;
+                if let Some(rows) = rows {
+                    write!(f, " {rows}")?;
+                }
+                match skip {
+                    0 => Ok(()),
+                    skip => write!(f, " from {skip}"),
+                }
+            }
+        }
     }
 }
 
 impl fmt::Display for LogicalPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut step = Some(self);
-        let mut depth = 0;
-        while let Some(plan) = step {
-            if depth > 0 {
-                writeln!(f)?;
-            }
-            write!(f, "{:width$}", "", width = depth * 2)?;
-            match plan {
-                LogicalPlan::Scan { files } => {
-                    let first = files.paths.first().map(|path| path.display().to_string());
-                    write!(f, "scan {} file(s)", files.paths.len())?;
-                    if let Some(first) = first {
-                        write!(f, ", first {first}")?;
-                    }
-                }
-                LogicalPlan::Filter { predicate, .. } => write!(f, "filter {predicate}")?,
-                LogicalPlan::Project { exprs, .. } => write!(f, "project {}", List(exprs))?,
-                LogicalPlan::Aggregate {
-                    group_keys,
-                    aggregates,
-                    ..
-                } => {
-                    write!(f, "aggregate {}", List(aggregates))?;
-                    if !group_keys.is_empty() {
-                        write!(f, " by {}", List(group_keys))?;
-                    }
-                }
-                LogicalPlan::Distinct { on, keep, .. } => {
-                    write!(f, "distinct, keep {keep}")?;
-                    if !on.is_empty() {
-                        write!(f, ", on {}", on.join(", "))?;
-                    }
-                }
-                LogicalPlan::Limit { rows, .. } => write!(f, "limit {rows}")?,
-            }
-            step = plan.input();
-            depth += 1;
-        }
-        Ok(())
+        self.write(f, 0)
     }
 }
 

@@ -7,16 +7,21 @@
 #![forbid(unsafe_code)]
 
 mod display;
+mod memory_table;
 mod schema;
+mod window;
 
-pub use schema::{aggregate_name, extract_aggregates};
+pub use memory_table::MemoryTable;
+pub use schema::{aggregate_name, extract_aggregates, join_pair};
+pub use window::{WindowExpr, WindowExprFunction};
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::expr::{Expr, Keep};
+use crate::expr::{Expr, JoinKind, Keep};
 use crate::types::{Schema, SchemaRef, Semantics};
 
 /// A set of Parquet files with one schema.
@@ -26,6 +31,22 @@ pub struct ParquetFiles {
     pub paths: Vec<PathBuf>,
     /// The schema that all files share.
     pub schema: Schema,
+    /// Rows of all files when the plan was made, if somebody counted: what joins choose sides by.
+    #[serde(default)]
+    pub rows: Option<u64>,
+}
+
+/// What rows are ordered by.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SortExpr {
+    /// The values compared.
+    pub expr: Expr,
+    /// Whether greater values come first.
+    #[serde(default)]
+    pub descending: bool,
+    /// Whether nulls come before all values, in either direction.
+    #[serde(default)]
+    pub nulls_first: bool,
 }
 
 /// A relational step and its inputs.
@@ -36,6 +57,11 @@ pub enum LogicalPlan {
     Scan {
         /// The files.
         files: ParquetFiles,
+    },
+    /// The rows of a table in memory, in its order.
+    Memory {
+        /// The table.
+        table: Arc<MemoryTable>,
     },
     /// The rows for which the predicate is true.
     Filter {
@@ -69,13 +95,66 @@ pub enum LogicalPlan {
         /// Which row of a group is kept.
         keep: Keep,
     },
-    /// At most `rows` rows, in no stated order.
+    /// Rows of two inputs that have equal keys: columns of the left one, then of the right one. A semi
+    /// or anti join gives the left columns alone, a mark join the left ones and
+    /// [`MARK_NAME`](crate::expr::MARK_NAME).
+    Join {
+        /// The first input. Semi, anti and mark joins keep its rows.
+        left: Box<LogicalPlan>,
+        /// The second input.
+        right: Box<LogicalPlan>,
+        /// Which rows leave; `left` keeps rows of the left input without a match, `right` of the right.
+        kind: JoinKind,
+        /// Pairs of keys, over the left and over the right input; none: every pair of rows matches,
+        /// as far as the residual is true.
+        on: Vec<(Expr, Expr)>,
+        /// Whether a null key equals a null key.
+        #[serde(default)]
+        null_equals_null: bool,
+        /// What else a pair must satisfy, over the columns of both inputs as they leave.
+        #[serde(default)]
+        residual: Option<Expr>,
+        /// What the name of a right column gets appended that the left input has, too.
+        #[serde(default = "default_suffix")]
+        suffix: String,
+    },
+    /// The rows in order. Rows with equal keys keep the order in which they came.
+    Sort {
+        /// What is ordered.
+        input: Box<LogicalPlan>,
+        /// The keys, the most significant first.
+        keys: Vec<SortExpr>,
+    },
+    /// All columns, and a column per window function.
+    Window {
+        /// Whose rows.
+        input: Box<LogicalPlan>,
+        /// The functions.
+        functions: Vec<WindowExpr>,
+    },
+    /// The rows of all inputs, equal ones too. The inputs have equal types, column by column; names
+    /// are the first one's.
+    Union {
+        /// The inputs, at least one.
+        inputs: Vec<LogicalPlan>,
+    },
+    /// A part of the rows: above a sort, those that follow the first `skip`; else any.
     Limit {
         /// What is cut.
         input: Box<LogicalPlan>,
-        /// Rows kept.
-        rows: u64,
+        /// Rows left out at the start.
+        #[serde(default)]
+        skip: u64,
+        /// Most rows kept; none: all that follow.
+        rows: Option<u64>,
     },
+}
+
+/// The suffix of right columns whose names the left input of a join has, too.
+pub const JOIN_SUFFIX: &str = "_right";
+
+fn default_suffix() -> String {
+    JOIN_SUFFIX.to_string()
 }
 
 /// A plan with the semantics that its front end chose. This is what `pelton run` reads.
@@ -97,15 +176,28 @@ impl LogicalPlan {
         schema::of(self)
     }
 
-    /// The step below, if any.
-    pub fn input(&self) -> Option<&LogicalPlan> {
+    /// The steps below, in order.
+    pub fn inputs(&self) -> Vec<&LogicalPlan> {
         match self {
-            LogicalPlan::Scan { .. } => None,
+            LogicalPlan::Scan { .. } | LogicalPlan::Memory { .. } => Vec::new(),
             LogicalPlan::Filter { input, .. }
             | LogicalPlan::Project { input, .. }
             | LogicalPlan::Aggregate { input, .. }
             | LogicalPlan::Distinct { input, .. }
-            | LogicalPlan::Limit { input, .. } => Some(input),
+            | LogicalPlan::Sort { input, .. }
+            | LogicalPlan::Window { input, .. }
+            | LogicalPlan::Limit { input, .. } => vec![input],
+            LogicalPlan::Join { left, right, .. } => vec![left, right],
+            LogicalPlan::Union { inputs } => inputs.iter().collect(),
         }
+    }
+
+    /// Number of steps, all inputs' included.
+    pub fn steps(&self) -> usize {
+        1 + self
+            .inputs()
+            .into_iter()
+            .map(LogicalPlan::steps)
+            .sum::<usize>()
     }
 }

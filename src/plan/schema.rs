@@ -3,25 +3,20 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::LogicalPlan;
+use super::{LogicalPlan, WindowExpr, WindowExprFunction};
 use crate::error::{Error, Result};
-use crate::expr::{AggregateFunction, Expr, aggregate_type, resolve};
+use crate::expr::{
+    AggregateFunction, Expr, JoinKind, MARK_NAME, aggregate_type, resolve, resolve_keys,
+};
 use crate::types::{DataType, Field, Schema, SchemaRef};
 
 pub(super) fn of(plan: &LogicalPlan) -> Result<SchemaRef> {
     match plan {
         LogicalPlan::Scan { files } => Ok(Arc::new(files.schema.clone())),
+        LogicalPlan::Memory { table } => Ok(Arc::clone(table.schema())),
         LogicalPlan::Filter { input, predicate } => {
             let schema = of(input)?;
-            let typed = resolve(predicate, &schema).map_err(|error| error.context("filter"))?;
-            if !matches!(typed.data_type, DataType::Boolean | DataType::Null) {
-                return Err(Error::invalid(
-                    format!("expression `{predicate}`"),
-                    format!("a filter needs Boolean, has {}", typed.data_type),
-                    "compare it with something",
-                )
-                .context("filter"));
-            }
+            check_predicate("filter", predicate, &schema)?;
             Ok(schema)
         }
         LogicalPlan::Project { input, exprs } => {
@@ -60,7 +55,148 @@ pub(super) fn of(plan: &LogicalPlan) -> Result<SchemaRef> {
             let fields = fields.map(|field| field.as_ref().clone().with_nullable(true));
             Ok(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
         }
+        LogicalPlan::Join { .. } => joined(plan).map_err(|error| error.context("join")),
+        LogicalPlan::Sort { input, keys } => {
+            let schema = of(input)?;
+            for key in keys {
+                resolve(&key.expr, &schema).map_err(|error| error.context("sort"))?;
+            }
+            Ok(schema)
+        }
+        LogicalPlan::Window { input, functions } => {
+            let schema = of(input)?;
+            let mut fields: Vec<Field> =
+                schema.fields().iter().map(|f| f.as_ref().clone()).collect();
+            for window in functions {
+                let data_type = window_type(window, &schema);
+                let data_type = data_type.map_err(|error| error.context("window"))?;
+                fields.push(Field::new(&window.name, data_type, true));
+            }
+            named(fields)
+        }
+        LogicalPlan::Union { inputs } => union(inputs).map_err(|error| error.context("union")),
         LogicalPlan::Limit { input, .. } => of(input),
+    }
+}
+
+fn check_predicate(step: &str, predicate: &Expr, schema: &Schema) -> Result<()> {
+    let typed = resolve(predicate, schema).map_err(|error| error.context(step))?;
+    if matches!(typed.data_type, DataType::Boolean | DataType::Null) {
+        return Ok(());
+    }
+    let cause = format!("a {step} needs Boolean, has {}", typed.data_type);
+    let place = format!("expression `{predicate}`");
+    Err(Error::invalid(place, cause, "compare it with something").context(step))
+}
+
+fn joined(plan: &LogicalPlan) -> Result<SchemaRef> {
+    let LogicalPlan::Join {
+        left,
+        right,
+        kind,
+        on,
+        residual,
+        suffix,
+        ..
+    } = plan
+    else {
+        return of(plan);
+    };
+    let (left, right) = (of(left)?, of(right)?);
+    for (l, r) in on {
+        resolve_keys((l, &left), (r, &right))?;
+    }
+    let pair = join_pair(&left, &right, suffix)?;
+    if let Some(residual) = residual {
+        check_predicate("residual", residual, &pair)?;
+    }
+    let nullable = |field: &Arc<Field>| field.as_ref().clone().with_nullable(true);
+    Ok(match kind {
+        JoinKind::Semi | JoinKind::Anti => left,
+        JoinKind::Mark => {
+            let mut fields: Vec<Field> = left.fields().iter().map(|f| f.as_ref().clone()).collect();
+            fields.push(Field::new(MARK_NAME, DataType::Boolean, false));
+            named(fields)?
+        }
+        JoinKind::Inner | JoinKind::Left | JoinKind::Right | JoinKind::Full => {
+            let fields = pair.fields().iter().map(nullable);
+            Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+        }
+    })
+}
+
+/// The columns of both inputs of a join, side by side: what a residual sees.
+///
+/// # Errors
+/// `InvalidInput` for a right column that has a left one's name with the suffix, too.
+pub fn join_pair(left: &Schema, right: &Schema, suffix: &str) -> Result<SchemaRef> {
+    let mut fields: Vec<Field> = left.fields().iter().map(|f| f.as_ref().clone()).collect();
+    for field in right.fields() {
+        let name = match left.index_of(field.name()) {
+            Ok(_) => format!("{}{suffix}", field.name()),
+            Err(_) => field.name().clone(),
+        };
+        fields.push(field.as_ref().clone().with_name(name));
+    }
+    named(fields)
+}
+
+fn union(inputs: &[LogicalPlan]) -> Result<SchemaRef> {
+    let mut schemas = inputs.iter().map(of);
+    let Some(first) = schemas.next().transpose()? else {
+        return Err(Error::invalid(
+            "plan",
+            "a union of nothing",
+            "give an input",
+        ));
+    };
+    let mut nullable: Vec<bool> = first.fields().iter().map(|f| f.is_nullable()).collect();
+    for (index, schema) in schemas.enumerate() {
+        let schema = schema?;
+        let types = |schema: &Schema| -> Vec<DataType> {
+            let fields = schema.fields().iter();
+            fields.map(|field| field.data_type().clone()).collect()
+        };
+        if types(&schema) != types(&first) {
+            let list = |schema: &Schema| {
+                let texts: Vec<String> = types(schema).iter().map(DataType::to_string).collect();
+                texts.join(", ")
+            };
+            let cause = format!("({}), not ({})", list(&schema), list(&first));
+            let place = format!("input {}", index + 2);
+            return Err(Error::invalid(
+                place,
+                cause,
+                "cast the columns to equal types",
+            ));
+        }
+        for (nullable, field) in nullable.iter_mut().zip(schema.fields()) {
+            *nullable |= field.is_nullable();
+        }
+    }
+    let fields = first.fields().iter().zip(nullable);
+    let fields = fields.map(|(field, nullable)| field.as_ref().clone().with_nullable(nullable));
+    Ok(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
+}
+
+fn window_type(window: &WindowExpr, schema: &Schema) -> Result<DataType> {
+    for expr in &window.partition_by {
+        resolve(expr, schema)?;
+    }
+    for key in &window.order_by {
+        resolve(&key.expr, schema)?;
+    }
+    let operand = window.function.operand().map(|expr| resolve(expr, schema));
+    let operand = operand.transpose()?.map(|typed| typed.data_type);
+    match (&window.function, operand) {
+        (WindowExprFunction::PercentRank | WindowExprFunction::CumeDist, _) => {
+            Ok(DataType::Float64)
+        }
+        (WindowExprFunction::Aggregate { function, .. }, operand) => {
+            aggregate_type(*function, operand.as_ref())
+        }
+        (_, Some(operand)) => Ok(operand),
+        (_, None) => Ok(DataType::Int64),
     }
 }
 

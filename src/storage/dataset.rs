@@ -55,6 +55,11 @@ impl Dataset {
         &self.files
     }
 
+    /// Rows of all files, by their footers.
+    pub fn rows(&self) -> u64 {
+        self.files.iter().map(|file| file.rows()).sum()
+    }
+
     /// The schema of the rows: a column is nullable if it is in any file, and marked as UUIDs if it
     /// is in all.
     pub fn schema(&self) -> &SchemaRef {

@@ -104,6 +104,14 @@ impl ParquetFile {
         })
     }
 
+    /// Rows of all row groups.
+    pub fn rows(&self) -> u64 {
+        let row_groups = self.footer.metadata().row_groups().iter();
+        row_groups
+            .map(|group| u64::try_from(group.num_rows()).unwrap_or(0))
+            .sum()
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path

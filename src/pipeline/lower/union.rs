@@ -1,0 +1,39 @@
+//! Unions: a pipeline per input, and one that reads them all.
+
+use std::collections::BTreeSet;
+
+use super::super::{Pipeline, Source};
+use super::Lowering;
+use super::columns::{columns_of, projected};
+use crate::error::Result;
+use crate::plan::LogicalPlan;
+use crate::types::SchemaRef;
+
+impl Lowering {
+    pub(super) fn union(
+        &mut self,
+        inputs: &[LogicalPlan],
+        wanted: &BTreeSet<String>,
+    ) -> Result<SchemaRef> {
+        let whole = LogicalPlan::Union {
+            inputs: inputs.to_vec(),
+        };
+        let schema = whole.schema()?;
+        let columns = columns_of(&schema, wanted)?;
+        let output = projected(&schema, &columns);
+        let mut closed = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            // An input's columns are those at the same places, whatever their names.
+            let own = input.schema()?;
+            let names = columns
+                .iter()
+                .map(|&column| own.field(column).name().clone());
+            let own = self.step(input, &names.collect())?;
+            let all: Vec<usize> = (0..own.fields().len()).collect();
+            self.pick(&own, &all, &output);
+            closed.push(self.close());
+        }
+        self.current = Some(Pipeline::new(Source::Pipelines(closed), &output));
+        Ok(output)
+    }
+}

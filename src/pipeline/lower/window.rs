@@ -1,0 +1,162 @@
+//! Windows: one fold for functions that share partitions and order.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::Lowering;
+use super::columns::{columns_of, projected};
+use super::sort::{place_keys, typed_keys};
+use crate::error::{Error, Result};
+use crate::expr::{Expr, TypedExpr, resolve};
+use crate::operators::{
+    AggregateSpec, OperatorSpec, WindowCall, WindowFunction, WindowSpec, window_type,
+};
+use crate::plan::{LogicalPlan, WindowExpr, WindowExprFunction};
+use crate::types::{Field, Schema, SchemaRef};
+
+impl Lowering {
+    pub(super) fn window(
+        &mut self,
+        input: &LogicalPlan,
+        functions: &[WindowExpr],
+        wanted: &BTreeSet<String>,
+    ) -> Result<SchemaRef> {
+        let used: Vec<&WindowExpr> = functions
+            .iter()
+            .filter(|window| wanted.contains(&window.name))
+            .collect();
+        let own = input.schema()?;
+        let mut needed: BTreeSet<String> = wanted.clone();
+        needed.retain(|name| own.index_of(name).is_ok());
+        let passed = needed.clone();
+        for window in &used {
+            let order = window.order_by.iter().map(|key| &key.expr);
+            for expr in window
+                .function
+                .operand()
+                .into_iter()
+                .chain(&window.partition_by)
+                .chain(order)
+            {
+                expr.collect_columns(&mut needed);
+            }
+        }
+        let mut schema = self.step(input, &needed)?;
+        let mut rest = used.clone();
+        while let Some(first) = rest.first().copied() {
+            let alike = |window: &&WindowExpr| {
+                window.partition_by == first.partition_by && window.order_by == first.order_by
+            };
+            let (now, later) = rest.into_iter().partition::<Vec<_>, _>(alike);
+            schema = self.window_fold(&schema, &now)?;
+            rest = later;
+        }
+        // What only the functions read goes; the functions stand in the plan's order.
+        let mut columns = match passed.is_empty() && !used.is_empty() {
+            true => Vec::new(),
+            false => columns_of(&schema, &passed)?,
+        };
+        for window in &used {
+            columns.push(index_of(&schema, &window.name)?);
+        }
+        let output = projected(&schema, &columns);
+        self.pick(&schema, &columns, &output);
+        Ok(output)
+    }
+
+    /// A fold that adds the columns of functions with one partitioning and one order.
+    fn window_fold(&mut self, schema: &SchemaRef, windows: &[&WindowExpr]) -> Result<SchemaRef> {
+        let Some(first) = windows.first() else {
+            return Ok(Arc::clone(schema));
+        };
+        let partition_by = first.partition_by.iter().map(|expr| resolve(expr, schema));
+        let mut exprs: Vec<TypedExpr> = partition_by.collect::<Result<_>>()?;
+        exprs.extend(typed_keys(schema, &first.order_by)?);
+        for window in windows {
+            let operand = window.function.operand().map(|expr| resolve(expr, schema));
+            exprs.extend(operand.transpose()?);
+        }
+        let (input, places) = self.append(schema, exprs);
+        let (partition_by, rest) = places.split_at(first.partition_by.len());
+        let (order_by, operands) = rest.split_at(first.order_by.len());
+        let mut operands = operands.iter().copied();
+        let mut calls = Vec::with_capacity(windows.len());
+        let projection: Vec<usize> = (0..schema.fields().len()).collect();
+        let mut fields: Vec<Field> = schema.fields().iter().map(|f| f.as_ref().clone()).collect();
+        for window in windows {
+            let operand = window.function.operand().and_then(|_| operands.next());
+            let function = function(&window.function, operand)?;
+            fields.push(Field::new(
+                &window.name,
+                window_type(&function, &input)?,
+                true,
+            ));
+            calls.push(WindowCall {
+                function,
+                frame: window.frame,
+            });
+        }
+        let output = Arc::new(Schema::new(fields));
+        let spec = WindowSpec {
+            input: Arc::clone(&input),
+            partition_by: partition_by.to_vec(),
+            order_by: place_keys(&first.order_by, order_by),
+            projection,
+            functions: calls,
+            output: Arc::clone(&output),
+            semantics: self.semantics,
+        };
+        self.fold(&input, OperatorSpec::Window(spec), &output);
+        Ok(output)
+    }
+}
+
+fn index_of(schema: &Schema, name: &str) -> Result<usize> {
+    let cause = |_| Error::invalid(format!("column `{name}`"), "not in the input", "");
+    schema.index_of(name).map_err(cause)
+}
+
+fn function(function: &WindowExprFunction, operand: Option<usize>) -> Result<WindowFunction> {
+    let column = |expr: &Expr| {
+        let missing = || Error::invalid(format!("expression `{expr}`"), "is no column", "");
+        operand.ok_or_else(missing)
+    };
+    Ok(match function {
+        WindowExprFunction::RowNumber => WindowFunction::RowNumber,
+        WindowExprFunction::Rank => WindowFunction::Rank,
+        WindowExprFunction::DenseRank => WindowFunction::DenseRank,
+        WindowExprFunction::PercentRank => WindowFunction::PercentRank,
+        WindowExprFunction::CumeDist => WindowFunction::CumeDist,
+        WindowExprFunction::Ntile(buckets) => WindowFunction::Ntile(*buckets),
+        WindowExprFunction::Lag {
+            expr,
+            offset,
+            default,
+        } => WindowFunction::Lag {
+            column: column(expr)?,
+            offset: *offset,
+            default: default.clone(),
+        },
+        WindowExprFunction::Lead {
+            expr,
+            offset,
+            default,
+        } => WindowFunction::Lead {
+            column: column(expr)?,
+            offset: *offset,
+            default: default.clone(),
+        },
+        WindowExprFunction::FirstValue(expr) => WindowFunction::FirstValue(column(expr)?),
+        WindowExprFunction::LastValue(expr) => WindowFunction::LastValue(column(expr)?),
+        WindowExprFunction::NthValue { expr, n } => WindowFunction::NthValue {
+            column: column(expr)?,
+            n: *n,
+        },
+        WindowExprFunction::Aggregate { function, expr } => {
+            WindowFunction::Aggregate(AggregateSpec {
+                function: *function,
+                input: expr.as_ref().map(column).transpose()?,
+            })
+        }
+    })
+}

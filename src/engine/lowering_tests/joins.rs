@@ -15,36 +15,45 @@ fn keyed(kind: JoinKind) -> LazyFrame {
 
 #[test]
 fn the_smaller_side_is_built_where_the_kind_leaves_a_choice() {
-    check(keyed(JoinKind::Inner), expect![[r#"
+    check(
+        keyed(JoinKind::Inner),
+        expect![[r#"
         1. scan 1 file(s), 2 of 3 columns: customer, name
-           project customer, name, cast(customer as Int64) as __key_2 [project]
+           project name, cast(customer as Int64) as __key_2 [project]
            hash_join build on __key_2 [hash_join]
-           -> customer: Int32, name: Utf8, __key_2: Int64
+           -> name: Utf8, __key_2: Int64
         2. scan 1 file(s), 2 of 5 columns: customer, amount
            hash_join probe, inner, on customer, built by pipeline 1 [hash_join]
            -> customer: Int64, amount: Decimal128(15, 2), name: Utf8
-    "#]]);
-    check(keyed(JoinKind::Left), expect![[r#"
+    "#]],
+    );
+    check(
+        keyed(JoinKind::Left),
+        expect![[r#"
         1. scan 1 file(s), 2 of 3 columns: customer, name
-           project customer, name, cast(customer as Int64) as __key_2 [project]
+           project name, cast(customer as Int64) as __key_2 [project]
            hash_join build on __key_2 [hash_join]
-           -> customer: Int32, name: Utf8, __key_2: Int64
+           -> name: Utf8, __key_2: Int64
         2. scan 1 file(s), 2 of 5 columns: customer, amount
            hash_join probe, left, on customer, built by pipeline 1 [hash_join]
            -> customer: Int64, amount: Decimal128(15, 2), name: Utf8
-    "#]]);
-    check(keyed(JoinKind::Right), expect![[r#"
+    "#]],
+    );
+    check(
+        keyed(JoinKind::Right),
+        expect![[r#"
         1. scan 1 file(s), 2 of 3 columns: customer, name
            project customer, name, cast(customer as Int64) as __key_2 [project]
            hash_join build on __key_2 [hash_join]
            -> customer: Int32, name: Utf8, __key_2: Int64
         2. scan 1 file(s), 2 of 5 columns: customer, amount
            hash_join probe, right, on customer, built by pipeline 1 [hash_join]
-           project amount, customer as customer_right, name [project]
-           project amount, customer_right as customer, name [project]
            -> amount: Decimal128(15, 2), customer: Int32, name: Utf8
-    "#]]);
-    check(keyed(JoinKind::Full), expect![[r#"
+    "#]],
+    );
+    check(
+        keyed(JoinKind::Full),
+        expect![[r#"
         1. scan 1 file(s), 2 of 3 columns: customer, name
            project customer, name, cast(customer as Int64) as __key_2 [project]
            hash_join build on __key_2 [hash_join]
@@ -53,13 +62,16 @@ fn the_smaller_side_is_built_where_the_kind_leaves_a_choice() {
            hash_join probe, full, on customer, built by pipeline 1 [hash_join]
            project customer, amount, customer as customer_right, name [project]
            -> customer: Int64, amount: Decimal128(15, 2), customer_right: Int32, name: Utf8
-    "#]]);
+    "#]],
+    );
     let swapped = |kind| {
         customers()
             .join(orders().select([col("customer"), col("amount")]), kind)
             .on([col("customer")])
     };
-    check(swapped(JoinKind::Inner), expect![[r#"
+    check(
+        swapped(JoinKind::Inner),
+        expect![[r#"
         1. scan 1 file(s), 3 of 3 columns: customer, name, day
            project customer, name, day, cast(customer as Int64) as __key_3 [project]
            hash_join build on __key_3 [hash_join]
@@ -67,8 +79,11 @@ fn the_smaller_side_is_built_where_the_kind_leaves_a_choice() {
         2. scan 1 file(s), 2 of 5 columns: customer, amount
            hash_join probe, inner, on customer, built by pipeline 1 [hash_join]
            -> customer: Int32, name: Utf8, day: Date32, amount: Decimal128(15, 2)
-    "#]]);
-    check(swapped(JoinKind::Left), expect![[r#"
+    "#]],
+    );
+    check(
+        swapped(JoinKind::Left),
+        expect![[r#"
         1. scan 1 file(s), 3 of 3 columns: customer, name, day
            project customer, name, day, cast(customer as Int64) as __key_3 [project]
            hash_join build on __key_3 [hash_join]
@@ -76,19 +91,23 @@ fn the_smaller_side_is_built_where_the_kind_leaves_a_choice() {
         2. scan 1 file(s), 2 of 5 columns: customer, amount
            hash_join probe, right, on customer, built by pipeline 1 [hash_join]
            -> customer: Int32, name: Utf8, day: Date32, amount: Decimal128(15, 2)
-    "#]]);
-    check(swapped(JoinKind::Right), expect![[r#"
+    "#]],
+    );
+    check(
+        swapped(JoinKind::Right),
+        expect![[r#"
         1. scan 1 file(s), 3 of 3 columns: customer, name, day
-           project customer, name, day, cast(customer as Int64) as __key_3 [project]
+           project name, day, cast(customer as Int64) as __key_3 [project]
            hash_join build on __key_3 [hash_join]
-           -> customer: Int32, name: Utf8, day: Date32, __key_3: Int64
+           -> name: Utf8, day: Date32, __key_3: Int64
         2. scan 1 file(s), 2 of 5 columns: customer, amount
            hash_join probe, left, on customer, built by pipeline 1 [hash_join]
-           project name, day, customer as customer_right, amount [project]
-           project name, day, customer_right as customer, amount [project]
            -> name: Utf8, day: Date32, customer: Int64, amount: Decimal128(15, 2)
-    "#]]);
-    check(swapped(JoinKind::Full), expect![[r#"
+    "#]],
+    );
+    check(
+        swapped(JoinKind::Full),
+        expect![[r#"
         1. scan 1 file(s), 3 of 3 columns: customer, name, day
            project customer, name, day, cast(customer as Int64) as __key_3 [project]
            hash_join build on __key_3 [hash_join]
@@ -97,8 +116,11 @@ fn the_smaller_side_is_built_where_the_kind_leaves_a_choice() {
            hash_join probe, full, on customer, built by pipeline 1 [hash_join]
            project customer, name, day, customer as customer_right, amount [project]
            -> customer: Int32, name: Utf8, day: Date32, customer_right: Int64, amount: Decimal128(15, 2)
-    "#]]);
-    check(swapped(JoinKind::Semi), expect![[r#"
+    "#]],
+    );
+    check(
+        swapped(JoinKind::Semi),
+        expect![[r#"
         1. scan 1 file(s), 1 of 5 columns: customer
            hash_join build on customer [hash_join]
            -> customer: Int64
@@ -106,76 +128,96 @@ fn the_smaller_side_is_built_where_the_kind_leaves_a_choice() {
            project customer, name, day, cast(customer as Int64) as __key_3 [project]
            hash_join probe, semi, on __key_3, built by pipeline 1 [hash_join]
            -> customer: Int32, name: Utf8, day: Date32
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn semi_anti_and_mark_joins_read_the_keys_of_the_right_side_alone() {
-    check(keyed(JoinKind::Semi).select([col("amount")]), expect![[r#"
+    check(
+        keyed(JoinKind::Semi).select([col("amount")]),
+        expect![[r#"
         1. scan 1 file(s), 1 of 3 columns: customer
-           project customer, cast(customer as Int64) as __key_1 [project]
+           project cast(customer as Int64) as __key_1 [project]
            hash_join build on __key_1 [hash_join]
-           -> customer: Int32, __key_1: Int64
+           -> __key_1: Int64
         2. scan 1 file(s), 2 of 5 columns: customer, amount
            hash_join probe, semi, on customer, built by pipeline 1 [hash_join]
            -> amount: Decimal128(15, 2)
-    "#]]);
-    check(keyed(JoinKind::Anti).select([count_rows()]), expect![[r#"
+    "#]],
+    );
+    check(
+        keyed(JoinKind::Anti).select([count_rows()]),
+        expect![[r#"
         1. scan 1 file(s), 1 of 3 columns: customer
-           project customer, cast(customer as Int64) as __key_1 [project]
+           project cast(customer as Int64) as __key_1 [project]
            hash_join build on __key_1 [hash_join]
-           -> customer: Int32, __key_1: Int64
+           -> __key_1: Int64
         2. scan 1 file(s), 1 of 5 columns: customer
            hash_join probe, anti, on customer, built by pipeline 1 [hash_join]
            group_by count(*) as count(*) [group_by]
            -> count(*): Int64
-    "#]]);
-    check(keyed(JoinKind::Mark), expect![[r#"
+    "#]],
+    );
+    check(
+        keyed(JoinKind::Mark),
+        expect![[r#"
         1. scan 1 file(s), 1 of 3 columns: customer
-           project customer, cast(customer as Int64) as __key_1 [project]
+           project cast(customer as Int64) as __key_1 [project]
            hash_join build on __key_1 [hash_join]
-           -> customer: Int32, __key_1: Int64
+           -> __key_1: Int64
         2. scan 1 file(s), 2 of 5 columns: customer, amount
            hash_join probe, mark, on customer, built by pipeline 1 [hash_join]
            -> customer: Int64, amount: Decimal128(15, 2), mark: Boolean
-    "#]]);
-    check(keyed(JoinKind::Mark).select([col(MARK_NAME)]), expect![[r#"
+    "#]],
+    );
+    check(
+        keyed(JoinKind::Mark).select([col(MARK_NAME)]),
+        expect![[r#"
         1. scan 1 file(s), 1 of 3 columns: customer
-           project customer, cast(customer as Int64) as __key_1 [project]
+           project cast(customer as Int64) as __key_1 [project]
            hash_join build on __key_1 [hash_join]
-           -> customer: Int32, __key_1: Int64
+           -> __key_1: Int64
         2. scan 1 file(s), 1 of 5 columns: customer
            hash_join probe, mark, on customer, built by pipeline 1 [hash_join]
            -> mark: Boolean
-    "#]]);
+    "#]],
+    );
     check(
-        keyed(JoinKind::Mark).filter(!col(MARK_NAME)).select([col("amount")]),
+        keyed(JoinKind::Mark)
+            .filter(!col(MARK_NAME))
+            .select([col("amount")]),
         expect![[r#"
             1. scan 1 file(s), 1 of 3 columns: customer
-               project customer, cast(customer as Int64) as __key_1 [project]
+               project cast(customer as Int64) as __key_1 [project]
                hash_join build on __key_1 [hash_join]
-               -> customer: Int32, __key_1: Int64
+               -> __key_1: Int64
             2. scan 1 file(s), 2 of 5 columns: customer, amount
                hash_join probe, mark, on customer, built by pipeline 1 [hash_join]
                filter not mark, keep amount [filter]
                -> amount: Decimal128(15, 2)
         "#]],
     );
-    check(keyed(JoinKind::Mark).select([count_rows().alias("n")]), expect![[r#"
+    check(
+        keyed(JoinKind::Mark).select([count_rows().alias("n")]),
+        expect![[r#"
         1. scan 1 file(s), 1 of 3 columns: customer
-           project customer, cast(customer as Int64) as __key_1 [project]
+           project cast(customer as Int64) as __key_1 [project]
            hash_join build on __key_1 [hash_join]
-           -> customer: Int32, __key_1: Int64
+           -> __key_1: Int64
         2. scan 1 file(s), 1 of 5 columns: customer
            hash_join probe, mark, on customer, built by pipeline 1 [hash_join]
            group_by count(*) as n [group_by]
            -> n: Int64
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_residual_sees_both_sides_under_the_names_that_leave() {
-    let late = col("day").lt(col("day_right")).and(col("name").not_eq(col("comment")));
+    let late = col("day")
+        .lt(col("day_right"))
+        .and(col("name").not_eq(col("comment")));
     let joined = |kind| {
         orders()
             .join(customers(), kind)
@@ -183,24 +225,30 @@ fn a_residual_sees_both_sides_under_the_names_that_leave() {
             .on([col("customer")])
             .select([col("amount")])
     };
-    check(joined(JoinKind::Inner), expect![[r#"
+    check(
+        joined(JoinKind::Inner),
+        expect![[r#"
         1. scan 1 file(s), 3 of 3 columns: customer, name, day
-           project customer, name, day, cast(customer as Int64) as __key_3 [project]
+           project name, day, cast(customer as Int64) as __key_3 [project]
            hash_join build on __key_3 [hash_join]
-           -> customer: Int32, name: Utf8, day: Date32, __key_3: Int64
+           -> name: Utf8, day: Date32, __key_3: Int64
         2. scan 1 file(s), 4 of 5 columns: comment, customer, amount, day
            hash_join probe, inner, on customer, built by pipeline 1 [hash_join]
            -> amount: Decimal128(15, 2)
-    "#]]);
-    check(joined(JoinKind::Semi), expect![[r#"
+    "#]],
+    );
+    check(
+        joined(JoinKind::Semi),
+        expect![[r#"
         1. scan 1 file(s), 3 of 3 columns: customer, name, day
-           project customer, name, day, cast(customer as Int64) as __key_3 [project]
+           project name, day, cast(customer as Int64) as __key_3 [project]
            hash_join build on __key_3 [hash_join]
-           -> customer: Int32, name: Utf8, day: Date32, __key_3: Int64
+           -> name: Utf8, day: Date32, __key_3: Int64
         2. scan 1 file(s), 4 of 5 columns: comment, customer, amount, day
            hash_join probe, semi, on customer, built by pipeline 1 [hash_join]
            -> amount: Decimal128(15, 2)
-    "#]]);
+    "#]],
+    );
     check(
         customers()
             .join(orders(), JoinKind::Left)
@@ -209,13 +257,12 @@ fn a_residual_sees_both_sides_under_the_names_that_leave() {
             .select([col("day_right"), col("name")]),
         expect![[r#"
             1. scan 1 file(s), 3 of 3 columns: customer, name, day
-               project customer, name, day, cast(customer as Int64) as __key_3 [project]
+               project name, day, cast(customer as Int64) as __key_3 [project]
                hash_join build on __key_3 [hash_join]
-               -> customer: Int32, name: Utf8, day: Date32, __key_3: Int64
+               -> name: Utf8, day: Date32, __key_3: Int64
             2. scan 1 file(s), 2 of 5 columns: customer, day
                hash_join probe, right, on customer, built by pipeline 1 [hash_join]
-               project name, day as day_right [project]
-               project day_right, name [project]
+               project day as day_right, name [project]
                -> day_right: Date32, name: Utf8
         "#]],
     );
@@ -291,25 +338,28 @@ fn keys_are_computed_below_and_meet_in_one_type() {
             .select([col("amount"), col("name")]),
         expect![[r#"
             1. scan 1 file(s), 3 of 3 columns: customer, name, day
-               project customer, name, day, cast(customer as Int64) as __key_3 [project]
+               project name, day, cast(customer as Int64) as __key_3 [project]
                hash_join build on __key_3, day [hash_join]
-               -> customer: Int32, name: Utf8, day: Date32, __key_3: Int64
+               -> name: Utf8, day: Date32, __key_3: Int64
             2. scan 1 file(s), 3 of 5 columns: customer, amount, day
-               project customer, amount, day, (customer + 1) as __key_3 [project]
+               project amount, day, (customer + 1) as __key_3 [project]
                hash_join probe, inner, on __key_3, day, built by pipeline 1 [hash_join]
                -> amount: Decimal128(15, 2), name: Utf8
         "#]],
     );
     check(
         orders()
-            .join(table("t", 10, &[("price", DataType::Decimal128(9, 4))]), JoinKind::Inner)
+            .join(
+                table("t", 10, &[("price", DataType::Decimal128(9, 4))]),
+                JoinKind::Inner,
+            )
             .on_pairs([(col("amount"), col("price"))])
             .select([col("amount"), col("urgent")]),
         expect![[r#"
             1. scan 1 file(s), 1 of 1 columns: price
-               project price, cast(price as Decimal128(17, 4)) as __key_1 [project]
+               project cast(price as Decimal128(17, 4)) as __key_1 [project]
                hash_join build on __key_1 [hash_join]
-               -> price: Decimal128(9, 4), __key_1: Decimal128(17, 4)
+               -> __key_1: Decimal128(17, 4)
             2. scan 1 file(s), 2 of 5 columns: amount, urgent
                project amount, urgent, cast(amount as Decimal128(17, 4)) as __key_2 [project]
                hash_join probe, inner, on __key_2, built by pipeline 1 [hash_join]
@@ -317,7 +367,9 @@ fn keys_are_computed_below_and_meet_in_one_type() {
         "#]],
     );
     check(
-        orders().join(customers(), JoinKind::Inner).on_pairs([(col("day"), col("name"))]),
+        orders()
+            .join(customers(), JoinKind::Inner)
+            .on_pairs([(col("day"), col("name"))]),
         expect![[r#"
             join: keys `day` and `name`: no type holds Date32 and Utf8; cast one of them
         "#]],
@@ -325,13 +377,16 @@ fn keys_are_computed_below_and_meet_in_one_type() {
     check(
         orders()
             .join(customers(), JoinKind::Semi)
-            .on_pairs([(col("customer"), col("customer")), (col("customer"), col("customer"))])
+            .on_pairs([
+                (col("customer"), col("customer")),
+                (col("customer"), col("customer")),
+            ])
             .select([col("customer")]),
         expect![[r#"
             1. scan 1 file(s), 1 of 3 columns: customer
-               project customer, cast(customer as Int64) as __key_1 [project]
+               project cast(customer as Int64) as __key_1 [project]
                hash_join build on __key_1, __key_1 [hash_join]
-               -> customer: Int32, __key_1: Int64
+               -> __key_1: Int64
             2. scan 1 file(s), 1 of 5 columns: customer
                hash_join probe, semi, on customer, customer, built by pipeline 1 [hash_join]
                -> customer: Int64
@@ -346,20 +401,28 @@ fn names_that_clash_get_the_suffix() {
             .select([col("day"), col("day").alias("day_right")])
             .join(customers(), JoinKind::Inner)
     };
-    check(twice().on([]), expect![[r#"
+    check(
+        twice().on([]),
+        expect![[r#"
         join: column `day_right`: stands twice in the output; give one of them another name with `.alias(…)`
-    "#]]);
-    check(twice().suffix("_c").on([]).select([col("day_c"), col("day_right")]), expect![[r#"
+    "#]],
+    );
+    check(
+        twice()
+            .suffix("_c")
+            .on([])
+            .select([col("day_c"), col("day_right")]),
+        expect![[r#"
         1. scan 1 file(s), 1 of 3 columns: day
            nested_loop_join build [nested_loop_join]
            -> day: Date32
         2. scan 1 file(s), 1 of 5 columns: day
            project day as day_right [project]
            nested_loop_join probe, inner, built by pipeline 1 [nested_loop_join]
-           project day_right, day as day_c [project]
-           project day_c, day_right [project]
+           project day as day_c, day_right [project]
            -> day_c: Date32, day_right: Date32
-    "#]]);
+    "#]],
+    );
     // Of a semi join no right column leaves, so that none can clash.
     check(
         orders()
@@ -367,7 +430,13 @@ fn names_that_clash_get_the_suffix() {
             .join(customers(), JoinKind::Semi)
             .on([col("day")]),
         expect![[r#"
-            join: column `day_right`: stands twice in the output; give one of them another name with `.alias(…)`
+            1. scan 1 file(s), 1 of 3 columns: day
+               hash_join build on day [hash_join]
+               -> day: Date32
+            2. scan 1 file(s), 1 of 5 columns: day
+               project day, day as day_right [project]
+               hash_join probe, semi, on day, built by pipeline 1 [hash_join]
+               -> day: Date32, day_right: Date32
         "#]],
     );
     check(
@@ -395,9 +464,9 @@ fn sides_may_end_in_folds_and_limits_and_joins() {
                limit 5
                -> customer: Int32, name: Utf8
             2. from pipeline 1
-               project customer, name, cast(customer as Int64) as __key_2 [project]
+               project name, cast(customer as Int64) as __key_2 [project]
                hash_join build on __key_2 [hash_join]
-               -> customer: Int32, name: Utf8, __key_2: Int64
+               -> name: Utf8, __key_2: Int64
             3. scan 1 file(s), 2 of 5 columns: customer, amount
                group_by sum(amount) as total by customer [group_by]
                -> customer: Int64, total: Decimal128(38, 2)
@@ -418,9 +487,9 @@ fn sides_may_end_in_folds_and_limits_and_joins() {
                limit 5
                -> customer: Int32, name: Utf8
             2. from pipeline 1
-               project customer, name, cast(customer as Int64) as __key_2 [project]
+               project name, cast(customer as Int64) as __key_2 [project]
                hash_join build on __key_2 [hash_join]
-               -> customer: Int32, name: Utf8, __key_2: Int64
+               -> name: Utf8, __key_2: Int64
             3. scan 1 file(s), 2 of 5 columns: customer, amount
                limit 7
                -> customer: Int64, amount: Decimal128(15, 2)
@@ -430,7 +499,13 @@ fn sides_may_end_in_folds_and_limits_and_joins() {
                -> amount: Decimal128(15, 2), name: Utf8
         "#]],
     );
-    let names = || table("names", 10, &[("name", DataType::Utf8), ("rank", DataType::Int8)]);
+    let names = || {
+        table(
+            "names",
+            10,
+            &[("name", DataType::Utf8), ("rank", DataType::Int8)],
+        )
+    };
     check(
         orders()
             .join(
@@ -447,9 +522,9 @@ fn sides_may_end_in_folds_and_limits_and_joins() {
                -> name: Utf8, rank: Int8
             2. scan 1 file(s), 2 of 3 columns: customer, name
                hash_join probe, inner, on name, built by pipeline 1 [hash_join]
-               project customer, rank, cast(customer as Int64) as __key_2 [project]
+               project rank, cast(customer as Int64) as __key_2 [project]
                hash_join build on __key_2 [hash_join]
-               -> customer: Int32, rank: Int8, __key_2: Int64
+               -> rank: Int8, __key_2: Int64
             3. scan 1 file(s), 1 of 2 columns: name
                hash_join build on name [hash_join]
                -> name: Utf8

@@ -7,7 +7,9 @@ use expect_test::expect;
 #[test]
 fn a_limit_above_a_sort_is_a_top_k_unless_it_is_large() {
     check(
-        orders().top_k(3, [col("amount").desc()]).select([col("day")]),
+        orders()
+            .top_k(3, [col("amount").desc()])
+            .select([col("day")]),
         expect![[r#"
             1. scan 1 file(s), 2 of 5 columns: amount, day
                top_k 3 from 0 by amount desc [top_k]
@@ -28,13 +30,15 @@ fn a_limit_above_a_sort_is_a_top_k_unless_it_is_large() {
                top_k 3 from 10 by __key_2 desc, day [top_k]
                -> amount: Decimal128(15, 2), day: Date32, __key_2: Decimal128(16, 2)
             2. from pipeline 1
-               project amount, day [project]
                project day, (amount + 1) as more [project]
                -> day: Date32, more: Decimal128(16, 2)
         "#]],
     );
     check(
-        orders().select([col("day")]).sort([col("day")]).limit(1 << 21),
+        orders()
+            .select([col("day")])
+            .sort([col("day")])
+            .limit(1 << 21),
         expect![[r#"
             1. scan 1 file(s), 1 of 5 columns: day
                sort by day [sort]
@@ -45,7 +49,11 @@ fn a_limit_above_a_sort_is_a_top_k_unless_it_is_large() {
         "#]],
     );
     check(
-        orders().select([col("day")]).sort([col("day")]).slice(4, None).limit(9),
+        orders()
+            .select([col("day")])
+            .sort([col("day")])
+            .slice(4, None)
+            .limit(9),
         expect![[r#"
             1. scan 1 file(s), 1 of 5 columns: day
                sort by day [sort]
@@ -56,7 +64,10 @@ fn a_limit_above_a_sort_is_a_top_k_unless_it_is_large() {
         "#]],
     );
     check(
-        orders().select([col("day")]).top_k(9, [col("day")]).slice(4, Some(9)),
+        orders()
+            .select([col("day")])
+            .top_k(9, [col("day")])
+            .slice(4, Some(9)),
         expect![[r#"
             1. scan 1 file(s), 1 of 5 columns: day
                top_k 9 from 0 by day [top_k]
@@ -90,7 +101,10 @@ fn what_stands_above_a_sort_keeps_its_order() {
         "#]],
     );
     check(
-        customers().sort([col("day")]).group_by([col("name")]).agg([col("customer").first()]),
+        customers()
+            .sort([col("day")])
+            .group_by([col("name")])
+            .agg([col("customer").first()]),
         expect![[r#"
             1. scan 1 file(s), 3 of 3 columns: customer, name, day
                sort by day [sort]
@@ -102,7 +116,9 @@ fn what_stands_above_a_sort_keeps_its_order() {
         "#]],
     );
     check(
-        customers().sort([col("name")]).select([count_rows().alias("n")]),
+        customers()
+            .sort([col("name")])
+            .select([count_rows().alias("n")]),
         expect![[r#"
             1. scan 1 file(s), 1 of 3 columns: name
                sort by name [sort]
@@ -112,24 +128,34 @@ fn what_stands_above_a_sort_keeps_its_order() {
                -> n: Int64
         "#]],
     );
-    check(orders().sort([col("dya")]), expect![[r#"
+    check(
+        orders().sort([col("dya")]),
+        expect![[r#"
         sort: column `dya`: not in the input; the columns are comment, customer, amount, day, urgent
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn limits_meet() {
     check(
-        orders().select([col("day")]).slice(3, Some(10)).slice(4, Some(20)).slice(1, None),
+        orders()
+            .select([col("day")])
+            .slice(3, Some(10))
+            .slice(4, Some(20))
+            .slice(1, None),
         expect![[r#"
             1. scan 1 file(s), 1 of 5 columns: day
                limit 5 from 8
                -> day: Date32
         "#]],
     );
-    check(orders().select([col("day")]).limit(2).slice(5, None), expect![[r#"
+    check(
+        orders().select([col("day")]).limit(2).slice(5, None),
+        expect![[r#"
         1. scan 1 file(s), 1 of 5 columns: day
            limit 0 from 5
            -> day: Date32
-    "#]]);
+    "#]],
+    );
 }

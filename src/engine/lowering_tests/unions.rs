@@ -21,20 +21,29 @@ fn numbers() -> LazyFrame {
 
 #[test]
 fn tables_are_read_as_far_as_they_are_needed() {
-    check(numbers().filter(col("n").gt(lit(1))).select([col("word")]), expect![[r#"
+    check(
+        numbers().filter(col("n").gt(lit(1))).select([col("word")]),
+        expect![[r#"
         1. table of 3 rows: n, word
            filter (n > 1), keep word [filter]
            -> word: Utf8
-    "#]]);
-    check(numbers().select([count_rows().alias("rows")]), expect![[r#"
+    "#]],
+    );
+    check(
+        numbers().select([count_rows().alias("rows")]),
+        expect![[r#"
         1. table of 3 rows: n
            group_by count(*) as rows [group_by]
            -> rows: Int64
-    "#]]);
-    check(numbers(), expect![[r#"
+    "#]],
+    );
+    check(
+        numbers(),
+        expect![[r#"
         1. table of 3 rows: n, word
            -> n: Int64, word: Utf8
-    "#]]);
+    "#]],
+    );
     check(
         orders()
             .join(numbers(), JoinKind::Inner)
@@ -55,7 +64,15 @@ fn tables_are_read_as_far_as_they_are_needed() {
 #[test]
 fn inputs_of_a_union_read_what_is_wanted_by_place() {
     let other = || {
-        table("other", 9, &[("id", DataType::Int32), ("who", DataType::Utf8), ("when", DataType::Date32)])
+        table(
+            "other",
+            9,
+            &[
+                ("id", DataType::Int32),
+                ("who", DataType::Utf8),
+                ("when", DataType::Date32),
+            ],
+        )
     };
     check(
         concat_frames([customers(), other()]).select([col("name")]),
@@ -70,7 +87,9 @@ fn inputs_of_a_union_read_what_is_wanted_by_place() {
         "#]],
     );
     check(
-        concat_frames([other(), customers()]).filter(col("when").is_null()).select([col("id")]),
+        concat_frames([other(), customers()])
+            .filter(col("when").is_null())
+            .select([col("id")]),
         expect![[r#"
             1. scan 1 file(s), 2 of 3 columns: id, when
                -> id: Int32, when: Date32
@@ -105,7 +124,10 @@ fn inputs_of_a_union_may_end_in_folds_limits_and_unions() {
             names().distinct([""; 0], Keep::Any),
             names().limit(3),
             names().sort([col("name")]),
-            customers().group_by([col("name")]).agg([count_rows().alias("n")]).select([col("name")]),
+            customers()
+                .group_by([col("name")])
+                .agg([count_rows().alias("n")])
+                .select([col("name")]),
         ])
         .limit(4),
         expect![[r#"

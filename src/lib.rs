@@ -60,10 +60,16 @@ pub mod engine;
 
 /// What most programs need: `use pelton::prelude::*`.
 pub mod prelude {
-    pub use crate::engine::{Engine, LazyFrame, QueryResult, scan_parquet, scan_parquet_files};
+    pub use crate::engine::{
+        Engine, LazyFrame, QueryResult, concat_frames, from_batches, scan_parquet,
+        scan_parquet_files,
+    };
     pub use crate::error::Result;
-    pub use crate::expr::{Expr, coalesce, col, count_rows, greatest, least, lit, make_date, when};
+    pub use crate::expr::{
+        Expr, JoinKind, coalesce, col, count_rows, greatest, least, lit, make_date, when,
+    };
     pub use crate::options::EngineOptions;
+    pub use crate::plan::{dense_rank, rank, row_number};
     pub use crate::types::DataType;
 }
 

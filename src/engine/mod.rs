@@ -16,7 +16,9 @@ mod scan;
 mod select;
 mod threads;
 
-pub use lazy::{LazyFrame, LazyGroupBy, scan_parquet, scan_parquet_files};
+pub use lazy::{
+    LazyFrame, LazyGroupBy, LazyJoin, concat_frames, from_batches, scan_parquet, scan_parquet_files,
+};
 pub use select::BackendChoice;
 
 use std::fmt::Write;

@@ -6,11 +6,13 @@
 
 #![forbid(unsafe_code)]
 
+mod build;
 mod display;
 mod memory_table;
 mod schema;
 mod window;
 
+pub use build::{cume_dist, dense_rank, ntile, percent_rank, rank, row_number};
 pub use memory_table::MemoryTable;
 pub use schema::{aggregate_name, extract_aggregates, join_pair};
 pub use window::{WindowExpr, WindowExprFunction};

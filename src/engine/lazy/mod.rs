@@ -1,45 +1,23 @@
 //! Queries as a user writes them, step by step.
+//!
+//! `source` has where they start, `columns` what changes the columns, `join` the joins; the other
+//! steps, and what ends a query, stand here. Each method adds one step to a plan.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+mod columns;
+mod join;
+mod source;
+
+pub use join::LazyJoin;
+pub use source::{concat_frames, from_batches, scan_parquet, scan_parquet_files};
+
+use std::path::Path;
 
 use super::{Engine, QueryResult, threads};
 use crate::error::Result;
-use crate::expr::{Expr, Keep, col};
-use crate::plan::{LogicalPlan, ParquetFiles, Query};
-use crate::storage::{Dataset, ParquetSink, SinkOptions, SinkSummary, expand};
+use crate::expr::{Expr, Keep};
+use crate::plan::{LogicalPlan, Query, SortExpr};
+use crate::storage::{ParquetSink, SinkOptions, SinkSummary};
 use crate::types::Semantics;
-
-/// Starts a query over Parquet files: a file, a folder, or a pattern with `*`, `?`, `[…]`, `**`.
-/// Reads the footers.
-///
-/// # Errors
-/// `Io` and `InvalidInput` if there are no such files or their schemas differ, `Corrupt` if one
-/// is no Parquet file.
-pub fn scan_parquet(pattern: impl AsRef<Path>) -> Result<LazyFrame> {
-    scan_parquet_files(&[pattern])
-}
-
-/// As [`scan_parquet`], over several files, folders or patterns.
-///
-/// # Errors
-/// As [`scan_parquet`].
-pub fn scan_parquet_files<P: AsRef<Path>>(patterns: &[P]) -> Result<LazyFrame> {
-    let paths: Vec<PathBuf> = expand(patterns)?;
-    let dataset = Dataset::open(&paths)?;
-    let schema = dataset.schema().as_ref().clone();
-    let rows = Some(dataset.rows());
-    Ok(LazyFrame::new(Query {
-        plan: LogicalPlan::Scan {
-            files: ParquetFiles {
-                paths,
-                schema,
-                rows,
-            },
-        },
-        semantics: Semantics::default(),
-    }))
-}
 
 /// A query that has not run. Each method adds a step; mistakes show when it is explained or
 /// collected.
@@ -97,28 +75,6 @@ impl LazyFrame {
         self.map(|input| LogicalPlan::Project { input, exprs })
     }
 
-    /// All columns and these; one of the same name is replaced.
-    pub fn with_columns(self, exprs: impl IntoIterator<Item = Expr>) -> LazyFrame {
-        let mut exprs: Vec<Expr> = exprs.into_iter().collect();
-        // A plan that has no schema has an error, which shows when it is collected.
-        if let Ok(schema) = self.query.plan.schema() {
-            let mut all: Vec<Expr> = Vec::new();
-            let replaced: BTreeSet<String> = exprs.iter().map(Expr::output_name).collect();
-            for field in schema.fields() {
-                if !replaced.contains(field.name()) {
-                    all.push(col(field.name()));
-                } else if let Some(index) =
-                    exprs.iter().position(|e| e.output_name() == *field.name())
-                {
-                    all.push(exprs.remove(index));
-                }
-            }
-            all.append(&mut exprs);
-            exprs = all;
-        }
-        self.map(|input| LogicalPlan::Project { input, exprs })
-    }
-
     /// Groups the rows by the values of the keys.
     pub fn group_by(self, keys: impl IntoIterator<Item = Expr>) -> LazyGroupBy {
         LazyGroupBy {
@@ -153,7 +109,38 @@ impl LazyFrame {
         self.map(|input| LogicalPlan::Distinct { input, on, keep })
     }
 
-    /// At most so many rows, no matter which.
+    /// The rows in the order of these keys, the most significant first: expressions, or
+    /// [`desc`](Expr::desc) and [`asc`](Expr::asc) of them. Rows with equal keys keep the order in
+    /// which they came.
+    ///
+    /// ```
+    /// use pelton::prelude::*;
+    /// # fn main() -> pelton::Result<()> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # pelton::doc_support::write_orders(folder.path())?;
+    /// # let orders = folder.path().join("orders.parquet");
+    /// let engine = Engine::new(EngineOptions::default())?;
+    /// let sorted = scan_parquet(&orders)?.sort([col("customer_id").asc(), col("amount").desc()]);
+    /// assert_eq!(sorted.collect(&engine)?.rows(), 5);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn sort<Key: Into<SortExpr>>(self, keys: impl IntoIterator<Item = Key>) -> LazyFrame {
+        let keys = keys.into_iter().map(Into::into).collect();
+        self.map(|input| LogicalPlan::Sort { input, keys })
+    }
+
+    /// The first `k` rows in the order of these keys, in that order: a [`sort`](LazyFrame::sort) that
+    /// is never done whole. The greatest values come first by `desc`.
+    pub fn top_k<Key: Into<SortExpr>>(
+        self,
+        k: u64,
+        keys: impl IntoIterator<Item = Key>,
+    ) -> LazyFrame {
+        self.sort(keys).limit(k)
+    }
+
+    /// At most so many rows: the first in the order of a sort, else no matter which.
     pub fn limit(self, rows: u64) -> LazyFrame {
         self.slice(0, Some(rows))
     }

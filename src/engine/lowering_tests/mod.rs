@@ -1,31 +1,97 @@
 //! Plans as text, lowered.
 
+mod joins;
+mod lazy;
+mod sorts;
+mod unions;
+mod windows;
+
 use expect_test::{Expect, expect};
 
 use super::LazyFrame;
 use crate::expr::{Keep, col, count_rows, lit};
-use crate::pipeline::{Source, describe, lower};
+use crate::operators::OperatorSpec;
+use crate::pipeline::{Pipeline, Source, describe, lower};
 use crate::plan::{LogicalPlan, ParquetFiles, Query};
 use crate::types::{DataType, Field, Schema, Semantics};
 
-fn orders() -> LazyFrame {
-    let field = |name: &str, data_type: DataType| Field::new(name, data_type, true);
+fn table(name: &str, rows: u64, columns: &[(&str, DataType)]) -> LazyFrame {
+    let columns = columns.iter();
+    let fields = columns.map(|(name, data_type)| Field::new(*name, data_type.clone(), true));
     LazyFrame::new(Query {
         plan: LogicalPlan::Scan {
             files: ParquetFiles {
-                paths: vec!["orders.parquet".into()],
-                schema: Schema::new(vec![
-                    field("comment", DataType::Utf8),
-                    field("customer", DataType::Int64),
-                    field("amount", DataType::Decimal128(15, 2)),
-                    field("day", DataType::Date32),
-                    field("urgent", DataType::Boolean),
-                ]),
-                rows: Some(1000),
+                paths: vec![format!("{name}.parquet").into()],
+                schema: Schema::new(fields.collect::<Vec<_>>()),
+                rows: Some(rows),
             },
         },
         semantics: Semantics::default(),
     })
+}
+
+fn orders() -> LazyFrame {
+    table(
+        "orders",
+        1000,
+        &[
+            ("comment", DataType::Utf8),
+            ("customer", DataType::Int64),
+            ("amount", DataType::Decimal128(15, 2)),
+            ("day", DataType::Date32),
+            ("urgent", DataType::Boolean),
+        ],
+    )
+}
+
+fn customers() -> LazyFrame {
+    table(
+        "customers",
+        100,
+        &[
+            ("customer", DataType::Int32),
+            ("name", DataType::Utf8),
+            ("day", DataType::Date32),
+        ],
+    )
+}
+
+/// What always holds of lowered plans: a pipeline comes behind those that it reads, batches have the
+/// schema that whoever takes them expects, and the last one leaves the plan's columns.
+fn sound(frame: &LazyFrame, pipelines: &[Pipeline]) {
+    for (index, pipeline) in pipelines.iter().enumerate() {
+        assert!(pipeline.inputs().into_iter().all(|input| input < index));
+        if let Source::Pipelines(numbers) = &pipeline.source {
+            for &number in numbers {
+                assert_eq!(pipelines[number].output, pipeline.input);
+            }
+        }
+        for transform in &pipeline.transforms {
+            let built = transform.built.map(|number| &pipelines[number]);
+            match &transform.spec {
+                OperatorSpec::HashJoinProbe(spec) => {
+                    assert!(spec.check("a backend").is_ok(), "{:?}", spec.check(""));
+                    assert!(built.is_some_and(|built| built.output == spec.build));
+                }
+                OperatorSpec::NestedLoopJoinProbe(spec) => {
+                    assert!(spec.check().is_ok());
+                    assert!(built.is_some_and(|built| built.output == spec.build));
+                }
+                _ => assert!(built.is_none()),
+            }
+        }
+        if let Some(OperatorSpec::Window(spec)) = &pipeline.fold {
+            assert!(spec.check("a backend").is_ok());
+        }
+    }
+    let types = |schema: &Schema| {
+        let fields = schema.fields().iter();
+        let types = fields.map(|field| (field.name().clone(), field.data_type().clone()));
+        types.collect::<Vec<_>>()
+    };
+    let wanted = frame.query().plan.schema();
+    let last = pipelines.last().map(|pipeline| types(&pipeline.output));
+    assert_eq!(wanted.ok().map(|schema| types(&schema)), last);
 }
 
 #[expect(
@@ -36,13 +102,7 @@ fn check(frame: LazyFrame, expected: Expect) {
     let text = match lower(frame.query()) {
         Err(error) => format!("{error}\n"),
         Ok(pipelines) => {
-            for pipeline in &pipelines {
-                if let Source::Pipelines(numbers) = &pipeline.source {
-                    for &number in numbers {
-                        assert_eq!(pipelines[number].output, pipeline.input);
-                    }
-                }
-            }
+            sound(&frame, &pipelines);
             let text = pipelines.iter().enumerate().map(|(index, pipeline)| {
                 let text = describe(index + 1, pipeline, "", &|spec| spec.name().to_string());
                 let fields = pipeline.output.fields().iter();

@@ -72,9 +72,7 @@ impl LazyFrame {
     /// # }
     /// ```
     pub fn join_where(self, other: LazyFrame, predicate: Expr) -> LazyFrame {
-        self.join(other, JoinKind::Inner)
-            .residual(predicate)
-            .on([])
+        self.join(other, JoinKind::Inner).residual(predicate).on([])
     }
 
     /// Every pair of rows.

@@ -25,7 +25,12 @@ fn check(frame: LazyFrame, expected: Expect) {
 
 #[test]
 fn equal_keys_leave_once() {
-    for kind in [JoinKind::Inner, JoinKind::Left, JoinKind::Right, JoinKind::Full] {
+    for kind in [
+        JoinKind::Inner,
+        JoinKind::Left,
+        JoinKind::Right,
+        JoinKind::Full,
+    ] {
         let joined = orders().select([col("customer"), col("day")]);
         let joined = joined.join(customers(), kind).on([col("customer")]);
         let schema = joined.query().plan.schema();
@@ -73,7 +78,9 @@ fn equal_keys_leave_once() {
         "#]],
     );
     check(
-        orders().join(customers(), JoinKind::Anti).on([col("customer")]),
+        orders()
+            .join(customers(), JoinKind::Anti)
+            .on([col("customer")]),
         expect![[r#"
             anti join on customer = customer
               scan 1 file(s), first orders.parquet
@@ -94,32 +101,47 @@ fn equal_keys_leave_once() {
 
 #[test]
 fn columns_are_dropped_renamed_and_filled() {
-    check(orders().drop(["comment", "urgent"]), expect![[r#"
+    check(
+        orders().drop(["comment", "urgent"]),
+        expect![[r#"
         project customer, amount, day
           scan 1 file(s), first orders.parquet
         -> customer: Int64, amount: Decimal128(15, 2), day: Date32
-    "#]]);
-    check(orders().drop(["coment"]), expect![[r#"
+    "#]],
+    );
+    check(
+        orders().drop(["coment"]),
+        expect![[r#"
         project comment, customer, amount, day, urgent, coment
           scan 1 file(s), first orders.parquet
         -> project: column `coment`: not in the input; the columns are comment, customer, amount, day, urgent
-    "#]]);
-    check(orders().rename([("day", "date")]).select([col("date")]), expect![[r#"
+    "#]],
+    );
+    check(
+        orders().rename([("day", "date")]).select([col("date")]),
+        expect![[r#"
         project date
           project comment, customer, amount, day as date, urgent
             scan 1 file(s), first orders.parquet
         -> date: Date32
-    "#]]);
-    check(orders().rename([("dya", "date")]), expect![[r#"
+    "#]],
+    );
+    check(
+        orders().rename([("dya", "date")]),
+        expect![[r#"
         project comment, customer, amount, day, urgent, dya as date
           scan 1 file(s), first orders.parquet
         -> project: column `dya`: not in the input; the columns are comment, customer, amount, day, urgent
-    "#]]);
-    check(orders().fill_null(0), expect![[r#"
+    "#]],
+    );
+    check(
+        orders().fill_null(0),
+        expect![[r#"
         project comment, coalesce(customer, 0) as customer, coalesce(amount, 0) as amount, day, urgent
           scan 1 file(s), first orders.parquet
         -> comment: Utf8, customer: Int64, amount: Decimal128(15, 2), day: Date32, urgent: Boolean
-    "#]]);
+    "#]],
+    );
     check(
         orders().with_columns([col("amount").is_null().alias("day")]),
         expect![[r#"
@@ -140,18 +162,24 @@ fn rows_are_ordered_cut_and_stacked() {
             -> comment: Utf8, customer: Int64, amount: Decimal128(15, 2), day: Date32, urgent: Boolean
         "#]],
     );
-    check(orders().top_k(3, [col("amount").desc()]), expect![[r#"
+    check(
+        orders().top_k(3, [col("amount").desc()]),
+        expect![[r#"
         limit 3
           sort by amount desc
             scan 1 file(s), first orders.parquet
         -> comment: Utf8, customer: Int64, amount: Decimal128(15, 2), day: Date32, urgent: Boolean
-    "#]]);
-    check(orders().sort([col("day")]).slice(5, None), expect![[r#"
+    "#]],
+    );
+    check(
+        orders().sort([col("day")]).slice(5, None),
+        expect![[r#"
         limit from 5
           sort by day
             scan 1 file(s), first orders.parquet
         -> comment: Utf8, customer: Int64, amount: Decimal128(15, 2), day: Date32, urgent: Boolean
-    "#]]);
+    "#]],
+    );
     check(
         concat_frames([customers(), customers().filter(col("name").eq(lit("x")))]),
         expect![[r#"
@@ -171,26 +199,52 @@ fn rows_are_ordered_cut_and_stacked() {
             -> union: input 2: (Int64), not (Int32, Utf8, Date32); cast the columns to equal types
         "#]],
     );
-    check(concat_frames([]), expect![[r#"
+    check(
+        concat_frames([]),
+        expect![[r#"
         union of 0
         -> union: plan: a union of nothing; give an input
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn windows_read_like_sentences() {
     let by = || [col("customer")];
     check(
-        orders().select([col("customer"), col("amount"), col("day")]).with_windows([
-            row_number().over(by()).order_by([col("day")]),
-            rank().over([]).order_by([col("amount").desc()]).alias("place"),
-            col("amount").lag(2).or(0).over(by()).order_by([col("day")]).alias("before"),
-            col("amount").sum().alias("total").over(by()),
-            col("amount").sum().over(by()).order_by([col("day")]).running().alias("so_far"),
-            col("amount").first().over(by()).order_by([col("day")]).alias("first"),
-            col("amount").nth_value(2).over(by()).frame(Frame::Partition).alias("second"),
-            col("amount").over(by()).alias("own"),
-        ]),
+        orders()
+            .select([col("customer"), col("amount"), col("day")])
+            .with_windows([
+                row_number().over(by()).order_by([col("day")]),
+                rank()
+                    .over([])
+                    .order_by([col("amount").desc()])
+                    .alias("place"),
+                col("amount")
+                    .lag(2)
+                    .or(0)
+                    .over(by())
+                    .order_by([col("day")])
+                    .alias("before"),
+                col("amount").sum().alias("total").over(by()),
+                col("amount")
+                    .sum()
+                    .over(by())
+                    .order_by([col("day")])
+                    .running()
+                    .alias("so_far"),
+                col("amount")
+                    .first()
+                    .over(by())
+                    .order_by([col("day")])
+                    .alias("first"),
+                col("amount")
+                    .nth_value(2)
+                    .over(by())
+                    .frame(Frame::Partition)
+                    .alias("second"),
+                col("amount").over(by()).alias("own"),
+            ]),
         expect![[r#"
             window row_number() over (partition by customer order by day range to current row) as row_number(), rank() over (order by amount desc range to current row) as place, lag(amount, 2, 0) over (partition by customer order by day range to current row) as before, sum(amount) over (partition by customer whole partition) as total, sum(amount) over (partition by customer order by day rows from unbounded preceding to current row) as so_far, first_value(amount) over (partition by customer order by day range to current row) as first, nth_value(amount, 2) over (partition by customer whole partition) as second, first_value(amount) over (partition by customer rows from current row to current row) as own
               project customer, amount, day

@@ -3,9 +3,17 @@
 #![forbid(unsafe_code)]
 
 mod channels;
+mod interleavings;
 mod random;
 mod scopes;
+#[expect(dead_code, reason = "the tests use a part of the interface")]
+mod simulated;
 mod waits;
+
+/// What the room's sources call the errors, where a test includes them.
+mod error {
+    pub use pelton::error::*;
+}
 
 use std::sync::Arc;
 

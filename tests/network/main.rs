@@ -1,6 +1,11 @@
 //! The network of actors: how scopes, channels and waits behave, on threads and under seeds.
 
 #![forbid(unsafe_code)]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests may fail loudly, and actors of tests do"
+)]
 
 mod channels;
 mod interleavings;

@@ -44,14 +44,14 @@ pub async fn fanout<T: Weigh + Clone + Send>(
         let mut next = Box::pin(source.receive());
         // The metadata may come before, between or after messages.
         let message = poll_fn(|cx| {
-            if let Some(waiting) = &mut metadata {
-                if let Poll::Ready(said) = waiting.as_mut().poll(cx)? {
-                    for target in &targets {
-                        said.iter()
-                            .for_each(|said| target.set_metadata(said.clone()));
-                    }
-                    metadata = None;
+            if let Some(waiting) = &mut metadata
+                && let Poll::Ready(said) = waiting.as_mut().poll(cx)?
+            {
+                for target in &targets {
+                    said.iter()
+                        .for_each(|said| target.set_metadata(said.clone()));
                 }
+                metadata = None;
             }
             next.as_mut().poll(cx)
         })

@@ -161,12 +161,11 @@ impl<S> Place<'_, S> {
         let mut state = locked(self.state);
         let way = (self.side.way)(&state);
         let first = (self.side.line)(&mut state).is_first(self.ticket);
-        if way == Way::All || (way == Way::One && first) {
-            if let Some(result) = attempt(&mut state, &mut wakes) {
-                let _left = self.leave(&mut state, &mut wakes);
-                drop(state);
-                return Poll::Ready(result);
-            }
+        let may_go = way == Way::All || (way == Way::One && first);
+        if may_go && let Some(result) = attempt(&mut state, &mut wakes) {
+            let _left = self.leave(&mut state, &mut wakes);
+            drop(state);
+            return Poll::Ready(result);
         }
         _replaced = (self.side.line)(&mut state).enter(&mut self.ticket, cx.waker());
         Poll::Pending

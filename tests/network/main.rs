@@ -1,11 +1,24 @@
 //! The network of actors: how scopes, channels and waits behave, on threads and under seeds.
 
 #![forbid(unsafe_code)]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests may fail loudly, and actors of tests do"
+)]
 
 mod channels;
+mod interleavings;
 mod random;
 mod scopes;
+#[expect(dead_code, reason = "the tests use a part of the interface")]
+mod simulated;
 mod waits;
+
+/// What the room's sources call the errors, where a test includes them.
+mod error {
+    pub use pelton::error::*;
+}
 
 use std::sync::Arc;
 

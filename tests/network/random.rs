@@ -194,7 +194,7 @@ impl Net {
         Ok(())
     }
 
-    fn add_sink(&self, source: Receiver<Message>, random: &mut Random) {
+    fn add_sink(&self, source: &Receiver<Message>, random: &mut Random) {
         let sink = {
             let mut sinks = self.sinks.lock().expect("no panic");
             sinks.push(Vec::new());
@@ -242,11 +242,11 @@ impl Net {
                     self.scope
                         .spawn("fanout", fanout(source, vec![left, right])),
                 );
-                self.add_sink(left_end, random);
+                self.add_sink(&left_end, random);
                 source = right_end;
             }
         }
-        self.add_sink(source, random);
+        self.add_sink(&source, random);
         id
     }
 }

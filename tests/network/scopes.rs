@@ -337,8 +337,7 @@ fn a_seed_fixes_the_order() {
             Ok(())
         });
         assert_eq!(text(result), "no error");
-        let order = log.lock().expect("no panic").clone();
-        order
+        log.lock().expect("no panic").clone()
     };
     assert_eq!(order(3), order(3));
     let orders: std::collections::BTreeSet<Vec<i32>> = (0..20).map(order).collect();

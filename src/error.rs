@@ -8,6 +8,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::memory::Tier;
 
@@ -118,6 +119,11 @@ pub enum ErrorKind {
         operation: &'static str,
         /// The system's words.
         cause: String,
+    },
+    /// The query took longer than its caller allowed.
+    DeadlinePassed {
+        /// The time from its start to its deadline.
+        allowed: Duration,
     },
     /// The query was cancelled, or one of its actors ended early.
     Cancelled {
@@ -293,6 +299,9 @@ impl fmt::Display for ErrorKind {
                 cause,
             } => {
                 write!(f, "cannot {operation} {}: {cause}", path.display())
+            }
+            ErrorKind::DeadlinePassed { allowed } => {
+                write!(f, "the deadline of {allowed:?} has passed; allow more time")
             }
             ErrorKind::Cancelled { cause } => write!(f, "cancelled: {cause}"),
         }

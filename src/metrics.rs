@@ -67,8 +67,20 @@ pub mod names {
     pub const ASSEMBLE_NANOSECONDS: &str = "assemble_nanoseconds";
     /// Nanoseconds spent in operators and copies as the host sees them, summed over workers.
     pub const OPERATOR_NANOSECONDS: &str = "operator_nanoseconds";
-    /// Pipelines that ran on the CPU because the engine's backend does not support them.
-    pub const PIPELINE_FALLBACKS: &str = "pipeline_fallbacks";
+    /// Operators that ran on the CPU because the engine's backend does not support them.
+    pub const OPERATOR_FALLBACKS: &str = "operator_fallbacks";
+    /// Parts into which folds were split because memory was too short for all at one time.
+    pub const FOLD_PARTS: &str = "fold_parts";
+    /// Bytes moved from the device to the host because memory was short.
+    pub const SPILLED_DEVICE_BYTES: &str = "spilled_device_bytes";
+    /// Bytes moved from the host to disk because memory was short.
+    pub const SPILLED_HOST_BYTES: &str = "spilled_host_bytes";
+    /// Bytes brought back from where they were spilled to.
+    pub const UNSPILLED_BYTES: &str = "unspilled_bytes";
+    /// Peak of host bytes reserved.
+    pub const HOST_BYTES_PEAK: &str = "host_bytes_peak";
+    /// Peak of bytes in spill files.
+    pub const DISK_BYTES_PEAK: &str = "disk_bytes_peak";
     /// Rows written by a sink.
     pub const SINK_ROWS: &str = "sink_rows";
     /// Bytes of the files that a sink wrote.

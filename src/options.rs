@@ -150,6 +150,21 @@ words! {
 }
 
 words! {
+    /// How the pipelines of a query are run.
+    ExecutorOption, "streaming or tasks":
+    /// All at one time, joined by channels that hold little.
+    Streaming = "streaming",
+    /// One after the other, each when those that it reads have ended.
+    Tasks = "tasks",
+}
+
+impl fmt::Display for ExecutorOption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.print())
+    }
+}
+
+words! {
     /// Least severe message that is logged.
     LogLevel, "none, error, warn, info, debug or trace":
     /// Nothing.
@@ -306,6 +321,26 @@ impl OptionValue for Duration {
     }
 }
 
+/// A duration, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Pause(Option<Duration>);
+
+impl OptionValue for Pause {
+    const EXPECTED: &'static str = "a duration such as 1ms or 2s, or disabled";
+    fn parse(text: &str) -> Option<Self> {
+        match text.to_ascii_lowercase().as_str() {
+            "disabled" | "off" | "none" => Some(Pause(None)),
+            _ => Some(Pause(Some(Duration::parse(text)?))),
+        }
+    }
+    fn print(&self) -> String {
+        match &self.0 {
+            Some(duration) => duration.print(),
+            None => "disabled".to_string(),
+        }
+    }
+}
+
 impl OptionValue for Option<String> {
     const EXPECTED: &'static str = "a folder; empty for none";
     fn parse(text: &str) -> Option<Self> {
@@ -413,6 +448,8 @@ options! {
     backend: BackendOption = BackendOption::Auto, "";
     /// The CUDA device, by index.
     device: u32 = 0, "";
+    /// How the pipelines of a query are run.
+    executor: ExecutorOption = ExecutorOption::Streaming, "";
     /// Threads that each run partitions on a stream of their own.
     num_streaming_threads: Count = Count(threads_default()), "threads";
     /// CUDA streams of the engine.
@@ -427,8 +464,26 @@ options! {
     pinned_memory_limit: MemoryLimit = MemoryLimit::Percent(50.0), "bytes or %";
     /// Host memory that may be reserved, of the host's memory.
     host_memory_limit: MemoryLimit = MemoryLimit::Percent(90.0), "bytes or %";
+    /// Bytes of spill files.
+    disk_limit: MemoryLimit = MemoryLimit::Percent(100.0), "bytes or %";
+    /// Whether batches that wait are moved to lower tiers when memory is short.
+    spill: bool = true, "";
+    /// Device memory in use beyond which batches that wait are moved to the host, of the limit.
+    spill_device_limit: MemoryLimit = MemoryLimit::Percent(80.0), "bytes or %";
+    /// Host memory in use beyond which batches that wait are moved to disk, of the limit.
+    spill_host_limit: MemoryLimit = MemoryLimit::Percent(80.0), "bytes or %";
+    /// Folder of spill files, which have no names there; empty for the system's temporary folder.
+    spill_dir: Option<String> = None, "";
+    /// How often a thread looks whether memory in use is beyond the limits of spilling.
+    periodic_spill_check: Pause = Pause(Some(Duration::from_millis(1))), "duration";
     /// How long a reservation waits for others to end before it fails.
     memory_reserve_timeout: Duration = Duration::from_millis(100), "duration";
+    /// How long a query may take; it then ends with an error.
+    deadline: Pause = Pause(None), "duration";
+    /// Batches that wait between two pipelines at most.
+    channel_messages: Count = Count(1), "batches";
+    /// Bytes of the batches that wait between two pipelines; one always may.
+    channel_bytes: Bytes = Bytes(2 << 30), "bytes";
     /// Compare the pages of Parquet files with their checksums, where they have any.
     parquet_check_crc: bool = true, "";
     /// Compare them also where kernels decompress the pages: the host then reads every byte.
@@ -600,6 +655,56 @@ impl EngineOptions {
     /// Threads that run partitions.
     pub fn num_streaming_threads(&self) -> usize {
         self.num_streaming_threads.0 as usize
+    }
+
+    /// How pipelines are run.
+    pub fn executor(&self) -> ExecutorOption {
+        self.executor
+    }
+
+    /// Bytes of spill files; a share is no limit, the disk's own space is.
+    pub fn disk_limit(&self) -> u64 {
+        self.disk_limit.of(None)
+    }
+
+    /// Whether batches that wait are spilled.
+    pub fn spill(&self) -> bool {
+        self.spill
+    }
+
+    /// Device memory in use beyond which spilling starts.
+    pub fn spill_device_limit(&self) -> MemoryLimit {
+        self.spill_device_limit
+    }
+
+    /// Host memory in use beyond which spilling starts.
+    pub fn spill_host_limit(&self) -> MemoryLimit {
+        self.spill_host_limit
+    }
+
+    /// Folder of spill files; none for the system's.
+    pub fn spill_folder(&self) -> Option<PathBuf> {
+        self.spill_dir.as_ref().map(PathBuf::from)
+    }
+
+    /// Pause between two looks at the limits of spilling.
+    pub fn periodic_spill_check(&self) -> Option<Duration> {
+        self.periodic_spill_check.0
+    }
+
+    /// How long a query may take.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.deadline.0
+    }
+
+    /// Batches that wait between two pipelines.
+    pub fn channel_messages(&self) -> usize {
+        self.channel_messages.0 as usize
+    }
+
+    /// Bytes of the batches that wait between two pipelines.
+    pub fn channel_bytes(&self) -> u64 {
+        self.channel_bytes.0
     }
 
     /// CUDA streams of the engine.

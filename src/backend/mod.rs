@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use arrow::array::RecordBatch;
 
 use crate::error::{ErrorKind, Result};
-use crate::memory::Batch;
+use crate::memory::{Batch, ParkedBatch, Tier, park_host, unpark_host};
 use crate::operators::{Context, Operator, OperatorSpec, StreamHandle};
 use crate::storage::{Partition, ReadOptions};
 use crate::types::SchemaRef;
@@ -48,7 +48,7 @@ fn when_there_is_room(
 }
 
 /// Batches as they come, or the error that ends them.
-pub type Batches<'a> = Box<dyn Iterator<Item = Result<Batch>> + 'a>;
+pub type Batches<'a> = Box<dyn Iterator<Item = Result<Batch>> + Send + 'a>;
 
 /// Makes operators, decodes files and moves batches.
 pub trait Backend: Send + Sync {
@@ -128,6 +128,27 @@ pub trait Backend: Send + Sync {
     /// # Errors
     /// `Reservation` if it does not fit, `Unsupported` for a type that the backend cannot hold.
     fn upload(&self, context: &Context, batch: RecordBatch) -> Result<Batch>;
+
+    /// Where the backend's batches are.
+    fn tier(&self) -> Tier {
+        Tier::Host
+    }
+
+    /// Takes a batch off the backend's memory, in a layout that [`Backend::unpark`] reads.
+    ///
+    /// # Errors
+    /// What failed on the stream before, or the copy; `Reservation` for its bytes on the host.
+    fn park(&self, context: &Context, batch: &Batch) -> Result<ParkedBatch> {
+        Ok(park_host(&self.download(context, batch.clone())?))
+    }
+
+    /// Brings back what [`Backend::park`] took off.
+    ///
+    /// # Errors
+    /// `Reservation` if it does not fit.
+    fn unpark(&self, context: &Context, parked: &ParkedBatch) -> Result<Batch> {
+        self.upload(context, unpark_host(parked)?)
+    }
 
     /// Moves a batch to the host and waits for it.
     ///

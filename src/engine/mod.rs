@@ -1,17 +1,18 @@
 //! Runs queries: an [`Engine`] holds a backend and memory, and executes plans over Parquet files.
 //!
-//! A query is lowered to pipelines, and `executor` runs them one after the other with worker
-//! threads that each hold a stream of the backend. What the backend does not support runs on the
-//! CPU backend, as [`FallbackMode`] says. Start from [`scan_parquet`], or give
+//! A query is lowered to pipelines, and `run` runs them as a network of actors: workers that each hold
+//! streams of the backend, joined by bounded channels. What the backend does not support runs on the
+//! CPU backend, operator by operator, as [`FallbackMode`](crate::options::FallbackMode) says. Start from [`scan_parquet`], or give
 //! [`Engine::execute`] a plan. This is the only room that reads options.
 
 #![forbid(unsafe_code)]
 
-mod executor;
 mod host;
 mod lazy;
 #[cfg(test)]
 mod lowering_tests;
+mod planner;
+mod run;
 mod scan;
 mod select;
 mod threads;
@@ -22,40 +23,34 @@ pub use lazy::{
 pub use select::BackendChoice;
 
 use std::fmt::Write;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use arrow::array::RecordBatch;
 
 use crate::backend::Backend;
 use crate::backend::cpu::CpuBackend;
-use crate::comm::{Communicator, Single, share_of_rank};
-use crate::error::{Error, ErrorKind, Result};
-use crate::memory::{MemoryLimits, MemoryManager, Reservation, Tier};
+use crate::comm::{Communicator, Single};
+use crate::error::{Error, Result};
+use crate::memory::{
+    DiskFiles, MemoryLimits, MemoryManager, Reservation, SpillManager, SpillOptions, Tier,
+};
 use crate::metrics::{Metrics, Snapshot, names};
-use crate::options::{EngineOptions, FallbackMode};
-use crate::pipeline::{Pipeline, ScanSpec, Source, describe, lower};
+use crate::network::{ActorPool, Capacity, Scope};
+use crate::options::EngineOptions;
+use crate::pipeline::{Pipeline, Source, describe, lower};
 use crate::plan::Query;
-use crate::storage::{Dataset, Kept, Partition, PruneSteps, ReadOptions};
+use crate::storage::{PruneSteps, ReadOptions};
 use crate::types::SchemaRef;
-use executor::{Input, Materialised, Run};
-
-/// Partitions per worker that an automatic partition size aims at, so that none waits long.
-const PARTITIONS_PER_WORKER: u64 = 4;
-
-/// Device bytes of a worker, as a multiple of a partition's uncompressed bytes: two partitions, one
-/// being decoded while the other is computed, each as stored, decompressed, and decoded; and as much
-/// again for what operators keep.
-const DEVICE_BYTES_FACTOR: u64 = 12;
-
-/// Bounds of an automatic partition size: below, a partition costs more than its rows; above, it
-/// takes too much of a device.
-const PARTITION_BYTES_AUTO: (u64, u64) = (8 << 20, 512 << 20);
+use planner::Planner;
+use run::{Backends, Parkings, Place, Prepared, QueryRun, Rows};
 
 /// Executes queries. Shared by threads at will; queries do not see each other.
 pub struct Engine {
     options: EngineOptions,
     memory: Arc<MemoryManager>,
+    spiller: Arc<SpillManager>,
+    pool: Arc<ActorPool>,
     backend: Arc<dyn Backend>,
     cpu: Arc<dyn Backend>,
     choice: BackendChoice,
@@ -82,8 +77,8 @@ pub struct QueryResult {
     pub metrics: Snapshot,
     /// The engine's backend.
     pub backend: &'static str,
-    /// Pipelines that ran on the CPU instead, each with the reason. Empty if the fallback mode is
-    /// `silent`; the metrics count them all the same.
+    /// Operators that ran on the CPU instead, each with its pipeline and the reason. Empty if the
+    /// fallback mode is `silent`; the metrics count them all the same.
     pub fallbacks: Vec<String>,
     _held: Vec<Reservation>,
 }
@@ -124,13 +119,28 @@ impl Engine {
             device: options.device_memory_limit().of(opened.device_bytes()),
             pinned: options.pinned_memory_limit().of(host_bytes),
             host: options.host_memory_limit().of(host_bytes),
-            disk: u64::MAX,
+            disk: options.disk_limit(),
         });
+        memory.set_spill_limits(
+            options
+                .spill_device_limit()
+                .of(Some(memory.limits().device)),
+            options.spill_host_limit().of(Some(memory.limits().host)),
+        );
+        let spilling = SpillOptions {
+            folder: options.spill_folder(),
+            enabled: options.spill(),
+            check_every: options.periodic_spill_check(),
+        };
+        let spiller = SpillManager::new(&memory, spilling, Arc::new(DiskFiles));
+        let pool = ActorPool::threads(options.num_streaming_threads());
         let cpu: Arc<dyn Backend> = Arc::new(CpuBackend::new());
         let (backend, choice) = opened.backend(&memory, &cpu);
         Ok(Engine {
             options,
             memory,
+            spiller,
+            pool,
             backend,
             cpu,
             choice,
@@ -153,6 +163,14 @@ impl Engine {
         };
         engine.backend = backend;
         Ok(engine)
+    }
+
+    /// The engine with its actors run by one thread, in an order drawn from a seed: for tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn seeded(mut self, seed: u64) -> Engine {
+        self.pool = ActorPool::seeded(seed);
+        self
     }
 
     /// Which backend runs queries, and why.
@@ -182,42 +200,83 @@ impl Engine {
 
     fn execute_here(&self, query: &Query) -> Result<QueryResult> {
         let started = Instant::now();
-        let pipelines = lower(query)?;
-        self.check_world(&pipelines)?;
-        self.check_linear(&pipelines)?;
-        let metrics = Arc::new(Metrics::default());
-        let mut fallbacks = Vec::new();
-        let mut previous = Materialised::default();
-        for (index, pipeline) in pipelines.iter().enumerate() {
-            let kept = self.prune(pipeline)?;
-            previous = match self.run(&self.backend, pipeline, kept.as_ref(), &previous, &metrics) {
-                Err(error) if self.falls_back(&error) => {
-                    metrics.add(names::PIPELINE_FALLBACKS, 1);
-                    if self.options.fallback_mode() == FallbackMode::Warn {
-                        fallbacks.push(format!("pipeline {}: {error}", index + 1));
-                    }
-                    self.run(&self.cpu, pipeline, kept.as_ref(), &previous, &metrics)?
-                }
-                other => other?,
-            };
-        }
-        let (batches, held) = previous.into_host(&metrics)?;
-        let schema = match pipelines.last() {
-            Some(pipeline) => Arc::clone(&pipeline.output),
-            None => query.plan.schema()?,
-        };
-        let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-        metrics.add(names::RESULT_ROWS, rows as u64);
-        metrics.raise(names::DEVICE_BYTES_PEAK, self.memory.peak(Tier::Device));
+        let prepared = self.prepare(query)?;
+        let run = Arc::clone(prepared.query());
+        let schema = prepared.schema()?;
+        let mut rows = prepared.run(Vec::new(), |all: &mut Vec<Rows>, rows| {
+            all.push(rows);
+            Ok(true)
+        })?;
+        rows.sort_by_key(|rows| rows.sequence);
+        let (batches, held): (Vec<RecordBatch>, _) =
+            rows.into_iter().map(|rows| (rows.batch, rows.held)).unzip();
+        let metrics = &run.read.metrics;
+        let count: usize = batches.iter().map(RecordBatch::num_rows).sum();
+        metrics.add(names::RESULT_ROWS, count as u64);
+        self.count_memory(metrics);
         metrics.add_duration(names::QUERY_NANOSECONDS, started.elapsed());
         Ok(QueryResult {
             schema,
             batches,
             metrics: metrics.snapshot(),
             backend: self.backend.name(),
-            fallbacks,
+            fallbacks: run.fallbacks(),
             _held: held,
         })
+    }
+
+    /// The network of a query, ready to run.
+    fn prepare(&self, query: &Query) -> Result<Prepared> {
+        let pipelines = lower(query)?;
+        self.check_world(&pipelines)?;
+        let metrics = Arc::new(Metrics::default());
+        let run = QueryRun {
+            parkings: Parkings::new(&self.backend, &metrics),
+            notes: Mutex::default(),
+            scope: Scope::new(
+                &self.pool,
+                self.options.deadline().map(|after| Instant::now() + after),
+            ),
+            backend: Arc::clone(&self.backend),
+            cpu: Arc::clone(&self.cpu),
+            mode: self.options.fallback_mode(),
+            executor: self.options.executor(),
+            memory: Arc::clone(&self.memory),
+            spiller: Arc::clone(&self.spiller),
+            read: ReadOptions {
+                batch_rows: self.options.max_rows_per_partition(),
+                memory: Arc::clone(&self.memory),
+                reserve_timeout: self.options.memory_reserve_timeout(),
+                check_crc: self.options.parquet_check_crc(),
+                check_crc_device: self.options.parquet_check_crc_device(),
+                metrics,
+            },
+            planner: self.planner(),
+            workers: self.workers(),
+            capacity: Capacity {
+                messages: self.options.channel_messages(),
+                bytes: self.options.channel_bytes(),
+            },
+        };
+        run::prepare(run, pipelines)
+    }
+
+    fn count_memory(&self, metrics: &Metrics) {
+        for (name, tier) in [
+            (names::DEVICE_BYTES_PEAK, Tier::Device),
+            (names::HOST_BYTES_PEAK, Tier::Host),
+            (names::DISK_BYTES_PEAK, Tier::Disk),
+        ] {
+            metrics.raise(name, self.memory.peak(tier));
+        }
+        for ((from, to), moved) in self.spiller.statistics().moved {
+            let name = match (from, to) {
+                (Tier::Device, _) => names::SPILLED_DEVICE_BYTES,
+                (Tier::Host, Tier::Disk) => names::SPILLED_HOST_BYTES,
+                _ => names::UNSPILLED_BYTES,
+            };
+            metrics.add(name, moved.bytes);
+        }
     }
 
     /// The plan, its pipelines, what is not read, and which backend runs what. Reads of files what
@@ -237,59 +296,66 @@ impl Engine {
             let _ = writeln!(text, "  {line}");
         }
         let BackendChoice { name, reason, .. } = &self.choice;
-        let _ = writeln!(text, "backend {name}: {reason}\npipelines");
+        let executor = self.options.executor();
+        let _ = writeln!(
+            text,
+            "backend {name}: {reason}\nexecutor {executor}\npipelines"
+        );
+        let (backends, planner) = (self.backends(), self.planner());
         for (index, pipeline) in pipelines.iter().enumerate() {
-            let about_source = match self.prune(pipeline)? {
-                Some(kept) => scan::about(&kept, self.partition_bytes(&kept)),
-                None => String::new(),
+            let about_source = match &pipeline.source {
+                Source::Scan(scan) => {
+                    let kept = planner.prune(scan)?;
+                    scan::about(&kept, planner.partition_bytes(&kept))
+                }
+                Source::Memory { .. } | Source::Pipelines(_) => String::new(),
             };
-            let (backend, refusal) = self.backend_of(pipeline)?;
-            let about = |_: &_| backend.name().to_string();
-            let block = describe(index + 1, pipeline, &about_source, &about);
+            let (_, refused) = backends.source(pipeline)?;
+            let mut refusals: Vec<Error> = refused.into_iter().collect();
+            let mut names = Vec::new();
+            let transforms = pipeline.transforms.iter().map(|transform| &transform.spec);
+            for spec in transforms.chain(&pipeline.fold) {
+                let (place, _, refusal) = backends.instantiate(spec)?;
+                names.push(match place {
+                    Place::Own => self.backend.name(),
+                    Place::Cpu => self.cpu.name(),
+                });
+                refusals.extend(refusal);
+            }
+            let block = describe(index + 1, pipeline, &about_source, &names);
             for line in block.lines() {
                 let _ = writeln!(text, "  {line}");
             }
-            if let Some(refusal) = refusal {
+            for refusal in refusals {
                 let _ = writeln!(text, "     on the CPU, because {refusal}");
             }
         }
         Ok(text)
     }
 
-    /// The backend that is going to run a pipeline, and why it is not the engine's own.
-    fn backend_of(&self, pipeline: &Pipeline) -> Result<(&Arc<dyn Backend>, Option<Error>)> {
-        match executor::instantiate(self.backend.as_ref(), pipeline) {
-            Err(error) if self.falls_back(&error) => Ok((&self.cpu, Some(error))),
-            Err(error) => Err(error),
-            Ok(_) => Ok((&self.backend, None)),
+    fn backends(&self) -> Backends<'_> {
+        Backends {
+            own: self.backend.as_ref(),
+            cpu: self.cpu.as_ref(),
+            mode: self.options.fallback_mode(),
         }
     }
 
-    fn falls_back(&self, error: &Error) -> bool {
-        matches!(error.kind(), ErrorKind::Unsupported { .. })
-            && self.backend.name() != self.cpu.name()
-            && self.options.fallback_mode() != FallbackMode::Raise
-    }
-
-    /// Each pipeline reads files or the one before it, so far.
-    fn check_linear(&self, pipelines: &[Pipeline]) -> Result<()> {
-        let linear = |(index, pipeline): (usize, &Pipeline)| {
-            let inputs = match &pipeline.source {
-                Source::Scan(_) => Vec::new(),
-                _ => vec![index.wrapping_sub(1)],
-            };
-            let skips = pipeline.limit.is_some_and(|limit| limit.skip > 0);
-            pipeline.inputs() == inputs && !skips
-        };
-        if pipelines.iter().enumerate().all(linear) {
-            return Ok(());
+    fn planner(&self) -> Planner {
+        Planner {
+            steps: PruneSteps {
+                bloom_filter: self.options.parquet_bloom_filter(),
+                dictionary: self.options.parquet_dictionary_pruning(),
+                page_index: self.options.parquet_page_index(),
+            },
+            partition_bytes: self.options.target_partition_size(),
+            workers: self.workers(),
+            device_limit: match self.backend.tier() {
+                Tier::Device => self.memory.limits().device,
+                _ => u64::MAX,
+            },
+            comm: Arc::clone(&self.comm),
         }
-        let reason = "pipelines of several inputs are not run yet";
-        Err(Error::unsupported(
-            self.backend.name(),
-            "joins and unions",
-            reason,
-        ))
     }
 
     /// Breakers and limits need what all ranks have; only scans are shared out so far.
@@ -308,100 +374,9 @@ impl Engine {
         ))
     }
 
-    /// The row groups that a pipeline's scan reads, if it has a scan.
-    fn prune(&self, pipeline: &Pipeline) -> Result<Option<Kept>> {
-        let Source::Scan(ScanSpec {
-            files,
-            file_schema,
-            projection,
-            predicate,
-        }) = &pipeline.source
-        else {
-            return Ok(None);
-        };
-        let dataset = Dataset::open(files)?;
-        if dataset.schema() != file_schema {
-            return Err(Error::invalid(
-                "scan",
-                "the files have another schema than when the query was made",
-                "make the query anew",
-            ));
-        }
-        let steps = PruneSteps {
-            bloom_filter: self.options.parquet_bloom_filter(),
-            dictionary: self.options.parquet_dictionary_pruning(),
-            page_index: self.options.parquet_page_index(),
-        };
-        let kept = dataset.prune_by(projection, predicate.as_ref(), steps)?;
-        Ok(Some(kept))
-    }
-
-    fn partition_bytes(&self, kept: &Kept) -> u64 {
-        self.options.target_partition_size().unwrap_or_else(|| {
-            let workers = (self.workers() as u64).max(1);
-            let even = kept.bytes() / (workers * PARTITIONS_PER_WORKER);
-            let fitting = self.device_limit() / (workers * DEVICE_BYTES_FACTOR);
-            let (min, max) = PARTITION_BYTES_AUTO;
-            even.clamp(min, max.min(fitting).max(min))
-        })
-    }
-
     /// Worker threads of a pipeline.
     fn workers(&self) -> usize {
         let threads = self.options.num_streaming_threads();
         threads.min(self.options.num_streams())
-    }
-
-    /// Device bytes that the engine's backend may use; no limit where it has no device.
-    fn device_limit(&self) -> u64 {
-        if self.backend.name() == self.cpu.name() {
-            return u64::MAX;
-        }
-        self.memory.limits().device
-    }
-
-    /// No more workers than partitions that fit the device at one time, so that none waits for
-    /// memory that another one will never free.
-    fn workers_for(&self, partitions: &[Partition]) -> usize {
-        let largest = partitions.iter().map(Partition::bytes).max().unwrap_or(0);
-        let each = largest.saturating_mul(DEVICE_BYTES_FACTOR).max(1);
-        let fitting = usize::try_from(self.device_limit() / each).unwrap_or(usize::MAX);
-        self.workers().min(fitting).max(1)
-    }
-
-    fn run(
-        &self,
-        backend: &Arc<dyn Backend>,
-        pipeline: &Pipeline,
-        kept: Option<&Kept>,
-        previous: &Materialised,
-        metrics: &Arc<Metrics>,
-    ) -> Result<Materialised> {
-        let mut threads = self.workers();
-        let input = match kept {
-            Some(kept) => {
-                let partitions = kept.partitions(self.partition_bytes(kept));
-                let partitions = share_of_rank(self.comm.as_ref(), partitions);
-                scan::count(kept, metrics);
-                metrics.add(names::PARTITIONS, partitions.len() as u64);
-                threads = self.workers_for(&partitions);
-                Input::Partitions(partitions)
-            }
-            None => previous.as_input(backend, metrics)?,
-        };
-        executor::run(Run {
-            backend,
-            pipeline,
-            input,
-            threads,
-            read: ReadOptions {
-                batch_rows: self.options.max_rows_per_partition(),
-                memory: Arc::clone(&self.memory),
-                reserve_timeout: self.options.memory_reserve_timeout(),
-                check_crc: self.options.parquet_check_crc(),
-                check_crc_device: self.options.parquet_check_crc_device(),
-                metrics: Arc::clone(metrics),
-            },
-        })
     }
 }

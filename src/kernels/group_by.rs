@@ -67,6 +67,11 @@ pub struct Emit {
 }
 
 impl GroupTable {
+    /// Bytes of device memory that the table holds on to.
+    pub fn bytes(&self) -> u64 {
+        self.entries.bytes() + self.registers.bytes()
+    }
+
     /// An empty table.
     ///
     /// # Errors

@@ -1,14 +1,38 @@
-//! Memory as the engine counts it: tiers, reservations, and the batches that flow.
+//! Memory as the engine counts it: tiers, reservations, the batches that flow, and where they go
+//! when memory is short.
 //!
 //! Nothing here talks to a device: `device` allocates, and takes a [`Reservation`] first. A
-//! [`Batch`] is opaque outside of the backend that made it; pipelines pass it on by value.
+//! [`Batch`] is opaque outside of the backend that made it; pipelines pass it on by value. A
+//! [`StoredBatch`] is moved to lower tiers while nobody uses it, by way of its backend's [`Parking`].
 
 #![forbid(unsafe_code)]
 
 mod batch;
+mod batch_store;
+mod clock;
+mod faulty_files;
+mod files;
+mod flights;
+mod host_parking;
+mod parking;
 mod reservation;
+mod residence;
+mod segments;
+mod spill;
+mod stored;
 mod stream;
+mod waiting;
+mod watch;
 
 pub use batch::{Batch, BatchData, DeviceBatch, Morsel, Sequence};
+pub use batch_store::BatchStore;
+pub use clock::{Alarm, Clock, ManualClock, SystemClock};
+pub use faulty_files::{FaultyFiles, FileFault};
+pub use files::{DiskFiles, Files, SpillFile};
+pub use host_parking::{HostParking, park_host, unpark_host};
+pub use parking::{ParkedBatch, Parking};
 pub use reservation::{MemoryLimits, MemoryManager, Reservation, Tier};
+pub use spill::{Moved, SpillManager, SpillOptions, SpillStatistics};
+pub use stored::{SpillClass, StoredBatch};
 pub use stream::StreamHandle;
+pub use waiting::{Cancelled, Wait};

@@ -1,11 +1,16 @@
 //! Permission to allocate: no allocation of a tier without a [`Reservation`].
+//!
+//! How a reservation waits for others is in `waiting`, and what is moved away for it in `spill`.
 
 #![forbid(unsafe_code)]
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 
+use super::clock::{Clock, SystemClock};
+use super::spill::SpillManager;
+use super::waiting::Waiters;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Where bytes live.
@@ -80,10 +85,24 @@ impl MemoryLimits {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct TierUse {
     used: AtomicU64,
     peak: AtomicU64,
+    /// Of `used`, what was granted beyond the spill limit.
+    overbooked: AtomicU64,
+    spill_limit: AtomicU64,
+}
+
+impl TierUse {
+    fn new(limit: u64) -> Self {
+        TierUse {
+            used: AtomicU64::new(0),
+            peak: AtomicU64::new(0),
+            overbooked: AtomicU64::new(0),
+            spill_limit: AtomicU64::new(limit),
+        }
+    }
 }
 
 /// Counts what each tier holds and refuses what would pass a limit. Shared by all of an engine.
@@ -100,15 +119,56 @@ struct TierUse {
 pub struct MemoryManager {
     limits: MemoryLimits,
     tiers: [TierUse; 4],
+    pub(super) waiters: Waiters,
+    pub(super) clock: Arc<dyn Clock>,
+    spiller: RwLock<Weak<SpillManager>>,
 }
 
 impl MemoryManager {
     /// A manager with nothing in use.
     pub fn new(limits: MemoryLimits) -> Arc<Self> {
+        MemoryManager::with_clock(limits, Arc::new(SystemClock::new()))
+    }
+
+    /// A manager whose waits end by another clock.
+    pub fn with_clock(limits: MemoryLimits, clock: Arc<dyn Clock>) -> Arc<Self> {
         Arc::new(MemoryManager {
             limits,
-            tiers: Default::default(),
+            tiers: Tier::ALL.map(|tier| TierUse::new(limits.of(tier))),
+            waiters: Waiters::default(),
+            clock,
+            spiller: RwLock::default(),
         })
+    }
+
+    /// Who moves batches away when memory is short; the last one set.
+    pub(super) fn set_spiller(&self, spiller: Weak<SpillManager>) {
+        *self.spiller.write().unwrap_or_else(PoisonError::into_inner) = spiller;
+    }
+
+    pub(super) fn spiller(&self) -> Option<Arc<SpillManager>> {
+        let spiller = self.spiller.read().unwrap_or_else(PoisonError::into_inner);
+        spiller.upgrade()
+    }
+
+    /// From which use on device and host memory are spilled, in bytes; at most the tier's limit,
+    /// which is also where they start. [`MemoryManager::reserve_or_wait`] stays below it unless it
+    /// overbooks.
+    pub fn set_spill_limits(&self, device: u64, host: u64) {
+        for (tier, bytes) in [(Tier::Device, device), (Tier::Host, host)] {
+            let limit = bytes.min(self.limits.of(tier));
+            self.tier(tier).spill_limit.store(limit, Ordering::Relaxed);
+        }
+    }
+
+    /// From which use on a tier is spilled, in bytes.
+    pub fn spill_limit(&self, tier: Tier) -> u64 {
+        self.tier(tier).spill_limit.load(Ordering::Relaxed)
+    }
+
+    /// Bytes in use that were granted beyond the spill limit, because nobody made progress.
+    pub fn overbooked(&self, tier: Tier) -> u64 {
+        self.tier(tier).overbooked.load(Ordering::Relaxed)
     }
 
     fn tier(&self, tier: Tier) -> &TierUse {
@@ -136,28 +196,63 @@ impl MemoryManager {
     /// `Reservation` if the tier's limit would be passed.
     pub fn reserve(self: &Arc<Self>, tier: Tier, bytes: u64) -> Result<Reservation> {
         let limit = self.limits.of(tier);
-        let counter = &self.tier(tier).used;
-        let before = counter
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-                used.checked_add(bytes).filter(|after| *after <= limit)
-            })
-            .map_err(|used| {
-                Error::new(ErrorKind::Reservation {
-                    tier,
-                    needed: bytes,
-                    used,
-                    limit,
-                })
-            })?;
-        self.tier(tier)
-            .peak
-            .fetch_max(before + bytes, Ordering::Relaxed);
-        Ok(Reservation {
+        match self.count(tier, bytes, limit) {
+            Ok(()) => Ok(self.counted(tier, bytes, false)),
+            Err(used) => Err(refused(tier, bytes, used, limit)),
+        }
+    }
+
+    /// Counts bytes as used if that stays within `limit`, else says how many are used.
+    pub(super) fn count(&self, tier: Tier, bytes: u64, limit: u64) -> Result<(), u64> {
+        // Sequentially consistent together with `give_back`: a release and a wait that begins
+        // cannot miss each other.
+        let before =
+            self.tier(tier)
+                .used
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |used| {
+                    used.checked_add(bytes).filter(|after| *after <= limit)
+                })?;
+        let peak = &self.tier(tier).peak;
+        peak.fetch_max(before + bytes, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The reservation of bytes that are counted already.
+    pub(super) fn counted(
+        self: &Arc<Self>,
+        tier: Tier,
+        bytes: u64,
+        overbooked: bool,
+    ) -> Reservation {
+        if overbooked {
+            let counter = &self.tier(tier).overbooked;
+            counter.fetch_add(bytes, Ordering::Relaxed);
+        }
+        Reservation {
             manager: Arc::clone(self),
             tier,
             bytes,
-        })
+            overbooked,
+        }
     }
+
+    /// Counts bytes as free again and lets the waiting have them.
+    pub(super) fn give_back(&self, tier: Tier, bytes: u64) {
+        self.tier(tier).used.fetch_sub(bytes, Ordering::SeqCst);
+        if bytes > 0 {
+            self.serve_waiters(true);
+        }
+    }
+}
+
+/// The error of a reservation that does not fit.
+pub(super) fn refused(tier: Tier, needed: u64, used: u64, limit: u64) -> Error {
+    Error::new(ErrorKind::Reservation {
+        tier,
+        needed,
+        used,
+        limit,
+    })
 }
 
 /// Bytes of a tier that are this holder's until it is dropped.
@@ -166,6 +261,7 @@ pub struct Reservation {
     manager: Arc<MemoryManager>,
     tier: Tier,
     bytes: u64,
+    overbooked: bool,
 }
 
 impl Reservation {
@@ -178,14 +274,31 @@ impl Reservation {
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
+
+    /// Whether it was granted beyond the spill limit, because nobody made progress.
+    pub fn is_overbooked(&self) -> bool {
+        self.overbooked
+    }
+
+    /// Gives back all but `bytes`, if there are more.
+    pub fn shrink_to(&mut self, bytes: u64) {
+        let surplus = self.bytes.saturating_sub(bytes);
+        self.bytes -= surplus;
+        self.release(surplus);
+    }
+
+    fn release(&self, bytes: u64) {
+        if self.overbooked {
+            let counter = &self.manager.tier(self.tier).overbooked;
+            counter.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        self.manager.give_back(self.tier, bytes);
+    }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.manager
-            .tier(self.tier)
-            .used
-            .fetch_sub(self.bytes, Ordering::Relaxed);
+        self.release(self.bytes);
     }
 }
 

@@ -3,17 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use super::Delivery;
 use crate::error::{Error, ErrorKind, Result};
-
-/// What became of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use = "a sender whose messages are unwanted should stop making them"]
-pub enum Delivery {
-    /// It is queued.
-    Accepted,
-    /// The receivers want no more; it was dropped.
-    Unwanted,
-}
 
 struct State<T> {
     queue: VecDeque<T>,

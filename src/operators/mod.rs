@@ -187,6 +187,12 @@ pub trait Fold: Send + Sync {
     /// # Errors
     /// As the operator's contract says.
     fn finish(&self, context: &Context, state: FoldState) -> Result<Vec<Batch>>;
+
+    /// Bytes that a state holds on to, about; 0 for a fold whose state stays small.
+    fn bytes(&self, state: &FoldState) -> u64 {
+        let _ = state;
+        0
+    }
 }
 
 /// One batch in, a batch per partition out: what an exchange is made of.

@@ -211,23 +211,24 @@ pub fn describe_source(source: &Source) -> String {
 }
 
 /// A pipeline in lines: its source, `about_source` if that says something, and its operators,
-/// each with what `about` says of it. `number` counts from 1.
-pub fn describe(
-    number: usize,
-    pipeline: &Pipeline,
-    about_source: &str,
-    about: &dyn Fn(&OperatorSpec) -> String,
-) -> String {
+/// each with what `about` says of it, the fold's last. `number` counts from 1.
+pub fn describe(number: usize, pipeline: &Pipeline, about_source: &str, about: &[&str]) -> String {
+    let mut about = about.iter();
+    let mut about = || {
+        about
+            .next()
+            .map_or_else(String::new, |about| format!(" [{about}]"))
+    };
     let mut text = format!("{number}. {}\n", describe_source(&pipeline.source));
     if !about_source.is_empty() {
         let _ = writeln!(text, "   {about_source}");
     }
     for TransformSpec { spec, built } in &pipeline.transforms {
         let built = built.map_or_else(String::new, |n| format!(", built by pipeline {}", n + 1));
-        let _ = writeln!(text, "   {}{built} [{}]", operator(spec), about(spec));
+        let _ = writeln!(text, "   {}{built}{}", operator(spec), about());
     }
     if let Some(spec) = &pipeline.fold {
-        let _ = writeln!(text, "   {} [{}]", operator(spec), about(spec));
+        let _ = writeln!(text, "   {}{}", operator(spec), about());
     }
     match pipeline.limit {
         None => {}

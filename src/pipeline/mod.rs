@@ -21,10 +21,13 @@ use std::sync::Arc;
 use crate::expr::TypedExpr;
 use crate::operators::OperatorSpec;
 use crate::plan::MemoryTable;
-use crate::types::SchemaRef;
+use crate::types::{PhysicalType, SchemaRef};
 
 /// Most rows that are kept by a top-k rather than by a sort.
 const TOP_K_ROWS_MAX: u64 = 1 << 20;
+
+/// Bytes of a value of no fixed width, about.
+const VARIABLE_BYTES: u64 = 32;
 
 /// Where a pipeline's batches come from.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,6 +102,8 @@ pub struct Pipeline {
     pub output: SchemaRef,
     /// Whether the order in which batches come is the order of the rows.
     pub ordered: bool,
+    /// Rows that reach the fold, about.
+    pub fold_rows: u64,
 }
 
 impl Pipeline {
@@ -112,7 +117,20 @@ impl Pipeline {
             limit: None,
             output: Arc::clone(schema),
             ordered: false,
+            fold_rows: 0,
         }
+    }
+
+    /// Bytes of the rows that reach the fold, about.
+    pub fn fold_bytes(&self) -> u64 {
+        let Some(OperatorSpec::GroupBy(spec)) = &self.fold else {
+            return 0;
+        };
+        let width = |field: &crate::types::Field| {
+            PhysicalType::of(field.data_type()).map_or(VARIABLE_BYTES, |p| p.bits().div_ceil(8))
+        };
+        let row: u64 = spec.input.fields().iter().map(|field| width(field)).sum();
+        self.fold_rows.saturating_mul(row)
     }
 
     /// True if what leaves is in an order that was asked for.

@@ -213,7 +213,7 @@ fn what_a_backend_refuses_runs_on_the_cpu_as_the_option_says() -> Result<()> {
             let out = outcome?;
             assert_eq!(sorted_rows(&out)?, expected);
             assert_eq!(out.backend, "faulty");
-            assert_eq!(out.metrics.get("pipeline_fallbacks"), 1);
+            assert_eq!(out.metrics.get("operator_fallbacks"), 1);
             let notes = if mode == "warn" {
                 vec![format!("pipeline 1: {note}")]
             } else {
@@ -245,10 +245,11 @@ fn explain_says_what_runs_where() -> Result<()> {
               filter (amount > 0)
                 scan 1 file(s), first X/orders.parquet
         backend faulty: the caller brought it
+        executor streaming
         pipelines
           1. scan 1 file(s), 2 of 6 columns: amount, city; prune by (amount > 0)
              10 of 10 row groups, 1000 rows, N bytes, in 1 partitions
-             filter (amount > 0) [cpu]
+             filter (amount > 0) [faulty]
              group_by sum(amount) as __aggregate_0 by city [cpu]
              on the CPU, because the faulty backend does not support group_by: it was never taught
           2. from pipeline 1

@@ -18,6 +18,12 @@ use crate::memory::Batch;
 use crate::operators::{AggregateSpec, Context, Fold, FoldState, GroupBySpec, own_state, state_of};
 use crate::types::DataType;
 
+/// Bytes of a group's key and its place in the table, about.
+const KEY_BYTES: u64 = 64;
+
+/// Bytes of an accumulator, about.
+const ACCUMULATOR_BYTES: u64 = 24;
+
 pub(super) struct GroupBy {
     spec: GroupBySpec,
     /// None without keys: then there is one group, 0.
@@ -217,6 +223,14 @@ impl Fold for GroupBy {
             accumulator.merge(other, &numbers)?;
         }
         Ok(())
+    }
+
+    fn bytes(&self, state: &FoldState) -> u64 {
+        let state: Option<&Groups> = state.downcast_ref();
+        state.map_or(0, |groups| {
+            let each = KEY_BYTES + groups.accumulators.len() as u64 * ACCUMULATOR_BYTES;
+            groups.numbers.len() as u64 * each
+        })
     }
 
     fn finish(&self, _: &Context, state: FoldState) -> Result<Vec<Batch>> {

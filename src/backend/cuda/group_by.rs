@@ -351,6 +351,13 @@ impl Fold for GroupBy {
         Ok(())
     }
 
+    fn bytes(&self, state: &FoldState) -> u64 {
+        let state: Option<&State> = state.downcast_ref();
+        state.map_or(0, |state| {
+            state.groups.bytes() + state.pairs.iter().map(GroupTable::bytes).sum::<u64>()
+        })
+    }
+
     fn finish(&self, context: &Context, state: FoldState) -> Result<Vec<Batch>> {
         let launch = self.shared.launch(context);
         let mut state = own_state::<State>("group_by", state)?;

@@ -42,7 +42,7 @@ use super::{Backend, Batches, when_there_is_room};
 use crate::device::Device;
 use crate::error::Result;
 use crate::kernels::{Launch, Status};
-use crate::memory::{Batch, StreamHandle};
+use crate::memory::{Batch, StreamHandle, Tier};
 use crate::operators::{Context, Operator, OperatorSpec};
 use crate::storage::{Partition, ReadOptions};
 use crate::types::SchemaRef;
@@ -272,6 +272,10 @@ impl Backend for CudaBackend {
     ) -> Result<Batches<'a>> {
         let scan = scan::Scan::new(&self.shared, context, partition, options)?;
         Ok(Box::new(scan))
+    }
+
+    fn tier(&self) -> Tier {
+        Tier::Device
     }
 
     fn upload(&self, context: &Context, batch: RecordBatch) -> Result<Batch> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::super::estimate::rows_of;
 use super::Lowering;
 use super::columns::{columns_of, exprs_are_columns, map_columns, output_field, projected};
 use crate::error::{Error, Result};
@@ -47,8 +48,15 @@ impl Lowering<'_> {
         if let Some((exprs, output)) = operands {
             self.add_project(&schema, exprs, &output);
         }
-        self.add_fold(fold, group_keys, &aggregates, &outer, wanted)
-            .map_err(|error| error.context("aggregate"))
+        self.add_fold(
+            fold,
+            rows_of(input) as u64,
+            group_keys,
+            &aggregates,
+            &outer,
+            wanted,
+        )
+        .map_err(|error| error.context("aggregate"))
     }
 
     /// A group-by of the compared columns, and the choice of the wanted ones. Columns that are
@@ -78,8 +86,10 @@ impl Lowering<'_> {
         };
         let (fold, projection) = (spec.group_by()?, spec.projection()?);
         let folded = Arc::clone(&fold.output);
+        let rows = rows_of(input) as u64; // saturates
         let pipeline = self.open_above_limit(&schema);
         pipeline.fold = Some(OperatorSpec::GroupBy(fold));
+        pipeline.fold_rows = rows;
         pipeline.output = Arc::clone(&folded);
         let columns = columns_of(&schema, wanted)?;
         let columns: Vec<usize> = columns
@@ -160,6 +170,7 @@ impl Lowering<'_> {
     fn add_fold(
         &mut self,
         mut fold: GroupBySpec,
+        rows: u64,
         group_keys: &[Expr],
         aggregates: &[&Expr],
         outer: &[Expr],
@@ -204,6 +215,7 @@ impl Lowering<'_> {
         let input = Arc::clone(&fold.input);
         let pipeline = self.open_above_limit(&input);
         pipeline.fold = Some(OperatorSpec::GroupBy(fold));
+        pipeline.fold_rows = rows;
         pipeline.output = Arc::clone(&folded);
         self.add_project(&folded, exprs, &output);
         Ok(output)

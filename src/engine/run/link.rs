@@ -1,0 +1,111 @@
+//! What leaves a pipeline, and where it goes.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+
+use super::QueryRun;
+use super::lane::Lane;
+use crate::error::Result;
+use crate::memory::{Batch, Reservation, Sequence, SpillClass, StoredBatch, Tier};
+use crate::network::{Delivery, Sender, Weigh};
+
+/// A batch between two pipelines. While it waits it may be spilled.
+#[derive(Clone)]
+pub(super) struct Message {
+    pub(super) sequence: Sequence,
+    pub(super) stored: Arc<StoredBatch>,
+}
+
+impl Weigh for Message {
+    fn bytes(&self) -> u64 {
+        self.stored.bytes()
+    }
+}
+
+/// Rows that leave the engine.
+pub(in crate::engine) struct Rows {
+    pub(in crate::engine) sequence: Sequence,
+    pub(in crate::engine) batch: RecordBatch,
+    pub(in crate::engine) held: Reservation,
+}
+
+impl Weigh for Rows {
+    fn bytes(&self) -> u64 {
+        self.held.bytes()
+    }
+}
+
+/// Where a pipeline's batches go.
+pub(super) enum Output {
+    /// To the pipelines that read them: to each a copy of every batch.
+    Links(Vec<Sender<Message>>),
+    /// Out of the engine.
+    Result(Sender<Rows>),
+}
+
+impl Output {
+    /// Hands a batch on; waits while whoever takes it is behind.
+    ///
+    /// # Errors
+    /// What failed on the stream before, `Reservation` for rows of the result, `Cancelled`.
+    pub(super) async fn send(
+        &self,
+        run: &QueryRun,
+        lane: &Lane,
+        sequence: Sequence,
+        batch: Batch,
+    ) -> Result<Delivery> {
+        match self {
+            Output::Links(links) => {
+                let stored = run.store(batch, SpillClass::Queued);
+                let mut wanted = Delivery::Unwanted;
+                for link in links {
+                    let stored = Arc::clone(&stored);
+                    if link.send(Message { sequence, stored }).await? == Delivery::Accepted {
+                        wanted = Delivery::Accepted;
+                    }
+                }
+                Ok(wanted)
+            }
+            Output::Result(rows) => match run.host_rows(lane, sequence, batch)? {
+                Some(batch) => rows.send(batch).await,
+                None => Ok(Delivery::Accepted),
+            },
+        }
+    }
+
+    /// Says that all has been sent.
+    pub(super) fn finish(self) {
+        match self {
+            Output::Links(links) => links.into_iter().for_each(Sender::finish),
+            Output::Result(rows) => rows.finish(),
+        }
+    }
+}
+
+impl QueryRun {
+    /// A batch as rows on the host, with the memory that they take; none if it has no rows.
+    ///
+    /// # Errors
+    /// What failed on the stream before, or `Reservation`.
+    pub(super) fn host_rows(
+        &self,
+        lane: &Lane,
+        sequence: Sequence,
+        batch: Batch,
+    ) -> Result<Option<Rows>> {
+        let batch = lane.download(batch)?;
+        if batch.num_rows() == 0 {
+            return Ok(None);
+        }
+        let bytes = batch.get_array_memory_size() as u64;
+        let held = self.memory.reserve_with_spilling(Tier::Host, bytes);
+        let held = held.map_err(|error| error.context("result"))?;
+        Ok(Some(Rows {
+            sequence,
+            batch,
+            held,
+        }))
+    }
+}

@@ -1,0 +1,371 @@
+//! A query while it runs: an actor per pipeline with its workers, joined by channels.
+//!
+//! [`start`] makes the operators of all pipelines and joins the pipelines: by channels where batches
+//! flow, by gates where a join's built side is awaited. The executor `streaming` runs all pipelines at
+//! one time, over channels that hold little, so that a fast one waits for a slow one. The executor
+//! `tasks` runs one after the other; what each leaves waits as a whole, and may be spilled, before the
+//! next one starts. `pipeline` has the life of one pipeline, `worker` that of a worker, `fold` what
+//! happens at a breaker, `join` and `parts` what happens where memory is too short for one table.
+
+mod bounds;
+mod fold;
+mod join;
+mod lane;
+mod limit;
+mod link;
+mod parking;
+mod parts;
+mod pipeline;
+mod source;
+mod steps;
+mod worker;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::RecordBatch;
+
+use super::planner::Planner;
+use crate::backend::Backend;
+use crate::error::{Error, Result};
+use crate::memory::{Batch, MemoryManager, Sequence, SpillClass, SpillManager, StoredBatch, Tier};
+use crate::metrics::names;
+use crate::network::{Capacity, Handle, Receiver, Scope, Sender};
+use crate::options::{ExecutorOption, FallbackMode};
+use crate::pipeline::{Pipeline, ScanSpec, Source};
+use crate::plan::MemoryTable;
+use crate::storage::{Partition, ReadOptions};
+use crate::types::SchemaRef;
+use lane::Lane;
+pub(super) use link::Rows;
+use link::{Message, Output};
+pub(super) use parking::Parkings;
+use pipeline::{Actor, Target};
+use source::Units;
+pub(super) use steps::Backends;
+use steps::Steps;
+
+/// Which backend runs an operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// The engine's own.
+    Own,
+    /// The CPU's, since the engine's own refuses.
+    Cpu,
+}
+
+/// Result batches per worker that may wait for who collects them.
+const RESULTS_PER_WORKER: usize = 2;
+
+/// The place of a batch: that of its unit, then that within the unit.
+fn sequence(unit: u64, number: u32) -> Sequence {
+    Sequence((unit & (u64::MAX >> 24)) << 24 | u64::from(number.min((1 << 24) - 1)))
+}
+
+/// The place of a batch that the `input`-th of several pipelines left: behind those of the ones before.
+fn place_in_union(input: usize, place: Sequence) -> Sequence {
+    match input {
+        0 => place,
+        input => Sequence(place.0 >> 8 | (input as u64) << 56),
+    }
+}
+
+/// What all actors of a query share.
+pub(super) struct QueryRun {
+    pub(super) scope: Scope,
+    pub(super) backend: Arc<dyn Backend>,
+    pub(super) cpu: Arc<dyn Backend>,
+    pub(super) mode: FallbackMode,
+    pub(super) executor: ExecutorOption,
+    pub(super) memory: Arc<MemoryManager>,
+    pub(super) spiller: Arc<SpillManager>,
+    pub(super) read: ReadOptions,
+    pub(super) planner: Planner,
+    /// Most workers of a pipeline.
+    pub(super) workers: usize,
+    /// What flows between two pipelines at most.
+    pub(super) capacity: Capacity,
+    pub(super) parkings: Parkings,
+    pub(super) notes: Mutex<Notes>,
+}
+
+/// What is said of a query after it ended.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    fallbacks: Vec<String>,
+    /// Parts of a pipeline's fold, by number and operator.
+    parts: BTreeMap<(usize, &'static str), u32>,
+}
+
+impl QueryRun {
+    fn backends(&self) -> Backends<'_> {
+        Backends {
+            own: self.backend.as_ref(),
+            cpu: self.cpu.as_ref(),
+            mode: self.mode,
+        }
+    }
+
+    fn backend_of(&self, place: Place) -> &dyn Backend {
+        match place {
+            Place::Own => self.backend.as_ref(),
+            Place::Cpu => self.cpu.as_ref(),
+        }
+    }
+
+    fn lane(&self) -> Result<Lane> {
+        let (metrics, timeout) = (&self.read.metrics, self.read.reserve_timeout);
+        Lane::create(&self.backend, &self.cpu, metrics, timeout)
+    }
+
+    /// Takes a batch into the spill manager's care.
+    fn store(&self, batch: Batch, class: SpillClass) -> Arc<StoredBatch> {
+        let parking = self.parkings.of(&batch);
+        self.spiller.store(batch, parking, class)
+    }
+
+    /// Bytes of the tier that operators of a place work in.
+    fn limit_of(&self, place: Place) -> u64 {
+        let limits = self.memory.limits();
+        match place {
+            Place::Own => limits.of(self.parkings.own_tier()),
+            Place::Cpu => limits.of(Tier::Host),
+        }
+    }
+
+    fn note_fallback(&self, number: usize, error: &Error) {
+        self.read.metrics.add(names::OPERATOR_FALLBACKS, 1);
+        if self.mode == FallbackMode::Warn {
+            let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+            notes.fallbacks.push(format!("pipeline {number}: {error}"));
+        }
+    }
+
+    fn note_parts(&self, number: usize, operator: &'static str, parts: u32) {
+        self.read.metrics.add(names::FOLD_PARTS, u64::from(parts));
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        notes.parts.insert((number, operator), parts);
+    }
+
+    /// Operators that ran on the CPU instead, each with the reason.
+    pub(super) fn fallbacks(&self) -> Vec<String> {
+        let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        notes.fallbacks.clone()
+    }
+
+    /// The partitions of a scan that this rank reads.
+    fn partitions(&self, scan: &ScanSpec) -> Result<Vec<Partition>> {
+        let partitions = self.planner.partitions(scan, &self.read.metrics)?;
+        self.read
+            .metrics
+            .add(names::PARTITIONS, partitions.len() as u64);
+        Ok(partitions)
+    }
+
+    /// The rows of a table, in batches of at most `max_rows_per_partition` rows.
+    fn table_rows(&self, table: &MemoryTable, projection: &[usize]) -> Result<Vec<RecordBatch>> {
+        let most = usize::try_from(self.read.batch_rows)
+            .unwrap_or(usize::MAX)
+            .max(1);
+        let mut pieces = Vec::new();
+        for batch in table.batches() {
+            let batch = batch.project(projection);
+            let batch = batch.map_err(|cause| Error::invalid("table", cause.to_string(), ""))?;
+            let rows = batch.num_rows();
+            let starts = (0..rows).step_by(most);
+            pieces.extend(starts.map(|start| batch.slice(start, most.min(rows - start))));
+        }
+        Ok(pieces)
+    }
+
+    /// No more workers than partitions that fit the device at one time, so that none waits for
+    /// memory that another one will never free.
+    fn scan_workers(&self, units: &Units) -> usize {
+        let fitting = self.planner.fitting(units.largest_partition());
+        self.workers.min(fitting).max(1)
+    }
+}
+
+/// How each pipeline is joined to the others.
+struct Wiring {
+    /// For each pipeline, what the pipelines of its source send.
+    links: Vec<Vec<Receiver<Message>>>,
+    targets: Vec<Option<Target>>,
+    gates: Vec<Option<crate::network::GateReader<join::Built>>>,
+    consumers: Vec<usize>,
+}
+
+impl Wiring {
+    fn new(run: &QueryRun, pipelines: &[Pipeline], result: Sender<Rows>) -> Wiring {
+        let count = pipelines.len();
+        let mut wiring = Wiring {
+            links: (0..count).map(|_| Vec::new()).collect(),
+            targets: (0..count).map(|_| None).collect(),
+            gates: (0..count).map(|_| None).collect(),
+            consumers: vec![0; count],
+        };
+        for input in pipelines.iter().flat_map(Pipeline::inputs) {
+            wiring.consumers[input] += 1;
+        }
+        let mut senders: Vec<Vec<Sender<Message>>> = (0..count).map(|_| Vec::new()).collect();
+        for (index, pipeline) in pipelines.iter().enumerate() {
+            if let Source::Pipelines(numbers) = &pipeline.source {
+                for &number in numbers {
+                    let shared = wiring.consumers[number] > 1;
+                    let (sender, receiver) = run.scope.channel(run.capacity(shared));
+                    senders[number].push(sender);
+                    wiring.links[index].push(receiver);
+                }
+            }
+            for built in pipeline
+                .transforms
+                .iter()
+                .filter_map(|transform| transform.built)
+            {
+                if wiring.gates[built].is_none() {
+                    let gate = run.scope.gate();
+                    wiring.gates[built] = Some(gate.reader());
+                    wiring.targets[built] = Some(Target::Gate(gate));
+                }
+            }
+        }
+        for (target, senders) in wiring.targets.iter_mut().zip(senders) {
+            if !senders.is_empty() {
+                *target = Some(Target::Output(Output::Links(senders)));
+            }
+        }
+        if let Some(last) = wiring.targets.last_mut() {
+            *last = Some(Target::Output(Output::Result(result)));
+        }
+        wiring
+    }
+}
+
+impl QueryRun {
+    /// What a channel holds. One of several readers of a pipeline may wait for another one, and
+    /// pipelines that run one after the other leave all they have.
+    fn capacity(&self, shared: bool) -> Capacity {
+        let all = Capacity {
+            messages: usize::MAX,
+            bytes: u64::MAX,
+        };
+        match self.executor {
+            ExecutorOption::Tasks => all,
+            ExecutorOption::Streaming if shared => all,
+            ExecutorOption::Streaming => self.capacity,
+        }
+    }
+}
+
+/// A query that has its operators and waits to be run.
+pub(super) struct Prepared {
+    run: Arc<QueryRun>,
+    actors: Vec<Actor>,
+    rows: Receiver<Rows>,
+}
+
+/// Makes the operators of all pipelines and joins the pipelines.
+///
+/// # Errors
+/// `Unsupported` for what no backend may run.
+pub(super) fn prepare(run: QueryRun, pipelines: Vec<Pipeline>) -> Result<Prepared> {
+    let run = Arc::new(run);
+    let capacity = match run.executor {
+        ExecutorOption::Tasks => usize::MAX,
+        ExecutorOption::Streaming => run.workers * RESULTS_PER_WORKER,
+    };
+    let (result, rows) = run.scope.channel(Capacity {
+        messages: capacity,
+        bytes: u64::MAX,
+    });
+    let mut wiring = Wiring::new(&run, &pipelines, result);
+    let mut actors = Vec::with_capacity(pipelines.len());
+    for (index, pipeline) in pipelines.into_iter().enumerate() {
+        let number = index + 1;
+        let steps = Steps::new(&run, number, &pipeline)?;
+        let gates = pipeline.transforms.iter().map(|transform| {
+            let gate = transform
+                .built
+                .and_then(|built| wiring.gates[built].as_ref());
+            gate.cloned()
+        });
+        let target = wiring.targets[index].take();
+        actors.push(Actor {
+            run: Arc::clone(&run),
+            number,
+            steps,
+            links: std::mem::take(&mut wiring.links[index]),
+            gates: gates.collect(),
+            target: target.ok_or_else(|| Error::invalid("plan", "a pipeline has no reader", ""))?,
+            consumers: wiring.consumers[index],
+            pipeline,
+        });
+    }
+    Ok(Prepared { run, actors, rows })
+}
+
+impl Prepared {
+    /// Names and types of the columns of the result.
+    pub(super) fn schema(&self) -> Result<SchemaRef> {
+        let last = self
+            .actors
+            .last()
+            .map(|actor| Arc::clone(&actor.pipeline.output));
+        last.ok_or_else(|| Error::invalid("plan", "has no pipelines", ""))
+    }
+
+    /// What the query's actors share.
+    pub(super) fn query(&self) -> &Arc<QueryRun> {
+        &self.run
+    }
+
+    /// Runs the query to its end; `take` gets the rows as they come, and says whether it wants more.
+    ///
+    /// # Errors
+    /// The first error of any actor, or of `take`.
+    pub(super) fn run<T: Send + 'static>(
+        self,
+        state: T,
+        take: impl FnMut(&mut T, Rows) -> Result<bool> + Send + 'static,
+    ) -> Result<T> {
+        let Prepared { run, actors, rows } = self;
+        let scope = run.scope.clone();
+        scope.run(async move {
+            match run.executor {
+                ExecutorOption::Tasks => {
+                    for actor in actors {
+                        start(&run, actor).await?;
+                    }
+                    collect(rows, state, take).await
+                }
+                ExecutorOption::Streaming => {
+                    let handles: Vec<_> =
+                        actors.into_iter().map(|actor| start(&run, actor)).collect();
+                    let state = collect(rows, state, take).await?;
+                    for handle in handles {
+                        handle.await?;
+                    }
+                    Ok(state)
+                }
+            }
+        })
+    }
+}
+
+fn start(run: &Arc<QueryRun>, actor: Actor) -> Handle<()> {
+    let name = format!("pipeline {}", actor.number);
+    run.scope.spawn(name, actor.drive())
+}
+
+async fn collect<T>(
+    rows: Receiver<Rows>,
+    mut state: T,
+    mut take: impl FnMut(&mut T, Rows) -> Result<bool>,
+) -> Result<T> {
+    while let Some(batch) = rows.receive().await? {
+        if !take(&mut state, batch)? {
+            rows.drain();
+        }
+    }
+    Ok(state)
+}

@@ -1,0 +1,294 @@
+//! The life of a pipeline: it waits for what its joins need, starts workers, and finishes its fold.
+
+use std::sync::Arc;
+
+use super::fold::{Finished, Folding};
+use super::join::Built;
+use super::lane::Lane;
+use super::limit::limited;
+use super::link::{Message, Output};
+use super::parts::{Part, Splitter};
+use super::source::{Unit, Units};
+use super::steps::Steps;
+use super::worker::{End, Stage};
+use super::{QueryRun, sequence};
+use crate::error::{Error, Result};
+use crate::memory::{Batch, SpillClass};
+use crate::network::{Delivery, Gate, GateReader, Receiver};
+use crate::operators::{FoldState, OperatorSpec, Partitioning};
+use crate::pipeline::{Pipeline, Source};
+
+/// Where a pipeline's result goes.
+pub(super) enum Target {
+    /// Batches, to other pipelines or out of the engine.
+    Output(Output),
+    /// A built side, to the joins that need it.
+    Gate(Gate<Built>),
+}
+
+/// A pipeline with its operators and its ends.
+pub(super) struct Actor {
+    pub(super) run: Arc<QueryRun>,
+    /// Its number, from 1.
+    pub(super) number: usize,
+    pub(super) pipeline: Pipeline,
+    pub(super) steps: Steps,
+    /// What other pipelines send, in the order of the source's list.
+    pub(super) links: Vec<Receiver<Message>>,
+    /// What each transform needs, if it needs something.
+    pub(super) gates: Vec<Option<GateReader<Built>>>,
+    pub(super) target: Target,
+    /// Pipelines that read the result.
+    pub(super) consumers: usize,
+}
+
+impl Actor {
+    /// Runs the pipeline to its end.
+    ///
+    /// # Errors
+    /// The first error of any of its parts.
+    pub(super) async fn drive(self) -> Result<()> {
+        let mut built = Vec::with_capacity(self.gates.len());
+        for gate in &self.gates {
+            built.push(match gate {
+                Some(gate) => Some(gate.get().await?),
+                None => None,
+            });
+        }
+        let units = self.units()?;
+        let workers = self.workers(&units);
+        let bytes = self.pipeline.fold_bytes();
+        let Actor {
+            run,
+            number,
+            pipeline,
+            mut steps,
+            target,
+            consumers,
+            ..
+        } = self;
+        let fold = steps.fold.take();
+        let folding = fold.map(|step| Folding::new(&run, number, step, bytes, workers));
+        let folding = folding.transpose()?.map(Arc::new);
+        let mut stages = Stages {
+            run: Arc::clone(&run),
+            number,
+            steps: Arc::new(steps),
+            built: Arc::new(built),
+            workers,
+            states: Vec::new(),
+        };
+        match (folding, target) {
+            (Some(folding), target) => {
+                stages
+                    .all(units, || End::Fold(Arc::clone(&folding)))
+                    .await?;
+                let states = std::mem::take(&mut stages.states);
+                drop(stages); // the built sides of its joins are of no use any more
+                let lane = run.lane()?;
+                let finished = sole(folding)?.finish(&run, number, &lane, states, consumers > 1)?;
+                hand_on(&run, &lane, finished, target).await
+            }
+            (None, Target::Output(output)) => match pipeline.limit {
+                None => {
+                    let output = Arc::new(output);
+                    stages
+                        .all(units, || End::Output(Arc::clone(&output)))
+                        .await?;
+                    sole(output)?.finish();
+                    Ok(())
+                }
+                Some(limit) => limited(&run, stages, units, limit, output).await,
+            },
+            (None, Target::Gate(_)) => {
+                Err(Error::invalid("join", "its build side has no fold", ""))
+            }
+        }
+    }
+
+    /// No more workers than units; one where the order of batches matters, so that they leave in it.
+    fn workers(&self, units: &Units) -> usize {
+        let gives_order = self.pipeline.fold.is_none() && self.pipeline.gives_order();
+        if gives_order {
+            return 1;
+        }
+        let most = match &self.pipeline.source {
+            Source::Scan(_) => self.run.scan_workers(units),
+            Source::Memory { .. } | Source::Pipelines(_) => self.run.workers,
+        };
+        units.count().map_or(most, |count| most.min(count)).max(1)
+    }
+
+    fn units(&self) -> Result<Units> {
+        match &self.pipeline.source {
+            Source::Scan(scan) => {
+                let partitions = self.run.partitions(scan)?;
+                let units = partitions.into_iter().zip(0..);
+                Ok(Units::ready(units.map(|(partition, index)| {
+                    Unit::Partition(index, partition)
+                })))
+            }
+            Source::Memory { table, projection } => {
+                let rows = self.run.table_rows(table, projection)?;
+                let units = rows.into_iter().zip(0..);
+                Ok(Units::ready(
+                    units.map(|(rows, index)| Unit::Rows(sequence(index, 0), rows)),
+                ))
+            }
+            Source::Pipelines(_) => Ok(Units::links(self.links.clone())),
+        }
+    }
+}
+
+/// The stages of a pipeline: between them stand the joins whose build side is in parts.
+pub(super) struct Stages {
+    run: Arc<QueryRun>,
+    pub(super) number: usize,
+    steps: Arc<Steps>,
+    built: Arc<Vec<Option<Built>>>,
+    workers: usize,
+    states: Vec<FoldState>,
+}
+
+impl Stages {
+    /// Runs all stages; the batches of the last one end as `end` says.
+    ///
+    /// # Errors
+    /// The first error of any worker.
+    pub(super) async fn all(&mut self, units: Units, end: impl Fn() -> End) -> Result<()> {
+        let count = self.steps.transforms.len();
+        let (mut from, mut units) = (0, units);
+        // A join in parts that the stage itself starts with does not end it.
+        let mut next = 0;
+        loop {
+            let in_parts =
+                |index: &usize| matches!(self.built.get(*index), Some(Some(Built::Parts(_))));
+            let Some(join) = (next..count).find(in_parts) else {
+                return self.stage(units, from, count, end()).await.map(drop);
+            };
+            let splitter = self.splitter(join)?;
+            let stores = splitter.stores.clone();
+            self.stage(units, from, join, End::Split(splitter)).await?;
+            let Some(Some(Built::Parts(parts))) = self.built.get(join) else {
+                return Ok(());
+            };
+            let pairs = parts.stores.iter().zip(stores).zip(0..);
+            units = Units::ready(pairs.map(|((build, probe), index)| {
+                let build = Arc::clone(build);
+                Unit::Part(index, Part { build, probe })
+            }));
+            (from, next) = (join, join + 1);
+        }
+    }
+
+    /// Splits probe rows as the build rows of a join are.
+    fn splitter(&self, join: usize) -> Result<Splitter> {
+        let wrong = || Error::invalid("join", "its build side is in parts, and it has no keys", "");
+        let OperatorSpec::HashJoinProbe(spec) = &self.steps.transforms[join].spec else {
+            return Err(wrong());
+        };
+        let Some(Some(Built::Parts(parts))) = self.built.get(join) else {
+            return Err(wrong());
+        };
+        let by = Partitioning::Hash {
+            keys: spec.probe_keys.clone(),
+        };
+        let count = parts.stores.len() as u32;
+        Splitter::new(
+            &self.run,
+            self.number,
+            &spec.probe,
+            by,
+            count,
+            SpillClass::Build,
+        )
+    }
+
+    async fn stage(&mut self, units: Units, from: usize, until: usize, end: End) -> Result<()> {
+        let workers = units
+            .count()
+            .map_or(self.workers, |count| self.workers.min(count))
+            .max(1);
+        let stage = Arc::new(Stage {
+            run: Arc::clone(&self.run),
+            steps: Arc::clone(&self.steps),
+            built: Arc::clone(&self.built),
+            from,
+            until,
+            units,
+            end,
+        });
+        let name = |index: usize| format!("pipeline {}, worker {index}", self.number);
+        let work = |index| self.run.scope.spawn(name(index), Arc::clone(&stage).work());
+        let handles: Vec<_> = (0..workers).map(work).collect();
+        for handle in handles {
+            self.states.extend(handle.await?);
+        }
+        let mut state = None;
+        let lane = self.run.lane()?;
+        if stage.finish(&lane, &mut state).await? == Delivery::Unwanted {
+            stage.units.stop();
+        }
+        self.states.extend(state);
+        Ok(())
+    }
+}
+
+/// What workers shared, once they have ended.
+pub(super) fn sole<T>(shared: Arc<T>) -> Result<T> {
+    let still = || Error::invalid("pipeline", "a worker is still at it", "");
+    Arc::into_inner(shared).ok_or_else(still)
+}
+
+/// Hands on what a fold finished with.
+async fn hand_on(
+    run: &Arc<QueryRun>,
+    lane: &Lane,
+    finished: Finished,
+    target: Target,
+) -> Result<()> {
+    let output = match (finished, target) {
+        (Finished::Built(built), Target::Gate(gate)) => {
+            gate.set(built);
+            return Ok(());
+        }
+        (Finished::Batches(batches), Target::Output(output)) => {
+            // Whether they are wanted or not, there are no more.
+            let _ = send_all(run, lane, &output, 0, batches).await?;
+            output
+        }
+        (Finished::Parts(parts), Target::Output(output)) => {
+            for index in 0..parts.count() {
+                run.scope.check()?;
+                let batches = parts.fold(run, lane, index)?;
+                if send_all(run, lane, &output, index as u64, batches).await? == Delivery::Unwanted
+                {
+                    break;
+                }
+            }
+            output
+        }
+        _ => return Err(Error::invalid("fold", "gave what nobody can take", "")),
+    };
+    output.finish();
+    Ok(())
+}
+
+async fn send_all(
+    run: &QueryRun,
+    lane: &Lane,
+    output: &Output,
+    unit: u64,
+    batches: Vec<Batch>,
+) -> Result<Delivery> {
+    for (batch, number) in batches.into_iter().zip(0..) {
+        if output
+            .send(run, lane, sequence(unit, number), batch)
+            .await?
+            == Delivery::Unwanted
+        {
+            return Ok(Delivery::Unwanted);
+        }
+    }
+    Ok(Delivery::Accepted)
+}

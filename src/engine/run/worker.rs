@@ -1,0 +1,317 @@
+//! One worker of a pipeline: takes units, runs transforms over their batches, and ends them.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::fold::Folding;
+use super::join::{Built, BuiltParts};
+use super::lane::Lane;
+use super::link::{Output, Rows};
+use super::parts::{Part, Splitter};
+use super::source::{Unit, Units};
+use super::steps::Steps;
+use super::{QueryRun, sequence};
+use crate::error::{Error, ErrorKind, Result};
+use crate::memory::{Batch, Sequence};
+use crate::metrics::names;
+use crate::network::{Delivery, Sender};
+use crate::operators::FoldState;
+use crate::storage::Partition;
+
+/// Where the batches of a stage end.
+pub(super) enum End {
+    /// They leave the pipeline.
+    Output(Arc<Output>),
+    /// They go to the host, for a limit to count them.
+    Counted(Arc<Sender<Rows>>),
+    /// They are folded.
+    Fold(Arc<Folding>),
+    /// They wait in parts for a join whose build side is in parts.
+    Split(Splitter),
+}
+
+/// A stretch of a pipeline's transforms between two joins in parts, as its workers share it.
+pub(super) struct Stage {
+    pub(super) run: Arc<QueryRun>,
+    pub(super) steps: Arc<Steps>,
+    /// What the transforms need, by their index.
+    pub(super) built: Arc<Vec<Option<Built>>>,
+    /// The first transform of the stage, and the one behind its last.
+    pub(super) from: usize,
+    pub(super) until: usize,
+    pub(super) units: Units,
+    pub(super) end: End,
+}
+
+/// What a worker has, and how far it is.
+struct Progress<'a> {
+    state: Option<FoldState>,
+    /// A batch that was read and is not computed yet, its lane and its place.
+    waiting: Option<(&'a Lane, Sequence, Batch)>,
+    /// Memory does not suffice to read ahead.
+    alone: bool,
+}
+
+impl Stage {
+    /// Works until there are no more units, or no more is wanted. Result: the worker's state of the
+    /// fold, if it has one.
+    ///
+    /// # Errors
+    /// Those of sources, operators, copies and channels.
+    pub(super) async fn work(self: Arc<Self>) -> Result<Option<FoldState>> {
+        // While a batch is computed on one lane, the next one is read and decoded on the other.
+        let lanes = [self.run.lane()?, self.run.lane()?];
+        let mut progress = Progress {
+            state: None,
+            waiting: None,
+            alone: false,
+        };
+        for lane in lanes.iter().cycle() {
+            let Some(unit) = self.units.next().await? else {
+                let _last = self.catch_up(&mut progress).await?;
+                break;
+            };
+            self.run.scope.check()?;
+            let wanted = match unit {
+                Unit::Partition(index, partition) => {
+                    self.partition(lane, index, &partition, &mut progress)
+                        .await?
+                }
+                Unit::Rows(place, rows) => {
+                    let batch = Batch::host(rows);
+                    self.batch(lane, place, batch, &mut progress.state).await?
+                }
+                Unit::Stored(place, stored) => {
+                    let batch = stored.get()?;
+                    drop(stored);
+                    self.batch(lane, place, batch, &mut progress.state).await?
+                }
+                Unit::Part(index, part) => {
+                    self.part(lane, index, &part, &mut progress.state).await?
+                }
+            };
+            if wanted == Delivery::Unwanted {
+                self.units.stop();
+                break;
+            }
+        }
+        for lane in &lanes {
+            lane.synchronize()?;
+        }
+        Ok(progress.state)
+    }
+
+    /// Reads a partition, then computes what was read before it: one batch of a worker is under way
+    /// to the device while another one is computed.
+    async fn partition<'a>(
+        &self,
+        lane: &'a Lane,
+        index: u64,
+        partition: &Partition,
+        progress: &mut Progress<'a>,
+    ) -> Result<Delivery> {
+        let place = self.steps.source;
+        let (backend, context) = (lane.backend(place), lane.context(place));
+        let scan = || backend.scan(context, partition, &self.run.read);
+        if progress.alone && self.catch_up(progress).await? == Delivery::Unwanted {
+            return Ok(Delivery::Unwanted);
+        }
+        let mut batches = scan()?;
+        let mut next = batches.next();
+        let short = matches!(&next, Some(Err(error))
+            if matches!(error.kind(), ErrorKind::Reservation { .. }));
+        if short && progress.waiting.is_some() {
+            // There is no room for two batches of a worker: from now on one after the other.
+            progress.alone = true;
+            if self.catch_up(progress).await? == Delivery::Unwanted {
+                return Ok(Delivery::Unwanted);
+            }
+            batches = scan()?;
+            next = batches.next();
+        }
+        let mut number = 0;
+        while let Some(batch) = next {
+            let batch = batch?;
+            if self.catch_up(progress).await? == Delivery::Unwanted {
+                return Ok(Delivery::Unwanted);
+            }
+            progress.waiting = Some((lane, sequence(index, number), batch));
+            number += 1;
+            if batches.size_hint().1 == Some(0) {
+                break;
+            }
+            if self.catch_up(progress).await? == Delivery::Unwanted {
+                return Ok(Delivery::Unwanted);
+            }
+            next = batches.next();
+        }
+        Ok(Delivery::Accepted)
+    }
+
+    /// Computes the batch that waits, if there is one.
+    async fn catch_up(&self, progress: &mut Progress<'_>) -> Result<Delivery> {
+        match progress.waiting.take() {
+            None => Ok(Delivery::Accepted),
+            Some((lane, place, batch)) => self.batch(lane, place, batch, &mut progress.state).await,
+        }
+    }
+
+    async fn batch(
+        &self,
+        lane: &Lane,
+        place: Sequence,
+        batch: Batch,
+        state: &mut Option<FoldState>,
+    ) -> Result<Delivery> {
+        let batch = self.transform(lane, self.from, None, batch)?;
+        self.end(lane, place, batch, state).await
+    }
+
+    /// Joins a part of the probe side to its part of the build side.
+    async fn part(
+        &self,
+        lane: &Lane,
+        index: u64,
+        part: &Part,
+        state: &mut Option<FoldState>,
+    ) -> Result<Delivery> {
+        let parts = self.parts()?;
+        let built = parts.build(&self.run, lane, &part.build)?;
+        while let Some((place, stored)) = part.probe.pop() {
+            self.run.scope.check()?;
+            let batch = stored.get()?;
+            drop(stored);
+            let batch = self.transform(lane, self.from, Some(&built), batch)?;
+            if self.end(lane, place, batch, state).await? == Delivery::Unwanted {
+                return Ok(Delivery::Unwanted);
+            }
+        }
+        lane.synchronize()?; // marks of matches are set
+        let place = sequence(index, u32::MAX);
+        self.finish_transform(lane, self.from, Some(&built), place, state)
+            .await
+    }
+
+    /// The build side of the join that the stage starts with.
+    fn parts(&self) -> Result<&Arc<BuiltParts>> {
+        match self.built.get(self.from) {
+            Some(Some(Built::Parts(parts))) => Ok(parts),
+            _ => Err(Error::invalid("join", "its build side is not in parts", "")),
+        }
+    }
+
+    /// What is left to give of the transforms whose built batch is whole, once all batches have been
+    /// through them.
+    ///
+    /// # Errors
+    /// As the operators' contracts say.
+    pub(super) async fn finish(
+        &self,
+        lane: &Lane,
+        state: &mut Option<FoldState>,
+    ) -> Result<Delivery> {
+        for index in self.from..self.until {
+            let built = match self.built.get(index) {
+                Some(Some(Built::Whole(batch))) => Some(batch),
+                Some(Some(Built::Parts(_))) => continue, // each part was finished by itself
+                _ => None,
+            };
+            let place = sequence(u64::MAX, index as u32);
+            if self
+                .finish_transform(lane, index, built, place, state)
+                .await?
+                == Delivery::Unwanted
+            {
+                return Ok(Delivery::Unwanted);
+            }
+        }
+        lane.synchronize()?;
+        Ok(Delivery::Accepted)
+    }
+
+    async fn finish_transform(
+        &self,
+        lane: &Lane,
+        index: usize,
+        built: Option<&Batch>,
+        place: Sequence,
+        state: &mut Option<FoldState>,
+    ) -> Result<Delivery> {
+        let Some(step) = self.steps.transforms.get(index) else {
+            return Ok(Delivery::Accepted);
+        };
+        match step.transform.finish(lane.context(step.place), built)? {
+            Some(batch) => {
+                let batch = self.transform(lane, index + 1, None, batch)?;
+                self.end(lane, place, batch, state).await
+            }
+            None => Ok(Delivery::Accepted),
+        }
+    }
+
+    /// Runs a batch through the stage's transforms from `from` on; `first` is what that one needs, if
+    /// it is not among the built batches.
+    fn transform(
+        &self,
+        lane: &Lane,
+        from: usize,
+        first: Option<&Batch>,
+        batch: Batch,
+    ) -> Result<Option<Batch>> {
+        let started = Instant::now();
+        let mut batch = batch;
+        for index in from..self.until {
+            let step = &self.steps.transforms[index];
+            let built = match (index == from, first, self.built.get(index)) {
+                (true, Some(first), _) => Some(first),
+                (_, _, Some(Some(Built::Whole(built)))) => Some(built),
+                _ => None,
+            };
+            batch = lane.bring(batch, step.place)?;
+            let next = step
+                .transform
+                .next(lane.context(step.place), built, batch)?;
+            let Some(next) = next else {
+                return Ok(None);
+            };
+            batch = next;
+        }
+        self.count(started);
+        Ok(Some(batch))
+    }
+
+    async fn end(
+        &self,
+        lane: &Lane,
+        place: Sequence,
+        batch: Option<Batch>,
+        state: &mut Option<FoldState>,
+    ) -> Result<Delivery> {
+        let Some(batch) = batch else {
+            return Ok(Delivery::Accepted);
+        };
+        let started = Instant::now();
+        match &self.end {
+            End::Output(output) => output.send(&self.run, lane, place, batch).await,
+            End::Counted(rows) => match self.run.host_rows(lane, place, batch)? {
+                Some(batch) => rows.send(batch).await,
+                None => Ok(Delivery::Accepted),
+            },
+            End::Fold(folding) => {
+                folding.next(&self.run, lane, state, place, batch)?;
+                self.count(started);
+                Ok(Delivery::Accepted)
+            }
+            End::Split(splitter) => {
+                splitter.split(&self.run, lane, place, batch)?;
+                self.count(started);
+                Ok(Delivery::Accepted)
+            }
+        }
+    }
+
+    fn count(&self, started: Instant) {
+        let metrics = &self.run.read.metrics;
+        metrics.add_duration(names::OPERATOR_NANOSECONDS, started.elapsed());
+    }
+}

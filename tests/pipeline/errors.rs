@@ -87,7 +87,9 @@ fn files_that_are_no_parquet() -> Result<()> {
     check(
         at,
         scan_parquet(at.join("half.parquet"))?.collect(&engine(&["num_streaming_threads=1"])?),
-        expect!["pipeline 1, worker 0: X/half.parquet: row group 0, column `customer`, page 0: its header says no type"],
+        expect![
+            "pipeline 1, worker 0: X/half.parquet: row group 0, column `customer`, page 0: its header says no type"
+        ],
     );
     let mut broken = whole;
     broken[4..400].fill(0xff);

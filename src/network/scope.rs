@@ -48,13 +48,13 @@ impl Names {
 /// let inner = scope.clone();
 /// let bytes = scope.run(async move {
 ///     let (sender, receiver) = inner.channel::<Vec<u8>>(Capacity { messages: 1, bytes: 1 << 20 });
-///     drop(inner.spawn("source", async move {
+///     inner.spawn("source", async move {
 ///         for length in 0..10 {
 ///             let _ = sender.send(vec![0; length]).await?;
 ///         }
 ///         sender.finish();
 ///         Ok(())
-///     }));
+///     });
 ///     let mut bytes = 0;
 ///     while let Some(message) = receiver.receive().await? {
 ///         bytes += message.len();
@@ -87,7 +87,8 @@ impl Scope {
 
     /// Starts an actor. Its error or panic aborts the scope; the error gets `name` as its context.
     ///
-    /// Started on a scope that has been aborted, it is dropped without being polled.
+    /// Started on a scope that has been aborted, it is dropped without being polled. On a scope
+    /// that nobody runs, it goes on until it ends or its pool is dropped.
     pub fn spawn<T: Send + 'static>(
         &self,
         name: impl Into<String>,

@@ -27,6 +27,7 @@
 //!   is a [`NestedLoopJoinSpec`](super::NestedLoopJoinSpec)'s. Arithmetic errors of the residual.
 //! - Equality in tests: multiset, exact.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -164,6 +165,47 @@ impl HashJoinSpec {
             }
         }
         Ok(())
+    }
+
+    /// True if a batch that is built for this join serves the other one's probe, too: both need the
+    /// same of the build side, and neither marks its rows.
+    pub fn builds_for(&self, other: &HashJoinSpec) -> bool {
+        let same_keys = self.build_keys == other.build_keys
+            && self.null_equals_null == other.null_equals_null
+            && self.key_nulls() == other.key_nulls();
+        let marks = self.kind.keeps_build_rows() || other.kind.keeps_build_rows();
+        let rows = |spec: &HashJoinSpec| spec.kind.gives_build_rows() || spec.residual.is_some();
+        same_keys
+            && !marks
+            && self.build == other.build
+            && rows(self) == rows(other)
+            && self.build_columns() == other.build_columns()
+    }
+
+    /// Which keys of the probe side may be null.
+    fn key_nulls(&self) -> Vec<bool> {
+        let keys = self.probe_keys.iter();
+        let nullable = |&key: &usize| {
+            self.probe
+                .fields()
+                .get(key)
+                .map(|field| field.is_nullable())
+        };
+        keys.map(|key| nullable(key).unwrap_or(true)).collect()
+    }
+
+    /// Columns of the build side that leave or that the residual reads.
+    fn build_columns(&self) -> BTreeSet<usize> {
+        let width = self.probe.fields().len();
+        let leaving = match self.kind.gives_build_rows() {
+            true => self.projection.as_slice(),
+            false => &[],
+        };
+        let read = self.residual_columns();
+        let columns = leaving.iter().chain(&read);
+        columns
+            .filter_map(|index| index.checked_sub(width))
+            .collect()
     }
 
     /// True if it is a hash join; else it is what a nested loop join shares with one.

@@ -76,6 +76,12 @@ impl NestedLoopJoinSpec {
         self.without_keys().check_columns()
     }
 
+    /// True if a batch that is built for this join serves the other one's probe, too; see
+    /// [`HashJoinSpec::builds_for`].
+    pub fn builds_for(&self, other: &NestedLoopJoinSpec) -> bool {
+        self.without_keys().builds_for(&other.without_keys())
+    }
+
     /// The same join as one whose rows all have equal keys, with the condition as its residual. No
     /// backend makes a hash join of it; it is what both joins share.
     pub(crate) fn without_keys(&self) -> HashJoinSpec {

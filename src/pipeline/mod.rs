@@ -3,12 +3,12 @@
 //! A [`Pipeline`] has a source (a scan, a table, or what other pipelines left), transforms that run
 //! on each batch, and perhaps a fold that needs to see every batch. A join's probe is a transform
 //! that names the pipeline which built its table. [`lower`] cuts a query there, reads only the
-//! columns that are needed, and hands scans predicates to prune by. Nothing here runs or touches a
+//! columns that are needed, and hands scans predicates to prune by. What a plan has twice is one
+//! pipeline, which several others read ([`consumers`]). Nothing here runs or touches a
 //! file: the engine asks a backend for the operators.
 
 #![forbid(unsafe_code)]
 
-mod estimate;
 mod explain;
 mod lower;
 
@@ -155,4 +155,16 @@ impl Pipeline {
         );
         inputs
     }
+}
+
+/// How often each pipeline is read, what it built included: by others' sources and transforms, each
+/// time that they name it. The last one, which nobody reads, has 0.
+pub fn consumers(pipelines: &[Pipeline]) -> Vec<usize> {
+    let mut counts = vec![0; pipelines.len()];
+    for input in pipelines.iter().flat_map(Pipeline::inputs) {
+        if let Some(count) = counts.get_mut(input) {
+            *count += 1;
+        }
+    }
+    counts
 }

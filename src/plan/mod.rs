@@ -8,13 +8,15 @@
 
 mod build;
 mod display;
+mod estimate;
 mod memory_table;
 mod schema;
 mod window;
 
 pub use build::{cume_dist, dense_rank, ntile, percent_rank, rank, row_number};
+pub(crate) use estimate::rows_of;
 pub use memory_table::MemoryTable;
-pub use schema::{aggregate_name, extract_aggregates, join_pair};
+pub use schema::{aggregate_name, extract_aggregates, join_names, join_pair};
 pub use window::{WindowExpr, WindowExprFunction};
 
 use std::path::PathBuf;

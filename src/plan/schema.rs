@@ -106,8 +106,8 @@ fn joined(plan: &LogicalPlan) -> Result<SchemaRef> {
     for (l, r) in on {
         resolve_keys((l, &left), (r, &right))?;
     }
-    let pair = join_pair(&left, &right, suffix)?;
     if let Some(residual) = residual {
+        let pair = join_pair(&left, &right, suffix)?;
         check_predicate("residual", residual, &pair)?;
     }
     let nullable = |field: &Arc<Field>| field.as_ref().clone().with_nullable(true);
@@ -119,6 +119,7 @@ fn joined(plan: &LogicalPlan) -> Result<SchemaRef> {
             named(fields)?
         }
         JoinKind::Inner | JoinKind::Left | JoinKind::Right | JoinKind::Full => {
+            let pair = join_pair(&left, &right, suffix)?;
             let fields = pair.fields().iter().map(nullable);
             Arc::new(Schema::new(fields.collect::<Vec<_>>()))
         }
@@ -130,15 +131,27 @@ fn joined(plan: &LogicalPlan) -> Result<SchemaRef> {
 /// # Errors
 /// `InvalidInput` for a right column that has a left one's name with the suffix, too.
 pub fn join_pair(left: &Schema, right: &Schema, suffix: &str) -> Result<SchemaRef> {
-    let mut fields: Vec<Field> = left.fields().iter().map(|f| f.as_ref().clone()).collect();
-    for field in right.fields() {
-        let name = match left.index_of(field.name()) {
+    let names = join_names(left, right, suffix);
+    let fields = left.fields().iter().chain(right.fields());
+    let fields = fields.zip(names);
+    named(
+        fields
+            .map(|(field, name)| field.as_ref().clone().with_name(name))
+            .collect(),
+    )
+}
+
+/// The names of [`join_pair`]'s columns, whether or not they differ.
+pub fn join_names(left: &Schema, right: &Schema, suffix: &str) -> Vec<String> {
+    let own = left.fields().iter().map(|field| field.name().clone());
+    let other = right
+        .fields()
+        .iter()
+        .map(|field| match left.index_of(field.name()) {
             Ok(_) => format!("{}{suffix}", field.name()),
             Err(_) => field.name().clone(),
-        };
-        fields.push(field.as_ref().clone().with_name(name));
-    }
-    named(fields)
+        });
+    own.chain(other).collect()
 }
 
 fn union(inputs: &[LogicalPlan]) -> Result<SchemaRef> {

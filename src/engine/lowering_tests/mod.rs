@@ -2,6 +2,7 @@
 
 mod joins;
 mod lazy;
+mod shared;
 mod sorts;
 mod unions;
 mod windows;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::super::estimate::rows_of;
 use super::Lowering;
-use super::columns::{columns_of, exprs_are_columns, output_field, projected, shift_columns};
+use super::columns::{columns_of, exprs_are_columns, map_columns, output_field, projected};
 use crate::error::{Error, Result};
 use crate::expr::{AggregateFunction, Expr, Keep, TypedExpr, aggregate_type, resolve};
 use crate::operators::{
@@ -14,7 +14,7 @@ use crate::operators::{
 use crate::plan::{LogicalPlan, aggregate_name, extract_aggregates};
 use crate::types::{Field, Schema, SchemaRef};
 
-impl Lowering {
+impl Lowering<'_> {
     pub(super) fn aggregate(
         &mut self,
         input: &LogicalPlan,
@@ -189,7 +189,7 @@ impl Lowering {
         }
         for (expr, outer) in aggregates.iter().zip(outer) {
             let mut typed = resolve(outer, &inner)?;
-            shift_columns(&mut typed, keys);
+            map_columns(&mut typed, &|column| column + keys);
             fields.push(Field::new(
                 expr.output_name(),
                 typed.data_type.clone(),

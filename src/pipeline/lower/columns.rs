@@ -104,38 +104,38 @@ pub(super) fn cast(expr: TypedExpr, to: &DataType) -> TypedExpr {
     }
 }
 
-/// Adds `by` to every column index of an expression.
-pub(super) fn shift_columns(expr: &mut TypedExpr, by: usize) {
-    let shift = |expr: &mut TypedExpr| shift_columns(expr, by);
+/// Gives every column of an expression another index.
+pub(super) fn map_columns(expr: &mut TypedExpr, to: &dyn Fn(usize) -> usize) {
+    let map = |expr: &mut TypedExpr| map_columns(expr, to);
     match &mut expr.kind {
-        TypedKind::Column(index) => *index += by,
+        TypedKind::Column(index) => *index = to(*index),
         TypedKind::Literal(_) => {}
         TypedKind::Arithmetic { left, right, .. }
         | TypedKind::Compare { left, right, .. }
         | TypedKind::And(left, right)
         | TypedKind::Or(left, right) => {
-            shift(left);
-            shift(right);
+            map(left);
+            map(right);
         }
         TypedKind::Not(operand)
         | TypedKind::Negate(operand)
         | TypedKind::IsNull(operand)
         | TypedKind::IsNotNull(operand)
-        | TypedKind::Cast { expr: operand, .. } => shift(operand),
+        | TypedKind::Cast { expr: operand, .. } => map(operand),
         TypedKind::Case {
             branches,
             otherwise,
         } => {
             for (condition, value) in branches {
-                shift(condition);
-                shift(value);
+                map(condition);
+                map(value);
             }
             if let Some(otherwise) = otherwise {
-                shift(otherwise);
+                map(otherwise);
             }
         }
         TypedKind::Coalesce(operands) | TypedKind::Function { operands, .. } => {
-            operands.iter_mut().for_each(shift);
+            operands.iter_mut().for_each(map);
         }
     }
 }

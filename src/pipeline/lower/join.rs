@@ -3,14 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::super::estimate::rows_of;
 use super::super::{Pipeline, Source};
 use super::Lowering;
-use super::columns::{cast, columns_of, truth};
+use super::columns::{cast, columns_of, projected, truth};
 use crate::error::{Error, Result};
 use crate::expr::{Expr, JoinKind, MARK_NAME, TypedExpr, resolve, resolve_keys};
 use crate::operators::{HashJoinSpec, NestedLoopJoinSpec, OperatorSpec};
-use crate::plan::{LogicalPlan, join_pair};
+use crate::plan::{LogicalPlan, join_names, rows_of};
 use crate::types::{DataType, Field, Schema, SchemaRef};
 
 /// One side of a join, lowered.
@@ -19,7 +18,7 @@ struct Side {
     keys: Vec<usize>,
 }
 
-impl Lowering {
+impl Lowering<'_> {
     pub(super) fn join(
         &mut self,
         plan: &LogicalPlan,
@@ -38,16 +37,10 @@ impl Lowering {
             return self.step(plan, wanted);
         };
         let (left_schema, right_schema) = (left.schema()?, right.schema()?);
-        let names = Names::new(&left_schema, &right_schema, suffix)?;
-        let mut needed = wanted.clone();
-        residual
-            .iter()
-            .for_each(|residual| residual.collect_columns(&mut needed));
-        let (mut of_left, mut of_right) = names.split(&needed);
+        let names = Names::new(&left_schema, &right_schema, suffix);
+        let (of_left, of_right) = names.split(*kind, residual.as_ref(), wanted);
         let (mut left_keys, mut right_keys) = (Vec::new(), Vec::new());
         for (l, r) in on {
-            l.collect_columns(&mut of_left);
-            r.collect_columns(&mut of_right);
             let (a, b) = resolve_keys((l, &left_schema), (r, &right_schema))?;
             left_keys.push((l, a.data_type));
             right_keys.push((r, b.data_type));
@@ -81,20 +74,39 @@ impl Lowering {
         Ok(output)
     }
 
-    /// Lowers a side, with its keys as columns.
+    /// Lowers a side to the wanted columns and its keys.
     fn side(
         &mut self,
         plan: &LogicalPlan,
         wanted: &BTreeSet<String>,
         keys: &[(&Expr, DataType)],
     ) -> Result<Side> {
-        let schema = self.step(plan, wanted)?;
+        let mut needed = wanted.clone();
+        keys.iter()
+            .for_each(|(key, _)| key.collect_columns(&mut needed));
+        let schema = self.step(plan, &needed)?;
         let typed = keys
             .iter()
             .map(|(key, data_type)| Ok(cast(resolve(key, &schema)?, data_type)));
         let typed: Vec<TypedExpr> = typed.collect::<Result<_>>()?;
-        let (schema, keys) = self.append(&schema, typed);
-        Ok(Side { schema, keys })
+        let (appended, places) = self.append(&schema, typed);
+        // Columns that only computed keys read stay behind.
+        let count = appended.fields().len();
+        let is_kept = |&index: &usize| {
+            let is_wanted = wanted.contains(appended.field(index).name());
+            is_wanted || places.contains(&index) || places.is_empty()
+        };
+        let kept: Vec<usize> = (0..count).filter(is_kept).collect();
+        let output = projected(&appended, &kept);
+        self.pick(&appended, &kept, &output);
+        let keys = places
+            .iter()
+            .map(|&place| kept.iter().position(|&column| column == place));
+        let missing = || Error::invalid("join", "a key is not there", "");
+        Ok(Side {
+            schema: output,
+            keys: keys.collect::<Option<_>>().ok_or_else(missing)?,
+        })
     }
 
     /// Ends the build side's pipeline by the build, and appends the probe and a choice of names.
@@ -140,29 +152,42 @@ fn builds_left(kind: JoinKind, left: &LogicalPlan, right: &LogicalPlan) -> bool 
     }
 }
 
-/// The names of a join's columns: the left input's, the right one's, and the latter as they leave.
+/// The names of a join's columns: the left input's, the right one's, and all as they leave.
 struct Names<'a> {
     left: &'a Schema,
     right: &'a Schema,
-    pair: SchemaRef,
+    pair: Vec<String>,
 }
 
 impl<'a> Names<'a> {
-    fn new(left: &'a Schema, right: &'a Schema, suffix: &str) -> Result<Self> {
-        let pair = join_pair(left, right, suffix)?;
-        Ok(Names { left, right, pair })
+    fn new(left: &'a Schema, right: &'a Schema, suffix: &str) -> Self {
+        Names {
+            left,
+            right,
+            pair: join_names(left, right, suffix),
+        }
     }
 
-    /// The inputs' own names of columns of the pair.
-    fn split(&self, names: &BTreeSet<String>) -> (BTreeSet<String>, BTreeSet<String>) {
+    /// The inputs' own names of the columns that leave or that the residual reads.
+    fn split(
+        &self,
+        kind: JoinKind,
+        residual: Option<&Expr>,
+        wanted: &BTreeSet<String>,
+    ) -> (BTreeSet<String>, BTreeSet<String>) {
+        let mut read = BTreeSet::new();
+        residual
+            .iter()
+            .for_each(|residual| residual.collect_columns(&mut read));
         let (mut left, mut right) = (BTreeSet::new(), BTreeSet::new());
         let count = self.left.fields().len();
-        for (index, field) in self.pair.fields().iter().enumerate() {
-            if !names.contains(field.name()) {
+        for (index, name) in self.pair.iter().enumerate() {
+            let leaves = wanted.contains(name) && (index < count || kind.gives_build_rows());
+            if !leaves && !read.contains(name) {
                 continue;
             }
             match index < count {
-                true => left.insert(field.name().clone()),
+                true => left.insert(name.clone()),
                 false => right.insert(self.right.field(index - count).name().clone()),
             };
         }
@@ -179,18 +204,17 @@ impl<'a> Names<'a> {
         let probe = spec.probe.fields().len();
         let (left_start, right_start) = if swapped { (probe, 0) } else { (0, probe) };
         let count = self.left.fields().len();
-        let fields = self.pair.fields().iter().enumerate();
-        let place = |(index, field): (usize, &Arc<Field>)| {
+        let place = |(index, name): (usize, &String)| {
             let place = match index < count {
-                true => left_start + left.index_of(field.name()).ok()?,
+                true => left_start + left.index_of(name).ok()?,
                 false => {
                     let own = self.right.field(index - count).name();
                     right_start + right.index_of(own).ok()?
                 }
             };
-            Some((place, field.name().clone()))
+            Some((place, name.clone()))
         };
-        fields.filter_map(place).collect()
+        self.pair.iter().enumerate().filter_map(place).collect()
     }
 
     /// The spec with its residual and projection, and the schema of the columns that leave.

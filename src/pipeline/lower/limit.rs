@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::plan::LogicalPlan;
 use crate::types::SchemaRef;
 
-impl Lowering {
+impl Lowering<'_> {
     pub(super) fn limit(
         &mut self,
         input: &LogicalPlan,
@@ -17,6 +17,12 @@ impl Lowering {
         wanted: &BTreeSet<String>,
     ) -> Result<SchemaRef> {
         match input {
+            // Others read it whole, or as far as they want it.
+            _ if self.shared_place(input).is_some() => {
+                let schema = self.step(input, wanted)?;
+                self.add_limit(&schema, skip, rows);
+                Ok(schema)
+            }
             // Of a projection the same rows are wanted as of its input.
             LogicalPlan::Project { input, exprs }
                 if matches!(**input, LogicalPlan::Sort { .. }) =>

@@ -4,6 +4,7 @@ mod aggregate;
 mod columns;
 mod join;
 mod limit;
+mod share;
 mod sort;
 mod union;
 mod window;
@@ -18,8 +19,10 @@ use crate::operators::{FilterSpec, OperatorSpec, ProjectSpec};
 use crate::plan::{LogicalPlan, MemoryTable, ParquetFiles, Query};
 use crate::types::{DataType, Schema, SchemaRef, Semantics};
 use columns::{
-    all_names, columns_of, exprs_are_columns, no_columns, output_field, projected, truth,
+    all_names, columns_of, exprs_are_columns, map_columns, no_columns, output_field, projected,
+    truth,
 };
+use share::Shared;
 
 /// Steps of a plan. Plans are walked by recursion; this keeps the stack below 1 MiB.
 const STEPS_MAX: usize = 256;
@@ -45,28 +48,53 @@ pub fn lower(query: &Query) -> Result<Vec<Pipeline>> {
     if schema.fields().is_empty() {
         return Err(no_columns());
     }
-    let mut lowering = Lowering {
-        semantics: query.semantics,
-        done: Vec::new(),
-        current: None,
-    };
-    lowering.step(&query.plan, &all_names(&schema))?;
-    let mut pipelines = lowering.done;
-    pipelines.extend(lowering.current);
-    Ok(pipelines)
+    let wanted = all_names(&schema);
+    let mut shared = Shared::find(&query.plan);
+    loop {
+        let mut lowering = Lowering {
+            semantics: query.semantics,
+            done: Vec::new(),
+            current: None,
+            shared,
+            incomplete: false,
+        };
+        let lowered = lowering.step(&query.plan, &wanted);
+        // Whatever came of it, a reader missed columns. This ends, because each time some shared
+        // subplan gives more of its own.
+        if lowering.incomplete {
+            shared = lowering.shared.into_iter().map(Shared::again).collect();
+            continue;
+        }
+        lowered?;
+        let mut pipelines = lowering.done;
+        pipelines.extend(lowering.current);
+        return Ok(share::merge_builds(pipelines));
+    }
 }
 
-struct Lowering {
+struct Lowering<'p> {
     semantics: Semantics,
     done: Vec<Pipeline>,
     /// The pipeline that is being built; absent only before a source.
     current: Option<Pipeline>,
+    /// What the plan has more than once.
+    shared: Vec<Shared<'p>>,
+    /// Whether a shared subplan was lowered without columns that a later reader wants.
+    incomplete: bool,
 }
 
-impl Lowering {
+impl Lowering<'_> {
     /// Appends a step of the plan so that at least the wanted columns leave it, in the order of
     /// the step's schema, and returns the schema of what leaves.
     fn step(&mut self, plan: &LogicalPlan, wanted: &BTreeSet<String>) -> Result<SchemaRef> {
+        match self.shared_place(plan) {
+            Some(place) => self.shared_step(place, wanted),
+            None => self.own_step(plan, wanted),
+        }
+    }
+
+    /// As [`step`](Lowering::step), for a subplan that is lowered here.
+    fn own_step(&mut self, plan: &LogicalPlan, wanted: &BTreeSet<String>) -> Result<SchemaRef> {
         match plan {
             LogicalPlan::Scan { files } => self.scan(files, wanted),
             LogicalPlan::Memory { table } => self.memory(table, wanted),
@@ -90,7 +118,7 @@ impl Lowering {
                 let step = self.window(input, functions, wanted);
                 step.map_err(|error| error.context("window"))
             }
-            LogicalPlan::Union { inputs } => self.union(inputs, wanted),
+            LogicalPlan::Union { .. } => self.union(plan, wanted),
             LogicalPlan::Limit { input, skip, rows } => self.limit(input, *skip, *rows, wanted),
         }
     }
@@ -260,20 +288,65 @@ impl Lowering {
         Ok(output)
     }
 
-    /// A projection, unless it changes nothing.
+    /// A projection, unless it changes nothing; a choice of columns and what is computed next to it
+    /// are one.
     fn add_project(&mut self, input: &SchemaRef, exprs: Vec<TypedExpr>, output: &SchemaRef) {
-        if input == output
+        let (input, exprs) = match self.merged(input, &exprs) {
+            Some(merged) => merged,
+            None => (Arc::clone(input), exprs),
+        };
+        if input == *output
             && exprs_are_columns(&exprs).is_some_and(|c| c.iter().copied().eq(0..c.len()))
         {
             return;
         }
         let spec = ProjectSpec {
-            input: Arc::clone(input),
+            input: Arc::clone(&input),
             output: Arc::clone(output),
             exprs,
             semantics: self.semantics,
         };
-        self.transform(input, OperatorSpec::Project(spec), output);
+        self.transform(&input, OperatorSpec::Project(spec), output);
+    }
+
+    /// The expressions over the input of the projection that the pipeline ends with, which is taken
+    /// off: if it or they are a mere choice of columns.
+    fn merged(
+        &mut self,
+        input: &SchemaRef,
+        exprs: &[TypedExpr],
+    ) -> Option<(SchemaRef, Vec<TypedExpr>)> {
+        let pipeline = self.current.as_mut()?;
+        let TransformSpec { spec, .. } = pipeline.transforms.last()?;
+        let OperatorSpec::Project(below) = spec else {
+            return None;
+        };
+        if pipeline.fold.is_some() || pipeline.limit.is_some() || below.output != *input {
+            return None;
+        }
+        let merged = match (exprs_are_columns(&below.exprs), exprs_are_columns(exprs)) {
+            (Some(columns), _) => {
+                let mut merged = exprs.to_vec();
+                for expr in &mut merged {
+                    map_columns(expr, &|column| columns[column]);
+                }
+                merged
+            }
+            (None, Some(mut columns)) => {
+                let merged = columns.iter().map(|&column| below.exprs[column].clone());
+                let merged = merged.collect();
+                columns.sort_unstable();
+                if columns.windows(2).any(|pair| pair[0] == pair[1]) {
+                    return None; // nothing is computed twice
+                }
+                merged
+            }
+            (None, None) => return None,
+        };
+        let schema = Arc::clone(&below.input);
+        pipeline.transforms.pop();
+        pipeline.output = Arc::clone(&schema);
+        Some((schema, merged))
     }
 
     /// A projection that appends columns, and the indices of the expressions in what leaves: columns

@@ -12,7 +12,7 @@ use crate::operators::{OperatorSpec, SortKey, SortSpec, TopKSpec};
 use crate::plan::{LogicalPlan, SortExpr};
 use crate::types::{Schema, SchemaRef};
 
-impl Lowering {
+impl Lowering<'_> {
     /// A sort, or the rows of it that a limit keeps.
     pub(super) fn sort(
         &mut self,

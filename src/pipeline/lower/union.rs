@@ -9,20 +9,17 @@ use crate::error::Result;
 use crate::plan::LogicalPlan;
 use crate::types::SchemaRef;
 
-impl Lowering {
+impl Lowering<'_> {
     pub(super) fn union(
         &mut self,
-        inputs: &[LogicalPlan],
+        plan: &LogicalPlan,
         wanted: &BTreeSet<String>,
     ) -> Result<SchemaRef> {
-        let whole = LogicalPlan::Union {
-            inputs: inputs.to_vec(),
-        };
-        let schema = whole.schema()?;
+        let schema = plan.schema()?;
         let columns = columns_of(&schema, wanted)?;
         let output = projected(&schema, &columns);
-        let mut closed = Vec::with_capacity(inputs.len());
-        for input in inputs {
+        let mut closed = Vec::new();
+        for input in plan.inputs() {
             // An input's columns are those at the same places, whatever their names.
             let own = input.schema()?;
             let names = columns

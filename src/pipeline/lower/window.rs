@@ -14,7 +14,7 @@ use crate::operators::{
 use crate::plan::{LogicalPlan, WindowExpr, WindowExprFunction};
 use crate::types::{Field, Schema, SchemaRef};
 
-impl Lowering {
+impl Lowering<'_> {
     pub(super) fn window(
         &mut self,
         input: &LogicalPlan,
@@ -29,26 +29,19 @@ impl Lowering {
         let mut needed: BTreeSet<String> = wanted.clone();
         needed.retain(|name| own.index_of(name).is_ok());
         let passed = needed.clone();
-        for window in &used {
-            let order = window.order_by.iter().map(|key| &key.expr);
-            for expr in window
-                .function
-                .operand()
-                .into_iter()
-                .chain(&window.partition_by)
-                .chain(order)
-            {
-                expr.collect_columns(&mut needed);
-            }
-        }
+        used.iter().for_each(|window| read_by(window, &mut needed));
         let mut schema = self.step(input, &needed)?;
+        let mut passing = passed.clone();
         let mut rest = used.clone();
         while let Some(first) = rest.first().copied() {
             let alike = |window: &&WindowExpr| {
                 window.partition_by == first.partition_by && window.order_by == first.order_by
             };
             let (now, later) = rest.into_iter().partition::<Vec<_>, _>(alike);
-            schema = self.window_fold(&schema, &now)?;
+            let mut kept = passing.clone();
+            later.iter().for_each(|window| read_by(window, &mut kept));
+            schema = self.window_fold(&schema, &now, &kept)?;
+            passing.extend(now.iter().map(|window| window.name.clone()));
             rest = later;
         }
         // What only the functions read goes; the functions stand in the plan's order.
@@ -64,8 +57,14 @@ impl Lowering {
         Ok(output)
     }
 
-    /// A fold that adds the columns of functions with one partitioning and one order.
-    fn window_fold(&mut self, schema: &SchemaRef, windows: &[&WindowExpr]) -> Result<SchemaRef> {
+    /// A fold that adds the columns of functions with one partitioning and one order to those that
+    /// are kept.
+    fn window_fold(
+        &mut self,
+        schema: &SchemaRef,
+        windows: &[&WindowExpr],
+        kept: &BTreeSet<String>,
+    ) -> Result<SchemaRef> {
         let Some(first) = windows.first() else {
             return Ok(Arc::clone(schema));
         };
@@ -81,8 +80,10 @@ impl Lowering {
         let (order_by, operands) = rest.split_at(first.order_by.len());
         let mut operands = operands.iter().copied();
         let mut calls = Vec::with_capacity(windows.len());
-        let projection: Vec<usize> = (0..schema.fields().len()).collect();
-        let mut fields: Vec<Field> = schema.fields().iter().map(|f| f.as_ref().clone()).collect();
+        let is_kept = |&index: &usize| kept.contains(schema.field(index).name());
+        let projection: Vec<usize> = (0..schema.fields().len()).filter(is_kept).collect();
+        let passed = projection.iter().map(|&index| schema.field(index).clone());
+        let mut fields: Vec<Field> = passed.collect();
         for window in windows {
             let operand = window.function.operand().and_then(|_| operands.next());
             let function = function(&window.function, operand)?;
@@ -108,6 +109,15 @@ impl Lowering {
         };
         self.fold(&input, OperatorSpec::Window(spec), &output);
         Ok(output)
+    }
+}
+
+/// Adds the names of the columns that a function reads.
+fn read_by(window: &WindowExpr, names: &mut BTreeSet<String>) {
+    let order = window.order_by.iter().map(|key| &key.expr);
+    let operand = window.function.operand().into_iter();
+    for expr in operand.chain(&window.partition_by).chain(order) {
+        expr.collect_columns(names);
     }
 }
 

@@ -3,8 +3,8 @@
 //! Rows of files and tables are known; what filters, joins and groups leave is guessed from fixed
 //! shares, as System R did (Selinger et al., Access Path Selection, SIGMOD 1979).
 
+use super::LogicalPlan;
 use crate::expr::{BinaryOp, Expr, JoinKind};
-use crate::plan::LogicalPlan;
 
 /// Rows of files whose footers nobody counted.
 const ROWS_UNKNOWN: f64 = 1e6;
@@ -16,7 +16,7 @@ const SHARE_EQUAL: f64 = 0.1;
 const SHARE_OTHER: f64 = 0.33;
 
 /// Rows that a plan gives, about; never less than one.
-pub(super) fn rows_of(plan: &LogicalPlan) -> f64 {
+pub(crate) fn rows_of(plan: &LogicalPlan) -> f64 {
     let rows = match plan {
         LogicalPlan::Scan { files } => files.rows.map_or(ROWS_UNKNOWN, |rows| rows as f64),
         LogicalPlan::Memory { table } => table.rows() as f64,

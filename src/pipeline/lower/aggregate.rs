@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::super::estimate::rows_of;
 use super::Lowering;
 use super::columns::{columns_of, exprs_are_columns, map_columns, output_field, projected};
 use crate::error::{Error, Result};
@@ -11,6 +10,7 @@ use crate::expr::{AggregateFunction, Expr, Keep, TypedExpr, aggregate_type, reso
 use crate::operators::{
     AggregateSpec, DistinctSpec, FloatSums, GroupByPhase, GroupBySpec, OperatorSpec,
 };
+use crate::plan::rows_of;
 use crate::plan::{LogicalPlan, aggregate_name, extract_aggregates};
 use crate::types::{Field, Schema, SchemaRef};
 

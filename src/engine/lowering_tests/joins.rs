@@ -18,51 +18,51 @@ fn the_smaller_side_is_built_where_the_kind_leaves_a_choice() {
     check(
         keyed(JoinKind::Inner),
         expect![[r#"
-        1. scan 1 file(s), 2 of 3 columns: customer, name
-           project name, cast(customer as Int64) as __key_2 [project]
-           hash_join build on __key_2 [hash_join]
-           -> name: Utf8, __key_2: Int64
-        2. scan 1 file(s), 2 of 5 columns: customer, amount
-           hash_join probe, inner, on customer, built by pipeline 1 [hash_join]
-           -> customer: Int64, amount: Decimal128(15, 2), name: Utf8
-    "#]],
+            1. scan 1 file(s), 2 of 3 columns: customer, name
+               project name, cast(customer as Int64) as __key_2
+               hash_join build on __key_2
+               -> name: Utf8, __key_2: Int64
+            2. scan 1 file(s), 2 of 5 columns: customer, amount
+               hash_join probe, inner, on customer, built by pipeline 1
+               -> customer: Int64, amount: Decimal128(15, 2), name: Utf8
+        "#]],
     );
     check(
         keyed(JoinKind::Left),
         expect![[r#"
-        1. scan 1 file(s), 2 of 3 columns: customer, name
-           project name, cast(customer as Int64) as __key_2 [project]
-           hash_join build on __key_2 [hash_join]
-           -> name: Utf8, __key_2: Int64
-        2. scan 1 file(s), 2 of 5 columns: customer, amount
-           hash_join probe, left, on customer, built by pipeline 1 [hash_join]
-           -> customer: Int64, amount: Decimal128(15, 2), name: Utf8
-    "#]],
+            1. scan 1 file(s), 2 of 3 columns: customer, name
+               project name, cast(customer as Int64) as __key_2
+               hash_join build on __key_2
+               -> name: Utf8, __key_2: Int64
+            2. scan 1 file(s), 2 of 5 columns: customer, amount
+               hash_join probe, left, on customer, built by pipeline 1
+               -> customer: Int64, amount: Decimal128(15, 2), name: Utf8
+        "#]],
     );
     check(
         keyed(JoinKind::Right),
         expect![[r#"
-        1. scan 1 file(s), 2 of 3 columns: customer, name
-           project customer, name, cast(customer as Int64) as __key_2 [project]
-           hash_join build on __key_2 [hash_join]
-           -> customer: Int32, name: Utf8, __key_2: Int64
-        2. scan 1 file(s), 2 of 5 columns: customer, amount
-           hash_join probe, right, on customer, built by pipeline 1 [hash_join]
-           -> amount: Decimal128(15, 2), customer: Int32, name: Utf8
-    "#]],
+            1. scan 1 file(s), 2 of 3 columns: customer, name
+               project customer, name, cast(customer as Int64) as __key_2
+               hash_join build on __key_2
+               -> customer: Int32, name: Utf8, __key_2: Int64
+            2. scan 1 file(s), 2 of 5 columns: customer, amount
+               hash_join probe, right, on customer, built by pipeline 1
+               -> amount: Decimal128(15, 2), customer: Int32, name: Utf8
+        "#]],
     );
     check(
         keyed(JoinKind::Full),
         expect![[r#"
-        1. scan 1 file(s), 2 of 3 columns: customer, name
-           project customer, name, cast(customer as Int64) as __key_2 [project]
-           hash_join build on __key_2 [hash_join]
-           -> customer: Int32, name: Utf8, __key_2: Int64
-        2. scan 1 file(s), 2 of 5 columns: customer, amount
-           hash_join probe, full, on customer, built by pipeline 1 [hash_join]
-           project customer, amount, customer as customer_right, name [project]
-           -> customer: Int64, amount: Decimal128(15, 2), customer_right: Int32, name: Utf8
-    "#]],
+            1. scan 1 file(s), 2 of 3 columns: customer, name
+               project customer, name, cast(customer as Int64) as __key_2
+               hash_join build on __key_2
+               -> customer: Int32, name: Utf8, __key_2: Int64
+            2. scan 1 file(s), 2 of 5 columns: customer, amount
+               hash_join probe, full, on customer, built by pipeline 1
+               project customer, amount, customer as customer_right, name
+               -> customer: Int64, amount: Decimal128(15, 2), customer_right: Int32, name: Utf8
+        "#]],
     );
     let swapped = |kind| {
         customers()
@@ -72,63 +72,63 @@ fn the_smaller_side_is_built_where_the_kind_leaves_a_choice() {
     check(
         swapped(JoinKind::Inner),
         expect![[r#"
-        1. scan 1 file(s), 3 of 3 columns: customer, name, day
-           project customer, name, day, cast(customer as Int64) as __key_3 [project]
-           hash_join build on __key_3 [hash_join]
-           -> customer: Int32, name: Utf8, day: Date32, __key_3: Int64
-        2. scan 1 file(s), 2 of 5 columns: customer, amount
-           hash_join probe, inner, on customer, built by pipeline 1 [hash_join]
-           -> customer: Int32, name: Utf8, day: Date32, amount: Decimal128(15, 2)
-    "#]],
+            1. scan 1 file(s), 3 of 3 columns: customer, name, day
+               project customer, name, day, cast(customer as Int64) as __key_3
+               hash_join build on __key_3
+               -> customer: Int32, name: Utf8, day: Date32, __key_3: Int64
+            2. scan 1 file(s), 2 of 5 columns: customer, amount
+               hash_join probe, inner, on customer, built by pipeline 1
+               -> customer: Int32, name: Utf8, day: Date32, amount: Decimal128(15, 2)
+        "#]],
     );
     check(
         swapped(JoinKind::Left),
         expect![[r#"
-        1. scan 1 file(s), 3 of 3 columns: customer, name, day
-           project customer, name, day, cast(customer as Int64) as __key_3 [project]
-           hash_join build on __key_3 [hash_join]
-           -> customer: Int32, name: Utf8, day: Date32, __key_3: Int64
-        2. scan 1 file(s), 2 of 5 columns: customer, amount
-           hash_join probe, right, on customer, built by pipeline 1 [hash_join]
-           -> customer: Int32, name: Utf8, day: Date32, amount: Decimal128(15, 2)
-    "#]],
+            1. scan 1 file(s), 3 of 3 columns: customer, name, day
+               project customer, name, day, cast(customer as Int64) as __key_3
+               hash_join build on __key_3
+               -> customer: Int32, name: Utf8, day: Date32, __key_3: Int64
+            2. scan 1 file(s), 2 of 5 columns: customer, amount
+               hash_join probe, right, on customer, built by pipeline 1
+               -> customer: Int32, name: Utf8, day: Date32, amount: Decimal128(15, 2)
+        "#]],
     );
     check(
         swapped(JoinKind::Right),
         expect![[r#"
-        1. scan 1 file(s), 3 of 3 columns: customer, name, day
-           project name, day, cast(customer as Int64) as __key_3 [project]
-           hash_join build on __key_3 [hash_join]
-           -> name: Utf8, day: Date32, __key_3: Int64
-        2. scan 1 file(s), 2 of 5 columns: customer, amount
-           hash_join probe, left, on customer, built by pipeline 1 [hash_join]
-           -> name: Utf8, day: Date32, customer: Int64, amount: Decimal128(15, 2)
-    "#]],
+            1. scan 1 file(s), 3 of 3 columns: customer, name, day
+               project name, day, cast(customer as Int64) as __key_3
+               hash_join build on __key_3
+               -> name: Utf8, day: Date32, __key_3: Int64
+            2. scan 1 file(s), 2 of 5 columns: customer, amount
+               hash_join probe, left, on customer, built by pipeline 1
+               -> name: Utf8, day: Date32, customer: Int64, amount: Decimal128(15, 2)
+        "#]],
     );
     check(
         swapped(JoinKind::Full),
         expect![[r#"
-        1. scan 1 file(s), 3 of 3 columns: customer, name, day
-           project customer, name, day, cast(customer as Int64) as __key_3 [project]
-           hash_join build on __key_3 [hash_join]
-           -> customer: Int32, name: Utf8, day: Date32, __key_3: Int64
-        2. scan 1 file(s), 2 of 5 columns: customer, amount
-           hash_join probe, full, on customer, built by pipeline 1 [hash_join]
-           project customer, name, day, customer as customer_right, amount [project]
-           -> customer: Int32, name: Utf8, day: Date32, customer_right: Int64, amount: Decimal128(15, 2)
-    "#]],
+            1. scan 1 file(s), 3 of 3 columns: customer, name, day
+               project customer, name, day, cast(customer as Int64) as __key_3
+               hash_join build on __key_3
+               -> customer: Int32, name: Utf8, day: Date32, __key_3: Int64
+            2. scan 1 file(s), 2 of 5 columns: customer, amount
+               hash_join probe, full, on customer, built by pipeline 1
+               project customer, name, day, customer as customer_right, amount
+               -> customer: Int32, name: Utf8, day: Date32, customer_right: Int64, amount: Decimal128(15, 2)
+        "#]],
     );
     check(
         swapped(JoinKind::Semi),
         expect![[r#"
-        1. scan 1 file(s), 1 of 5 columns: customer
-           hash_join build on customer [hash_join]
-           -> customer: Int64
-        2. scan 1 file(s), 3 of 3 columns: customer, name, day
-           project customer, name, day, cast(customer as Int64) as __key_3 [project]
-           hash_join probe, semi, on __key_3, built by pipeline 1 [hash_join]
-           -> customer: Int32, name: Utf8, day: Date32
-    "#]],
+            1. scan 1 file(s), 1 of 5 columns: customer
+               hash_join build on customer
+               -> customer: Int64
+            2. scan 1 file(s), 3 of 3 columns: customer, name, day
+               project customer, name, day, cast(customer as Int64) as __key_3
+               hash_join probe, semi, on __key_3, built by pipeline 1
+               -> customer: Int32, name: Utf8, day: Date32
+        "#]],
     );
 }
 
@@ -137,51 +137,51 @@ fn semi_anti_and_mark_joins_read_the_keys_of_the_right_side_alone() {
     check(
         keyed(JoinKind::Semi).select([col("amount")]),
         expect![[r#"
-        1. scan 1 file(s), 1 of 3 columns: customer
-           project cast(customer as Int64) as __key_1 [project]
-           hash_join build on __key_1 [hash_join]
-           -> __key_1: Int64
-        2. scan 1 file(s), 2 of 5 columns: customer, amount
-           hash_join probe, semi, on customer, built by pipeline 1 [hash_join]
-           -> amount: Decimal128(15, 2)
-    "#]],
+            1. scan 1 file(s), 1 of 3 columns: customer
+               project cast(customer as Int64) as __key_1
+               hash_join build on __key_1
+               -> __key_1: Int64
+            2. scan 1 file(s), 2 of 5 columns: customer, amount
+               hash_join probe, semi, on customer, built by pipeline 1
+               -> amount: Decimal128(15, 2)
+        "#]],
     );
     check(
         keyed(JoinKind::Anti).select([count_rows()]),
         expect![[r#"
-        1. scan 1 file(s), 1 of 3 columns: customer
-           project cast(customer as Int64) as __key_1 [project]
-           hash_join build on __key_1 [hash_join]
-           -> __key_1: Int64
-        2. scan 1 file(s), 1 of 5 columns: customer
-           hash_join probe, anti, on customer, built by pipeline 1 [hash_join]
-           group_by count(*) as count(*) [group_by]
-           -> count(*): Int64
-    "#]],
+            1. scan 1 file(s), 1 of 3 columns: customer
+               project cast(customer as Int64) as __key_1
+               hash_join build on __key_1
+               -> __key_1: Int64
+            2. scan 1 file(s), 1 of 5 columns: customer
+               hash_join probe, anti, on customer, built by pipeline 1
+               group_by count(*) as count(*)
+               -> count(*): Int64
+        "#]],
     );
     check(
         keyed(JoinKind::Mark),
         expect![[r#"
-        1. scan 1 file(s), 1 of 3 columns: customer
-           project cast(customer as Int64) as __key_1 [project]
-           hash_join build on __key_1 [hash_join]
-           -> __key_1: Int64
-        2. scan 1 file(s), 2 of 5 columns: customer, amount
-           hash_join probe, mark, on customer, built by pipeline 1 [hash_join]
-           -> customer: Int64, amount: Decimal128(15, 2), mark: Boolean
-    "#]],
+            1. scan 1 file(s), 1 of 3 columns: customer
+               project cast(customer as Int64) as __key_1
+               hash_join build on __key_1
+               -> __key_1: Int64
+            2. scan 1 file(s), 2 of 5 columns: customer, amount
+               hash_join probe, mark, on customer, built by pipeline 1
+               -> customer: Int64, amount: Decimal128(15, 2), mark: Boolean
+        "#]],
     );
     check(
         keyed(JoinKind::Mark).select([col(MARK_NAME)]),
         expect![[r#"
-        1. scan 1 file(s), 1 of 3 columns: customer
-           project cast(customer as Int64) as __key_1 [project]
-           hash_join build on __key_1 [hash_join]
-           -> __key_1: Int64
-        2. scan 1 file(s), 1 of 5 columns: customer
-           hash_join probe, mark, on customer, built by pipeline 1 [hash_join]
-           -> mark: Boolean
-    "#]],
+            1. scan 1 file(s), 1 of 3 columns: customer
+               project cast(customer as Int64) as __key_1
+               hash_join build on __key_1
+               -> __key_1: Int64
+            2. scan 1 file(s), 1 of 5 columns: customer
+               hash_join probe, mark, on customer, built by pipeline 1
+               -> mark: Boolean
+        "#]],
     );
     check(
         keyed(JoinKind::Mark)
@@ -189,27 +189,27 @@ fn semi_anti_and_mark_joins_read_the_keys_of_the_right_side_alone() {
             .select([col("amount")]),
         expect![[r#"
             1. scan 1 file(s), 1 of 3 columns: customer
-               project cast(customer as Int64) as __key_1 [project]
-               hash_join build on __key_1 [hash_join]
+               project cast(customer as Int64) as __key_1
+               hash_join build on __key_1
                -> __key_1: Int64
             2. scan 1 file(s), 2 of 5 columns: customer, amount
-               hash_join probe, mark, on customer, built by pipeline 1 [hash_join]
-               filter not mark, keep amount [filter]
+               hash_join probe, mark, on customer, built by pipeline 1
+               filter not mark, keep amount
                -> amount: Decimal128(15, 2)
         "#]],
     );
     check(
         keyed(JoinKind::Mark).select([count_rows().alias("n")]),
         expect![[r#"
-        1. scan 1 file(s), 1 of 3 columns: customer
-           project cast(customer as Int64) as __key_1 [project]
-           hash_join build on __key_1 [hash_join]
-           -> __key_1: Int64
-        2. scan 1 file(s), 1 of 5 columns: customer
-           hash_join probe, mark, on customer, built by pipeline 1 [hash_join]
-           group_by count(*) as n [group_by]
-           -> n: Int64
-    "#]],
+            1. scan 1 file(s), 1 of 3 columns: customer
+               project cast(customer as Int64) as __key_1
+               hash_join build on __key_1
+               -> __key_1: Int64
+            2. scan 1 file(s), 1 of 5 columns: customer
+               hash_join probe, mark, on customer, built by pipeline 1
+               group_by count(*) as n
+               -> n: Int64
+        "#]],
     );
 }
 
@@ -228,26 +228,26 @@ fn a_residual_sees_both_sides_under_the_names_that_leave() {
     check(
         joined(JoinKind::Inner),
         expect![[r#"
-        1. scan 1 file(s), 3 of 3 columns: customer, name, day
-           project name, day, cast(customer as Int64) as __key_3 [project]
-           hash_join build on __key_3 [hash_join]
-           -> name: Utf8, day: Date32, __key_3: Int64
-        2. scan 1 file(s), 4 of 5 columns: comment, customer, amount, day
-           hash_join probe, inner, on customer, built by pipeline 1 [hash_join]
-           -> amount: Decimal128(15, 2)
-    "#]],
+            1. scan 1 file(s), 3 of 3 columns: customer, name, day
+               project name, day, cast(customer as Int64) as __key_3
+               hash_join build on __key_3
+               -> name: Utf8, day: Date32, __key_3: Int64
+            2. scan 1 file(s), 4 of 5 columns: comment, customer, amount, day
+               hash_join probe, inner, on customer, built by pipeline 1
+               -> amount: Decimal128(15, 2)
+        "#]],
     );
     check(
         joined(JoinKind::Semi),
         expect![[r#"
-        1. scan 1 file(s), 3 of 3 columns: customer, name, day
-           project name, day, cast(customer as Int64) as __key_3 [project]
-           hash_join build on __key_3 [hash_join]
-           -> name: Utf8, day: Date32, __key_3: Int64
-        2. scan 1 file(s), 4 of 5 columns: comment, customer, amount, day
-           hash_join probe, semi, on customer, built by pipeline 1 [hash_join]
-           -> amount: Decimal128(15, 2)
-    "#]],
+            1. scan 1 file(s), 3 of 3 columns: customer, name, day
+               project name, day, cast(customer as Int64) as __key_3
+               hash_join build on __key_3
+               -> name: Utf8, day: Date32, __key_3: Int64
+            2. scan 1 file(s), 4 of 5 columns: comment, customer, amount, day
+               hash_join probe, semi, on customer, built by pipeline 1
+               -> amount: Decimal128(15, 2)
+        "#]],
     );
     check(
         customers()
@@ -257,12 +257,12 @@ fn a_residual_sees_both_sides_under_the_names_that_leave() {
             .select([col("day_right"), col("name")]),
         expect![[r#"
             1. scan 1 file(s), 3 of 3 columns: customer, name, day
-               project name, day, cast(customer as Int64) as __key_3 [project]
-               hash_join build on __key_3 [hash_join]
+               project name, day, cast(customer as Int64) as __key_3
+               hash_join build on __key_3
                -> name: Utf8, day: Date32, __key_3: Int64
             2. scan 1 file(s), 2 of 5 columns: customer, day
-               hash_join probe, right, on customer, built by pipeline 1 [hash_join]
-               project day as day_right, name [project]
+               hash_join probe, right, on customer, built by pipeline 1
+               project day as day_right, name
                -> day_right: Date32, name: Utf8
         "#]],
     );
@@ -285,11 +285,11 @@ fn joins_without_keys_are_nested_loops() {
             .select([count_rows().alias("n")]),
         expect![[r#"
             1. scan 1 file(s), 1 of 3 columns: customer
-               nested_loop_join build [nested_loop_join]
+               nested_loop_join build
                -> customer: Int32
             2. scan 1 file(s), 1 of 5 columns: urgent
-               nested_loop_join probe, inner, built by pipeline 1 [nested_loop_join]
-               group_by count(*) as n [group_by]
+               nested_loop_join probe, inner, built by pipeline 1
+               group_by count(*) as n
                -> n: Int64
         "#]],
     );
@@ -301,11 +301,11 @@ fn joins_without_keys_are_nested_loops() {
             .select([col("customer"), col("customer_right")]),
         expect![[r#"
             1. scan 1 file(s), 2 of 3 columns: customer, day
-               nested_loop_join build [nested_loop_join]
+               nested_loop_join build
                -> customer: Int32, day: Date32
             2. scan 1 file(s), 2 of 5 columns: customer, day
-               nested_loop_join probe, full, where (day > day), built by pipeline 1 [nested_loop_join]
-               project customer, customer as customer_right [project]
+               nested_loop_join probe, full, where (day > day), built by pipeline 1
+               project customer, customer as customer_right
                -> customer: Int32, customer_right: Int64
         "#]],
     );
@@ -317,10 +317,10 @@ fn joins_without_keys_are_nested_loops() {
             .select([col("name"), col(MARK_NAME)]),
         expect![[r#"
             1. scan 1 file(s), 1 of 5 columns: day
-               nested_loop_join build [nested_loop_join]
+               nested_loop_join build
                -> day: Date32
             2. scan 1 file(s), 2 of 3 columns: name, day
-               nested_loop_join probe, mark, where (day > day), built by pipeline 1 [nested_loop_join]
+               nested_loop_join probe, mark, where (day > day), built by pipeline 1
                -> name: Utf8, mark: Boolean
         "#]],
     );
@@ -338,12 +338,12 @@ fn keys_are_computed_below_and_meet_in_one_type() {
             .select([col("amount"), col("name")]),
         expect![[r#"
             1. scan 1 file(s), 3 of 3 columns: customer, name, day
-               project name, day, cast(customer as Int64) as __key_3 [project]
-               hash_join build on __key_3, day [hash_join]
+               project name, day, cast(customer as Int64) as __key_3
+               hash_join build on __key_3, day
                -> name: Utf8, day: Date32, __key_3: Int64
             2. scan 1 file(s), 3 of 5 columns: customer, amount, day
-               project amount, day, (customer + 1) as __key_3 [project]
-               hash_join probe, inner, on __key_3, day, built by pipeline 1 [hash_join]
+               project amount, day, (customer + 1) as __key_3
+               hash_join probe, inner, on __key_3, day, built by pipeline 1
                -> amount: Decimal128(15, 2), name: Utf8
         "#]],
     );
@@ -357,12 +357,12 @@ fn keys_are_computed_below_and_meet_in_one_type() {
             .select([col("amount"), col("urgent")]),
         expect![[r#"
             1. scan 1 file(s), 1 of 1 columns: price
-               project cast(price as Decimal128(17, 4)) as __key_1 [project]
-               hash_join build on __key_1 [hash_join]
+               project cast(price as Decimal128(17, 4)) as __key_1
+               hash_join build on __key_1
                -> __key_1: Decimal128(17, 4)
             2. scan 1 file(s), 2 of 5 columns: amount, urgent
-               project amount, urgent, cast(amount as Decimal128(17, 4)) as __key_2 [project]
-               hash_join probe, inner, on __key_2, built by pipeline 1 [hash_join]
+               project amount, urgent, cast(amount as Decimal128(17, 4)) as __key_2
+               hash_join probe, inner, on __key_2, built by pipeline 1
                -> amount: Decimal128(15, 2), urgent: Boolean
         "#]],
     );
@@ -384,11 +384,11 @@ fn keys_are_computed_below_and_meet_in_one_type() {
             .select([col("customer")]),
         expect![[r#"
             1. scan 1 file(s), 1 of 3 columns: customer
-               project cast(customer as Int64) as __key_1 [project]
-               hash_join build on __key_1, __key_1 [hash_join]
+               project cast(customer as Int64) as __key_1
+               hash_join build on __key_1, __key_1
                -> __key_1: Int64
             2. scan 1 file(s), 1 of 5 columns: customer
-               hash_join probe, semi, on customer, customer, built by pipeline 1 [hash_join]
+               hash_join probe, semi, on customer, customer, built by pipeline 1
                -> customer: Int64
         "#]],
     );
@@ -413,15 +413,15 @@ fn names_that_clash_get_the_suffix() {
             .on([])
             .select([col("day_c"), col("day_right")]),
         expect![[r#"
-        1. scan 1 file(s), 1 of 3 columns: day
-           nested_loop_join build [nested_loop_join]
-           -> day: Date32
-        2. scan 1 file(s), 1 of 5 columns: day
-           project day as day_right [project]
-           nested_loop_join probe, inner, built by pipeline 1 [nested_loop_join]
-           project day as day_c, day_right [project]
-           -> day_c: Date32, day_right: Date32
-    "#]],
+            1. scan 1 file(s), 1 of 3 columns: day
+               nested_loop_join build
+               -> day: Date32
+            2. scan 1 file(s), 1 of 5 columns: day
+               project day as day_right
+               nested_loop_join probe, inner, built by pipeline 1
+               project day as day_c, day_right
+               -> day_c: Date32, day_right: Date32
+        "#]],
     );
     // Of a semi join no right column leaves, so that none can clash.
     check(
@@ -431,11 +431,11 @@ fn names_that_clash_get_the_suffix() {
             .on([col("day")]),
         expect![[r#"
             1. scan 1 file(s), 1 of 3 columns: day
-               hash_join build on day [hash_join]
+               hash_join build on day
                -> day: Date32
             2. scan 1 file(s), 1 of 5 columns: day
-               project day, day as day_right [project]
-               hash_join probe, semi, on day, built by pipeline 1 [hash_join]
+               project day, day as day_right
+               hash_join probe, semi, on day, built by pipeline 1
                -> day: Date32, day_right: Date32
         "#]],
     );
@@ -464,14 +464,14 @@ fn sides_may_end_in_folds_and_limits_and_joins() {
                limit 5
                -> customer: Int32, name: Utf8
             2. from pipeline 1
-               project name, cast(customer as Int64) as __key_2 [project]
-               hash_join build on __key_2 [hash_join]
+               project name, cast(customer as Int64) as __key_2
+               hash_join build on __key_2
                -> name: Utf8, __key_2: Int64
             3. scan 1 file(s), 2 of 5 columns: customer, amount
-               group_by sum(amount) as total by customer [group_by]
+               group_by sum(amount) as total by customer
                -> customer: Int64, total: Decimal128(38, 2)
             4. from pipeline 3
-               hash_join probe, inner, on customer, built by pipeline 2 [hash_join]
+               hash_join probe, inner, on customer, built by pipeline 2
                -> total: Decimal128(38, 2), name: Utf8
         "#]],
     );
@@ -487,14 +487,14 @@ fn sides_may_end_in_folds_and_limits_and_joins() {
                limit 5
                -> customer: Int32, name: Utf8
             2. from pipeline 1
-               project name, cast(customer as Int64) as __key_2 [project]
-               hash_join build on __key_2 [hash_join]
+               project name, cast(customer as Int64) as __key_2
+               hash_join build on __key_2
                -> name: Utf8, __key_2: Int64
             3. scan 1 file(s), 2 of 5 columns: customer, amount
                limit 7
                -> customer: Int64, amount: Decimal128(15, 2)
             4. from pipeline 3
-               hash_join probe, left, on customer, built by pipeline 2 [hash_join]
+               hash_join probe, left, on customer, built by pipeline 2
                limit 3
                -> amount: Decimal128(15, 2), name: Utf8
         "#]],
@@ -518,20 +518,20 @@ fn sides_may_end_in_folds_and_limits_and_joins() {
             .select([col("rank").sum().alias("ranks")]),
         expect![[r#"
             1. scan 1 file(s), 2 of 2 columns: name, rank
-               hash_join build on name [hash_join]
+               hash_join build on name
                -> name: Utf8, rank: Int8
             2. scan 1 file(s), 2 of 3 columns: customer, name
-               hash_join probe, inner, on name, built by pipeline 1 [hash_join]
-               project rank, cast(customer as Int64) as __key_2 [project]
-               hash_join build on __key_2 [hash_join]
+               hash_join probe, inner, on name, built by pipeline 1
+               project rank, cast(customer as Int64) as __key_2
+               hash_join build on __key_2
                -> rank: Int8, __key_2: Int64
             3. scan 1 file(s), 1 of 2 columns: name
-               hash_join build on name [hash_join]
+               hash_join build on name
                -> name: Utf8
             4. scan 1 file(s), 2 of 5 columns: comment, customer
-               hash_join probe, inner, on customer, built by pipeline 2 [hash_join]
-               hash_join probe, anti, on comment, built by pipeline 3 [hash_join]
-               group_by sum(rank) as ranks [group_by]
+               hash_join probe, inner, on customer, built by pipeline 2
+               hash_join probe, anti, on comment, built by pipeline 3
+               group_by sum(rank) as ranks
                -> ranks: Int64
         "#]],
     );

@@ -23,20 +23,20 @@ fn an_aggregate_that_is_read_twice_is_one_pipeline_with_what_either_wants() {
     check(
         frame.clone(),
         expect![[r#"
-        1. scan 1 file(s), 3 of 5 columns: customer, amount, day
-           group_by sum(amount) as total, max(day) as last by customer [group_by]
-           -> customer: Int64, total: Decimal128(38, 2), last: Date32
-        2. from pipeline 1
-           project total [project]
-           group_by max(total) as most [group_by]
-           -> most: Decimal128(38, 2)
-        3. from pipeline 2
-           hash_join build on most [hash_join]
-           -> most: Decimal128(38, 2)
-        4. from pipeline 1
-           hash_join probe, inner, on total, built by pipeline 3 [hash_join]
-           -> customer: Int64, last: Date32
-    "#]],
+            1. scan 1 file(s), 3 of 5 columns: customer, amount, day
+               group_by sum(amount) as total, max(day) as last by customer
+               -> customer: Int64, total: Decimal128(38, 2), last: Date32
+            2. from pipeline 1
+               project total
+               group_by max(total) as most
+               -> most: Decimal128(38, 2)
+            3. from pipeline 2
+               hash_join build on most
+               -> most: Decimal128(38, 2)
+            4. from pipeline 1
+               hash_join probe, inner, on total, built by pipeline 3
+               -> customer: Int64, last: Date32
+        "#]],
     );
     let counts = lower(frame.query()).map(|pipelines| consumers(&pipelines));
     assert_eq!(counts.ok(), Some(vec![2, 1, 1, 0]));
@@ -56,11 +56,11 @@ fn the_largest_of_equal_subplans_is_shared_and_what_is_below_it_is_not() {
         ]),
         expect![[r#"
             1. scan 1 file(s), 3 of 5 columns: customer, amount, day
-               group_by sum(amount) as total, max(day) as last by customer [group_by]
+               group_by sum(amount) as total, max(day) as last by customer
                -> customer: Int64, total: Decimal128(38, 2), last: Date32
             2. from pipeline 1
-               filter (total > 10) [filter]
-               sort by last [sort]
+               filter (total > 10)
+               sort by last
                -> customer: Int64, total: Decimal128(38, 2), last: Date32
             3. from pipeline 2
                limit 3
@@ -79,11 +79,11 @@ fn the_largest_of_equal_subplans_is_shared_and_what_is_below_it_is_not() {
                limit 3
                -> customer: Int32, name: Utf8, day: Date32
             2. from pipeline 1
-               project name [project]
-               hash_join build on name [hash_join]
+               project name
+               hash_join build on name
                -> name: Utf8
             3. from pipeline 1
-               hash_join probe, semi, on name, built by pipeline 2 [hash_join]
+               hash_join probe, semi, on name, built by pipeline 2
                -> customer: Int32, name: Utf8, day: Date32
         "#]],
     );
@@ -103,14 +103,14 @@ fn equal_build_sides_are_built_once() {
             .select([col("name"), col("name_of_next")]),
         expect![[r#"
             1. scan 1 file(s), 2 of 3 columns: customer, name
-               project name, cast(customer as Int64) as __key_2 [project]
-               hash_join build on __key_2 [hash_join]
+               project name, cast(customer as Int64) as __key_2
+               hash_join build on __key_2
                -> name: Utf8, __key_2: Int64
             2. scan 1 file(s), 1 of 5 columns: customer
-               project customer, (customer + 1) as next [project]
-               hash_join probe, left, on customer, built by pipeline 1 [hash_join]
-               hash_join probe, left, on next, built by pipeline 1 [hash_join]
-               project name, name as name_of_next [project]
+               project customer, (customer + 1) as next
+               hash_join probe, left, on customer, built by pipeline 1
+               hash_join probe, left, on next, built by pipeline 1
+               project name, name as name_of_next
                -> name: Utf8, name_of_next: Utf8
         "#]],
     );
@@ -124,15 +124,15 @@ fn equal_build_sides_are_built_once() {
             .select([col("amount")]),
         expect![[r#"
             1. scan 1 file(s), 1 of 3 columns: customer
-               project cast(customer as Int64) as __key_1 [project]
-               hash_join build on __key_1 [hash_join]
+               project cast(customer as Int64) as __key_1
+               hash_join build on __key_1
                -> __key_1: Int64
             2. scan 1 file(s), 1 of 3 columns: day
-               hash_join build on day [hash_join]
+               hash_join build on day
                -> day: Date32
             3. scan 1 file(s), 3 of 5 columns: customer, amount, day
-               hash_join probe, semi, on customer, built by pipeline 1 [hash_join]
-               hash_join probe, semi, on day, built by pipeline 2 [hash_join]
+               hash_join probe, semi, on customer, built by pipeline 1
+               hash_join probe, semi, on day, built by pipeline 2
                -> amount: Decimal128(15, 2)
         "#]],
     );
@@ -146,17 +146,17 @@ fn equal_build_sides_are_built_once() {
             .select([col("name"), col("name_2")]),
         expect![[r#"
             1. scan 1 file(s), 2 of 3 columns: customer, name
-               project name, cast(customer as Int64) as __key_2 [project]
-               hash_join build on __key_2 [hash_join]
+               project name, cast(customer as Int64) as __key_2
+               hash_join build on __key_2
                -> name: Utf8, __key_2: Int64
             2. scan 1 file(s), 2 of 3 columns: customer, name
-               project name, cast(customer as Int64) as __key_2 [project]
-               hash_join build on __key_2 [hash_join]
+               project name, cast(customer as Int64) as __key_2
+               hash_join build on __key_2
                -> name: Utf8, __key_2: Int64
             3. scan 1 file(s), 1 of 5 columns: customer
-               hash_join probe, full, on customer, built by pipeline 1 [hash_join]
-               hash_join probe, full, on customer, built by pipeline 2 [hash_join]
-               project name, name as name_2 [project]
+               hash_join probe, full, on customer, built by pipeline 1
+               hash_join probe, full, on customer, built by pipeline 2
+               project name, name as name_2
                -> name: Utf8, name_2: Utf8
         "#]],
     );

@@ -12,10 +12,10 @@ fn a_limit_above_a_sort_is_a_top_k_unless_it_is_large() {
             .select([col("day")]),
         expect![[r#"
             1. scan 1 file(s), 2 of 5 columns: amount, day
-               top_k 3 from 0 by amount desc [top_k]
+               top_k 3 from 0 by amount desc
                -> amount: Decimal128(15, 2), day: Date32
             2. from pipeline 1
-               project day [project]
+               project day
                -> day: Date32
         "#]],
     );
@@ -26,11 +26,11 @@ fn a_limit_above_a_sort_is_a_top_k_unless_it_is_large() {
             .slice(10, Some(3)),
         expect![[r#"
             1. scan 1 file(s), 2 of 5 columns: amount, day
-               project amount, day, (amount * 2) as __key_2 [project]
-               top_k 3 from 10 by __key_2 desc, day [top_k]
+               project amount, day, (amount * 2) as __key_2
+               top_k 3 from 10 by __key_2 desc, day
                -> amount: Decimal128(15, 2), day: Date32, __key_2: Decimal128(16, 2)
             2. from pipeline 1
-               project day, (amount + 1) as more [project]
+               project day, (amount + 1) as more
                -> day: Date32, more: Decimal128(16, 2)
         "#]],
     );
@@ -41,7 +41,7 @@ fn a_limit_above_a_sort_is_a_top_k_unless_it_is_large() {
             .limit(1 << 21),
         expect![[r#"
             1. scan 1 file(s), 1 of 5 columns: day
-               sort by day [sort]
+               sort by day
                -> day: Date32
             2. from pipeline 1
                limit 2097152
@@ -56,7 +56,7 @@ fn a_limit_above_a_sort_is_a_top_k_unless_it_is_large() {
             .limit(9),
         expect![[r#"
             1. scan 1 file(s), 1 of 5 columns: day
-               sort by day [sort]
+               sort by day
                -> day: Date32
             2. from pipeline 1
                limit 9 from 4
@@ -70,7 +70,7 @@ fn a_limit_above_a_sort_is_a_top_k_unless_it_is_large() {
             .slice(4, Some(9)),
         expect![[r#"
             1. scan 1 file(s), 1 of 5 columns: day
-               top_k 9 from 0 by day [top_k]
+               top_k 9 from 0 by day
                -> day: Date32
             2. from pipeline 1
                limit 9 from 4
@@ -89,14 +89,14 @@ fn what_stands_above_a_sort_keeps_its_order() {
             .select([col("amount"), col("day").alias("d")]),
         expect![[r#"
             1. scan 1 file(s), 3 of 5 columns: amount, day, urgent
-               sort by day [sort]
+               sort by day
                -> amount: Decimal128(15, 2), day: Date32, urgent: Boolean
             2. from pipeline 1
-               filter urgent, keep amount, day [filter]
+               filter urgent, keep amount, day
                limit 2
                -> amount: Decimal128(15, 2), day: Date32
             3. from pipeline 2
-               project amount, day as d [project]
+               project amount, day as d
                -> amount: Decimal128(15, 2), d: Date32
         "#]],
     );
@@ -107,11 +107,11 @@ fn what_stands_above_a_sort_keeps_its_order() {
             .agg([col("customer").first()]),
         expect![[r#"
             1. scan 1 file(s), 3 of 3 columns: customer, name, day
-               sort by day [sort]
+               sort by day
                -> customer: Int32, name: Utf8, day: Date32
             2. from pipeline 1
-               project customer, name [project]
-               group_by first(customer) as first(customer) by name [group_by]
+               project customer, name
+               group_by first(customer) as first(customer) by name
                -> name: Utf8, first(customer): Int32
         "#]],
     );
@@ -121,10 +121,10 @@ fn what_stands_above_a_sort_keeps_its_order() {
             .select([count_rows().alias("n")]),
         expect![[r#"
             1. scan 1 file(s), 1 of 3 columns: name
-               sort by name [sort]
+               sort by name
                -> name: Utf8
             2. from pipeline 1
-               group_by count(*) as n [group_by]
+               group_by count(*) as n
                -> n: Int64
         "#]],
     );

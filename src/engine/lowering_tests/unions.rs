@@ -24,18 +24,18 @@ fn tables_are_read_as_far_as_they_are_needed() {
     check(
         numbers().filter(col("n").gt(lit(1))).select([col("word")]),
         expect![[r#"
-        1. table of 3 rows: n, word
-           filter (n > 1), keep word [filter]
-           -> word: Utf8
-    "#]],
+            1. table of 3 rows: n, word
+               filter (n > 1), keep word
+               -> word: Utf8
+        "#]],
     );
     check(
         numbers().select([count_rows().alias("rows")]),
         expect![[r#"
-        1. table of 3 rows: n
-           group_by count(*) as rows [group_by]
-           -> rows: Int64
-    "#]],
+            1. table of 3 rows: n
+               group_by count(*) as rows
+               -> rows: Int64
+        "#]],
     );
     check(
         numbers(),
@@ -51,11 +51,11 @@ fn tables_are_read_as_far_as_they_are_needed() {
             .select([col("word"), col("day")]),
         expect![[r#"
             1. table of 3 rows: n, word
-               hash_join build on n [hash_join]
+               hash_join build on n
                -> n: Int64, word: Utf8
             2. scan 1 file(s), 2 of 5 columns: customer, day
-               hash_join probe, inner, on customer, built by pipeline 1 [hash_join]
-               project word, day [project]
+               hash_join probe, inner, on customer, built by pipeline 1
+               project word, day
                -> word: Utf8, day: Date32
         "#]],
     );
@@ -80,7 +80,7 @@ fn inputs_of_a_union_read_what_is_wanted_by_place() {
             1. scan 1 file(s), 1 of 3 columns: name
                -> name: Utf8
             2. scan 1 file(s), 1 of 3 columns: who
-               project who as name [project]
+               project who as name
                -> name: Utf8
             3. from pipelines 1, 2
                -> name: Utf8
@@ -94,10 +94,10 @@ fn inputs_of_a_union_read_what_is_wanted_by_place() {
             1. scan 1 file(s), 2 of 3 columns: id, when
                -> id: Int32, when: Date32
             2. scan 1 file(s), 2 of 3 columns: customer, day
-               project customer as id, day as when [project]
+               project customer as id, day as when
                -> id: Int32, when: Date32
             3. from pipelines 1, 2
-               filter (when is null), keep id [filter]
+               filter (when is null), keep id
                -> id: Int32
         "#]],
     );
@@ -107,10 +107,10 @@ fn inputs_of_a_union_read_what_is_wanted_by_place() {
             1. scan 1 file(s), 1 of 3 columns: customer
                -> customer: Int32
             2. scan 1 file(s), 1 of 3 columns: id
-               project id as customer [project]
+               project id as customer
                -> customer: Int32
             3. from pipelines 1, 2
-               group_by count(*) as n [group_by]
+               group_by count(*) as n
                -> n: Int64
         "#]],
     );
@@ -132,16 +132,16 @@ fn inputs_of_a_union_may_end_in_folds_limits_and_unions() {
         .limit(4),
         expect![[r#"
             1. scan 1 file(s), 1 of 3 columns: name
-               group_by by name [group_by]
+               group_by by name
                -> name: Utf8
             2. scan 1 file(s), 1 of 3 columns: name
                limit 3
                -> name: Utf8
             3. scan 1 file(s), 1 of 3 columns: name
-               sort by name [sort]
+               sort by name
                -> name: Utf8
             4. scan 1 file(s), 1 of 3 columns: name
-               group_by by name [group_by]
+               group_by by name
                -> name: Utf8
             5. from pipelines 1, 2, 3, 4
                limit 4
@@ -178,10 +178,10 @@ fn inputs_of_a_union_may_end_in_folds_limits_and_unions() {
             3. scan 1 file(s), 1 of 3 columns: name
                -> name: Utf8
             4. from pipelines 1, 2
-               hash_join build on name [hash_join]
+               hash_join build on name
                -> name: Utf8
             5. from pipeline 3
-               hash_join probe, semi, on name, built by pipeline 4 [hash_join]
+               hash_join probe, semi, on name, built by pipeline 4
                -> name: Utf8
         "#]],
     );

@@ -32,7 +32,7 @@ use crate::memory::{Batch, MemoryManager, Sequence, SpillClass, SpillManager, St
 use crate::metrics::names;
 use crate::network::{Capacity, Handle, Receiver, Scope, Sender};
 use crate::options::{ExecutorOption, FallbackMode};
-use crate::pipeline::{Pipeline, ScanSpec, Source};
+use crate::pipeline::{Pipeline, ScanSpec, Source, consumers};
 use crate::plan::MemoryTable;
 use crate::storage::{Partition, ReadOptions};
 use crate::types::SchemaRef;
@@ -262,11 +262,8 @@ impl Wiring {
             links: (0..count).map(|_| Vec::new()).collect(),
             targets: (0..count).map(|_| None).collect(),
             gates: (0..count).map(|_| None).collect(),
-            consumers: vec![0; count],
+            consumers: consumers(pipelines),
         };
-        for input in pipelines.iter().flat_map(Pipeline::inputs) {
-            wiring.consumers[input] += 1;
-        }
         let mut senders: Vec<Vec<Sender<Message>>> = (0..count).map(|_| Vec::new()).collect();
         for (index, pipeline) in pipelines.iter().enumerate() {
             if let Source::Pipelines(numbers) = &pipeline.source {

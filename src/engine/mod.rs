@@ -43,7 +43,7 @@ use crate::plan::Query;
 use crate::storage::{PruneSteps, ReadOptions};
 use crate::types::SchemaRef;
 use planner::Planner;
-use run::{Backends, Parkings, Place, Prepared, QueryRun, Rows};
+use run::{Backends, Parkings, Place, Prepared, QueryRun, Refusals, Rows};
 
 /// Executes queries. Shared by threads at will; queries do not see each other.
 pub struct Engine {
@@ -200,13 +200,22 @@ impl Engine {
 
     fn execute_here(&self, query: &Query) -> Result<QueryResult> {
         let started = Instant::now();
-        let prepared = self.prepare(query)?;
-        let run = Arc::clone(prepared.query());
-        let schema = prepared.schema()?;
-        let mut rows = prepared.run(Vec::new(), |all: &mut Vec<Rows>, rows| {
-            all.push(rows);
-            Ok(true)
-        })?;
+        let pipelines = lower(query)?;
+        self.check_world(&pipelines)?;
+        let mut refusals = Refusals::new();
+        let (run, schema, mut rows) = loop {
+            let prepared = self.prepare(pipelines.clone(), refusals)?;
+            let (run, schema) = (Arc::clone(prepared.query()), prepared.schema()?);
+            let rows = prepared.run(Vec::new(), |all: &mut Vec<Rows>, rows| {
+                all.push(rows);
+                Ok(true)
+            });
+            match rows {
+                Ok(rows) => break (run, schema, rows),
+                // Nobody has seen a row yet: the CPU backend takes what was refused.
+                Err(error) => refusals = run.refused(&pipelines).ok_or(error)?,
+            }
+        };
         rows.sort_by_key(|rows| rows.sequence);
         let (batches, held): (Vec<RecordBatch>, _) =
             rows.into_iter().map(|rows| (rows.batch, rows.held)).unzip();
@@ -225,24 +234,27 @@ impl Engine {
         })
     }
 
-    /// The network of a query, ready to run.
-    fn prepare(&self, query: &Query) -> Result<Prepared> {
-        let pipelines = lower(query)?;
-        self.check_world(&pipelines)?;
+    /// The network of a query, ready to run; the pipelines that were refused run on the CPU.
+    fn prepare(&self, pipelines: Vec<Pipeline>, refusals: Refusals) -> Result<Prepared> {
         let metrics = Arc::new(Metrics::default());
+        let deadline = self.options.deadline().map(|after| Instant::now() + after);
         let run = QueryRun {
-            parkings: Parkings::new(&self.backend, &metrics),
-            notes: Mutex::default(),
-            scope: Scope::new(
-                &self.pool,
-                self.options.deadline().map(|after| Instant::now() + after),
-            ),
+            scope: Scope::new(&self.pool, deadline),
             backend: Arc::clone(&self.backend),
             cpu: Arc::clone(&self.cpu),
             mode: self.options.fallback_mode(),
             executor: self.options.executor(),
             memory: Arc::clone(&self.memory),
             spiller: Arc::clone(&self.spiller),
+            planner: self.planner(),
+            workers: self.workers(),
+            capacity: Capacity {
+                messages: self.options.channel_messages(),
+                bytes: self.options.channel_bytes(),
+            },
+            parkings: Parkings::new(&self.backend, &metrics),
+            notes: Mutex::default(),
+            refusals,
             read: ReadOptions {
                 batch_rows: self.options.max_rows_per_partition(),
                 memory: Arc::clone(&self.memory),
@@ -251,13 +263,8 @@ impl Engine {
                 check_crc_device: self.options.parquet_check_crc_device(),
                 metrics,
             },
-            planner: self.planner(),
-            workers: self.workers(),
-            capacity: Capacity {
-                messages: self.options.channel_messages(),
-                bytes: self.options.channel_bytes(),
-            },
         };
+        run.note_refusals();
         run::prepare(run, pipelines)
     }
 

@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 /// let (sender, source) = scope.channel::<Vec<u8>>(capacity);
 /// let (left, left_end) = scope.channel(capacity);
 /// let (right, right_end) = scope.channel(capacity);
-/// drop(scope.spawn("fanout", fanout(source, vec![left, right])));
+/// scope.spawn("fanout", fanout(source, vec![left, right]));
 /// scope.run(async move {
 ///     let _ = sender.send(vec![7]).await?;
 ///     sender.finish();

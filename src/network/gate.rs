@@ -56,7 +56,7 @@ async fn get<T: Clone>(shared: &Shared<State<T>>) -> Result<T> {
 /// let scope = Scope::new(&ActorPool::threads(2), None);
 /// let inner = scope.clone();
 /// let sum = scope.run(async move {
-///     let gate = inner.gate();
+///     let gate = inner.gate::<u32>();
 ///     let built = gate.reader();
 ///     let probe = inner.spawn("probe", async move { Ok(built.get().await? + 1) });
 ///     gate.set(41);

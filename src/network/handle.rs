@@ -48,7 +48,6 @@ impl<T> Slot<T> {
 ///
 /// Awaiting it gives `Cancelled` once the scope has been aborted: the first error itself belongs to
 /// [`Scope::run`](super::Scope::run).
-#[must_use = "await the handle, or drop it to say that the value is unwanted"]
 pub struct Handle<T> {
     life: Arc<Life>,
     slot: Arc<Slot<T>>,

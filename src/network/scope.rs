@@ -22,6 +22,21 @@ use super::life::{Life, Weight, cancelled};
 use super::pool::ActorPool;
 use crate::error::{Error, ErrorKind, Result};
 
+/// Which failures of an actor get its name as their context.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Names {
+    All,
+    /// Those that have no kind of their own.
+    Panics,
+    None,
+}
+
+impl Names {
+    fn tells(self, nameless: bool) -> bool {
+        self == Names::All || self == Names::Panics && nameless
+    }
+}
+
 /// The life of one query's network: its actors, the first error, abort, deadline. Clones are the
 /// same scope.
 ///
@@ -33,13 +48,13 @@ use crate::error::{Error, ErrorKind, Result};
 /// let inner = scope.clone();
 /// let bytes = scope.run(async move {
 ///     let (sender, receiver) = inner.channel::<Vec<u8>>(Capacity { messages: 1, bytes: 1 << 20 });
-///     drop(inner.spawn("source", async move {
+///     inner.spawn("source", async move {
 ///         for length in 0..10 {
 ///             let _ = sender.send(vec![0; length]).await?;
 ///         }
 ///         sender.finish();
 ///         Ok(())
-///     }));
+///     });
 ///     let mut bytes = 0;
 ///     while let Some(message) = receiver.receive().await? {
 ///         bytes += message.len();
@@ -72,19 +87,30 @@ impl Scope {
 
     /// Starts an actor. Its error or panic aborts the scope; the error gets `name` as its context.
     ///
-    /// Started on a scope that has been aborted, it is dropped without being polled.
+    /// Started on a scope that has been aborted, it is dropped without being polled. On a scope
+    /// that nobody runs, it goes on until it ends or its pool is dropped.
     pub fn spawn<T: Send + 'static>(
         &self,
         name: impl Into<String>,
         actor: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Handle<T> {
-        self.start(name.into(), true, Box::pin(actor))
+        self.start(name.into(), Names::All, Box::pin(actor))
+    }
+
+    /// As [`spawn`](Scope::spawn), for an actor whose errors say themselves where they happened: only
+    /// its panics get the name.
+    pub fn spawn_part<T: Send + 'static>(
+        &self,
+        name: impl Into<String>,
+        actor: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Handle<T> {
+        self.start(name.into(), Names::Panics, Box::pin(actor))
     }
 
     fn start<T: Send + 'static>(
         &self,
         name: String,
-        named_in_errors: bool,
+        names: Names,
         actor: Pin<Box<dyn Future<Output = Result<T>> + Send>>,
     ) -> Handle<T> {
         if let Err(error) = self.pool.start() {
@@ -104,7 +130,8 @@ impl Scope {
             let value = match result {
                 Ok(value) => Some(value),
                 Err((error, weight)) => {
-                    let error = if named_in_errors {
+                    let nameless = matches!(error.kind(), ErrorKind::Cancelled { .. });
+                    let error = if names.tells(nameless) {
                         error.context(&*living.name)
                     } else {
                         error
@@ -158,7 +185,7 @@ impl Scope {
         &self,
         root: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        let handle = self.start("root".to_string(), false, Box::pin(root));
+        let handle = self.start("root".to_string(), Names::None, Box::pin(root));
         self.pool.finish(&self.life);
         match self.life.take_failure() {
             Some(error) => Err(error),

@@ -69,10 +69,10 @@ fn sizes_shares_and_durations() {
         ("1_000", 1000),
         ("2 MiB", 2 << 20),
     ] {
-        assert_eq!(parse_bytes(text), Some(bytes), "{text}");
+        assert_eq!(super::values::parse_bytes(text), Some(bytes), "{text}");
     }
     for text in ["", "GiB", "-1", "1x", "1e99", "99999999999TiB", "NaN"] {
-        assert_eq!(parse_bytes(text), None, "{text}");
+        assert_eq!(super::values::parse_bytes(text), None, "{text}");
     }
     assert_eq!(
         MemoryLimit::parse("80%").map(|limit| limit.of(Some(1000))),

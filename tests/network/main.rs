@@ -13,6 +13,7 @@ mod random;
 mod scopes;
 #[expect(dead_code, reason = "the tests use a part of the interface")]
 mod simulated;
+mod time;
 mod waits;
 
 /// What the room's sources call the errors, where a test includes them.

@@ -67,7 +67,7 @@ pub(super) async fn limited(
     };
     let (sender, receiver) = run.scope.channel::<Rows>(capacity);
     let name = format!("pipeline {}, limit", stages.number);
-    let taking = run.scope.spawn(name, take(limit, receiver));
+    let taking = run.scope.spawn_part(name, take(limit, receiver));
     let sender = Arc::new(sender);
     stages
         .all(units, || End::Counted(Arc::clone(&sender)))

@@ -32,7 +32,7 @@ use crate::memory::{Batch, MemoryManager, Sequence, SpillClass, SpillManager, St
 use crate::metrics::names;
 use crate::network::{Capacity, Handle, Receiver, Scope, Sender};
 use crate::options::{ExecutorOption, FallbackMode};
-use crate::pipeline::{Pipeline, ScanSpec, Source};
+use crate::pipeline::{Pipeline, ScanSpec, Source, consumers};
 use crate::plan::MemoryTable;
 use crate::storage::{Partition, ReadOptions};
 use crate::types::SchemaRef;
@@ -87,12 +87,18 @@ pub(super) struct QueryRun {
     pub(super) capacity: Capacity,
     pub(super) parkings: Parkings,
     pub(super) notes: Mutex<Notes>,
+    /// Pipelines that the CPU backend runs whole: an earlier attempt was refused in their midst.
+    pub(super) refusals: Refusals,
 }
+
+/// Pipelines that the engine's backend refused while they ran, by number, with the reason.
+pub(super) type Refusals = BTreeMap<usize, String>;
 
 /// What is said of a query after it ended.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     fallbacks: Vec<String>,
+    refused: Refusals,
     /// Parts of a pipeline's fold, by number and operator.
     parts: BTreeMap<(usize, &'static str), u32>,
 }
@@ -134,10 +140,64 @@ impl QueryRun {
     }
 
     fn note_fallback(&self, number: usize, error: &Error) {
+        self.note_reason(number, &error.to_string());
+    }
+
+    fn note_reason(&self, number: usize, reason: &str) {
         self.read.metrics.add(names::OPERATOR_FALLBACKS, 1);
         if self.mode == FallbackMode::Warn {
             let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
-            notes.fallbacks.push(format!("pipeline {number}: {error}"));
+            notes.fallbacks.push(format!("pipeline {number}: {reason}"));
+        }
+    }
+
+    /// Says of the pipelines that were refused before why they run on the CPU.
+    pub(super) fn note_refusals(&self) {
+        for (number, reason) in &self.refusals {
+            self.note_reason(*number, reason);
+        }
+    }
+
+    fn forced(&self, number: usize) -> bool {
+        self.refusals.contains_key(&number)
+    }
+
+    /// Remembers who was refused what, if somebody was.
+    fn note_refusal(&self, number: usize, error: &Error) {
+        if self.backends().falls_back(error) {
+            let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+            notes.refused.insert(number, error.to_string());
+        }
+    }
+
+    /// Pipelines that were refused while they ran, and those whose operators share batches with
+    /// theirs; none if this attempt has nothing to add.
+    pub(super) fn refused(&self, pipelines: &[Pipeline]) -> Option<Refusals> {
+        let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.refusals.clone();
+        all.extend(notes.refused.clone());
+        if all.len() == self.refusals.len() {
+            return None;
+        }
+        // A built side and its probes lie with one backend.
+        loop {
+            let before = all.len();
+            for (pipeline, number) in pipelines.iter().zip(1..) {
+                let built = pipeline
+                    .transforms
+                    .iter()
+                    .filter_map(|transform| transform.built);
+                for other in built.map(|built| built + 1) {
+                    for (one, two) in [(number, other), (other, number)] {
+                        if let Some(reason) = all.get(&one).cloned() {
+                            all.entry(two).or_insert(reason);
+                        }
+                    }
+                }
+            }
+            if all.len() == before {
+                return Some(all);
+            }
         }
     }
 
@@ -202,11 +262,8 @@ impl Wiring {
             links: (0..count).map(|_| Vec::new()).collect(),
             targets: (0..count).map(|_| None).collect(),
             gates: (0..count).map(|_| None).collect(),
-            consumers: vec![0; count],
+            consumers: consumers(pipelines),
         };
-        for input in pipelines.iter().flat_map(Pipeline::inputs) {
-            wiring.consumers[input] += 1;
-        }
         let mut senders: Vec<Vec<Sender<Message>>> = (0..count).map(|_| Vec::new()).collect();
         for (index, pipeline) in pipelines.iter().enumerate() {
             if let Source::Pipelines(numbers) = &pipeline.source {
@@ -354,7 +411,7 @@ impl Prepared {
 
 fn start(run: &Arc<QueryRun>, actor: Actor) -> Handle<()> {
     let name = format!("pipeline {}", actor.number);
-    run.scope.spawn(name, actor.drive())
+    run.scope.spawn_part(name, actor.drive())
 }
 
 async fn collect<T>(

@@ -211,6 +211,7 @@ impl Stages {
             .max(1);
         let stage = Arc::new(Stage {
             run: Arc::clone(&self.run),
+            number: self.number,
             steps: Arc::clone(&self.steps),
             built: Arc::clone(&self.built),
             from,
@@ -219,7 +220,11 @@ impl Stages {
             end,
         });
         let name = |index: usize| format!("pipeline {}, worker {index}", self.number);
-        let work = |index| self.run.scope.spawn(name(index), Arc::clone(&stage).work());
+        let work = |index| {
+            self.run
+                .scope
+                .spawn_part(name(index), Arc::clone(&stage).work())
+        };
         let handles: Vec<_> = (0..workers).map(work).collect();
         for handle in handles {
             self.states.extend(handle.await?);

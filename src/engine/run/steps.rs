@@ -72,7 +72,8 @@ impl Backends<'_> {
         }
     }
 
-    fn falls_back(&self, error: &Error) -> bool {
+    /// True if the engine's backend refused, and the CPU's may take its place.
+    pub(in crate::engine) fn falls_back(&self, error: &Error) -> bool {
         matches!(error.kind(), ErrorKind::Unsupported { .. })
             && self.own.name() != self.cpu.name()
             && self.mode != FallbackMode::Raise
@@ -85,8 +86,10 @@ impl Steps {
     /// # Errors
     /// `Unsupported` for what no backend may run.
     pub(super) fn new(run: &QueryRun, number: usize, pipeline: &Pipeline) -> Result<Steps> {
-        let backends = run.backends();
-        let (source, refusal) = backends.source(pipeline)?;
+        let (source, refusal) = match run.forced(number) {
+            true => (Place::Cpu, None),
+            false => run.backends().source(pipeline)?,
+        };
         if let Some(error) = refusal {
             run.note_fallback(number, &error);
         }
@@ -143,6 +146,9 @@ pub(super) fn partition(
 }
 
 fn instantiate(run: &QueryRun, number: usize, spec: &OperatorSpec) -> Result<(Place, Operator)> {
+    if run.forced(number) {
+        return Ok((Place::Cpu, run.cpu.instantiate(spec)?));
+    }
     let (place, operator, refusal) = run.backends().instantiate(spec)?;
     if let Some(error) = refusal {
         run.note_fallback(number, &error);

@@ -33,6 +33,8 @@ pub(super) enum End {
 /// A stretch of a pipeline's transforms between two joins in parts, as its workers share it.
 pub(super) struct Stage {
     pub(super) run: Arc<QueryRun>,
+    /// The pipeline's number, from 1.
+    pub(super) number: usize,
     pub(super) steps: Arc<Steps>,
     /// What the transforms need, by their index.
     pub(super) built: Arc<Vec<Option<Built>>>,
@@ -59,6 +61,14 @@ impl Stage {
     /// # Errors
     /// Those of sources, operators, copies and channels.
     pub(super) async fn work(self: Arc<Self>) -> Result<Option<FoldState>> {
+        let worked = self.work_all().await;
+        if let Err(error) = &worked {
+            self.run.note_refusal(self.number, error);
+        }
+        worked
+    }
+
+    async fn work_all(&self) -> Result<Option<FoldState>> {
         // While a batch is computed on one lane, the next one is read and decoded on the other.
         let lanes = [self.run.lane()?, self.run.lane()?];
         let mut progress = Progress {

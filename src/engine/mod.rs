@@ -23,6 +23,7 @@ pub use lazy::{
 pub use select::BackendChoice;
 
 use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -38,12 +39,18 @@ use crate::memory::{
 use crate::metrics::{Metrics, Snapshot, names};
 use crate::network::{ActorPool, Capacity, Scope};
 use crate::options::EngineOptions;
-use crate::pipeline::{Pipeline, Source, describe, lower};
+use crate::pipeline::{Pipeline, Source, describe, distribute, lower};
 use crate::plan::Query;
 use crate::storage::{PruneSteps, ReadOptions};
 use crate::types::SchemaRef;
 use planner::Planner;
 use run::{Backends, Parkings, Place, Prepared, QueryRun, Refusals, Rows};
+
+/// Share of device memory that a build side may have which every rank gets, in percent.
+const BROADCAST_PERCENT: u64 = 15;
+
+/// Most bytes of such a build side.
+const BROADCAST_BYTES_MAX: u64 = 16_000_000_000;
 
 /// Executes queries. Shared by threads at will; queries do not see each other.
 pub struct Engine {
@@ -55,6 +62,8 @@ pub struct Engine {
     cpu: Arc<dyn Backend>,
     choice: BackendChoice,
     comm: Arc<dyn Communicator>,
+    /// How many queries were started: all ranks count alike.
+    queries: AtomicU64,
 }
 
 impl std::fmt::Debug for Engine {
@@ -102,10 +111,11 @@ impl Engine {
     /// `DeviceNotFound`, `KernelsNotBuilt` or `Unsupported` if the options ask for a backend that
     /// cannot be had.
     pub fn new(options: EngineOptions) -> Result<Engine> {
-        Engine::with_communicator(options, Arc::new(Single::default()))
+        Engine::with_communicator(options, Arc::new(Single))
     }
 
-    /// An engine that is one rank of several: it reads its share of a scan's partitions.
+    /// An engine that is one rank of several: it reads its share of a scan's partitions, and gives its
+    /// share of a result. All ranks run the same queries in the same order, each on a thread of its own.
     ///
     /// # Errors
     /// As [`Engine::new`].
@@ -145,6 +155,7 @@ impl Engine {
             cpu,
             choice,
             comm,
+            queries: AtomicU64::new(0),
         })
     }
 
@@ -200,16 +211,20 @@ impl Engine {
 
     fn execute_here(&self, query: &Query) -> Result<QueryResult> {
         let started = Instant::now();
-        let pipelines = lower(query)?;
-        self.check_world(&pipelines)?;
+        let pipelines = self.pipelines(query)?;
         let mut refusals = Refusals::new();
         let (run, schema, mut rows) = loop {
-            let prepared = self.prepare(pipelines.clone(), refusals)?;
+            let number = self.queries.fetch_add(1, Ordering::Relaxed);
+            let prepared = self.prepare(number, query, pipelines.clone(), refusals)?;
             let (run, schema) = (Arc::clone(prepared.query()), prepared.schema()?);
             let rows = prepared.run(Vec::new(), |all: &mut Vec<Rows>, rows| {
                 all.push(rows);
                 Ok(true)
             });
+            if let Err(error) = &rows {
+                self.comm.abort(number, &error.to_string());
+            }
+            self.comm.forget(number);
             match rows {
                 Ok(rows) => break (run, schema, rows),
                 // Nobody has seen a row yet: the CPU backend takes what was refused.
@@ -235,11 +250,19 @@ impl Engine {
     }
 
     /// The network of a query, ready to run; the pipelines that were refused run on the CPU.
-    fn prepare(&self, pipelines: Vec<Pipeline>, refusals: Refusals) -> Result<Prepared> {
+    fn prepare(
+        &self,
+        number: u64,
+        query: &Query,
+        pipelines: Vec<Pipeline>,
+        refusals: Refusals,
+    ) -> Result<Prepared> {
         let metrics = Arc::new(Metrics::default());
         let deadline = self.options.deadline().map(|after| Instant::now() + after);
         let run = QueryRun {
             scope: Scope::new(&self.pool, deadline),
+            query: number,
+            plan: query.to_string(),
             backend: Arc::clone(&self.backend),
             cpu: Arc::clone(&self.cpu),
             mode: self.options.fallback_mode(),
@@ -297,7 +320,7 @@ impl Engine {
     }
 
     fn explain_here(&self, query: &Query) -> Result<String> {
-        let pipelines = lower(query)?;
+        let pipelines = self.pipelines(query)?;
         let mut text = String::from("plan\n");
         for line in query.to_string().lines() {
             let _ = writeln!(text, "  {line}");
@@ -365,20 +388,21 @@ impl Engine {
         }
     }
 
-    /// Breakers and limits need what all ranks have; only scans are shared out so far.
-    fn check_world(&self, pipelines: &[Pipeline]) -> Result<()> {
-        let alone = self.comm.world() == 1;
-        let simple = pipelines
-            .iter()
-            .all(|pipeline| pipeline.fold.is_none() && pipeline.limit.is_none());
-        if alone || simple {
-            return Ok(());
+    /// The pipelines of a query, as every rank runs them.
+    fn pipelines(&self, query: &Query) -> Result<Vec<Pipeline>> {
+        let pipelines = lower(query)?;
+        match self.comm.world() {
+            1 => Ok(pipelines),
+            _ => distribute(&pipelines, self.broadcast_bytes()),
         }
-        Err(Error::unsupported(
-            self.backend.name(),
-            "aggregations and limits over several ranks",
-            format!("there are {} ranks and no exchange yet", self.comm.world()),
-        ))
+    }
+
+    /// Most bytes of a build side that every rank gets.
+    fn broadcast_bytes(&self) -> u64 {
+        self.options.broadcast_limit().unwrap_or_else(|| {
+            let share = (self.planner().device_limit / 100).saturating_mul(BROADCAST_PERCENT);
+            share.min(BROADCAST_BYTES_MAX)
+        })
     }
 
     /// Worker threads of a pipeline.

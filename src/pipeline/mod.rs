@@ -9,9 +9,11 @@
 
 #![forbid(unsafe_code)]
 
+mod distribute;
 mod explain;
 mod lower;
 
+pub use distribute::{Exchange, distribute};
 pub use explain::{describe, describe_source};
 pub use lower::lower;
 
@@ -104,6 +106,10 @@ pub struct Pipeline {
     pub ordered: bool,
     /// Rows that reach the fold, about.
     pub fold_rows: u64,
+    /// Where the rows that leave go, among several ranks; none: they stay.
+    pub exchange: Option<Exchange>,
+    /// Whether rank 0 alone has a result.
+    pub first_only: bool,
 }
 
 impl Pipeline {
@@ -118,18 +124,22 @@ impl Pipeline {
             output: Arc::clone(schema),
             ordered: false,
             fold_rows: 0,
+            exchange: None,
+            first_only: false,
         }
     }
 
     /// Bytes of the rows that reach the fold, about.
     pub fn fold_bytes(&self) -> u64 {
-        let Some(OperatorSpec::GroupBy(spec)) = &self.fold else {
-            return 0;
+        let input = match &self.fold {
+            Some(OperatorSpec::GroupBy(spec)) => &spec.input,
+            Some(OperatorSpec::HashJoinBuild(spec)) => &spec.build,
+            _ => return 0,
         };
         let width = |field: &crate::types::Field| {
             PhysicalType::of(field.data_type()).map_or(VARIABLE_BYTES, |p| p.bits().div_ceil(8))
         };
-        let row: u64 = spec.input.fields().iter().map(|field| width(field)).sum();
+        let row: u64 = input.fields().iter().map(|field| width(field)).sum();
         self.fold_rows.saturating_mul(row)
     }
 

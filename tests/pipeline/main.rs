@@ -6,5 +6,6 @@ mod errors;
 mod faults;
 mod files;
 mod pruning;
+mod ranks;
 mod results;
 mod splits;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 
 use super::QueryRun;
+use super::exchange::{Exchanger, to_links};
 use super::lane::Lane;
 use crate::error::Result;
-use crate::memory::{Batch, Reservation, Sequence, SpillClass, StoredBatch, Tier};
+use crate::memory::{Batch, Reservation, Sequence, StoredBatch, Tier};
 use crate::network::{Delivery, Sender, Weigh};
 
 /// A batch between two pipelines. While it waits it may be spilled.
@@ -40,6 +41,8 @@ impl Weigh for Rows {
 pub(super) enum Output {
     /// To the pipelines that read them: to each a copy of every batch.
     Links(Vec<Sender<Message>>),
+    /// To the pipelines that read them, on the ranks that they belong to.
+    Exchange(Exchanger),
     /// Out of the engine.
     Result(Sender<Rows>),
 }
@@ -57,17 +60,8 @@ impl Output {
         batch: Batch,
     ) -> Result<Delivery> {
         match self {
-            Output::Links(links) => {
-                let stored = run.store(batch, SpillClass::Queued);
-                let mut wanted = Delivery::Unwanted;
-                for link in links {
-                    let stored = Arc::clone(&stored);
-                    if link.send(Message { sequence, stored }).await? == Delivery::Accepted {
-                        wanted = Delivery::Accepted;
-                    }
-                }
-                Ok(wanted)
-            }
+            Output::Links(links) => to_links(run, links, sequence, batch).await,
+            Output::Exchange(exchanger) => exchanger.send(run, lane, sequence, batch).await,
             Output::Result(rows) => match run.host_rows(lane, sequence, batch)? {
                 Some(batch) => rows.send(batch).await,
                 None => Ok(Delivery::Accepted),
@@ -76,11 +70,16 @@ impl Output {
     }
 
     /// Says that all has been sent.
-    pub(super) fn finish(self) {
+    ///
+    /// # Errors
+    /// `PeerLost` if a rank is gone.
+    pub(super) async fn finish(self, run: &QueryRun) -> Result<()> {
         match self {
             Output::Links(links) => links.into_iter().for_each(Sender::finish),
+            Output::Exchange(exchanger) => exchanger.finish(run).await?,
             Output::Result(rows) => rows.finish(),
         }
+        Ok(())
     }
 }
 

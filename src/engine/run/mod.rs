@@ -8,6 +8,7 @@
 //! happens at a breaker, `join` and `parts` what happens where memory is too short for one table.
 
 mod bounds;
+mod exchange;
 mod fold;
 mod join;
 mod lane;
@@ -27,6 +28,7 @@ use arrow::array::RecordBatch;
 
 use super::planner::Planner;
 use crate::backend::Backend;
+use crate::comm::{OperationId, agree};
 use crate::error::{Error, Result};
 use crate::memory::{Batch, MemoryManager, Sequence, SpillClass, SpillManager, StoredBatch, Tier};
 use crate::metrics::names;
@@ -36,6 +38,7 @@ use crate::pipeline::{Pipeline, ScanSpec, Source, consumers};
 use crate::plan::MemoryTable;
 use crate::storage::{Partition, ReadOptions};
 use crate::types::SchemaRef;
+use exchange::Exchanger;
 use lane::Lane;
 pub(super) use link::Rows;
 use link::{Message, Output};
@@ -73,6 +76,10 @@ fn place_in_union(input: usize, place: Sequence) -> Sequence {
 /// What all actors of a query share.
 pub(super) struct QueryRun {
     pub(super) scope: Scope,
+    /// What the query does, for other ranks to compare with what they do.
+    pub(super) plan: String,
+    /// The query's number among those that all ranks run.
+    pub(super) query: u64,
     pub(super) backend: Arc<dyn Backend>,
     pub(super) cpu: Arc<dyn Backend>,
     pub(super) mode: FallbackMode,
@@ -124,10 +131,28 @@ impl QueryRun {
         Lane::create(&self.backend, &self.cpu, metrics, timeout)
     }
 
+    /// Checks that all ranks are about to run the same query.
+    async fn agree(&self) -> Result<()> {
+        let comm = self.planner.comm.as_ref();
+        if comm.world() == 1 {
+            return Ok(());
+        }
+        let _outside = self.scope.outside();
+        agree(comm, self.operation(0), &self.plan).await
+    }
+
     /// Takes a batch into the spill manager's care.
     fn store(&self, batch: Batch, class: SpillClass) -> Arc<StoredBatch> {
         let parking = self.parkings.of(&batch);
         self.spiller.store(batch, parking, class)
+    }
+
+    /// An operation of the query in which all ranks take part.
+    fn operation(&self, number: u32) -> OperationId {
+        OperationId {
+            query: self.query,
+            number,
+        }
     }
 
     /// Bytes of the tier that operators of a place work in.
@@ -256,7 +281,7 @@ struct Wiring {
 }
 
 impl Wiring {
-    fn new(run: &QueryRun, pipelines: &[Pipeline], result: Sender<Rows>) -> Wiring {
+    fn new(run: &QueryRun, pipelines: &[Pipeline], result: Sender<Rows>) -> Result<Wiring> {
         let count = pipelines.len();
         let mut wiring = Wiring {
             links: (0..count).map(|_| Vec::new()).collect(),
@@ -286,15 +311,23 @@ impl Wiring {
                 }
             }
         }
-        for (target, senders) in wiring.targets.iter_mut().zip(senders) {
-            if !senders.is_empty() {
-                *target = Some(Target::Output(Output::Links(senders)));
+        let ends = wiring.targets.iter_mut().zip(senders).zip(pipelines);
+        for (((target, senders), pipeline), number) in ends.zip(1..) {
+            if senders.is_empty() {
+                continue;
             }
+            *target = Some(Target::Output(match &pipeline.exchange {
+                None => Output::Links(senders),
+                Some(exchange) => {
+                    let exchange = exchange.clone();
+                    Output::Exchange(Exchanger::new(run, number, pipeline, exchange, senders)?)
+                }
+            }));
         }
         if let Some(last) = wiring.targets.last_mut() {
             *last = Some(Target::Output(Output::Result(result)));
         }
-        wiring
+        Ok(wiring)
     }
 }
 
@@ -335,7 +368,7 @@ pub(super) fn prepare(run: QueryRun, pipelines: Vec<Pipeline>) -> Result<Prepare
         messages: capacity,
         bytes: u64::MAX,
     });
-    let mut wiring = Wiring::new(&run, &pipelines, result);
+    let mut wiring = Wiring::new(&run, &pipelines, result)?;
     let mut actors = Vec::with_capacity(pipelines.len());
     for (index, pipeline) in pipelines.into_iter().enumerate() {
         let number = index + 1;
@@ -388,6 +421,7 @@ impl Prepared {
         let Prepared { run, actors, rows } = self;
         let scope = run.scope.clone();
         scope.run(async move {
+            run.agree().await?;
             match run.executor {
                 ExecutorOption::Tasks => {
                     for actor in actors {

@@ -1,3 +1,5 @@
+//! Ranks in one process: messages, collectives, aborts and losses.
+
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;

@@ -15,12 +15,14 @@ mod planner;
 mod run;
 mod scan;
 mod select;
+mod stream;
 mod threads;
 
 pub use lazy::{
     LazyFrame, LazyGroupBy, LazyJoin, concat_frames, from_batches, scan_parquet, scan_parquet_files,
 };
 pub use select::BackendChoice;
+pub use stream::ResultStream;
 
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,11 +42,12 @@ use crate::metrics::{Metrics, Snapshot, names};
 use crate::network::{ActorPool, Capacity, Scope};
 use crate::options::EngineOptions;
 use crate::pipeline::{Pipeline, Source, describe, distribute, lower};
-use crate::plan::Query;
+use crate::plan::{Query, optimise};
 use crate::storage::{PruneSteps, ReadOptions};
 use crate::types::SchemaRef;
 use planner::Planner;
 use run::{Backends, Parkings, Place, Prepared, QueryRun, Refusals, Rows};
+use stream::Running;
 
 /// Share of device memory that a build side may have which every rank gets, in percent.
 const BROADCAST_PERCENT: u64 = 15;
@@ -52,7 +55,8 @@ const BROADCAST_PERCENT: u64 = 15;
 /// Most bytes of such a build side.
 const BROADCAST_BYTES_MAX: u64 = 16_000_000_000;
 
-/// Executes queries. Shared by threads at will; queries do not see each other.
+/// Executes queries. Shared by threads at will; queries do not see each other. A clone is the same engine.
+#[derive(Clone)]
 pub struct Engine {
     options: EngineOptions,
     memory: Arc<MemoryManager>,
@@ -63,7 +67,7 @@ pub struct Engine {
     choice: BackendChoice,
     comm: Arc<dyn Communicator>,
     /// How many queries were started: all ranks count alike.
-    queries: AtomicU64,
+    queries: Arc<AtomicU64>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -155,7 +159,7 @@ impl Engine {
             cpu,
             choice,
             comm,
-            queries: AtomicU64::new(0),
+            queries: Arc::default(),
         })
     }
 
@@ -211,24 +215,19 @@ impl Engine {
 
     fn execute_here(&self, query: &Query) -> Result<QueryResult> {
         let started = Instant::now();
-        let pipelines = self.pipelines(query)?;
-        let mut refusals = Refusals::new();
+        let mut refusals = None;
         let (run, schema, mut rows) = loop {
-            let number = self.queries.fetch_add(1, Ordering::Relaxed);
-            let prepared = self.prepare(number, query, pipelines.clone(), refusals)?;
+            let prepared = self.prepare(query, false, refusals)?;
             let (run, schema) = (Arc::clone(prepared.query()), prepared.schema()?);
             let rows = prepared.run(Vec::new(), |all: &mut Vec<Rows>, rows| {
                 all.push(rows);
                 Ok(true)
             });
-            if let Err(error) = &rows {
-                self.comm.abort(number, &error.to_string());
-            }
-            self.comm.forget(number);
+            self.ended(run.query, &rows);
             match rows {
                 Ok(rows) => break (run, schema, rows),
                 // Nobody has seen a row yet: the CPU backend takes what was refused.
-                Err(error) => refusals = run.refused(&pipelines).ok_or(error)?,
+                Err(error) => refusals = Some(run.refused().ok_or(error)?),
             }
         };
         rows.sort_by_key(|rows| rows.sequence);
@@ -237,31 +236,67 @@ impl Engine {
         let metrics = &run.read.metrics;
         let count: usize = batches.iter().map(RecordBatch::num_rows).sum();
         metrics.add(names::RESULT_ROWS, count as u64);
-        self.count_memory(metrics);
         metrics.add_duration(names::QUERY_NANOSECONDS, started.elapsed());
         Ok(QueryResult {
             schema,
             batches,
-            metrics: metrics.snapshot(),
+            metrics: self.snapshot(&run),
             backend: self.backend.name(),
             fallbacks: run.fallbacks(),
             _held: held,
         })
     }
 
+    /// Starts a query on a thread of its own.
+    fn start(
+        &self,
+        query: &Query,
+        ordered: bool,
+        refusals: Option<Refusals>,
+    ) -> Result<(Running, SchemaRef)> {
+        let prepared = self.prepare(query, ordered, refusals)?;
+        let (run, schema) = (Arc::clone(prepared.query()), prepared.schema()?);
+        let (canceller, number) = (run.scope.canceller(), run.query);
+        let (rows, thread) = prepared.start()?;
+        let running = Running {
+            run,
+            rows,
+            canceller,
+            thread,
+            number,
+        };
+        Ok((running, schema))
+    }
+
+    /// Tells the other ranks how a query ended here.
+    fn ended<T>(&self, number: u64, outcome: &Result<T>) {
+        if let Err(error) = outcome {
+            self.comm.abort(number, &error.to_string());
+        }
+        self.comm.forget(number);
+    }
+
+    /// The counters of a query, with those of the engine's memory.
+    fn snapshot(&self, run: &QueryRun) -> Snapshot {
+        self.count_memory(&run.read.metrics);
+        run.read.metrics.snapshot()
+    }
+
     /// The network of a query, ready to run; the pipelines that were refused run on the CPU.
     fn prepare(
         &self,
-        number: u64,
         query: &Query,
-        pipelines: Vec<Pipeline>,
-        refusals: Refusals,
+        ordered: bool,
+        refusals: Option<Refusals>,
     ) -> Result<Prepared> {
+        let pipelines = self.pipelines(&optimise(query))?;
         let metrics = Arc::new(Metrics::default());
         let deadline = self.options.deadline().map(|after| Instant::now() + after);
         let run = QueryRun {
             scope: Scope::new(&self.pool, deadline),
-            query: number,
+            pipelines,
+            ordered,
+            query: self.queries.fetch_add(1, Ordering::Relaxed),
             plan: query.to_string(),
             backend: Arc::clone(&self.backend),
             cpu: Arc::clone(&self.cpu),
@@ -277,7 +312,7 @@ impl Engine {
             },
             parkings: Parkings::new(&self.backend, &metrics),
             notes: Mutex::default(),
-            refusals,
+            refusals: refusals.unwrap_or_default(),
             read: ReadOptions {
                 batch_rows: self.options.max_rows_per_partition(),
                 memory: Arc::clone(&self.memory),
@@ -288,7 +323,7 @@ impl Engine {
             },
         };
         run.note_refusals();
-        run::prepare(run, pipelines)
+        run::prepare(run)
     }
 
     fn count_memory(&self, metrics: &Metrics) {
@@ -320,7 +355,8 @@ impl Engine {
     }
 
     fn explain_here(&self, query: &Query) -> Result<String> {
-        let pipelines = self.pipelines(query)?;
+        let query = optimise(query);
+        let pipelines = self.pipelines(&query)?;
         let mut text = String::from("plan\n");
         for line in query.to_string().lines() {
             let _ = writeln!(text, "  {line}");

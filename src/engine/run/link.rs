@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 
-use super::QueryRun;
 use super::exchange::{Exchanger, to_links};
 use super::lane::Lane;
+use super::{QueryRun, sequence};
 use crate::error::Result;
 use crate::memory::{Batch, Reservation, Sequence, StoredBatch, Tier};
 use crate::network::{Delivery, Sender, Weigh};
+use crate::types::Schema;
 
 /// A batch between two pipelines. While it waits it may be spilled.
 #[derive(Clone)]
@@ -67,6 +68,22 @@ impl Output {
                 None => Ok(Delivery::Accepted),
             },
         }
+    }
+
+    /// Says behind a unit's last batch that it was the last, to whoever puts them in order.
+    ///
+    /// # Errors
+    /// `Cancelled`.
+    pub(super) async fn unit_ended(&self, run: &QueryRun, unit: u64) -> Result<()> {
+        if let Output::Result(rows) = self {
+            let end = Rows {
+                sequence: sequence(unit, u32::MAX),
+                batch: RecordBatch::new_empty(Arc::new(Schema::empty())),
+                held: run.memory.reserve(Tier::Host, 0)?,
+            };
+            let _ = rows.send(end).await?;
+        }
+        Ok(())
     }
 
     /// Says that all has been sent.

@@ -10,6 +10,7 @@
 mod bounds;
 mod exchange;
 mod fold;
+mod in_order;
 mod join;
 mod lane;
 mod limit;
@@ -23,10 +24,12 @@ mod worker;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use arrow::array::RecordBatch;
 
 use super::planner::Planner;
+use super::threads;
 use crate::backend::Backend;
 use crate::comm::{OperationId, agree};
 use crate::error::{Error, Result};
@@ -39,6 +42,7 @@ use crate::plan::MemoryTable;
 use crate::storage::{Partition, ReadOptions};
 use crate::types::SchemaRef;
 use exchange::Exchanger;
+pub(super) use in_order::InOrder;
 use lane::Lane;
 pub(super) use link::Rows;
 use link::{Message, Output};
@@ -65,6 +69,11 @@ fn sequence(unit: u64, number: u32) -> Sequence {
     Sequence((unit & (u64::MAX >> 24)) << 24 | u64::from(number.min((1 << 24) - 1)))
 }
 
+/// The unit of a batch's place.
+fn unit_of(place: Sequence) -> u64 {
+    place.0 >> 24
+}
+
 /// The place of a batch that the `input`-th of several pipelines left: behind those of the ones before.
 fn place_in_union(input: usize, place: Sequence) -> Sequence {
     match input {
@@ -76,6 +85,9 @@ fn place_in_union(input: usize, place: Sequence) -> Sequence {
 /// What all actors of a query share.
 pub(super) struct QueryRun {
     pub(super) scope: Scope,
+    pub(super) pipelines: Vec<Pipeline>,
+    /// Whether the rows of a scan leave in the order of its files.
+    pub(super) ordered: bool,
     /// What the query does, for other ranks to compare with what they do.
     pub(super) plan: String,
     /// The query's number among those that all ranks run.
@@ -183,6 +195,20 @@ impl QueryRun {
         }
     }
 
+    /// True if what leaves the engine must be put in the order of its units, which say when they end.
+    pub(super) fn in_order(&self) -> bool {
+        let unordered = |pipeline: &Pipeline| {
+            let parted = !matches!(pipeline.source, Source::Pipelines(_));
+            parted && pipeline.fold.is_none() && pipeline.limit.is_none() && !pipeline.gives_order()
+        };
+        self.ordered && self.pipelines.last().is_some_and(unordered)
+    }
+
+    /// True if the workers of a pipeline say when a unit ends.
+    fn tells_ends(&self, number: usize) -> bool {
+        number == self.pipelines.len() && self.in_order()
+    }
+
     fn forced(&self, number: usize) -> bool {
         self.refusals.contains_key(&number)
     }
@@ -197,7 +223,7 @@ impl QueryRun {
 
     /// Pipelines that were refused while they ran, and those whose operators share batches with
     /// theirs; none if this attempt has nothing to add.
-    pub(super) fn refused(&self, pipelines: &[Pipeline]) -> Option<Refusals> {
+    pub(super) fn refused(&self) -> Option<Refusals> {
         let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all = self.refusals.clone();
         all.extend(notes.refused.clone());
@@ -207,7 +233,7 @@ impl QueryRun {
         // A built side and its probes lie with one backend.
         loop {
             let before = all.len();
-            for (pipeline, number) in pipelines.iter().zip(1..) {
+            for (pipeline, number) in self.pipelines.iter().zip(1..) {
                 let built = pipeline
                     .transforms
                     .iter()
@@ -358,8 +384,9 @@ pub(super) struct Prepared {
 ///
 /// # Errors
 /// `Unsupported` for what no backend may run.
-pub(super) fn prepare(run: QueryRun, pipelines: Vec<Pipeline>) -> Result<Prepared> {
+pub(super) fn prepare(run: QueryRun) -> Result<Prepared> {
     let run = Arc::new(run);
+    let pipelines = run.pipelines.clone();
     let capacity = match run.executor {
         ExecutorOption::Tasks => usize::MAX,
         ExecutorOption::Streaming => run.workers * RESULTS_PER_WORKER,
@@ -421,26 +448,43 @@ impl Prepared {
         let Prepared { run, actors, rows } = self;
         let scope = run.scope.clone();
         scope.run(async move {
-            run.agree().await?;
-            match run.executor {
-                ExecutorOption::Tasks => {
-                    for actor in actors {
-                        start(&run, actor).await?;
-                    }
-                    collect(rows, state, take).await
-                }
-                ExecutorOption::Streaming => {
-                    let handles: Vec<_> =
-                        actors.into_iter().map(|actor| start(&run, actor)).collect();
-                    let state = collect(rows, state, take).await?;
-                    for handle in handles {
-                        handle.await?;
-                    }
-                    Ok(state)
-                }
-            }
+            let collecting = run.scope.spawn_part("result", collect(rows, state, take));
+            drive(run, actors).await?;
+            collecting.await
         })
     }
+
+    /// Starts the query on a thread of its own. Result: the rows as they come, and how it ended.
+    ///
+    /// # Errors
+    /// The system refuses the thread.
+    pub(super) fn start(self) -> Result<(Receiver<Rows>, JoinHandle<Result<()>>)> {
+        let Prepared { run, actors, rows } = self;
+        let scope = run.scope.clone();
+        let thread = threads::named("pelton-query").spawn(move || scope.run(drive(run, actors)));
+        let thread = thread.map_err(|cause| threads::not_started(&cause))?;
+        Ok((rows, thread))
+    }
+}
+
+/// Runs all pipelines to their end.
+async fn drive(run: Arc<QueryRun>, actors: Vec<Actor>) -> Result<()> {
+    run.agree().await?;
+    match run.executor {
+        ExecutorOption::Tasks => {
+            for actor in actors {
+                start(&run, actor).await?;
+            }
+        }
+        ExecutorOption::Streaming => {
+            let start = |actor| start(&run, actor);
+            let handles: Vec<_> = actors.into_iter().map(start).collect();
+            for handle in handles {
+                handle.await?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn start(run: &Arc<QueryRun>, actor: Actor) -> Handle<()> {

@@ -240,6 +240,7 @@ impl Stages {
             from,
             until,
             units,
+            tells_ends: matches!(end, End::Output(_)) && self.run.tells_ends(self.number),
             end,
         });
         let name = |index: usize| format!("pipeline {}, worker {index}", self.number);

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod host;
+mod kept;
 mod lazy;
 #[cfg(test)]
 mod lowering_tests;
@@ -18,6 +19,7 @@ mod select;
 mod stream;
 mod threads;
 
+pub use kept::KeptResult;
 pub use lazy::{
     LazyFrame, LazyGroupBy, LazyJoin, concat_frames, from_batches, scan_parquet, scan_parquet_files,
 };
@@ -36,7 +38,8 @@ use crate::backend::cpu::CpuBackend;
 use crate::comm::{Communicator, Single};
 use crate::error::{Error, Result};
 use crate::memory::{
-    DiskFiles, MemoryLimits, MemoryManager, Reservation, SpillManager, SpillOptions, Tier,
+    BatchStore, DiskFiles, MemoryLimits, MemoryManager, Reservation, SpillManager, SpillOptions,
+    Tier,
 };
 use crate::metrics::{Metrics, Snapshot, names};
 use crate::network::{ActorPool, Capacity, Scope};
@@ -45,6 +48,7 @@ use crate::pipeline::{Pipeline, Source, describe, distribute, lower};
 use crate::plan::{Query, optimise};
 use crate::storage::{PruneSteps, ReadOptions};
 use crate::types::SchemaRef;
+use kept::{KeptResults, Outcome};
 use planner::Planner;
 use run::{Backends, Parkings, Place, Prepared, QueryRun, Refusals, Rows};
 use stream::Running;
@@ -68,6 +72,7 @@ pub struct Engine {
     comm: Arc<dyn Communicator>,
     /// How many queries were started: all ranks count alike.
     queries: Arc<AtomicU64>,
+    kept: KeptResults,
 }
 
 impl std::fmt::Debug for Engine {
@@ -160,6 +165,7 @@ impl Engine {
             choice,
             comm,
             queries: Arc::default(),
+            kept: KeptResults::default(),
         })
     }
 
@@ -214,29 +220,12 @@ impl Engine {
     }
 
     fn execute_here(&self, query: &Query) -> Result<QueryResult> {
-        let started = Instant::now();
-        let mut refusals = None;
-        let (run, schema, mut rows) = loop {
-            let prepared = self.prepare(query, false, refusals)?;
-            let (run, schema) = (Arc::clone(prepared.query()), prepared.schema()?);
-            let rows = prepared.run(Vec::new(), |all: &mut Vec<Rows>, rows| {
-                all.push(rows);
-                Ok(true)
-            });
-            self.ended(run.query, &rows);
-            match rows {
-                Ok(rows) => break (run, schema, rows),
-                // Nobody has seen a row yet: the CPU backend takes what was refused.
-                Err(error) => refusals = Some(run.refused().ok_or(error)?),
-            }
-        };
+        let (run, schema, mut rows) = self.run_to_end(query, None)?;
         rows.sort_by_key(|rows| rows.sequence);
         let (batches, held): (Vec<RecordBatch>, _) =
             rows.into_iter().map(|rows| (rows.batch, rows.held)).unzip();
-        let metrics = &run.read.metrics;
         let count: usize = batches.iter().map(RecordBatch::num_rows).sum();
-        metrics.add(names::RESULT_ROWS, count as u64);
-        metrics.add_duration(names::QUERY_NANOSECONDS, started.elapsed());
+        run.read.metrics.add(names::RESULT_ROWS, count as u64);
         Ok(QueryResult {
             schema,
             batches,
@@ -247,6 +236,50 @@ impl Engine {
         })
     }
 
+    /// Runs a query whose rows go to a store.
+    fn execute_into(&self, query: &Query, store: &Arc<BatchStore>) -> Result<Outcome> {
+        let (run, schema, _) = self.run_to_end(query, Some(store))?;
+        run.read.metrics.add(names::RESULT_ROWS, store.rows());
+        Ok(Outcome {
+            number: run.query,
+            schema,
+            ordered: run.pipelines.last().is_some_and(Pipeline::gives_order),
+            metrics: self.snapshot(&run),
+            fallbacks: run.fallbacks(),
+        })
+    }
+
+    /// Runs a query to its end; its rows are the result, unless a store takes them.
+    fn run_to_end(
+        &self,
+        query: &Query,
+        store: Option<&Arc<BatchStore>>,
+    ) -> Result<(Arc<QueryRun>, SchemaRef, Vec<Rows>)> {
+        let started = Instant::now();
+        let mut refusals = None;
+        loop {
+            let prepared = self.prepare(query, false, store, refusals)?;
+            let (run, schema) = (Arc::clone(prepared.query()), prepared.schema()?);
+            let rows = prepared.run(Vec::new(), |all: &mut Vec<Rows>, rows| {
+                all.push(rows);
+                Ok(true)
+            });
+            self.ended(run.query, &rows);
+            match rows {
+                Ok(rows) => {
+                    let metrics = &run.read.metrics;
+                    metrics.add_duration(names::QUERY_NANOSECONDS, started.elapsed());
+                    return Ok((run, schema, rows));
+                }
+                // Nobody has seen a row yet: the CPU backend takes what was refused.
+                Err(error) => {
+                    refusals = Some(run.refused().ok_or(error)?);
+                    while store.is_some_and(|store| store.pop().is_some()) {}
+                }
+            }
+        }
+    }
+
     /// Starts a query on a thread of its own.
     fn start(
         &self,
@@ -254,7 +287,7 @@ impl Engine {
         ordered: bool,
         refusals: Option<Refusals>,
     ) -> Result<(Running, SchemaRef)> {
-        let prepared = self.prepare(query, ordered, refusals)?;
+        let prepared = self.prepare(query, ordered, None, refusals)?;
         let (run, schema) = (Arc::clone(prepared.query()), prepared.schema()?);
         let (canceller, number) = (run.scope.canceller(), run.query);
         let (rows, thread) = prepared.start()?;
@@ -287,6 +320,7 @@ impl Engine {
         &self,
         query: &Query,
         ordered: bool,
+        store: Option<&Arc<BatchStore>>,
         refusals: Option<Refusals>,
     ) -> Result<Prepared> {
         let pipelines = self.pipelines(&optimise(query))?;
@@ -310,6 +344,8 @@ impl Engine {
                 messages: self.options.channel_messages(),
                 bytes: self.options.channel_bytes(),
             },
+            kept: self.kept.clone(),
+            keeps: store.cloned(),
             parkings: Parkings::new(&self.backend, &metrics),
             notes: Mutex::default(),
             refusals: refusals.unwrap_or_default(),
@@ -374,7 +410,7 @@ impl Engine {
                     let kept = planner.prune(scan)?;
                     scan::about(&kept, planner.partition_bytes(&kept))
                 }
-                Source::Memory { .. } | Source::Pipelines(_) => String::new(),
+                Source::Memory { .. } | Source::Stored(_) | Source::Pipelines(_) => String::new(),
             };
             let (_, refused) = backends.source(pipeline)?;
             let mut refusals: Vec<Error> = refused.into_iter().collect();

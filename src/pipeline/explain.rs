@@ -189,6 +189,7 @@ pub fn describe_source(source: &Source) -> String {
             let columns = names(table.schema(), projection);
             format!("table of {} rows: {columns}", table.rows())
         }
+        Source::Stored(rows) => format!("result {} of {} rows", rows.number, rows.rows),
         Source::Scan(ScanSpec {
             files,
             file_schema,

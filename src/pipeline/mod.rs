@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use crate::expr::TypedExpr;
 use crate::operators::OperatorSpec;
-use crate::plan::MemoryTable;
+use crate::plan::{MemoryTable, StoredRows};
 use crate::types::{PhysicalType, SchemaRef};
 
 /// Most rows that are kept by a top-k rather than by a sort.
@@ -43,6 +43,8 @@ pub enum Source {
         /// Columns that are used, by index.
         projection: Vec<usize>,
     },
+    /// A result that the engine keeps.
+    Stored(StoredRows),
     /// What other pipelines leave, by their numbers, of one schema.
     Pipelines(Vec<usize>),
 }
@@ -156,7 +158,7 @@ impl Pipeline {
     pub fn inputs(&self) -> Vec<usize> {
         let mut inputs = match &self.source {
             Source::Pipelines(numbers) => numbers.clone(),
-            Source::Scan(_) | Source::Memory { .. } => Vec::new(),
+            Source::Scan(_) | Source::Memory { .. } | Source::Stored(_) => Vec::new(),
         };
         inputs.extend(
             self.transforms

@@ -9,3 +9,4 @@ mod pruning;
 mod ranks;
 mod results;
 mod splits;
+mod streams;

@@ -12,7 +12,7 @@ pub use source::{concat_frames, from_batches, scan_parquet, scan_parquet_files};
 
 use std::path::Path;
 
-use super::{Engine, QueryResult, ResultStream, threads};
+use super::{Engine, KeptResult, QueryResult, ResultStream, threads};
 use crate::error::Result;
 use crate::expr::{Expr, Keep};
 use crate::plan::{LogicalPlan, Query, SortExpr};
@@ -175,6 +175,14 @@ impl LazyFrame {
     /// As [`Engine::execute`].
     pub fn collect(&self, engine: &Engine) -> Result<QueryResult> {
         engine.execute(&self.query)
+    }
+
+    /// Runs the query and keeps its rows in the engine's memory, for other queries to read.
+    ///
+    /// # Errors
+    /// As [`Engine::execute`].
+    pub fn execute(&self, engine: &Engine) -> Result<KeptResult> {
+        KeptResult::of(engine, &self.query)
     }
 
     /// Runs the query and gives its rows as they come, in the order of a sort, else in any. The query

@@ -8,7 +8,7 @@ use super::exchange::{Exchanger, to_links};
 use super::lane::Lane;
 use super::{QueryRun, sequence};
 use crate::error::Result;
-use crate::memory::{Batch, Reservation, Sequence, StoredBatch, Tier};
+use crate::memory::{Batch, BatchStore, Reservation, Sequence, SpillClass, StoredBatch, Tier};
 use crate::network::{Delivery, Sender, Weigh};
 use crate::types::Schema;
 
@@ -46,6 +46,8 @@ pub(super) enum Output {
     Exchange(Exchanger),
     /// Out of the engine.
     Result(Sender<Rows>),
+    /// Into the engine's keeping.
+    Kept(Arc<BatchStore>),
 }
 
 impl Output {
@@ -67,6 +69,10 @@ impl Output {
                 Some(batch) => rows.send(batch).await,
                 None => Ok(Delivery::Accepted),
             },
+            Output::Kept(store) => {
+                store.push(sequence, run.store(batch, SpillClass::Result));
+                Ok(Delivery::Accepted)
+            }
         }
     }
 
@@ -95,6 +101,7 @@ impl Output {
             Output::Links(links) => links.into_iter().for_each(Sender::finish),
             Output::Exchange(exchanger) => exchanger.finish(run).await?,
             Output::Result(rows) => rows.finish(),
+            Output::Kept(_) => {}
         }
         Ok(())
     }

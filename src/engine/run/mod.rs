@@ -28,17 +28,20 @@ use std::thread::JoinHandle;
 
 use arrow::array::RecordBatch;
 
+use super::kept::KeptResults;
 use super::planner::Planner;
 use super::threads;
 use crate::backend::Backend;
 use crate::comm::{OperationId, agree};
 use crate::error::{Error, Result};
-use crate::memory::{Batch, MemoryManager, Sequence, SpillClass, SpillManager, StoredBatch, Tier};
+use crate::memory::{
+    Batch, BatchStore, MemoryManager, Sequence, SpillClass, SpillManager, StoredBatch, Tier,
+};
 use crate::metrics::names;
 use crate::network::{Capacity, Handle, Receiver, Scope, Sender};
 use crate::options::{ExecutorOption, FallbackMode};
 use crate::pipeline::{Pipeline, ScanSpec, Source, consumers};
-use crate::plan::MemoryTable;
+use crate::plan::{MemoryTable, StoredRows};
 use crate::storage::{Partition, ReadOptions};
 use crate::types::SchemaRef;
 use exchange::Exchanger;
@@ -104,6 +107,10 @@ pub(super) struct QueryRun {
     pub(super) workers: usize,
     /// What flows between two pipelines at most.
     pub(super) capacity: Capacity,
+    /// Results that the engine keeps.
+    pub(super) kept: KeptResults,
+    /// Where the result goes, if the engine keeps it.
+    pub(super) keeps: Option<Arc<BatchStore>>,
     pub(super) parkings: Parkings,
     pub(super) notes: Mutex<Notes>,
     /// Pipelines that the CPU backend runs whole: an earlier attempt was refused in their midst.
@@ -289,6 +296,18 @@ impl QueryRun {
         Ok(pieces)
     }
 
+    /// The batches of a result that the engine keeps.
+    fn kept_batches(&self, rows: &StoredRows) -> Result<Vec<(Sequence, Arc<StoredBatch>)>> {
+        let store = self.kept.get(rows.number).ok_or_else(|| {
+            let cause = "is not kept by this engine, or not any more";
+            let remedy = "hold on to it as long as its frames run";
+            Error::invalid(format!("result {}", rows.number), cause, remedy)
+        })?;
+        let mut batches = store.batches();
+        batches.sort_by_key(|(place, _)| *place);
+        Ok(batches)
+    }
+
     /// No more workers than partitions that fit the device at one time, so that none waits for
     /// memory that another one will never free.
     fn scan_workers(&self, units: &Units) -> usize {
@@ -351,7 +370,13 @@ impl Wiring {
             }));
         }
         if let Some(last) = wiring.targets.last_mut() {
-            *last = Some(Target::Output(Output::Result(result)));
+            *last = Some(Target::Output(match &run.keeps {
+                None => Output::Result(result),
+                Some(store) => {
+                    result.finish();
+                    Output::Kept(Arc::clone(store))
+                }
+            }));
         }
         Ok(wiring)
     }

@@ -136,7 +136,7 @@ impl Actor {
         }
         let most = match &self.pipeline.source {
             Source::Scan(_) => self.run.scan_workers(units),
-            Source::Memory { .. } | Source::Pipelines(_) => self.run.workers,
+            Source::Memory { .. } | Source::Stored(_) | Source::Pipelines(_) => self.run.workers,
         };
         units.count().map_or(most, |count| most.min(count)).max(1)
     }
@@ -156,6 +156,13 @@ impl Actor {
                 let units = rows.into_iter().zip(0..);
                 Ok(Units::ready(
                     units.map(|(rows, index)| Unit::Rows(sequence(index, 0), rows)),
+                ))
+            }
+            Source::Stored(rows) => {
+                let batches = self.run.kept_batches(rows)?;
+                let units = batches.into_iter();
+                Ok(Units::ready(
+                    units.map(|(place, stored)| Unit::Stored(place, stored)),
                 ))
             }
             Source::Pipelines(_) => Ok(Units::links(self.links.clone())),

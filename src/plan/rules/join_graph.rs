@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::predicate::{columns_of, conjunction, conjuncts, disjuncts, filtered, joined, may_fail};
+use super::predicate::{
+    column_of, columns_of, conjunction, conjuncts, disjuncts, filtered, joined, may_fail,
+};
 use crate::expr::{BinaryOp, Expr, JoinKind};
 use crate::plan::{LogicalPlan, join_names, join_pair};
 use crate::types::Semantics;
@@ -60,15 +62,6 @@ fn is_inside(plan: &LogicalPlan, semantics: Semantics) -> bool {
             exprs.iter().all(|expr| column_of(expr).is_some()) && is_inside(input, semantics)
         }
         _ => false,
-    }
-}
-
-/// The column that an expression is, under whatever name.
-fn column_of(expr: &Expr) -> Option<&str> {
-    match expr {
-        Expr::Column(name) => Some(name),
-        Expr::Alias { expr, .. } => column_of(expr),
-        _ => None,
     }
 }
 

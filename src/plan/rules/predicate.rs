@@ -72,6 +72,15 @@ pub(super) fn columns_of(expr: &Expr) -> BTreeSet<String> {
     names
 }
 
+/// The column that an expression is, under whatever name.
+pub(super) fn column_of(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Column(name) => Some(name),
+        Expr::Alias { expr, .. } => column_of(expr),
+        _ => None,
+    }
+}
+
 /// True if a row may make the expression an error; also if it is wrong by itself.
 pub(super) fn may_fail(expr: &Expr, schema: &Schema, semantics: Semantics) -> bool {
     resolve(expr, schema).map_or(true, |typed| typed.may_fail(semantics))

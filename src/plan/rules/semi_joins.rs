@@ -4,7 +4,7 @@
 //! Equal: the rows. A join is moved only where fewer rows are estimated to be asked below than above,
 //! and where none of its keys may fail.
 
-use super::predicate::{columns_of, may_fail};
+use super::predicate::{column_of, columns_of, may_fail};
 use crate::expr::{Expr, JoinKind, Keep};
 use crate::plan::{LogicalPlan, join_names, join_pair, rows_of};
 use crate::types::{SchemaRef, Semantics};
@@ -57,6 +57,22 @@ fn moved(plan: &LogicalPlan, semantics: Semantics) -> Option<LogicalPlan> {
         LogicalPlan::Filter { input, predicate } => {
             let (input, predicate) = (Box::new(moved(&over(input), semantics)?), predicate.clone());
             Some(LogicalPlan::Filter { input, predicate })
+        }
+        LogicalPlan::Project { input, exprs } if residual.is_none() => {
+            let of = |name: &str| {
+                let expr = exprs.iter().find(|expr| expr.output_name() == name)?;
+                column_of(expr).map(|own| Expr::Column(own.to_string()))
+            };
+            if !names.iter().all(|name| of(name).is_some()) {
+                return None;
+            }
+            let mut below = over(input);
+            if let LogicalPlan::Join { on, .. } = &mut below {
+                on.iter_mut()
+                    .for_each(|(key, _)| *key = key.with_columns_as(&of));
+            }
+            let (input, exprs) = (Box::new(moved(&below, semantics)?), exprs.clone());
+            Some(LogicalPlan::Project { input, exprs })
         }
         LogicalPlan::Join {
             left: first,

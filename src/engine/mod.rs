@@ -344,6 +344,7 @@ impl Engine {
                 messages: self.options.channel_messages(),
                 bytes: self.options.channel_bytes(),
             },
+            dynamic_filters: self.options.join_filter_pushdown(),
             kept: self.kept.clone(),
             keeps: store.cloned(),
             parkings: Parkings::new(&self.backend, &metrics),

@@ -12,6 +12,7 @@
 mod distribute;
 mod explain;
 mod lower;
+mod origin;
 
 pub use distribute::{Exchange, distribute};
 pub use explain::{describe, describe_source};

@@ -8,6 +8,7 @@
 //! happens at a breaker, `join` and `parts` what happens where memory is too short for one table.
 
 mod bounds;
+mod dynamic_filter;
 mod exchange;
 mod fold;
 mod in_order;
@@ -44,6 +45,7 @@ use crate::pipeline::{Pipeline, ScanSpec, Source, consumers};
 use crate::plan::{MemoryTable, StoredRows};
 use crate::storage::{Partition, ReadOptions};
 use crate::types::SchemaRef;
+use dynamic_filter::Bounds;
 use exchange::Exchanger;
 pub(super) use in_order::InOrder;
 use lane::Lane;
@@ -107,6 +109,8 @@ pub(super) struct QueryRun {
     pub(super) workers: usize,
     /// What flows between two pipelines at most.
     pub(super) capacity: Capacity,
+    /// Whether built sides narrow the scans of their probe sides.
+    pub(super) dynamic_filters: bool,
     /// Results that the engine keeps.
     pub(super) kept: KeptResults,
     /// Where the result goes, if the engine keeps it.
@@ -125,6 +129,8 @@ pub(super) type Refusals = BTreeMap<usize, String>;
 pub(super) struct Notes {
     fallbacks: Vec<String>,
     refused: Refusals,
+    /// What the keys of built sides lie between, by the pipeline's number.
+    bounds: BTreeMap<usize, Arc<Bounds>>,
     /// Parts of a pipeline's fold, by number and operator.
     parts: BTreeMap<(usize, &'static str), u32>,
 }
@@ -257,6 +263,16 @@ impl QueryRun {
                 return Some(all);
             }
         }
+    }
+
+    fn note_bounds(&self, number: usize, bounds: Bounds) {
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        notes.bounds.insert(number, Arc::new(bounds));
+    }
+
+    fn bounds_of(&self, number: usize) -> Option<Arc<Bounds>> {
+        let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        notes.bounds.get(&number).cloned()
     }
 
     fn note_parts(&self, number: usize, operator: &'static str, parts: u32) {

@@ -144,7 +144,8 @@ impl Actor {
     fn units(&self) -> Result<Units> {
         match &self.pipeline.source {
             Source::Scan(scan) => {
-                let partitions = self.run.partitions(scan)?;
+                let scan = self.run.narrowed(&self.pipeline, scan);
+                let partitions = self.run.partitions(&scan)?;
                 let units = partitions.into_iter().zip(0..);
                 Ok(Units::ready(units.map(|(partition, index)| {
                     Unit::Partition(index, partition)

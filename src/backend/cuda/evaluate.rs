@@ -486,7 +486,7 @@ fn may_fail(expr: &TypedExpr, semantics: Semantics) -> bool {
 }
 
 /// What two comparisons have in common, if that is the value on their left sides: it, and the operator
-/// and right side of each.
+/// and right side of each. Not of strings, whose codes are in no order.
 fn range<'b>(
     left: &'b TypedExpr,
     right: &'b TypedExpr,
@@ -496,8 +496,8 @@ fn range<'b>(
         _ => None,
     };
     let ((op_low, value, low), (op_high, same, high)) = (compared(left)?, compared(right)?);
-    let known = PhysicalType::of(&value.data_type).is_some();
-    (known && value == same).then_some((value, [(op_low, low), (op_high, high)]))
+    let ordered = PhysicalType::of(&value.data_type).is_some() && !is_string(&value.data_type);
+    (ordered && value == same).then_some((value, [(op_low, low), (op_high, high)]))
 }
 
 /// The layout of a type; operators were checked when they were made.

@@ -2658,6 +2658,75 @@ const _: () = {
         [::core::mem::offset_of!(PageDecompressParams, page_count) - 16usize];
 };
 
+/** Launch parameters of `page_find_rows`. Piece i begins with row `piece_rows[i]`, which is element
+`piece_indices[i]` of the column; the rows that follow are the elements that follow.*/
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct PageFindRowsParams {
+    /// \[row_count\], device, read: growing; null: row i is i
+    pub rows: *const u32,
+    /// \[piece_count\], device, read: growing
+    pub piece_rows: *const u32,
+    /// \[piece_count\], device, read
+    pub piece_indices: *const u32,
+    /// \[row_count\], device, written: elements of the column
+    pub indices: *mut u32,
+    /// rows to find
+    pub row_count: u64,
+    /// pieces, at least one
+    pub piece_count: u64,
+}
+const _: () = {
+    ["Size of PageFindRowsParams"][::core::mem::size_of::<PageFindRowsParams>() - 48usize];
+    ["Alignment of PageFindRowsParams"][::core::mem::align_of::<PageFindRowsParams>() - 8usize];
+    ["Offset of field: PageFindRowsParams::rows"]
+        [::core::mem::offset_of!(PageFindRowsParams, rows) - 0usize];
+    ["Offset of field: PageFindRowsParams::piece_rows"]
+        [::core::mem::offset_of!(PageFindRowsParams, piece_rows) - 8usize];
+    ["Offset of field: PageFindRowsParams::piece_indices"]
+        [::core::mem::offset_of!(PageFindRowsParams, piece_indices) - 16usize];
+    ["Offset of field: PageFindRowsParams::indices"]
+        [::core::mem::offset_of!(PageFindRowsParams, indices) - 24usize];
+    ["Offset of field: PageFindRowsParams::row_count"]
+        [::core::mem::offset_of!(PageFindRowsParams, row_count) - 32usize];
+    ["Offset of field: PageFindRowsParams::piece_count"]
+        [::core::mem::offset_of!(PageFindRowsParams, piece_count) - 40usize];
+};
+
+/// Launch parameters of `page_count_rows`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct PageCountRowsParams {
+    /// \[row_count\], device, read: growing
+    pub rows: *const u32,
+    /// \[bound_count\], device, read: rows
+    pub bounds: *const u32,
+    /// \[bound_count + 1\], device, written: rows below each bound, and all
+    pub counts: *mut u32,
+    /// \[1\], device, read: rows; null: `row_count`
+    pub row_count_device: *const u64,
+    /// rows, or an upper bound
+    pub row_count: u64,
+    /// bounds
+    pub bound_count: u64,
+}
+const _: () = {
+    ["Size of PageCountRowsParams"][::core::mem::size_of::<PageCountRowsParams>() - 48usize];
+    ["Alignment of PageCountRowsParams"][::core::mem::align_of::<PageCountRowsParams>() - 8usize];
+    ["Offset of field: PageCountRowsParams::rows"]
+        [::core::mem::offset_of!(PageCountRowsParams, rows) - 0usize];
+    ["Offset of field: PageCountRowsParams::bounds"]
+        [::core::mem::offset_of!(PageCountRowsParams, bounds) - 8usize];
+    ["Offset of field: PageCountRowsParams::counts"]
+        [::core::mem::offset_of!(PageCountRowsParams, counts) - 16usize];
+    ["Offset of field: PageCountRowsParams::row_count_device"]
+        [::core::mem::offset_of!(PageCountRowsParams, row_count_device) - 24usize];
+    ["Offset of field: PageCountRowsParams::row_count"]
+        [::core::mem::offset_of!(PageCountRowsParams, row_count) - 32usize];
+    ["Offset of field: PageCountRowsParams::bound_count"]
+        [::core::mem::offset_of!(PageCountRowsParams, bound_count) - 40usize];
+};
+
 /// threads per block
 pub const SHUFFLE_PARTITION_THREADS: u32 = 512;
 /// threads per block of `shuffle_partition_clear`: as many as an alignment has bytes
@@ -5488,6 +5557,28 @@ unsafe impl Kernel for PageDecodePlainBytes {
     const ENTRY: &'static str = "page_decode_plain_bytes";
     const MODULE: &'static str = "plain";
     type Params = PageDecodeParams;
+}
+
+/// Finds where rows of a scan are in a column of which only some pages were decoded. (`page_find_rows` in `kernels/parquet/rows.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct PageFindRows;
+
+// SAFETY: the only parameter of the entry is one `PageFindRowsParams`, as its signature says.
+unsafe impl Kernel for PageFindRows {
+    const ENTRY: &'static str = "page_find_rows";
+    const MODULE: &'static str = "rows";
+    type Params = PageFindRowsParams;
+}
+
+/// Counts how many of the rows that are left lie before each bound, and all of them behind the last. (`page_count_rows` in `kernels/parquet/rows.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct PageCountRows;
+
+// SAFETY: the only parameter of the entry is one `PageCountRowsParams`, as its signature says.
+unsafe impl Kernel for PageCountRows {
+    const ENTRY: &'static str = "page_count_rows";
+    const MODULE: &'static str = "rows";
+    type Params = PageCountRowsParams;
 }
 
 /// Decompresses Snappy pages. (`page_decompress_snappy` in `kernels/parquet/snappy.cu`)

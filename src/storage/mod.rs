@@ -29,6 +29,7 @@ mod reader;
 #[cfg(feature = "object_store")]
 mod remote;
 mod sample;
+mod selected;
 mod sink;
 mod split;
 mod stored;
@@ -50,6 +51,7 @@ pub use prune::{PruneSteps, Pruned, Removed};
 pub use reader::{PartitionReader, ReadOptions};
 #[doc(hidden)]
 pub use sample::write_orders;
+pub use selected::{PageRows, SelectedPages};
 pub use sink::{
     BROTLI_LEVEL_DEFAULT, ColumnBytes, ColumnEncoding, DICTIONARY_BYTES_DEFAULT,
     GZIP_LEVEL_DEFAULT, PAGE_BYTES_DEFAULT, PAGE_ROWS_DEFAULT, PageVersion, ParquetSink,

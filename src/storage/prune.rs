@@ -33,6 +33,7 @@ use crate::types::{decimal_parts, is_string};
 
 pub(super) use bloom_filter::BloomFilters;
 pub use counts::{PruneSteps, Pruned, Removed};
+pub(super) use file_bytes::FileBytes;
 pub(super) use ladder::{Ladder, Verdict};
 
 /// The ends of an expression's values as arrays of one row, so that they can be cast.

@@ -3,7 +3,8 @@
 //! Bytes go from the file through pinned slabs to the device (`transport`), page headers being read
 //! as they pass; then all pages of the partition are decompressed and decoded by one launch per
 //! kernel (`assemble`). Nothing comes back: row counts are the footers', and what is wrong with a
-//! page is known when somebody waits for the stream. Codecs that no kernel knows are decompressed
+//! page is known when somebody waits for the stream. Pages without a row that is wanted are not read
+//! where the page index says where they lie; then a gather brings the columns together (`rows`). Codecs that no kernel knows are decompressed
 //! by the host (`fetch`). Strings whose pages are all dictionary-encoded become codes of the
 //! batches' one dictionary (`text`); other strings stay where they are, as views. Leaves of nested
 //! columns are decoded like flat columns, a value per level entry, and keep their levels.
@@ -12,6 +13,7 @@ mod assemble;
 mod fetch;
 mod layout;
 mod places;
+mod rows;
 mod text;
 mod transport;
 
@@ -23,7 +25,8 @@ use super::batch::CudaBatch;
 use super::nested::{NestedColumn, NestedLeaf, NestedPart};
 use super::{Shared, when_there_is_room};
 use crate::error::{Error, Result};
-use crate::kernels::DeviceRows;
+use crate::kernels::page::RowPieces;
+use crate::kernels::{DeviceColumn, DeviceRows, Launch};
 use crate::limits::ROWS_PER_BATCH_MAX;
 use crate::memory::Batch;
 use crate::metrics::names;
@@ -32,6 +35,7 @@ use crate::storage::{NestedShape, Partition, ReadOptions, StoredChunk};
 use crate::types::SchemaRef;
 
 use assemble::Decoded;
+use rows::GroupRows;
 
 pub(super) use places::Places;
 
@@ -44,8 +48,8 @@ pub(super) struct Scan<'a> {
     columns: Vec<Vec<Vec<StoredChunk>>>,
     /// For each column that is nested: how its rows are put together, in each row group.
     shapes: Vec<Option<Vec<Arc<NestedShape>>>>,
-    /// Rows of each row group.
-    rows: Vec<u64>,
+    /// The rows of each row group that come out.
+    rows: Vec<GroupRows>,
     next: usize,
 }
 
@@ -67,6 +71,11 @@ impl<'a> Scan<'a> {
             let unknown = || layout::refused(field, "has other levels than its type asks for");
             shapes.push(Some(found.ok_or_else(unknown)?));
         }
+        let nested = shapes.iter().any(Option::is_some);
+        let rows = partition.row_groups().iter().map(|group| match nested {
+            true => GroupRows::all(group.rows),
+            false => GroupRows::wanted(group),
+        });
         Ok(Scan {
             shared,
             context,
@@ -74,11 +83,7 @@ impl<'a> Scan<'a> {
             schema,
             columns: partition.stored()?,
             shapes,
-            rows: partition
-                .row_groups()
-                .iter()
-                .map(|group| group.rows)
-                .collect(),
+            rows: rows.collect(),
             next: 0,
         })
     }
@@ -107,22 +112,20 @@ impl<'a> Scan<'a> {
         Ok((end > start).then_some(start..end))
     }
 
-    /// Rows of a row group, or level entries of a nested column that has more.
+    /// Rows of a row group, of the pages of a column, or level entries of a nested one: the most.
     fn entries(&self, row_group: usize) -> Result<u64> {
-        let mut most = self.rows.get(row_group).copied().unwrap_or(0);
-        for (leaves, shape) in self.columns.iter().zip(&self.shapes) {
-            for stored in leaves.iter().filter_map(|chunks| chunks.get(row_group)) {
-                if shape.is_some() {
-                    most = most.max(stored.chunk()?.facts().value_count);
-                }
-            }
+        let mut most = self.rows.get(row_group).map_or(0, GroupRows::count);
+        let leaves = self.columns.iter().flatten();
+        for stored in leaves.filter_map(|chunks| chunks.get(row_group)) {
+            most = most.max(stored.chunk()?.facts().value_count);
         }
         Ok(most)
     }
 
     fn read(&self, range: &Range<usize>) -> Result<Batch> {
         let launch = self.shared.launch_with_copies(self.context)?;
-        let rows = self.rows[range.clone()].iter().sum();
+        let groups = &self.rows[range.clone()];
+        let rows = groups.iter().map(GroupRows::count).sum();
         let mut fetch = fetch::Fetch::new(&launch, self.options);
         for (index, leaves) in self.columns.iter().enumerate() {
             let field = self.schema.field(index);
@@ -140,7 +143,7 @@ impl<'a> Scan<'a> {
         let fetched = fetch.run()?;
         let started = Instant::now();
         let dictionary = self.shared.dictionary.get();
-        let decoded = assemble::assemble(self.shared, self.context, fetched, &dictionary, rows)?;
+        let decoded = assemble::assemble(self.shared, self.context, fetched, &dictionary)?;
         let metrics = &self.context.metrics;
         metrics.add_duration(names::ASSEMBLE_NANOSECONDS, started.elapsed());
         metrics.add(names::SCAN_ROWS, rows);
@@ -152,17 +155,37 @@ impl<'a> Scan<'a> {
                     let leaves: Vec<Decoded> = decoded.by_ref().take(shape.leaves.len()).collect();
                     nested.push(self.nested_column(index, shape, leaves, range)?);
                 }
-                None => columns.extend(decoded.next().map(|decoded| decoded.column)),
+                None => columns.extend(decoded.next()),
             }
         }
-        let rows = DeviceRows::known(rows);
         let batch = CudaBatch {
-            columns,
+            columns: self.aligned(&launch, groups, columns, nested.is_empty())?,
             nested,
-            rows,
+            rows: DeviceRows::known(rows),
             dictionary,
         };
         Ok(batch.into_batch(SchemaRef::clone(&self.schema)))
+    }
+
+    /// The flat columns with the rows that come out. Next to nested ones these are all rows.
+    fn aligned(
+        &self,
+        launch: &Launch,
+        groups: &[GroupRows],
+        columns: Vec<Decoded>,
+        flat: bool,
+    ) -> Result<Vec<DeviceColumn>> {
+        let columns = columns.into_iter().map(|decoded| {
+            let pieces = match flat {
+                true => rows::pieces(groups, &decoded.pages)?,
+                false => RowPieces::default(),
+            };
+            Ok((decoded.column, pieces))
+        });
+        let columns = columns.collect::<Result<Vec<_>>>()?;
+        let rows = groups.iter().map(GroupRows::count).sum();
+        let watch = |status| self.shared.watch(self.context.stream, status);
+        rows::align(launch, None, rows, columns, watch)
     }
 
     /// How the rows of a nested column are put together in a row group; none for a flat column.

@@ -14,7 +14,9 @@ use std::time::Duration;
 
 mod values;
 
-pub use values::{BackendOption, ExecutorOption, FallbackMode, LogLevel, MemoryLimit};
+pub use values::{
+    BackendOption, ExecutorOption, FallbackMode, LateDecodingOption, LogLevel, MemoryLimit,
+};
 use values::{Bytes, Count, OptionValue, Pause, Rows};
 
 use crate::error::{Error, Result};
@@ -206,6 +208,8 @@ options! {
     parquet_dictionary_pruning: bool = true, "";
     /// Read page indexes where they may exclude row groups or pages.
     parquet_page_index: bool = true, "";
+    /// On a device decode columns only where the predicate of the scan leaves rows.
+    parquet_late_decoding: LateDecodingOption = LateDecodingOption::Auto, "";
     /// What happens when the backend does not support a pipeline.
     fallback_mode: FallbackMode = FallbackMode::Warn, "";
     /// Least severe message that is logged.
@@ -487,6 +491,11 @@ impl EngineOptions {
     /// Whether page indexes are read.
     pub fn parquet_page_index(&self) -> bool {
         self.parquet_page_index
+    }
+
+    /// Whether columns are decoded only where a predicate leaves rows.
+    pub fn parquet_late_decoding(&self) -> LateDecodingOption {
+        self.parquet_late_decoding
     }
 
     /// What happens when the backend does not support a pipeline.

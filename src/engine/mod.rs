@@ -356,6 +356,7 @@ impl Engine {
                 reserve_timeout: self.options.memory_reserve_timeout(),
                 check_crc: self.options.parquet_check_crc(),
                 check_crc_device: self.options.parquet_check_crc_device(),
+                late: scan::late_mode(&self.options),
                 metrics,
             },
         };

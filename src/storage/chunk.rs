@@ -111,7 +111,7 @@ impl ColumnChunk<'_> {
     pub fn ranges(&self) -> Vec<Range<u64>> {
         match &self.selected {
             Some(selected) => selected.ranges(),
-            None => vec![self.start..self.start + self.facts.bytes],
+            None => std::iter::once(self.start..self.start + self.facts.bytes).collect(),
         }
     }
 

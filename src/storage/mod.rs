@@ -19,6 +19,7 @@ mod footer;
 mod guard;
 mod inflate;
 mod interval;
+mod late;
 mod masked;
 mod nested;
 mod opened;
@@ -40,6 +41,7 @@ pub use dataset::Dataset;
 pub use expand::expand;
 pub use footer::{EXTENSION_NAME, ParquetFile, UUID};
 pub use guard::decoder_is_guarded;
+pub use late::{LateDecoding, LateMode};
 pub use nested::{NestedKind, NestedNode, NestedShape};
 pub use opened::OpenedFile;
 pub use pages::{

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use arrow::datatypes::{Schema, SchemaRef};
 use parquet::arrow::ProjectionMask;
 
-use super::prune::{FileBytes, Ladder, PruneSteps, Pruned, Verdict};
+use super::late::LateDecoding;
+use super::prune::{FileBytes, Ladder, PruneSteps, Pruned, Verdict, columns_of};
 use super::selected::{PageRows, SelectedPages, overlaps};
 use super::{Dataset, ParquetFile, PartitionReader, ReadOptions};
 use crate::error::{Error, Result};
@@ -64,8 +65,12 @@ pub(super) struct Shape {
     /// Columns of the dataset that are read, in output order.
     pub(super) projection: Vec<usize>,
     pub(super) schema: SchemaRef,
+    /// What the row groups were pruned by, and the columns of the dataset that it names.
+    predicate: Option<(TypedExpr, Vec<usize>)>,
     /// Whether page indexes are read.
     page_index: bool,
+    /// What late decoding has brought so far.
+    late: LateDecoding,
 }
 
 impl Shape {
@@ -150,7 +155,9 @@ impl Dataset {
             dataset: self.clone(),
             projection: projection.to_vec(),
             schema: Arc::new(Schema::new(fields)),
+            predicate: predicate.map(|predicate| (predicate.clone(), columns_of(predicate))),
             page_index: steps.page_index,
+            late: LateDecoding::default(),
         };
         let mut ladder = predicate.map(|predicate| Ladder::new(predicate, steps));
         let mut row_groups = Vec::new();
@@ -264,8 +271,9 @@ fn split(shape: &Shape, row_group: &RowGroup, target_bytes: u64) -> Vec<RowGroup
     let (Some(pages), Some(largest)) = (&pages, largest.max_by_key(|pages| pages.bytes())) else {
         return whole();
     };
-    let all = [0..row_group.rows];
-    let ranges = row_group.ranges.as_deref().unwrap_or(&all);
+    let all = 0..row_group.rows;
+    let all = std::slice::from_ref(&all);
+    let ranges = row_group.ranges.as_deref().unwrap_or(all);
     let rows = row_group.rows_in_ranges();
     let mut found: Vec<RowGroup> = Vec::new();
     let mut add = |within: Range<u64>| {
@@ -338,6 +346,31 @@ impl Partition {
     /// Names and types of its columns.
     pub fn schema(&self) -> SchemaRef {
         Arc::clone(&self.shape.schema)
+    }
+
+    /// The column of the dataset that each of its columns is.
+    pub fn projection(&self) -> &[usize] {
+        &self.shape.projection
+    }
+
+    /// The predicate that row groups were pruned by, and the columns that it names: of the dataset,
+    /// whether they are read or not. Who pruned filters by it.
+    pub fn predicate(&self) -> Option<(&TypedExpr, &[usize])> {
+        let (predicate, columns) = self.shape.predicate.as_ref()?;
+        Some((predicate, columns))
+    }
+
+    /// What late decoding has brought so far to the scan that it is of.
+    pub fn late(&self) -> &LateDecoding {
+        &self.shape.late
+    }
+
+    /// Where the pages of its leaf columns lie in a row group, by index into its row groups; `None` if
+    /// no page index tells. May read it.
+    pub fn page_rows(&self, row_group: usize) -> Option<Arc<[PageRows]>> {
+        let row_group = self.row_groups.get(row_group)?;
+        let known = row_group.pages.clone();
+        known.or_else(|| self.shape.page_rows(row_group))
     }
 
     pub(super) fn shape(&self) -> &Shape {

@@ -21,6 +21,7 @@ use parquet::file::reader::{ChunkReader, Length};
 use super::ParquetFile;
 use super::chunk::ColumnChunk;
 use super::guard::guard;
+use super::late::LateMode;
 use super::masked::masked;
 use super::opened::OpenedFile;
 use super::partition::{RowGroup, Shape};
@@ -50,6 +51,8 @@ pub struct ReadOptions {
     pub check_crc: bool,
     /// Whether pages that pass to a device as they are stored are compared too.
     pub check_crc_device: bool,
+    /// When a device decodes late.
+    pub late: LateMode,
     /// The query's counters.
     pub metrics: Arc<Metrics>,
 }
@@ -63,6 +66,7 @@ impl ReadOptions {
             reserve_timeout: Duration::ZERO,
             check_crc: true,
             check_crc_device: true,
+            late: LateMode::default(),
             metrics: Arc::default(),
         }
     }

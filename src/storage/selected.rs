@@ -287,7 +287,11 @@ fn offset_index(index: &[u8]) -> Result<Vec<Place>, Malformed> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#[allow(
+    clippy::unwrap_used,
+    clippy::single_range_in_vec_init,
+    reason = "a test fails by panicking; ranges are ranges"
+)]
 mod tests {
     use super::*;
 

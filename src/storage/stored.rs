@@ -39,6 +39,15 @@ impl StoredChunk {
         })
     }
 
+    /// The chunk, of which only these pages are read.
+    #[must_use]
+    pub fn of_pages(&self, selected: SelectedPages) -> StoredChunk {
+        StoredChunk {
+            selected: Some(Arc::new(selected)),
+            ..self.clone()
+        }
+    }
+
     /// The pages that are read, if not simply all.
     pub fn selected(&self) -> Option<&SelectedPages> {
         self.selected.as_deref()

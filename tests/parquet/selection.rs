@@ -149,10 +149,14 @@ fn filtered_files_have_the_same_rows_with_and_without_page_indexes() {
         let (wanted, _) = filtered(file.path(), &predicate, &engine("cpu", &without)).unwrap();
         let mut read = None;
         for backend in backends() {
-            let engine = engine(backend, &[&size]);
-            let (rows, metrics) = filtered(file.path(), &predicate, &engine)
-                .unwrap_or_else(|error| panic!("{backend}: {error}"));
+            let off = engine(backend, &[&size, "parquet_late_decoding=off"]);
+            let on = engine(backend, &[&size, "parquet_late_decoding=on"]);
+            let [(rows, metrics), (late, _)] = [off, on].map(|engine| {
+                filtered(file.path(), &predicate, &engine)
+                    .unwrap_or_else(|error| panic!("{backend}: {error}"))
+            });
             assert_same(&wanted, &rows, backend);
+            assert_same(&wanted, &late, backend);
             let counted = ["scan_bytes", "scan_rows", "scan_pages_pruned", "partitions"];
             let counted = counted.map(|name| metrics.get(name));
             assert_eq!(
@@ -326,6 +330,117 @@ fn edit_index(path: &Path, edit: impl Fn(usize, &mut Vec<PageLocation>)) {
     file.write_all(&bytes).unwrap();
     let writer = ParquetMetaDataWriter::new_with_tracked(file, &metadata);
     writer.finish().unwrap();
+}
+
+/// Three batches of a sorted key with others beside it, or of keys all over the place.
+fn late_file(
+    sorted: bool,
+    properties: impl Fn() -> WriterPropertiesBuilder,
+) -> tempfile::NamedTempFile {
+    let rows = 3000i64;
+    let keys = (0..rows).map(|row| if sorted { row } else { row * 7919 % rows });
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        (
+            "number",
+            Arc::new(Int64Array::from_iter_values((0..rows).map(|row| row * row))),
+        ),
+        ("key", Arc::new(Int64Array::from_iter_values(keys))),
+        (
+            "word",
+            Arc::new(StringArray::from_iter(
+                (0..rows).map(|row| (row % 5 > 0).then(|| format!("word {row}"))),
+            )),
+        ),
+    ];
+    let properties = properties().set_max_row_group_row_count(Some(1000));
+    write(
+        &RecordBatch::try_from_iter(columns).unwrap(),
+        properties.build(),
+    )
+}
+
+/// The key as something that neither statistics nor page indexes know the ends of.
+fn unseen() -> Expr {
+    col("key").try_cast(DataType::Float32)
+}
+
+#[test]
+fn late_decoding_leaves_out_pages_without_surviving_rows() {
+    let odd = unseen().eq(lit(1234.0)).or(unseen().eq(lit(2777.0)));
+    for (indexed, codec) in [
+        (true, Compression::SNAPPY),
+        (false, Compression::SNAPPY),
+        (true, Compression::UNCOMPRESSED),
+        (false, Compression::ZSTD(Default::default())),
+    ] {
+        let file = late_file(true, || uncompressed().set_compression(codec));
+        if !indexed {
+            edit_index(file.path(), |_, pages| pages.clear());
+        }
+        let (wanted, on_cpu) = filtered(file.path(), &odd, &engine("cpu", &[])).unwrap();
+        assert_eq!((wanted.num_rows(), on_cpu.get("scan_late_batches")), (2, 0));
+        for backend in &backends()[1..] {
+            let size = "target_partition_size=10m";
+            let [off, auto, on] = ["off", "auto", "on"].map(|mode| {
+                let mode = format!("parquet_late_decoding={mode}");
+                let engine = engine(backend, &[&mode, size]);
+                filtered(file.path(), &odd, &engine).unwrap()
+            });
+            for (rows, _) in [&off, &auto, &on] {
+                assert_same(&wanted, rows, backend);
+            }
+            assert_eq!(off.1.get("scan_late_batches"), 0);
+            for (_, metrics) in [&auto, &on] {
+                assert_eq!(metrics.get("scan_late_batches"), 1);
+                // One page of ten in two of three row groups is left, of two columns.
+                assert_eq!(metrics.get("scan_late_pages_left_out"), 56);
+                let left_out = metrics.get("scan_late_bytes_left_out");
+                assert_eq!(left_out > 0, indexed);
+                assert_eq!(
+                    metrics.get("scan_bytes") + left_out,
+                    off.1.get("scan_bytes")
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn late_decoding_ends_where_it_does_not_pay() {
+    let file = late_file(false, uncompressed);
+    // Survivors are in every page.
+    let odd = unseen().gt(lit(1000.0));
+    for backend in &backends()[1..] {
+        // Thirty partitions.
+        let batches = |mode: &str| {
+            let engine = engine(backend, &[mode, "target_partition_size=1"]);
+            let (_, metrics) = filtered(file.path(), &odd, &engine).unwrap();
+            metrics.get("scan_late_batches")
+        };
+        let sampled = batches("parquet_late_decoding=auto");
+        assert_eq!(sampled, 4);
+        assert_eq!(batches("parquet_late_decoding=on"), 30);
+    }
+}
+
+#[test]
+fn late_decoding_of_no_row_and_of_all() {
+    let file = late_file(true, uncompressed);
+    let none = unseen().eq(lit(0.5));
+    let all = unseen().not_eq(lit(0.5));
+    for backend in &backends()[1..] {
+        let engine = engine(backend, &["parquet_late_decoding=on"]);
+        let (rows, metrics) = filtered(file.path(), &none, &engine).unwrap();
+        assert_eq!(rows.num_rows(), 0);
+        assert_eq!(metrics.get("scan_late_pages_left_out"), 60);
+        let (rows, metrics) = filtered(file.path(), &all, &engine).unwrap();
+        assert_eq!(rows.num_rows(), 3000);
+        assert_eq!(metrics.get("scan_late_pages_left_out"), 0);
+        // What can fail is left to the filter, and so is what names all columns.
+        let failing = col("key").cast(DataType::Int8).eq(lit(3));
+        let failed = filtered(file.path(), &failing, &engine).map(|_| ());
+        assert!(failed.is_err());
+    }
 }
 
 /// What an index may say that its file does not.

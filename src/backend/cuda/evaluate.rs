@@ -449,7 +449,7 @@ pub(super) fn status_for<'b>(
 }
 
 /// Whether an expression's evaluation can end in an error.
-fn may_fail(expr: &TypedExpr, semantics: Semantics) -> bool {
+pub(super) fn may_fail(expr: &TypedExpr, semantics: Semantics) -> bool {
     let checked = semantics.overflow == Overflow::Error
         || semantics.division_by_zero == DivisionByZero::Error;
     let fails = match &expr.kind {

@@ -207,7 +207,7 @@ fn leaves_are_known(data_type: &DataType) -> bool {
 }
 
 /// The reason why an expression cannot be evaluated, if there is one.
-fn check_expr(expr: &TypedExpr) -> Result<(), String> {
+pub(super) fn check_expr(expr: &TypedExpr) -> Result<(), String> {
     if PhysicalType::of(&expr.data_type).is_none() && expr.data_type != DataType::Null {
         return Err(format!("an expression of type {}", expr.data_type));
     }

@@ -41,11 +41,9 @@ pub(in crate::storage) struct Ladder<'p> {
 
 impl<'p> Ladder<'p> {
     pub(in crate::storage) fn new(predicate: &'p TypedExpr, steps: PruneSteps) -> Self {
-        let mut columns = Vec::new();
-        columns_of(predicate, &mut columns);
         Ladder {
             predicate,
-            columns,
+            columns: columns_of(predicate),
             steps,
             misses: Misses::default(),
             pruned: Pruned::default(),

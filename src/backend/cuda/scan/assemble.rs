@@ -401,7 +401,7 @@ impl Assembly<'_> {
         let values = DeviceSlice::new(&target.buffer, start + levels, bytes - levels)?;
         let Watched { batch, places } = &mut self.decompress;
         let place = places.next();
-        places.add(index);
+        places.add(chunk.indices[index]);
         batch.add(codec, place, source, values)?;
         DeviceSlice::new(&target.buffer, start, bytes)
     }
@@ -504,7 +504,7 @@ impl Assembly<'_> {
                     },
                     text: column.text,
                 })?;
-                places.add(index);
+                places.add(chunk.indices[index]);
                 row_start += u64::from(page.value_count);
             }
         }

@@ -48,6 +48,8 @@ pub(super) struct Fetched {
     /// The rows of each data page, counted from the row group's first. Of a nested column: its level
     /// entries.
     pub(super) rows: Vec<Range<u64>>,
+    /// The index of each page among those that were read.
+    pub(super) indices: Vec<usize>,
     /// True if the bodies were decompressed by the host.
     pub(super) inflated: bool,
     /// The dictionary page of a column of strings, and any that is better decompressed here.
@@ -64,6 +66,31 @@ pub(super) enum DictionaryBytes {
 }
 
 impl Fetched {
+    /// Leaves out the data pages whose rows are not kept. Without any the dictionary is not needed.
+    pub(super) fn keep(&mut self, keep: impl Fn(&Range<u64>) -> bool) {
+        let dictionaries = self.pages.len() - self.rows.len();
+        let keeps: Vec<bool> = self.rows.iter().map(keep).collect();
+        let any = keeps.contains(&true);
+        let kept = |index: usize| match index.checked_sub(dictionaries) {
+            Some(data) => keeps[data],
+            None => any,
+        };
+        let mut at = 0..;
+        self.pages.retain(|_| at.next().is_some_and(kept));
+        let mut at = 0..;
+        self.bodies.retain(|_| at.next().is_some_and(kept));
+        let mut at = 0..;
+        self.indices.retain(|_| at.next().is_some_and(kept));
+        let mut at = dictionaries..;
+        self.rows.retain(|_| at.next().is_some_and(kept));
+    }
+
+    /// Compressed bytes of its pages.
+    pub(super) fn stored_bytes(&self) -> u64 {
+        let pages = self.pages.iter();
+        pages.map(|page| u64::from(page.compressed_bytes)).sum()
+    }
+
     /// The body of the dictionary page; empty if there is none.
     pub(super) fn dictionary_body(&self) -> Result<Bytes> {
         match &self.dictionary {
@@ -298,6 +325,7 @@ impl<'a> Fetch<'a> {
             repetition_level_max: facts.repetition_level_max,
             bodies: pages.iter().map(|page| first + page.body_start).collect(),
             rows: rows_of(stored, &pages),
+            indices: (0..pages.len()).collect(),
             stored: stored.clone(),
             pages,
             inflated: false,
@@ -355,6 +383,7 @@ fn place_inflated(
     let facts = stored.chunk()?.facts().clone();
     Ok(Fetched {
         rows: rows_of(&stored, &chunk.pages),
+        indices: (0..chunk.pages.len()).collect(),
         stored,
         codec: Codec::Uncompressed,
         definition_level_max: facts.definition_level_max,

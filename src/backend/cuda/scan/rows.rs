@@ -24,7 +24,7 @@ pub(super) struct GroupRows {
 
 impl GroupRows {
     pub(super) fn all(rows: u64) -> GroupRows {
-        GroupRows::of(vec![0..rows])
+        GroupRows::of(std::iter::once(0..rows).collect())
     }
 
     pub(super) fn wanted(group: &RowGroup) -> GroupRows {
@@ -51,6 +51,20 @@ impl GroupRows {
     /// How many they are.
     pub(super) fn count(&self) -> u64 {
         self.count
+    }
+
+    /// Those of them that are before a row of the row group.
+    fn below(&self, row: u64) -> u64 {
+        let next = self.ranges.partition_point(|range| range.end <= row);
+        match (self.ranges.get(next), self.before.get(next)) {
+            (Some(range), Some(before)) => before + row.max(range.start) - range.start,
+            _ => self.count,
+        }
+    }
+
+    /// The rows of a page that come out, by their number among all that do.
+    pub(super) fn of_page(&self, page: &Range<u64>) -> Range<u64> {
+        self.below(page.start)..self.below(page.end)
     }
 
     /// Adds where the rows of a page are: they come out from `row` on where the row group does, and the
@@ -88,7 +102,7 @@ pub(super) fn align(
     launch: &Launch,
     listed: Option<&DeviceColumn>,
     rows: u64,
-    columns: Vec<(DeviceColumn, RowPieces)>,
+    columns: &[(DeviceColumn, RowPieces)],
     mut watch: impl FnMut(Status),
 ) -> Result<Vec<DeviceColumn>> {
     let mut aligned: Vec<Option<DeviceColumn>> = vec![None; columns.len()];
@@ -139,6 +153,10 @@ mod tests {
     #[test]
     fn rows_are_found_across_ranges_pages_and_row_groups() {
         let groups = [GroupRows::of(vec![2..5, 8..10]), GroupRows::all(4)];
+        assert_eq!(groups[0].of_page(&(0..4)), 0..2);
+        assert_eq!(groups[0].of_page(&(4..9)), 2..4);
+        assert_eq!(groups[0].of_page(&(5..8)), 3..3);
+        assert_eq!(groups[0].of_page(&(9..20)), 4..5);
         // Rows 2, 3, 4, 8 and 9 of pages of four, then the second row group's.
         let by_four = [vec![0..4, 4..8, 8..12], vec![0..4]];
         let found = pieces(&groups, &by_four).unwrap();

@@ -33,17 +33,19 @@ pub struct LateDecoding {
 impl LateDecoding {
     /// Begins a batch; true if it is to be decoded late.
     pub fn begin(&self, mode: LateMode) -> bool {
-        let paying = || {
-            let bytes = self.bytes.load(Ordering::Relaxed);
-            bytes > 0 && self.left_out.load(Ordering::Relaxed) >= bytes / PAYING_PART
-        };
+        // Workers begin together: the first batches alone are the sample, whoever reads them.
+        let sample = || self.begun.fetch_add(1, Ordering::Relaxed) < SAMPLE_BATCHES;
+        self.pays(mode) || mode == LateMode::Auto && sample()
+    }
+
+    /// Whether it is known to pay, or taken for granted.
+    pub fn pays(&self, mode: LateMode) -> bool {
+        let bytes = self.bytes.load(Ordering::Relaxed);
+        let left_out = self.left_out.load(Ordering::Relaxed);
         match mode {
             LateMode::Off => false,
             LateMode::On => true,
-            // Workers begin together: the first batches alone are the sample, whoever reads them.
-            LateMode::Auto => {
-                self.begun.fetch_add(1, Ordering::Relaxed) < SAMPLE_BATCHES || paying()
-            }
+            LateMode::Auto => bytes > 0 && left_out >= bytes / PAYING_PART,
         }
     }
 

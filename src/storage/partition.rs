@@ -95,12 +95,19 @@ impl Shape {
         Ok(leaves.copied().collect())
     }
 
-    /// Where the pages of a row group lie, if its page index is to be read and tells.
-    fn page_rows(&self, row_group: &RowGroup) -> Option<Arc<[PageRows]>> {
+    /// Where the pages of a row group lie, if its page index is to be read and tells, or else their
+    /// headers, if these are to be walked.
+    fn page_rows(&self, row_group: &RowGroup, walk: bool) -> Option<Arc<[PageRows]>> {
+        if row_group.pages.is_some() {
+            return row_group.pages.clone();
+        }
         let file = self.file(row_group.file).ok()?;
         let leaves = self.leaves(row_group.file).ok()?;
-        let read = || PageRows::read_all(&FileBytes::new(file), file, row_group.row_group, &leaves);
-        self.page_index.then(read).flatten()
+        let (bytes, group) = (FileBytes::new(file), row_group.row_group);
+        let read = || PageRows::of_all(&bytes, file, group, &leaves, PageRows::read);
+        let walked = || PageRows::of_all(&bytes, file, group, &leaves, PageRows::walk);
+        let read = self.page_index.then(read).flatten();
+        read.or_else(|| walk.then(walked).flatten())
     }
 
     pub(super) fn mask(&self, file: usize) -> Result<ProjectionMask> {
@@ -257,6 +264,9 @@ impl Kept {
     }
 }
 
+/// Each part of a row group reads the dictionaries anew: they are at most one byte in so many of it.
+const DICTIONARY_PART: u64 = 8;
+
 /// A row group in parts of about `target_bytes`, cut where pages of its largest column begin. It stays
 /// whole if it is not twice as large, or if the places of its pages are not known.
 fn split(shape: &Shape, row_group: &RowGroup, target_bytes: u64) -> Vec<RowGroup> {
@@ -265,12 +275,15 @@ fn split(shape: &Shape, row_group: &RowGroup, target_bytes: u64) -> Vec<RowGroup
     if parts < 2 {
         return whole();
     }
-    let known = row_group.pages.clone();
-    let pages = known.or_else(|| shape.page_rows(row_group));
-    let largest = pages.iter().flat_map(|pages| pages.iter());
-    let (Some(pages), Some(largest)) = (&pages, largest.max_by_key(|pages| pages.bytes())) else {
+    let pages = shape.page_rows(row_group, true);
+    let columns = || pages.iter().flat_map(|pages| pages.iter());
+    let (Some(pages), Some(largest)) = (&pages, columns().max_by_key(|pages| pages.bytes())) else {
         return whole();
     };
+    let stored: u64 = columns().map(PageRows::bytes).sum();
+    let dictionaries: u64 = columns().map(PageRows::dictionary_bytes).sum();
+    let worth = stored.checked_div(dictionaries * DICTIONARY_PART);
+    let parts = parts.min(worth.unwrap_or(u64::MAX)).max(1);
     let all = 0..row_group.rows;
     let all = std::slice::from_ref(&all);
     let ranges = row_group.ranges.as_deref().unwrap_or(all);
@@ -365,12 +378,11 @@ impl Partition {
         &self.shape.late
     }
 
-    /// Where the pages of its leaf columns lie in a row group, by index into its row groups; `None` if
-    /// no page index tells. May read it.
-    pub fn page_rows(&self, row_group: usize) -> Option<Arc<[PageRows]>> {
+    /// Where the pages of its leaf columns lie in a row group, by index into its row groups: reads the
+    /// page index, or without one, if asked to, the headers of all pages. `None` if these do not tell.
+    pub fn page_rows(&self, row_group: usize, walk: bool) -> Option<Arc<[PageRows]>> {
         let row_group = self.row_groups.get(row_group)?;
-        let known = row_group.pages.clone();
-        known.or_else(|| self.shape.page_rows(row_group))
+        self.shape.page_rows(row_group, walk)
     }
 
     pub(super) fn shape(&self) -> &Shape {

@@ -1,9 +1,10 @@
 //! Which pages of a column chunk are read: by its offset index, those that hold a wanted row.
 //!
 //! An offset index that cannot be is passed over, as if the writer had made none; then the chunk is
-//! read whole. One that can be is believed until the pages are there: they are compared with it, and
-//! a file that contradicts itself is refused. Offset indexes are read here, since the `parquet` crate
-//! makes room for as many pages as they claim.
+//! read whole, or its page headers are walked one by one where that is worth the reads. One that can
+//! be is believed until the pages are there: they are compared with it, and a file that contradicts
+//! itself is refused. Offset indexes are read here, since the `parquet` crate makes room for as many
+//! pages as they claim.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,12 +12,16 @@ use std::sync::Arc;
 use parquet::file::page_index::offset_index::{OffsetIndexMetaData, PageLocation};
 
 use super::ParquetFile;
-use super::pages::{Page, PageKind, PageProblem};
+use super::opened::is_url;
+use super::pages::{Page, PageKind, PageProblem, PageWalker};
 use super::prune::FileBytes;
 use super::thrift::{Malformed, Walker, wire};
 
 /// A larger index of a column chunk is not read.
 pub(super) const INDEX_BYTES_MAX: u64 = 16 << 20;
+
+/// Bytes that are read at the place of a page header: most headers are shorter, statistics and all.
+const HEADER_BYTES: u64 = 256;
 
 /// A data page, as an offset index has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +32,8 @@ struct PagePlace {
     rows: Range<u64>,
 }
 
-/// Where the data pages of a column chunk lie and which rows they hold, by its offset index: all rows
-/// of the row group, in order.
+/// Where the data pages of a column chunk lie and which rows they hold, by its offset index or by their
+/// headers: all rows of the row group, in order.
 #[derive(Debug, PartialEq, Eq)]
 pub struct PageRows {
     /// The bytes of the whole chunk in the file.
@@ -54,14 +59,54 @@ impl PageRows {
         PageRows::new(chunk, &places, u64::try_from(group.num_rows()).ok()?)
     }
 
-    /// The offset indexes of the leaf columns of a row group that are read; `None` unless there is
-    /// one of each, and each column is flat: which rows a page of a nested one holds only its
-    /// levels tell.
-    pub(super) fn read_all(
+    /// Walks the page headers of a column chunk; `None` if they cannot be, and of an object of a store:
+    /// there each header is a request.
+    pub(super) fn walk(
+        bytes: &FileBytes<'_>,
+        file: &ParquetFile,
+        row_group: usize,
+        leaf: usize,
+    ) -> Option<PageRows> {
+        let chunk = file.chunk(row_group, leaf).ok()?;
+        let (start, length) = (chunk.start(), chunk.facts().bytes);
+        if is_url(file.path()) {
+            return None;
+        }
+        let mut walker = PageWalker::new(chunk.facts().clone());
+        let mut at = 0;
+        while at < length {
+            let window = HEADER_BYTES.min(length - at);
+            let place = i64::try_from(start + at).ok()?;
+            let head = bytes.range(place, i64::try_from(window).ok()?, window)?;
+            walker.feed(&head).ok()?;
+            at += window + walker.skip_body();
+        }
+        let pages = walker.finish().ok()?;
+        let (mut end, mut first_row) = (0, 0);
+        let mut places = Vec::with_capacity(pages.len());
+        for page in &pages {
+            let from = std::mem::replace(&mut end, body_end(page));
+            if page.kind != PageKind::Dictionary {
+                places.push(Place {
+                    start: start + from,
+                    bytes: end - from,
+                    first_row,
+                });
+                first_row += u64::from(page.value_count);
+            }
+        }
+        PageRows::new(start..start + length, &places, first_row)
+    }
+
+    /// Where the pages of the leaf columns of a row group lie that are read, by `find`; `None` unless
+    /// it finds those of each, and each column is flat: which rows a page of a nested one holds only
+    /// its levels tell.
+    pub(super) fn of_all(
         bytes: &FileBytes<'_>,
         file: &ParquetFile,
         row_group: usize,
         leaves: &[usize],
+        find: impl Fn(&FileBytes<'_>, &ParquetFile, usize, usize) -> Option<PageRows>,
     ) -> Option<Arc<[PageRows]>> {
         let is_flat = |leaf: &usize| {
             let descriptor = file.row_group(row_group).column(*leaf).column_descr();
@@ -70,8 +115,8 @@ impl PageRows {
         if leaves.is_empty() || !leaves.iter().all(is_flat) {
             return None;
         }
-        let read = |leaf: &usize| PageRows::read(bytes, file, row_group, *leaf);
-        leaves.iter().map(read).collect()
+        let find = |leaf: &usize| find(bytes, file, row_group, *leaf);
+        leaves.iter().map(find).collect()
     }
 
     /// Places that can be: one behind the other within the chunk, with rows that begin at 0, grow,
@@ -104,6 +149,12 @@ impl PageRows {
     /// Bytes of the whole chunk.
     pub(super) fn bytes(&self) -> u64 {
         self.chunk.end - self.chunk.start
+    }
+
+    /// Bytes in front of the first data page: those of a dictionary.
+    pub(super) fn dictionary_bytes(&self) -> u64 {
+        let first = self.pages.first();
+        first.map_or(0, |page| page.bytes.start - self.chunk.start)
     }
 
     /// The pages whose rows are kept. Of none of them nothing is read, the dictionary neither.

@@ -19,6 +19,7 @@ use parquet::file::properties::{
 };
 use parquet::file::writer::TrackedWrite;
 use parquet::schema::types::ColumnPath;
+use pelton::memory::Tier;
 use pelton::metrics::Snapshot;
 use pelton::prelude::*;
 use pelton::{Error, ErrorKind};
@@ -260,12 +261,14 @@ fn an_index_of_one_column_alone_leaves_out_rows_but_reads_all_pages() {
 
 #[test]
 fn large_row_groups_are_split_between_pages() {
-    let file = plain_file(uncompressed);
+    // Dictionaries would be read by each part.
+    let plain = || uncompressed().set_column_dictionary_enabled(ColumnPath::from("word"), false);
+    let file = plain_file(plain);
     let expected = scan_parquet(file.path()).unwrap();
     let expected = expected.collect(&engine("cpu", &[])).unwrap();
     let expected = concat_batches(&expected.schema, &expected.batches).unwrap();
     for backend in backends() {
-        for (size, partitions) in [("10m", 1), ("6k", 2), ("3k", 5), ("1", 10)] {
+        for (size, partitions) in [("10m", 1), ("12k", 2), ("6k", 4), ("1", 10)] {
             let size = format!("target_partition_size={size}");
             let scan = scan_parquet(file.path()).unwrap();
             let out = scan.collect(&engine(backend, &[&size])).unwrap();
@@ -276,10 +279,16 @@ fn large_row_groups_are_split_between_pages() {
             );
             let rows = concat_batches(&out.schema, &out.batches).unwrap();
             assert_same(&expected, &rows, backend);
-            // Without indexes row groups stay whole.
-            let out = scan_parquet(file.path()).unwrap();
+            // Without an index page headers are walked.
             let engine = engine(backend, &[&size, "parquet_page_index=off"]);
-            assert_eq!(out.collect(&engine).unwrap().metrics.get("partitions"), 1);
+            let out = scan_parquet(file.path()).unwrap().collect(&engine).unwrap();
+            assert_eq!(
+                out.metrics.get("partitions"),
+                partitions,
+                "{backend}, {size}"
+            );
+            let rows = concat_batches(&out.schema, &out.batches).unwrap();
+            assert_same(&expected, &rows, backend);
         }
     }
 }
@@ -390,12 +399,13 @@ fn late_decoding_leaves_out_pages_without_surviving_rows() {
                 assert_same(&wanted, rows, backend);
             }
             assert_eq!(off.1.get("scan_late_batches"), 0);
-            for (_, metrics) in [&auto, &on] {
+            // Headers are walked where that is known to pay.
+            for (located, (_, metrics)) in [(indexed, &auto), (true, &on)] {
                 assert_eq!(metrics.get("scan_late_batches"), 1);
                 // One page of ten in two of three row groups is left, of two columns.
                 assert_eq!(metrics.get("scan_late_pages_left_out"), 56);
                 let left_out = metrics.get("scan_late_bytes_left_out");
-                assert_eq!(left_out > 0, indexed);
+                assert_eq!(left_out > 0, located);
                 assert_eq!(
                     metrics.get("scan_bytes") + left_out,
                     off.1.get("scan_bytes")
@@ -407,7 +417,8 @@ fn late_decoding_leaves_out_pages_without_surviving_rows() {
 
 #[test]
 fn late_decoding_ends_where_it_does_not_pay() {
-    let file = late_file(false, uncompressed);
+    let plain = || uncompressed().set_column_dictionary_enabled(ColumnPath::from("word"), false);
+    let file = late_file(false, plain);
     // Survivors are in every page.
     let odd = unseen().gt(lit(1000.0));
     for backend in &backends()[1..] {
@@ -440,6 +451,31 @@ fn late_decoding_of_no_row_and_of_all() {
         let failing = col("key").cast(DataType::Int8).eq(lit(3));
         let failed = filtered(file.path(), &failing, &engine).map(|_| ());
         assert!(failed.is_err());
+    }
+}
+
+#[test]
+fn selected_pages_pass_through_a_small_device() {
+    let file = late_file(true, || uncompressed().set_data_page_row_count_limit(50));
+    let odd = unseen().lt(lit(2000.0)).and(unseen().gt(lit(900.0)));
+    let few = col("key").between(lit(950), lit(1950)).and(odd);
+    let (wanted, _) = filtered(file.path(), &few, &engine("cpu", &[])).unwrap();
+    assert_eq!(wanted.num_rows(), 1001);
+    let limit = 100_000;
+    for late in ["parquet_late_decoding=on", "parquet_late_decoding=off"] {
+        let engine = engine_with(&[
+            "backend=simt",
+            "fallback_mode=raise",
+            "target_partition_size=3k",
+            "num_streaming_threads=4",
+            &format!("device_memory_limit={limit}"),
+            late,
+        ]);
+        let (rows, _) = filtered(file.path(), &few, &engine).unwrap();
+        assert_same(&wanted, &rows, late);
+        let peak = engine.memory().peak(Tier::Device);
+        assert!(peak > 0 && peak <= limit, "{peak} bytes of the device");
+        assert_eq!(engine.memory().used(Tier::Device), 0, "all is given back");
     }
 }
 

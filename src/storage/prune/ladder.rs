@@ -149,7 +149,13 @@ impl<'p> Ladder<'p> {
                 Verdict::Skip
             }
             Some(ranges) => {
-                let pages = PageRows::read_all(scene.bytes, scene.file, row_group, scene.leaves);
+                let pages = PageRows::of_all(
+                    scene.bytes,
+                    scene.file,
+                    row_group,
+                    scene.leaves,
+                    PageRows::read,
+                );
                 for pages in pages.iter().flat_map(|pages| pages.iter()) {
                     let selected = pages.select(|rows| overlaps(&ranges, rows));
                     let left_out = (pages.rows().len() - selected.rows().len()) as u64;

@@ -4,7 +4,7 @@
 //! The predicate's columns are decoded and the predicate is evaluated; the rows that satisfy it are
 //! listed, in order. The host waits once, for how many of them lie before each place where a page of
 //! another column begins or ends. Pages without any are not decompressed and not decoded, and where the
-//! page index says where they lie, not even read. At last a gather picks the listed rows of each
+//! page index or their headers say where they lie, not even read. At last a gather picks the listed rows of each
 //! column. The filter above the scan runs as if nothing had happened: it finds all rows to be true.
 //!
 //! Only predicates that cannot fail are evaluated here: an error is the filter's to report.
@@ -25,7 +25,7 @@ use crate::kernels::filter::filter_compact;
 use crate::kernels::page::{RowPieces, page_count_rows, page_find_rows};
 use crate::kernels::{DeviceColumn, DeviceRows, Launch};
 use crate::metrics::names;
-use crate::storage::{Codec, PageRows, Partition, SelectedPages};
+use crate::storage::{PageRows, Partition, SelectedPages};
 use crate::types::{PhysicalType, Semantics};
 
 /// What is decoded first, and what for.
@@ -101,7 +101,10 @@ pub(super) fn read(
 ) -> Result<(Vec<DeviceColumn>, u64)> {
     let groups = &scan.rows[range.clone()];
     let survivors = survivors(scan, launch, late, range, dictionary)?;
-    let known = range.clone().map(|group| scan.partition.page_rows(group));
+    // To walk page headers costs reads, which are for nothing unless they save some.
+    let walk = scan.partition.late().pays(scan.options.late);
+    let known = range.clone();
+    let known = known.map(|group| scan.partition.page_rows(group, walk));
     let pages = match known.collect::<Option<Vec<_>>>() {
         Some(known) => Pages::Known(known),
         None => Pages::Read(scan.fetch(launch, &scan.chunks_of(&late.others, range)?)?),
@@ -264,10 +267,7 @@ impl Left<'_> {
                         chunk.keep(|page| self.any(group, page));
                         fewer += before - chunk.rows.len();
                         bytes += whole;
-                        // What is read already pays only where kernels need not decompress it.
-                        if chunk.codec != Codec::Uncompressed {
-                            left_out += whole.saturating_sub(chunk.stored_bytes());
-                        }
+                        left_out += whole.saturating_sub(chunk.stored_bytes());
                     }
                 }
                 fetched

@@ -1,8 +1,8 @@
 // Operator  Parquet page decoding: rows of pages that were not all decoded
 // Kernels   page_find_rows, page_count_rows
 // Method    one row, or one bound, per thread: a binary search in a sorted table
-// Cost      page_find_rows reads 4 B per row where rows are listed and writes 4 B per row; the tables
-//           have an entry per page and stay in the cache
+// Cost      page_find_rows reads 4 B per row where rows are listed and writes 4 B per row; tables of
+//           an entry per page stay in the cache
 // Source    none needed
 #include "abi/page.h"
 #include "primitives/value.cuh"
@@ -39,7 +39,7 @@ page_find_rows(GRID_CONSTANT(PageFindRowsParams) params) {
   params.indices[at] = (uint32_t)(params.piece_indices[piece] + row - params.piece_rows[piece]);
 }
 
-/// Counts how many of the rows that are left lie before each bound, and all of them behind the last.
+/// Counts how many of the rows that are left lie before each bound, and all of them.
 ///
 /// Shape   rows[*row_count_device], bounds[bound_count] -> counts[bound_count + 1]
 /// Launch  grid = ceil((bound_count + 1) / PAGE_THREADS), block = PAGE_THREADS, shared = 0

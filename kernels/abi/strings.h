@@ -167,4 +167,15 @@ typedef struct StringsReplaceParams {
 } StringsReplaceParams;
 ABI_ASSERT(sizeof(StringsReplaceParams) == 128, "StringsReplaceParams crosses the ABI");
 
+/// Launch parameters of `strings_place`.
+typedef struct StringsPlaceParams {
+  ColumnView input;                  ///< [rows] views
+  ColumnView bounds;                 ///< [bound_count] views, ascending, each once, none null
+  ColumnOut output;                  ///< [rows], Int32
+  const uint64_t *row_count_device;  ///< [1], device, read: rows, if it is not null
+  uint64_t row_count;                ///< rows, or their upper bound
+  uint64_t bound_count;              ///< bounds
+} StringsPlaceParams;
+ABI_ASSERT(sizeof(StringsPlaceParams) == 144, "StringsPlaceParams crosses the ABI");
+
 #endif

@@ -2658,6 +2658,68 @@ const _: () = {
         [::core::mem::offset_of!(PageDecompressParams, page_count) - 16usize];
 };
 
+/// threads per block, a segment each
+pub const QUANTILE_THREADS: u32 = 256;
+/// between the neighbours, by the distance from the lesser one
+pub const QUANTILE_LINEAR: u32 = 0;
+/// half way between them
+pub const QUANTILE_MIDPOINT: u32 = 1;
+/// the lesser neighbour
+pub const QUANTILE_LOWER: u32 = 2;
+/// the greater neighbour
+pub const QUANTILE_HIGHER: u32 = 3;
+/// the nearer one; half way, the greater one
+pub const QUANTILE_NEAREST: u32 = 4;
+
+/// Launch parameters of `quantile_pick`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct QuantileParams {
+    /// \[rows\], read: ascending within each segment, nulls behind
+    pub values: ColumnView,
+    /// \[segment_count + 1\], device, read: the first row of each, and the end of the last
+    pub starts: *const u32,
+    /// \[segment_count\]: of the values' type, or Float64 for what is between two
+    pub output: ColumnOut,
+    /// rows
+    pub row_count: u64,
+    /// segments
+    pub segment_count: u64,
+    /// from 0 to 1
+    pub q: f64,
+    /// what values are divided by: 10^scale of decimals, else 1
+    pub divisor: f64,
+    /// what they are multiplied by: 10^-scale where the scale is negative, else 1
+    pub multiplier: f64,
+    /// one of `QUANTILE_*`
+    pub interpolation: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of QuantileParams"][::core::mem::size_of::<QuantileParams>() - 128usize];
+    ["Alignment of QuantileParams"][::core::mem::align_of::<QuantileParams>() - 8usize];
+    ["Offset of field: QuantileParams::values"]
+        [::core::mem::offset_of!(QuantileParams, values) - 0usize];
+    ["Offset of field: QuantileParams::starts"]
+        [::core::mem::offset_of!(QuantileParams, starts) - 48usize];
+    ["Offset of field: QuantileParams::output"]
+        [::core::mem::offset_of!(QuantileParams, output) - 56usize];
+    ["Offset of field: QuantileParams::row_count"]
+        [::core::mem::offset_of!(QuantileParams, row_count) - 80usize];
+    ["Offset of field: QuantileParams::segment_count"]
+        [::core::mem::offset_of!(QuantileParams, segment_count) - 88usize];
+    ["Offset of field: QuantileParams::q"][::core::mem::offset_of!(QuantileParams, q) - 96usize];
+    ["Offset of field: QuantileParams::divisor"]
+        [::core::mem::offset_of!(QuantileParams, divisor) - 104usize];
+    ["Offset of field: QuantileParams::multiplier"]
+        [::core::mem::offset_of!(QuantileParams, multiplier) - 112usize];
+    ["Offset of field: QuantileParams::interpolation"]
+        [::core::mem::offset_of!(QuantileParams, interpolation) - 120usize];
+    ["Offset of field: QuantileParams::reserved"]
+        [::core::mem::offset_of!(QuantileParams, reserved) - 124usize];
+};
+
 /// threads per block
 pub const SHUFFLE_PARTITION_THREADS: u32 = 512;
 /// threads per block of `shuffle_partition_clear`: as many as an alignment has bytes
@@ -3686,6 +3748,40 @@ const _: () = {
         [::core::mem::offset_of!(StringsReplaceParams, from_bytes) - 120usize];
     ["Offset of field: StringsReplaceParams::to_bytes"]
         [::core::mem::offset_of!(StringsReplaceParams, to_bytes) - 124usize];
+};
+
+/// Launch parameters of `strings_place`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct StringsPlaceParams {
+    /// \[rows\] views
+    pub input: ColumnView,
+    /// \[bound_count\] views, ascending, each once, none null
+    pub bounds: ColumnView,
+    /// \[rows\], Int32
+    pub output: ColumnOut,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// bounds
+    pub bound_count: u64,
+}
+const _: () = {
+    ["Size of StringsPlaceParams"][::core::mem::size_of::<StringsPlaceParams>() - 144usize];
+    ["Alignment of StringsPlaceParams"][::core::mem::align_of::<StringsPlaceParams>() - 8usize];
+    ["Offset of field: StringsPlaceParams::input"]
+        [::core::mem::offset_of!(StringsPlaceParams, input) - 0usize];
+    ["Offset of field: StringsPlaceParams::bounds"]
+        [::core::mem::offset_of!(StringsPlaceParams, bounds) - 48usize];
+    ["Offset of field: StringsPlaceParams::output"]
+        [::core::mem::offset_of!(StringsPlaceParams, output) - 96usize];
+    ["Offset of field: StringsPlaceParams::row_count_device"]
+        [::core::mem::offset_of!(StringsPlaceParams, row_count_device) - 120usize];
+    ["Offset of field: StringsPlaceParams::row_count"]
+        [::core::mem::offset_of!(StringsPlaceParams, row_count) - 128usize];
+    ["Offset of field: StringsPlaceParams::bound_count"]
+        [::core::mem::offset_of!(StringsPlaceParams, bound_count) - 136usize];
 };
 
 /// counts are days
@@ -5600,6 +5696,17 @@ unsafe impl Kernel for ProjectSelect {
     type Params = ProjectSelectParams;
 }
 
+/// Finds a quantile of each segment of sorted values. (`quantile_pick` in `kernels/quantile.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct QuantilePick;
+
+// SAFETY: the only parameter of the entry is one `QuantileParams`, as its signature says.
+unsafe impl Kernel for QuantilePick {
+    const ENTRY: &'static str = "quantile_pick";
+    const MODULE: &'static str = "quantile";
+    type Params = QuantileParams;
+}
+
 /// Turns the bounds of a key into words that compare as the keys do. (`shuffle_partition_bounds` in `kernels/shuffle_partition.cu`)
 #[derive(Clone, Copy, Debug)]
 pub struct ShufflePartitionBounds;
@@ -5807,6 +5914,17 @@ unsafe impl Kernel for StringsSlice {
     const ENTRY: &'static str = "strings_slice";
     const MODULE: &'static str = "strings";
     type Params = StringsSliceParams;
+}
+
+/// Says where strings are among bounds, so that numbers can be compared in their place. (`strings_place` in `kernels/strings_place.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct StringsPlace;
+
+// SAFETY: the only parameter of the entry is one `StringsPlaceParams`, as its signature says.
+unsafe impl Kernel for StringsPlace {
+    const ENTRY: &'static str = "strings_place";
+    const MODULE: &'static str = "strings_place";
+    type Params = StringsPlaceParams;
 }
 
 /// Upper or lower case of strings whose characters are all ASCII. (`strings_case` in `kernels/strings_write.cu`)

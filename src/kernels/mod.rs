@@ -61,6 +61,7 @@ pub mod math;
 pub mod nested_loop_join;
 pub mod page;
 pub mod project;
+pub mod quantile;
 pub mod shuffle_partition;
 pub mod sort;
 pub mod strings;

@@ -13,7 +13,7 @@ use crate::operators::{
     ProjectSpec,
 };
 use crate::plan::{LogicalPlan, ParquetFiles, Query, aggregate_name, extract_aggregates};
-use crate::types::{DataType, Field, PhysicalType, Schema, SchemaRef, Semantics, is_string};
+use crate::types::{DataType, Field, PhysicalType, Schema, SchemaRef, Semantics, is_text};
 
 /// Steps of a plan. Plans are walked by recursion; this keeps the stack below 1 MiB.
 const STEPS_MAX: usize = 256;
@@ -438,7 +438,7 @@ fn columns_of(schema: &Schema, wanted: &BTreeSet<String>) -> Result<Vec<usize>> 
     let width = |index: &usize| {
         let data_type = fields[*index].data_type();
         match PhysicalType::of(data_type) {
-            _ if is_string(data_type) => u64::MAX - 2,
+            _ if is_text(data_type) => u64::MAX - 2,
             Some(physical) => physical.bits(),
             None if data_type.is_nested() => u64::MAX,
             None => u64::MAX - 1,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayData, ArrayRef, BooleanArray, Decimal128Array, RecordBatch, RecordBatchOptions,
-    StringBuilder, UInt32Array, make_array, new_null_array,
+    make_array, new_null_array,
 };
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
 use arrow::compute::cast;
@@ -20,7 +20,7 @@ use crate::kernels::{DeviceColumn, Launch};
 use crate::memory::Batch;
 use crate::metrics::names;
 use crate::operators::Context;
-use crate::types::{DataType, PhysicalType, decimal_parts, is_string};
+use crate::types::{DataType, PhysicalType, decimal_parts, is_text};
 
 pub(super) fn download(shared: &Shared, context: &Context, batch: &Batch) -> Result<RecordBatch> {
     let launch = shared.launch(context);
@@ -177,15 +177,11 @@ impl HostColumn {
             let bits = BooleanBuffer::new(Buffer::from_vec(values), offset, rows);
             return Ok(Arc::new(BooleanArray::new(bits, nulls)));
         }
-        if is_string(data_type) {
-            let codes: Vec<u32> = values
-                .chunks_exact(4)
-                .map(|bytes| bytes.try_into().map_or(0, u32::from_ne_bytes))
-                .collect();
-            let mut strings = StringBuilder::new();
-            dictionary.decode(&UInt32Array::new(codes.into(), nulls), &mut strings)?;
-            let strings: ArrayRef = Arc::new(strings.finish());
-            return cast(&strings, data_type).map_err(|cause| arrow_error(&cause));
+        if is_text(data_type) {
+            let codes = values.chunks_exact(4);
+            let codes = codes.map(|bytes| bytes.try_into().map_or(0, u32::from_ne_bytes));
+            let text = dictionary.decode(codes, nulls.as_ref())?;
+            return text.into_array(data_type, nulls);
         }
         if let Some((precision, scale)) = decimal_parts(data_type) {
             let wide = Decimal128Array::new(widened(&values, physical).into(), nulls)

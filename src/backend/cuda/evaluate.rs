@@ -6,7 +6,7 @@ use crate::kernels::project::{self as kernel, Failures, Rescale};
 use crate::kernels::{DeviceColumn, Launch, Status, abi, math};
 use crate::types::{
     DECIMAL128_PRECISION_MAX, DataType, DivisionByZero, Literal, Overflow, PhysicalType, Semantics,
-    decimal_parts, is_string,
+    decimal_parts, is_binary, is_string, is_text,
 };
 
 use super::batch::CudaBatch;
@@ -60,8 +60,8 @@ impl<'a> Evaluator<'a> {
         self.evaluate_any(expr, None)
     }
 
-    /// As `evaluate_where`, but strings may stay views: what only passes them on, tests them for
-    /// null or is a function of strings takes either.
+    /// As `evaluate_where`, but strings and bytes may stay views: what only passes them on, tests them
+    /// for null or is a function of strings takes either.
     fn evaluate_any(
         &self,
         expr: &TypedExpr,
@@ -70,7 +70,7 @@ impl<'a> Evaluator<'a> {
         match &expr.kind {
             TypedKind::Column(index) => Ok(self.batch.columns[*index].clone()),
             TypedKind::Cast { expr: input, .. }
-                if is_string(&expr.data_type) && is_string(&input.data_type) =>
+                if keeps_bytes(&input.data_type, &expr.data_type) =>
             {
                 self.evaluate_any(input, active)
             }
@@ -174,7 +174,7 @@ impl<'a> Evaluator<'a> {
     ) -> Result<DeviceColumn> {
         let rows = &self.batch.rows;
         match &expr.kind {
-            TypedKind::Column(_) | TypedKind::Function { .. } if is_string(&expr.data_type) => {
+            TypedKind::Column(_) | TypedKind::Function { .. } if is_text(&expr.data_type) => {
                 self.strings().coded(&self.evaluate_any(expr, active)?)
             }
             TypedKind::Column(index) => Ok(self.batch.columns[*index].clone()),
@@ -191,7 +191,7 @@ impl<'a> Evaluator<'a> {
                 let operands = (operand.clone(), operand);
                 self.arithmetic(abi::PROJECT_NEGATE, &expr.data_type, operands, active)
             }
-            TypedKind::Compare { op, left, right } if is_string(&left.data_type) => {
+            TypedKind::Compare { op, left, right } if is_text(&left.data_type) => {
                 self.compare_strings(*op, (left, right), active)
             }
             TypedKind::Compare { op, left, right } => self.compare(*op, left, right, active),
@@ -224,7 +224,7 @@ impl<'a> Evaluator<'a> {
                 if input.data_type == DataType::Null {
                     return self.literal(&Literal::Null, to);
                 }
-                if input.data_type == *to || (is_string(&input.data_type) && is_string(to)) {
+                if input.data_type == *to || keeps_bytes(&input.data_type, to) {
                     return Ok(column);
                 }
                 let (rescale, mut flags) =
@@ -483,6 +483,12 @@ fn may_fail(expr: &TypedExpr, semantics: Semantics) -> bool {
     };
     let mut operands = expr.children().into_iter();
     fails || operands.any(|operand| may_fail(operand, semantics))
+}
+
+/// True if a cast between strings and bytes leaves every value as it is.
+pub(super) fn keeps_bytes(from: &DataType, to: &DataType) -> bool {
+    let checks = is_binary(from) && is_string(to) || matches!(to, DataType::FixedSizeBinary(_));
+    from == to || (is_text(from) && is_text(to) && !checks)
 }
 
 /// What two comparisons have in common, if that is the value on their left sides: it, and the operator

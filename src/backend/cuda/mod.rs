@@ -17,6 +17,7 @@ mod group_by;
 mod hash_join;
 mod nested;
 mod nested_loop_join;
+mod order;
 mod project;
 mod rescale;
 mod scan;

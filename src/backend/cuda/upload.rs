@@ -19,7 +19,7 @@ use crate::limits::ROWS_PER_BATCH_MAX;
 use crate::memory::Batch;
 use crate::metrics::names;
 use crate::operators::Context;
-use crate::types::{DataType, PhysicalType, is_binary, is_string};
+use crate::types::{DataType, PhysicalType, is_binary, is_string, is_text};
 
 pub(super) fn upload(shared: &Shared, context: &Context, batch: &RecordBatch) -> Result<Batch> {
     let rows = batch.num_rows() as u64;
@@ -84,8 +84,8 @@ impl HostValues {
         // A dictionary may hold a null among its values, too.
         let nulls = array.logical_nulls().filter(|nulls| nulls.null_count() > 0);
         let nulls = nulls.as_ref();
-        if is_string(array.data_type()) {
-            let codes = string_codes(array, dictionary)?;
+        if is_text(array.data_type()) {
+            let codes = text_codes(array, dictionary)?;
             return Ok(HostValues::plain(physical, Buffer::from_vec(codes), nulls));
         }
         match array.data_type() {
@@ -197,14 +197,12 @@ fn narrowed(array: &ArrayRef, values: impl ExactSizeIterator<Item = i128>) -> Re
     Ok(Buffer::from_vec(narrow))
 }
 
-/// The codes of a string array, dictionary-coded or not.
-fn string_codes(array: &ArrayRef, dictionary: &Dictionary) -> Result<Vec<u32>> {
+/// The codes of an array of strings or bytes, dictionary-coded or not.
+fn text_codes(array: &ArrayRef, dictionary: &Dictionary) -> Result<Vec<u32>> {
     let Some(coded) = array.as_any_dictionary_opt() else {
-        let strings = as_strings(array)?;
-        return dictionary.encode(strings.iter());
+        return plain_codes(array, dictionary);
     };
-    let values = as_strings(coded.values())?;
-    let codes = dictionary.encode(values.iter())?;
+    let codes = plain_codes(coded.values(), dictionary)?;
     if codes.is_empty() {
         return Ok(vec![0; array.len()]); // all null
     }
@@ -219,6 +217,16 @@ fn string_codes(array: &ArrayRef, dictionary: &Dictionary) -> Result<Vec<u32>> {
 fn as_strings(array: &ArrayRef) -> Result<StringArray> {
     let strings = cast(array, &DataType::Utf8).map_err(|cause| arrow_error(&cause))?;
     Ok(strings.as_string::<i32>().clone())
+}
+
+/// The codes of an array of strings or bytes that is not dictionary-coded.
+fn plain_codes(array: &ArrayRef, dictionary: &Dictionary) -> Result<Vec<u32>> {
+    if is_string(array.data_type()) {
+        let strings = as_strings(array)?;
+        return dictionary.encode(strings.iter().map(|string| string.map(str::as_bytes)));
+    }
+    let bytes = cast(array, &DataType::LargeBinary).map_err(|cause| arrow_error(&cause))?;
+    dictionary.encode(bytes.as_binary::<i64>().iter())
 }
 
 fn arrow_error(cause: &arrow::error::ArrowError) -> Error {

@@ -3344,6 +3344,16 @@ pub const STRINGS_WILD: u32 = 255;
 pub const STRINGS_DFA_DEAD: u32 = 0;
 /// state in which everything matches
 pub const STRINGS_DFA_MATCH: u32 = 1;
+/// integers and decimals
+pub const STRINGS_FORMAT_NUMBER: u32 = 0;
+/// days since 1970
+pub const STRINGS_FORMAT_DATE: u32 = 1;
+/// counts since 1970
+pub const STRINGS_FORMAT_TIMESTAMP: u32 = 2;
+/// Booleans
+pub const STRINGS_FORMAT_TRUTH: u32 = 3;
+/// bytes of the longest text: 39 digits, sign and point, in whole words
+pub const STRINGS_FORMAT_BYTES_MAX: u32 = 48;
 
 /// A part of a LIKE pattern between two `%`.
 #[repr(C)]
@@ -3782,6 +3792,56 @@ const _: () = {
         [::core::mem::offset_of!(StringsPlaceParams, row_count) - 128usize];
     ["Offset of field: StringsPlaceParams::bound_count"]
         [::core::mem::offset_of!(StringsPlaceParams, bound_count) - 136usize];
+};
+
+/// Launch parameters of `strings_format`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct StringsFormatParams {
+    /// \[rows\], of a type that `form` reads
+    pub input: ColumnView,
+    /// \[rows\] views
+    pub output: ColumnOut,
+    /// \[rows * room\], device, written
+    pub out_bytes: *mut u8,
+    /// \[1\], device, set to 1 if a value has no text; the caller zeroes it
+    pub out_misfits: *mut u32,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// one of `STRINGS_FORMAT_*`
+    pub form: u32,
+    /// digits behind the point of a decimal
+    pub scale: u32,
+    /// of a timestamp: one of `TEMPORAL_*`
+    pub unit: u32,
+    /// bytes per row, a multiple of 8, at most `STRINGS_FORMAT_BYTES_MAX`
+    pub room: u32,
+}
+const _: () = {
+    ["Size of StringsFormatParams"][::core::mem::size_of::<StringsFormatParams>() - 120usize];
+    ["Alignment of StringsFormatParams"][::core::mem::align_of::<StringsFormatParams>() - 8usize];
+    ["Offset of field: StringsFormatParams::input"]
+        [::core::mem::offset_of!(StringsFormatParams, input) - 0usize];
+    ["Offset of field: StringsFormatParams::output"]
+        [::core::mem::offset_of!(StringsFormatParams, output) - 48usize];
+    ["Offset of field: StringsFormatParams::out_bytes"]
+        [::core::mem::offset_of!(StringsFormatParams, out_bytes) - 72usize];
+    ["Offset of field: StringsFormatParams::out_misfits"]
+        [::core::mem::offset_of!(StringsFormatParams, out_misfits) - 80usize];
+    ["Offset of field: StringsFormatParams::row_count_device"]
+        [::core::mem::offset_of!(StringsFormatParams, row_count_device) - 88usize];
+    ["Offset of field: StringsFormatParams::row_count"]
+        [::core::mem::offset_of!(StringsFormatParams, row_count) - 96usize];
+    ["Offset of field: StringsFormatParams::form"]
+        [::core::mem::offset_of!(StringsFormatParams, form) - 104usize];
+    ["Offset of field: StringsFormatParams::scale"]
+        [::core::mem::offset_of!(StringsFormatParams, scale) - 108usize];
+    ["Offset of field: StringsFormatParams::unit"]
+        [::core::mem::offset_of!(StringsFormatParams, unit) - 112usize];
+    ["Offset of field: StringsFormatParams::room"]
+        [::core::mem::offset_of!(StringsFormatParams, room) - 116usize];
 };
 
 /// counts are days
@@ -5914,6 +5974,17 @@ unsafe impl Kernel for StringsSlice {
     const ENTRY: &'static str = "strings_slice";
     const MODULE: &'static str = "strings";
     type Params = StringsSliceParams;
+}
+
+/// Writes numbers, dates, timestamps and truth values as text. (`strings_format` in `kernels/strings_format.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct StringsFormat;
+
+// SAFETY: the only parameter of the entry is one `StringsFormatParams`, as its signature says.
+unsafe impl Kernel for StringsFormat {
+    const ENTRY: &'static str = "strings_format";
+    const MODULE: &'static str = "strings_format";
+    type Params = StringsFormatParams;
 }
 
 /// Says where strings are among bounds, so that numbers can be compared in their place. (`strings_place` in `kernels/strings_place.cu`)

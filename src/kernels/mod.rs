@@ -121,6 +121,13 @@ impl<'a> Launch<'a> {
         Launch { copies, ..self }
     }
 
+    /// Adds to a counter of the query's metrics, if there are any.
+    pub(crate) fn count(&self, name: &'static str, amount: u64) {
+        if let Some(metrics) = self.metrics {
+            metrics.add(name, amount);
+        }
+    }
+
     /// The same, counted in a query's metrics.
     #[must_use]
     pub fn with_metrics(self, metrics: &'a Metrics) -> Self {

@@ -4,6 +4,10 @@
 //! Nulls in, nulls out, unless a launcher says otherwise. Views point into the buffers that their
 //! column keeps ([`DeviceColumn::kept`]), which are UTF-8.
 
+mod format;
+
+pub use format::{Form, Formatted, format};
+
 use std::sync::Arc;
 
 use super::abi::{

@@ -283,14 +283,12 @@ fn cuda_backend() -> Option<Arc<CudaBackend>> {
 }
 
 /// Why a backend other than the CPU's may answer `Unsupported` for a specification; none: it may
-/// not. Only casts of strings and bytes, and aggregates without kernels, may stand here.
+/// not. Only aggregates without kernels may stand here.
 pub fn unsupported_allowed(spec: &OperatorSpec) -> Option<&'static str> {
-    if let OperatorSpec::GroupBy(spec) = spec {
-        return group_by_unsupported(spec);
+    match spec {
+        OperatorSpec::GroupBy(spec) => group_by_unsupported(spec),
+        _ => None,
     }
-    let text = format!("{spec:?}");
-    let casts = text.contains("Cast {") && ["Utf8", "Binary"].iter().any(|t| text.contains(t));
-    casts.then_some("strings are codes on the device")
 }
 
 /// Aggregates that have no kernel.

@@ -32,10 +32,10 @@ pub(super) fn download(shared: &Shared, context: &Context, batch: &Batch) -> Res
     for (place, field) in batch.schema().fields().iter().enumerate() {
         let (data_type, dictionary) = (field.data_type(), &columns.dictionary);
         if let Some(column) = nested.next_if(|column| column.place == place) {
-            let array = nested::download(&launch, context, column, data_type, dictionary)?;
+            let array = nested::download(&launch, column, data_type, dictionary)?;
             arrays.push(array);
         } else if let Some(column) = flat.next() {
-            let array = array_of(&launch, context, column, rows, data_type, dictionary)?;
+            let array = array_of(&launch, column, rows, data_type, dictionary)?;
             arrays.push(array);
         }
     }
@@ -47,7 +47,6 @@ pub(super) fn download(shared: &Shared, context: &Context, batch: &Batch) -> Res
 /// The first `rows` values of a device column, as an array of this type. Waits for the stream.
 pub(super) fn array_of(
     launch: &Launch,
-    context: &Context,
     column: &DeviceColumn,
     rows: u64,
     data_type: &DataType,
@@ -58,14 +57,12 @@ pub(super) fn array_of(
     }
     if column.physical() == PhysicalType::View {
         let text = HostText::read(launch, column, rows)?;
-        context.metrics.add(names::DOWNLOAD_BYTES, text.count());
+        launch.count(names::DOWNLOAD_BYTES, text.count());
         let nulls = HostColumn::read_nulls(launch, column, rows)?;
         return text.into_array(data_type, nulls);
     }
     let host = HostColumn::read(launch, column, rows)?;
-    context
-        .metrics
-        .add(names::DOWNLOAD_BYTES, host.values.len() as u64);
+    launch.count(names::DOWNLOAD_BYTES, host.values.len() as u64);
     host.into_array(column.physical(), data_type, dictionary)
 }
 

@@ -1,5 +1,7 @@
 //! Expressions by kernels: one launch per step, the results columns in device memory.
 
+use arrow::array::AsArray;
+
 use crate::error::{Error, Result};
 use crate::expr::{BinaryOp, Function, StringFunction, TypedExpr, TypedKind, literal_array};
 use crate::kernels::project::{self as kernel, Failures, Rescale};
@@ -10,9 +12,11 @@ use crate::types::{
 };
 
 use super::batch::CudaBatch;
+use super::cast::{Cast, HostCast};
+use super::download::array_of;
 use super::function::strings::{Operand, Strings};
 use super::function::{self, Call};
-use super::{rescale, upload};
+use super::{cast, rescale, upload};
 
 /// Evaluates expressions over one batch.
 pub(super) struct Evaluator<'a> {
@@ -69,11 +73,10 @@ impl<'a> Evaluator<'a> {
     ) -> Result<DeviceColumn> {
         match &expr.kind {
             TypedKind::Column(index) => Ok(self.batch.columns[*index].clone()),
-            TypedKind::Cast { expr: input, .. }
-                if keeps_bytes(&input.data_type, &expr.data_type) =>
-            {
-                self.evaluate_any(input, active)
-            }
+            TypedKind::Cast {
+                expr: input,
+                strict,
+            } => self.cast(input, &expr.data_type, *strict, active),
             TypedKind::Function { function, operands } => {
                 self.function(function, operands, &expr.data_type, active)
             }
@@ -219,25 +222,11 @@ impl<'a> Evaluator<'a> {
                 expr: input,
                 strict,
             } => {
-                let column = self.evaluate_where(input, active)?;
-                let to = &expr.data_type;
-                if input.data_type == DataType::Null {
-                    return self.literal(&Literal::Null, to);
+                let column = self.cast(input, &expr.data_type, *strict, active)?;
+                match is_text(&expr.data_type) {
+                    true => self.strings().coded(&column),
+                    false => Ok(column),
                 }
-                if input.data_type == *to || keeps_bytes(&input.data_type, to) {
-                    return Ok(column);
-                }
-                let (rescale, mut flags) =
-                    rescale::rescale(&input.data_type, to).ok_or_else(|| {
-                        let reason = format!("a cast from {} to {to}", input.data_type);
-                        Error::unsupported("cuda", "project", reason)
-                    })?;
-                let to = physical(to)?;
-                if *strict && !rescale.always_fits(column.physical(), to) {
-                    flags |= abi::PROJECT_CAST_IS_STRICT;
-                }
-                let failures = self.failures(flags, active);
-                kernel::cast(&self.launch, &column, to, rescale, rows, &failures)
             }
             TypedKind::Case {
                 branches,
@@ -248,6 +237,99 @@ impl<'a> Evaluator<'a> {
                 self.function(function, operands, &expr.data_type, active)
             }
         }
+    }
+
+    /// A cast column; strings and bytes are codes or views.
+    fn cast(
+        &self,
+        input: &TypedExpr,
+        to: &DataType,
+        strict: bool,
+        active: Option<&DeviceColumn>,
+    ) -> Result<DeviceColumn> {
+        let from = &input.data_type;
+        if *from == DataType::Null {
+            return self.literal(&Literal::Null, to);
+        }
+        let column = match is_text(from) {
+            true => self.evaluate_any(input, active)?,
+            false => self.evaluate_where(input, active)?,
+        };
+        if keeps_bytes(from, to) {
+            return Ok(column);
+        }
+        if let Some(cast) = self.rescaled(&column, (from, to), strict, active)? {
+            return Ok(cast);
+        }
+        let (launch, rows) = (&self.launch, &self.batch.rows);
+        if let Some(text) = cast::formatted(launch, &column, (from, to), strict, rows)? {
+            return Ok(text);
+        }
+        // The unit is ours, what a zone takes local time for is Arrow's.
+        if let (DataType::Timestamp(_, None), DataType::Timestamp(unit, Some(_))) = (from, to) {
+            let local = DataType::Timestamp(*unit, None);
+            let column = self.rescaled(&column, (from, &local), strict, active)?;
+            let column = column.ok_or_else(|| no_cast(from, to))?;
+            return self.cast_by_host(&column, (&local, to), strict, active);
+        }
+        if !cast::is_known(from, to) {
+            return Err(no_cast(from, to));
+        }
+        self.cast_by_host(&column, (from, to), strict, active)
+    }
+
+    /// A cast by a kernel, if there is one.
+    fn rescaled(
+        &self,
+        column: &DeviceColumn,
+        (from, to): (&DataType, &DataType),
+        strict: bool,
+        active: Option<&DeviceColumn>,
+    ) -> Result<Option<DeviceColumn>> {
+        if from == to {
+            return Ok(Some(column.clone()));
+        }
+        let Some((rescale, mut flags)) = rescale::rescale(from, to) else {
+            return Ok(None);
+        };
+        let to = physical(to)?;
+        if strict && !rescale.always_fits(column.physical(), to) {
+            flags |= abi::PROJECT_CAST_IS_STRICT;
+        }
+        let failures = self.failures(flags, active);
+        let rows = &self.batch.rows;
+        kernel::cast(&self.launch, column, to, rescale, rows, &failures).map(Some)
+    }
+
+    /// A cast that no kernel has.
+    fn cast_by_host(
+        &self,
+        column: &DeviceColumn,
+        (from, to): (&DataType, &DataType),
+        strict: bool,
+        active: Option<&DeviceColumn>,
+    ) -> Result<DeviceColumn> {
+        let (launch, rows) = (&self.launch, &self.batch.rows);
+        let dictionary = &self.batch.dictionary;
+        let host = HostCast {
+            launch,
+            dictionary,
+            rows,
+            from,
+            to,
+        };
+        let Cast { column, misfits } = host.call(column)?;
+        if let Some(misfits) = misfits.filter(|_| strict) {
+            let failed = self.mask(abi::PROJECT_TAKEN, &misfits, active)?;
+            let count = rows.resolve(launch)?;
+            let failed = array_of(launch, &failed, count, &DataType::Boolean, dictionary)?;
+            let failed = failed.as_boolean().iter();
+            if let Some(row) = failed.into_iter().position(|row| row == Some(true)) {
+                let cause = format!("the {from} in row {row} does not fit {to}");
+                return Err(Error::arithmetic("cast", cause));
+            }
+        }
+        Ok(column)
     }
 
     fn literal(&self, literal: &Literal, data_type: &DataType) -> Result<DeviceColumn> {
@@ -489,6 +571,10 @@ fn may_fail(expr: &TypedExpr, semantics: Semantics) -> bool {
 pub(super) fn keeps_bytes(from: &DataType, to: &DataType) -> bool {
     let checks = is_binary(from) && is_string(to) || matches!(to, DataType::FixedSizeBinary(_));
     from == to || (is_text(from) && is_text(to) && !checks)
+}
+
+fn no_cast(from: &DataType, to: &DataType) -> Error {
+    Error::unsupported("cuda", "project", format!("a cast from {from} to {to}"))
 }
 
 /// What two comparisons have in common, if that is the value on their left sides: it, and the operator

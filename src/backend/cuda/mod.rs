@@ -7,6 +7,7 @@
 
 mod append;
 mod batch;
+mod cast;
 mod dictionary;
 mod download;
 mod evaluate;

@@ -170,7 +170,7 @@ fn check_cast(from: &DataType, to: &DataType) -> Result<(), String> {
     if *from == DataType::Null || keeps_bytes(from, to) {
         return Ok(());
     }
-    if super::rescale::rescale(from, to).is_none() {
+    if super::rescale::rescale(from, to).is_none() && !super::cast::is_known(from, to) {
         return Err(format!("a cast from {from} to {to}"));
     }
     Ok(())

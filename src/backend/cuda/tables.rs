@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::cast::{CastEntries, CastTable};
 use super::dictionary::Dictionary;
 use super::order::TextOrder;
 use crate::backend::strings::Prepared;
@@ -16,10 +17,12 @@ use crate::device::DeviceBuffer;
 use crate::error::Result;
 use crate::kernels::Launch;
 use crate::kernels::strings::{Dfa, Table};
-use crate::types::PhysicalType;
+use crate::types::{DataType, PhysicalType};
 
 /// Buffers that views of one table point into, before they are brought together.
 const TEXTS_MAX: usize = 16;
+
+type Casts = HashMap<(DataType, DataType), Arc<Mutex<CastEntries>>>;
 
 /// How the strings that a function gives are held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +47,8 @@ pub(super) enum OfEntry {
 #[derive(Default)]
 pub(super) struct Tables {
     of_functions: Mutex<HashMap<String, Arc<Mutex<Entries>>>>,
+    /// What casts give for the entries, by the types that they are cast from and to.
+    casts: Mutex<Casts>,
     /// The order of the entries, when somebody last asked.
     order: Mutex<Option<TextOrder>>,
     /// What patterns became for strings that are no entries; none, if nothing.
@@ -119,6 +124,22 @@ impl Tables {
         let made = make()?.map(Arc::new);
         automata.insert(name, made.clone());
         Ok(made)
+    }
+
+    /// What a cast gives for every entry that the dictionary has by now.
+    pub(super) fn cast(
+        &self,
+        launch: &Launch,
+        dictionary: &Dictionary,
+        from: &DataType,
+        to: &DataType,
+    ) -> Result<CastTable> {
+        let entries = {
+            let mut casts = lock(&self.casts);
+            let entries = casts.entry((from.clone(), to.clone())).or_default();
+            Arc::clone(entries)
+        };
+        lock(&entries).get(launch, dictionary, from, to)
     }
 
     /// The order of the entries that there are by now.

@@ -17,7 +17,7 @@ use super::dictionary::Dictionary;
 use crate::error::{Error, Result};
 use crate::kernels::text::text_collect;
 use crate::kernels::{DeviceColumn, DeviceRows, Launch};
-use crate::metrics::{Metrics, names};
+use crate::metrics::names;
 use crate::types::{DataType, PhysicalType, is_string};
 
 /// Strings on the host, behind one another; a null is empty.
@@ -143,7 +143,7 @@ pub(super) fn coded(
 }
 
 /// Uploads an array of bytes as views.
-pub(super) fn upload(launch: &Launch, array: &ArrayRef, metrics: &Metrics) -> Result<DeviceColumn> {
+pub(super) fn upload(launch: &Launch, array: &ArrayRef) -> Result<DeviceColumn> {
     let failed = |cause: arrow::error::ArrowError| Error::invalid("column", cause.to_string(), "");
     let array = cast(array, &DataType::Binary).map_err(failed)?;
     let binary: &BinaryArray = array.as_binary();
@@ -164,7 +164,7 @@ pub(super) fn upload(launch: &Launch, array: &ArrayRef, metrics: &Metrics) -> Re
             Some(Arc::new(device.upload(stream, &bits)?))
         }
     };
-    metrics.add(
+    launch.count(
         names::UPLOAD_BYTES,
         (views.len() + binary.value_data().len()) as u64,
     );

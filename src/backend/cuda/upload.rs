@@ -33,25 +33,32 @@ pub(super) fn upload(shared: &Shared, context: &Context, batch: &RecordBatch) ->
     }
     let launch = shared.launch(context);
     let dictionary = shared.dictionary.get();
-    let mut bytes = 0;
     let mut columns = Vec::with_capacity(batch.num_columns());
     for array in batch.columns() {
         if is_binary(array.data_type()) {
-            columns.push(text::upload(&launch, array, &context.metrics)?);
+            columns.push(text::upload(&launch, array)?);
             continue;
         }
         if shared.uploads_views && is_string(array.data_type()) {
             let strings: ArrayRef = Arc::new(as_strings(array)?);
-            columns.push(text::upload(&launch, &strings, &context.metrics)?);
+            columns.push(text::upload(&launch, &strings)?);
             continue;
         }
-        let values = HostValues::of(array, &dictionary)?;
-        bytes += values.bytes.len() as u64;
-        columns.push(upload_column(&launch, &values, rows)?);
+        columns.push(column(&launch, array, &dictionary)?);
     }
-    context.metrics.add(names::UPLOAD_BYTES, bytes);
     let uploaded = CudaBatch::flat(columns, DeviceRows::known(rows), dictionary);
     Ok(uploaded.into_batch(batch.schema()))
+}
+
+/// An array in device memory; strings and bytes as codes.
+pub(super) fn column(
+    launch: &Launch,
+    array: &ArrayRef,
+    dictionary: &Dictionary,
+) -> Result<DeviceColumn> {
+    let values = HostValues::of(array, dictionary)?;
+    launch.count(names::UPLOAD_BYTES, values.bytes.len() as u64);
+    upload_column(launch, &values, array.len() as u64)
 }
 
 /// Values in a kernel's layout, still on the host.

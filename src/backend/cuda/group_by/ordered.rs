@@ -143,7 +143,7 @@ impl Ordered {
             let values = sorted.pop().ok_or_else(nothing_sorted)?;
             let (own, _) = match &mut segments {
                 Some(known) => known, // in any order of the values
-                None => segments.insert(sorter.segments(sorted, rows.rows)?),
+                None => segments.insert(sorter.segments(&sorted, rows.rows)?),
             };
             let of_input = self
                 .quantiles
@@ -165,7 +165,7 @@ impl Ordered {
             let mut sorted = rows.sorted(&self.lists, false)?;
             values = sorted.split_off(sorter.keys.len());
             if segments.is_none() {
-                segments = Some(sorter.segments(sorted, rows.rows)?);
+                segments = Some(sorter.segments(&sorted, rows.rows)?);
             }
         }
         let (segments, keys) = segments.ok_or_else(nothing_sorted)?;
@@ -250,11 +250,7 @@ impl Sorter<'_> {
     }
 
     /// The segments of sorted keys, and the keys of each.
-    fn segments(
-        &self,
-        keys: Vec<DeviceColumn>,
-        rows: u64,
-    ) -> Result<(Segments, Vec<DeviceColumn>)> {
+    fn segments(&self, keys: &[DeviceColumn], rows: u64) -> Result<(Segments, Vec<DeviceColumn>)> {
         let launch = &self.launch;
         let all: Vec<&DeviceColumn> = keys.iter().collect();
         let found = WindowRows::new(launch, &all, &[], rows)?;

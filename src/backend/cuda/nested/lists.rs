@@ -11,7 +11,6 @@ use super::super::dictionary::Dictionary;
 use super::super::download::array_of;
 use crate::error::{Error, Result};
 use crate::kernels::{DeviceColumn, Launch};
-use crate::operators::Context;
 use crate::types::DataType;
 
 /// Lists of consecutive values of one column.
@@ -38,7 +37,6 @@ impl NestedLists {
 /// `InvalidInput` if the type is none of such lists, or if they have more than 2^31 values.
 pub(super) fn download(
     launch: &Launch,
-    context: &Context,
     lists: &NestedLists,
     data_type: &DataType,
     dictionary: &Dictionary,
@@ -48,14 +46,7 @@ pub(super) fn download(
         return Err(invalid(format!("are no column of type {data_type}")));
     };
     let read = |column: &DeviceColumn, data_type: &DataType| {
-        array_of(
-            launch,
-            context,
-            column,
-            column.rows(),
-            data_type,
-            dictionary,
-        )
+        array_of(launch, column, column.rows(), data_type, dictionary)
     };
     let values = read(&lists.values, item.data_type())?;
     let starts = read(&lists.starts, &DataType::UInt32)?;

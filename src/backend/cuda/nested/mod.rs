@@ -19,7 +19,6 @@ use crate::device::DeviceBuffer;
 use crate::error::{Error, Result};
 use crate::kernels::{DeviceColumn, Launch};
 use crate::metrics::names;
-use crate::operators::Context;
 use crate::storage::{NestedShape, StoredChunk};
 use crate::types::{DataType, Field};
 use assemble::{Leaf, Problem};
@@ -142,7 +141,6 @@ impl NestedColumn {
 /// `Corrupt` if the levels are none of such a column.
 pub(super) fn download(
     launch: &Launch,
-    context: &Context,
     column: &NestedColumn,
     data_type: &DataType,
     dictionary: &Dictionary,
@@ -150,14 +148,12 @@ pub(super) fn download(
     let levels = match &column.values {
         NestedValues::Levels(levels) => levels,
         NestedValues::Lists(lists) => {
-            return lists::download(launch, context, lists, data_type, dictionary);
+            return lists::download(launch, lists, data_type, dictionary);
         }
     };
     let mut leaves = Vec::with_capacity(levels.leaves.len());
     for (index, leaf) in levels.leaves.iter().enumerate() {
-        leaves.push(HostLeaf::read(
-            launch, context, levels, index, leaf, dictionary,
-        )?);
+        leaves.push(HostLeaf::read(launch, levels, index, leaf, dictionary)?);
     }
     // Row groups are put together at once, as far as their levels mean the same: all of one file's.
     let mut arrays = Vec::new();
@@ -195,7 +191,6 @@ struct HostLeaf {
 impl HostLeaf {
     fn read(
         launch: &Launch,
-        context: &Context,
         levels: &NestedLevels,
         index: usize,
         leaf: &NestedLeaf,
@@ -203,14 +198,7 @@ impl HostLeaf {
     ) -> Result<HostLeaf> {
         let entries = leaf.column.rows();
         let data_type = leaf.field.data_type();
-        let values = array_of(
-            launch,
-            context,
-            &leaf.column,
-            entries,
-            data_type,
-            dictionary,
-        )?;
+        let values = array_of(launch, &leaf.column, entries, data_type, dictionary)?;
         let in_parts = || {
             levels
                 .parts
@@ -221,7 +209,7 @@ impl HostLeaf {
             if !wanted {
                 return Ok(vec![0; values.len()]);
             }
-            context.metrics.add(names::DOWNLOAD_BYTES, entries);
+            launch.count(names::DOWNLOAD_BYTES, entries);
             read_bytes(launch, buffer, 0, entries)
         };
         let definition = in_parts().any(|part| part.definition_level_max > 0);

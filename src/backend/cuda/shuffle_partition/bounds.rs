@@ -35,11 +35,7 @@ struct TextBounds {
 
 impl TextBounds {
     /// The bounds of a column, and the place of each row of it.
-    fn new(
-        launch: &Launch,
-        context: &Context,
-        column: &ArrayRef,
-    ) -> Result<(TextBounds, ArrayRef)> {
+    fn new(launch: &Launch, column: &ArrayRef) -> Result<(TextBounds, ArrayRef)> {
         let failed = |cause: arrow::error::ArrowError| {
             Error::invalid("shuffle_partition", cause.to_string(), "")
         };
@@ -57,7 +53,7 @@ impl TextBounds {
         let places = places.map(|bound| bound.map(|bound| place(&sorted, bound)));
         let places: Int32Array = places.collect();
         let each = sorted.iter().map(Some).collect::<LargeBinaryArray>();
-        let views = text::upload(launch, &(Arc::new(each) as ArrayRef), &context.metrics)?;
+        let views = text::upload(launch, &(Arc::new(each) as ArrayRef))?;
         let name = format!("place among {sorted:?}");
         let bounds = TextBounds {
             sorted: sorted.into(),
@@ -102,7 +98,7 @@ pub(super) fn upload(
     for (field, column) in bounds.schema().fields().iter().zip(bounds.columns()) {
         let mut compared = (field.as_ref().clone(), Arc::clone(column), None);
         if is_text(field.data_type()) {
-            let (text, places) = TextBounds::new(&launch, context, column)?;
+            let (text, places) = TextBounds::new(&launch, column)?;
             compared = (
                 Field::new(field.name(), DataType::Int32, true),
                 places,

@@ -39,7 +39,8 @@ KERNEL_FN QuantilePlace quantile_place(double q, uint32_t interpolation, uint64_
     case QUANTILE_MIDPOINT: return {lower, higher, lower < higher ? 0.5 : 0.0};
     case QUANTILE_LOWER: return {lower, lower, 0.0};
     case QUANTILE_HIGHER: return {higher, higher, 0.0};
-    default: return fraction < 0.5 ? QuantilePlace{lower, lower, 0.0} : QuantilePlace{higher, higher, 0.0};
+    default:
+      return fraction < 0.5 ? QuantilePlace{lower, lower, 0.0} : QuantilePlace{higher, higher, 0.0};
   }
 }
 

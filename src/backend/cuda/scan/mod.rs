@@ -25,7 +25,7 @@ use std::time::Instant;
 
 use super::batch::CudaBatch;
 use super::dictionary::Dictionary;
-use super::nested::{NestedColumn, NestedLeaf, NestedPart};
+use super::nested::{NestedColumn, NestedLeaf, NestedLevels, NestedPart, NestedValues};
 use super::{Shared, when_there_is_room};
 use crate::error::{Error, Result};
 use crate::kernels::page::RowPieces;
@@ -276,10 +276,10 @@ impl<'a> Scan<'a> {
                 .collect();
             parts.push(NestedPart::new(Arc::clone(shape), chunks)?);
         }
+        let leaves = leaves.collect();
         Ok(NestedColumn {
             place: column,
-            leaves: leaves.collect(),
-            parts,
+            values: NestedValues::Levels(NestedLevels { leaves, parts }),
         })
     }
 

@@ -59,6 +59,10 @@ pub struct TestDevice {
     pub parked: AtomicU64,
     pub unparked: AtomicU64,
     pub fail: AtomicBool,
+    /// Parking waits while somebody holds this.
+    pub gate: Mutex<()>,
+    /// Device memory that parking needs.
+    pub scratch: AtomicU64,
     /// The numbers of batches in the order in which they were parked.
     pub order: Mutex<Vec<i64>>,
 }
@@ -70,6 +74,8 @@ impl TestDevice {
             parked: AtomicU64::new(0),
             unparked: AtomicU64::new(0),
             fail: AtomicBool::new(false),
+            gate: Mutex::new(()),
+            scratch: AtomicU64::new(0),
             order: Mutex::default(),
         })
     }
@@ -121,6 +127,9 @@ impl Parking for TestDevice {
     fn park(&self, batch: &Batch) -> Result<ParkedBatch> {
         self.check()?;
         self.parked.fetch_add(1, Ordering::Relaxed);
+        drop(self.gate.lock().unwrap());
+        let scratch = self.scratch.load(Ordering::Relaxed);
+        let _scratch = self.memory.reserve_with_spilling(Tier::Device, scratch)?;
         self.order.lock().unwrap().push(number_of(batch));
         let mut parked = park_host(&rows_of(batch));
         for section in &mut parked.sections {

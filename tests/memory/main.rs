@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 mod bed;
+mod crossing;
 mod faults;
 mod hosts;
 mod killed;

@@ -9,7 +9,11 @@
 mod support;
 
 use pelton::Result;
+use pelton::kernels::gather::gather_rows;
 use pelton::kernels::group_by::{Emit, GroupKey, GroupLayout, GroupTable, GroupTuning};
+use pelton::kernels::quantile::{Quantile, quantile_pick};
+use pelton::kernels::sort::{Order, SortInput, SortTuning, sort_rows};
+use pelton::kernels::window::WindowRows;
 use pelton::kernels::{DeviceColumn, DeviceRows, Launch, Status, abi};
 use pelton::types::PhysicalType;
 use support::{Bench, Case, Clock, mixed, rows};
@@ -201,7 +205,88 @@ fn main() {
             }
         }
     }
+    medians(&mut bench, &mut criterion, rows, &floats);
     bench.finish();
+}
+
+/// Medians of the values of groups: keys and values sorted together, and the middle of each segment.
+fn medians(
+    bench: &mut Bench,
+    criterion: &mut criterion::Criterion,
+    rows: u64,
+    values: &DeviceColumn,
+) {
+    for groups in GROUPS {
+        if groups > rows {
+            continue;
+        }
+        let draw = |row| mixed(row) % groups;
+        let keys = bench.words(PhysicalType::Int64, rows, |row| key(draw(row)));
+        let (first, found) = median(&bench.launch(), &keys, values, rows).unwrap();
+        let count = found.rows();
+        let got = bench.read_words(&first, count).into_iter();
+        let got: Vec<(u64, u64)> = got.zip(bench.read_words(&found, count)).collect();
+        let mut expected: Vec<(u64, Vec<u64>)> = (0..groups).map(|g| (key(g), vec![])).collect();
+        for row in 0..rows {
+            expected[draw(row) as usize].1.push(value(row));
+        }
+        expected.retain(|(_, values)| !values.is_empty());
+        expected.sort_unstable_by_key(|(key, _)| key.cast_signed());
+        assert_eq!(got.len(), expected.len(), "the number of groups");
+        for ((key, bits), (wanted, mut values)) in got.into_iter().zip(expected) {
+            assert_eq!(key, wanted, "a key");
+            values.sort_unstable();
+            let (low, high) = ((values.len() - 1) / 2, values.len() / 2);
+            let middle = (values[low] + values[high]) as f64 / 2.0;
+            assert_eq!(f64::from_bits(bits), middle, "the median of key {key}");
+        }
+        let case = Case {
+            id: format!("group_by/median(f64)/groups={groups}/uniform"),
+            rows,
+            bytes: rows * 16, // what is sorted, read once
+            peer_ms: None,
+            clock: Clock::Wall,
+        };
+        bench.run(criterion, &case, |launch| {
+            median(launch, &keys, values, rows).map(drop)
+        });
+    }
+}
+
+/// Keys in ascending order, and the median of each.
+fn median(
+    launch: &Launch,
+    keys: &DeviceColumn,
+    values: &DeviceColumn,
+    rows: u64,
+) -> Result<(DeviceColumn, DeviceColumn)> {
+    let input = |column| SortInput {
+        column,
+        descending: false,
+        nulls_first: false,
+        wanted: true,
+    };
+    let inputs = [input(keys), input(values)];
+    let sorted = sort_rows(launch, &inputs, rows, false, &SortTuning::default())?;
+    let all = DeviceRows::known(rows);
+    let status = Status::new(launch, "gather_rows")?;
+    let gathered = match &sorted.order {
+        Order::Rows(numbers) => gather_rows(launch, numbers, &all, &[keys, values], &all, &status)?,
+        _ => sorted.keys.into_iter().flatten().collect(),
+    };
+    let found = WindowRows::new(launch, &[&gathered[0]], &[], rows)?;
+    let (starts, count) = (found.partition_starts()?, found.partitions());
+    let quantile = Quantile {
+        q: 0.5,
+        interpolation: abi::QUANTILE_LINEAR,
+        divisor: 1.0,
+        multiplier: 1.0,
+    };
+    let medians = quantile_pick(launch, &gathered[1], &starts, count, &quantile)?;
+    let groups = DeviceRows::known(count);
+    let first = gather_rows(launch, &starts, &groups, &[&gathered[0]], &all, &status)?;
+    let first = first.into_iter().next().unwrap();
+    Ok((first, medians))
 }
 
 /// A new table and one update, with what the aggregate needs besides.

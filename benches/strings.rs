@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use criterion::Criterion;
 use pelton::Result;
-use pelton::kernels::strings::{self, Dfa, LikeProgram, Measure, Slice, Table};
+use pelton::kernels::strings::{self, Dfa, Form, LikeProgram, Measure, Slice, Table};
 use pelton::kernels::text::text_collect;
 use pelton::kernels::{DeviceColumn, DeviceRows, Launch, Status, abi, project};
 use pelton::types::PhysicalType;
@@ -342,6 +342,88 @@ fn of_views(bench: &mut Bench, c: &mut Criterion) {
     );
 }
 
+/// Values as text, and the places of strings among bounds.
+fn texts(bench: &mut Bench, c: &mut Criterion) {
+    let n = rows() / 5;
+    let all = DeviceRows::known(n);
+    let launch = Launch::new(&bench.device, bench.stream);
+    let value = |row: u64| mixed(row) % 100_000_000;
+    let integers = bench.words(PhysicalType::Int64, n, value);
+    let text = |form| strings::format(&launch, &integers, form, &all).map(|text| text.column);
+    verify_rows(bench, &text(Form::Number(0)).unwrap(), |row| {
+        value(row).to_string()
+    });
+    verify_rows(bench, &text(Form::Number(2)).unwrap(), |row| {
+        format!("{}.{:02}", value(row) / 100, value(row) % 100)
+    });
+    let (comments, bytes) = views(bench, n, 0);
+    let mut bounds: Vec<String> = (0..255).map(|bound| comment(n + bound)).collect();
+    bounds.sort_unstable();
+    bounds.dedup();
+    let places = strings::place(&launch, &comments, &views_of(bench, &bounds), &all).unwrap();
+    let mut got = vec![0; 4 * n.min(1000) as usize];
+    let values = places.values().unwrap();
+    bench.device.read(bench.stream, values, &mut got).unwrap();
+    for (row, place) in (0..).zip(got.chunks_exact(4)) {
+        let expected = match bounds.binary_search(&comment(row)) {
+            Ok(equal) => 2 * equal + 1,
+            Err(below) => 2 * below,
+        };
+        assert_eq!(place, (expected as i32).to_ne_bytes(), "row {row}");
+    }
+    let case = |id, per_row: f64| Run {
+        id,
+        rows: n,
+        bytes: n as f64 * per_row,
+        clock: Clock::Events,
+    };
+    // A value, a view and the room of the longest text.
+    for (id, form, per_row) in [
+        ("format/i64", Form::Number(0), 8.0 + 16.0 + 24.0),
+        ("format/decimal64", Form::Number(2), 8.0 + 16.0 + 24.0),
+        (
+            "format/timestamp_micros",
+            Form::Timestamp(abi::TEMPORAL_MICROS),
+            8.0 + 16.0 + 32.0,
+        ),
+    ] {
+        run(bench, c, case(id, per_row), |launch| {
+            strings::format(launch, &integers, form, &all).map(|text| text.column)
+        });
+    }
+    let views = views_of(bench, &bounds);
+    let per_row = 16.0 + 4.0 + bytes as f64 / n as f64;
+    run(bench, c, case("place/bounds=255", per_row), |launch| {
+        strings::place(launch, &comments, &views, &all)
+    });
+}
+
+/// The first strings of a column must be what a closure says of their rows.
+fn verify_rows(bench: &Bench, column: &DeviceColumn, expected: impl Fn(u64) -> String) {
+    let count = column.rows().min(1000);
+    let (_, bytes, length) = text_collect(&bench.launch(), column, count).unwrap();
+    let mut got = vec![0; length as usize];
+    bench.device.read(bench.stream, &bytes, &mut got).unwrap();
+    let expected: String = (0..count).map(expected).collect();
+    assert_eq!(String::from_utf8(got).unwrap(), expected);
+}
+
+/// Views of strings that lie behind one another.
+fn views_of(bench: &Bench, strings: &[String]) -> DeviceColumn {
+    let text = strings.concat();
+    let buffer = Arc::new(bench.device.upload(bench.stream, text.as_bytes()).unwrap());
+    let (mut address, mut bytes) = (buffer.address(), Vec::new());
+    for string in strings {
+        bytes.extend(address.to_ne_bytes());
+        bytes.extend((string.len() as u64).to_ne_bytes());
+        address += string.len() as u64;
+    }
+    let values = Arc::new(bench.device.upload(bench.stream, &bytes).unwrap());
+    let rows = strings.len() as u64;
+    let column = DeviceColumn::array(PhysicalType::View, values, None, 0, rows).unwrap();
+    column.keeping(Arc::from([buffer]))
+}
+
 fn main() {
     let Some(mut bench) = Bench::open() else {
         return;
@@ -349,5 +431,6 @@ fn main() {
     let mut criterion = support::criterion();
     codes(&mut bench, &mut criterion);
     of_views(&mut bench, &mut criterion);
+    texts(&mut bench, &mut criterion);
     bench.finish();
 }

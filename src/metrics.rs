@@ -32,14 +32,19 @@ pub mod names {
     pub const ROW_GROUPS_PRUNED_BY_DICTIONARY: &str = "scan_row_groups_pruned_by_dictionary";
     /// Row groups of which no page may hold a row, by their indexes.
     pub const ROW_GROUPS_PRUNED_BY_PAGE_INDEX: &str = "scan_row_groups_pruned_by_page_index";
-    /// Pages of row groups that are read, of which no row need be decoded by their indexes. Their
-    /// bytes are still fetched, and a device decodes them too.
+    /// Pages of row groups that are read, which are not: by their indexes none of their rows may match.
     pub const PAGES_PRUNED: &str = "scan_pages_pruned";
+    /// Batches of which a device decoded the columns of the predicate first.
+    pub const LATE_BATCHES: &str = "scan_late_batches";
+    /// Pages of the other columns of these batches that were not decoded: no row of them was left.
+    pub const LATE_PAGES_LEFT_OUT: &str = "scan_late_pages_left_out";
+    /// Compressed bytes of such pages that were not even read, for a page index told where they lie.
+    pub const LATE_BYTES_LEFT_OUT: &str = "scan_late_bytes_left_out";
     /// Compressed bytes of all row groups and pages that pruning excluded.
     pub const BYTES_PRUNED: &str = "scan_bytes_pruned";
     /// Bytes of Bloom filters, dictionaries and page indexes that were read in order to prune.
     pub const PRUNING_BYTES: &str = "scan_pruning_bytes";
-    /// Compressed bytes of the column chunks read.
+    /// Compressed bytes of column chunks that were read: of all their pages, or of those chosen.
     pub const SCAN_BYTES: &str = "scan_bytes";
     /// Bytes of the columns that were decoded: values, validity, and strings.
     pub const SCAN_DECODED_BYTES: &str = "scan_decoded_bytes";

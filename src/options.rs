@@ -14,7 +14,9 @@ use std::time::Duration;
 
 mod values;
 
-pub use values::{BackendOption, ExecutorOption, FallbackMode, LogLevel, MemoryLimit};
+pub use values::{
+    BackendOption, ExecutorOption, FallbackMode, LateDecodingOption, LogLevel, MemoryLimit,
+};
 use values::{Bytes, Count, OptionValue, Pause, Rows};
 
 use crate::error::{Error, Result};
@@ -192,6 +194,10 @@ options! {
     channel_messages: Count = Count(1), "batches";
     /// Bytes of the batches that wait between two pipelines; one always may.
     channel_bytes: Bytes = Bytes(2 << 30), "bytes";
+    /// Whether the keys of a join's build side prune the scan of its probe side.
+    join_filter_pushdown: bool = true, "";
+    /// Bytes of a build side that every one of several ranks may get; 0 chooses by the device's memory.
+    broadcast_limit: Bytes = Bytes(0), "bytes";
     /// Compare the pages of Parquet files with their checksums, where they have any.
     parquet_check_crc: bool = true, "";
     /// Compare them also where kernels decompress the pages: the host then reads every byte.
@@ -202,6 +208,8 @@ options! {
     parquet_dictionary_pruning: bool = true, "";
     /// Read page indexes where they may exclude row groups or pages.
     parquet_page_index: bool = true, "";
+    /// On a device decode columns only where the predicate of the scan leaves rows.
+    parquet_late_decoding: LateDecodingOption = LateDecodingOption::Auto, "";
     /// What happens when the backend does not support a pipeline.
     fallback_mode: FallbackMode = FallbackMode::Warn, "";
     /// Least severe message that is logged.
@@ -415,6 +423,16 @@ impl EngineOptions {
         self.channel_bytes.0
     }
 
+    /// Bytes of a build side that every rank may get; `None` chooses by the device's memory.
+    pub fn broadcast_limit(&self) -> Option<u64> {
+        Some(self.broadcast_limit.0).filter(|bytes| *bytes > 0)
+    }
+
+    /// Whether build sides prune the scans of probe sides.
+    pub fn join_filter_pushdown(&self) -> bool {
+        self.join_filter_pushdown
+    }
+
     /// CUDA streams of the engine.
     pub fn num_streams(&self) -> usize {
         self.num_streams.0 as usize
@@ -473,6 +491,11 @@ impl EngineOptions {
     /// Whether page indexes are read.
     pub fn parquet_page_index(&self) -> bool {
         self.parquet_page_index
+    }
+
+    /// Whether columns are decoded only where a predicate leaves rows.
+    pub fn parquet_late_decoding(&self) -> LateDecodingOption {
+        self.parquet_late_decoding
     }
 
     /// What happens when the backend does not support a pipeline.

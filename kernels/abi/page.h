@@ -102,4 +102,27 @@ typedef struct PageDecompressParams {
 } PageDecompressParams;
 ABI_ASSERT(sizeof(PageDecompressParams) == 24, "PageDecompressParams crosses the ABI");
 
+/// Launch parameters of `page_find_rows`. Piece i begins with row `piece_rows[i]`, which is element
+/// `piece_indices[i]` of the column; the rows that follow are the elements that follow.
+typedef struct PageFindRowsParams {
+  const uint32_t *rows;           ///< [row_count], device, read: growing; null: row i is i
+  const uint32_t *piece_rows;     ///< [piece_count], device, read: growing
+  const uint32_t *piece_indices;  ///< [piece_count], device, read
+  uint32_t *indices;              ///< [row_count], device, written: elements of the column
+  uint64_t row_count;             ///< rows to find
+  uint64_t piece_count;           ///< pieces, at least one
+} PageFindRowsParams;
+ABI_ASSERT(sizeof(PageFindRowsParams) == 48, "PageFindRowsParams crosses the ABI");
+
+/// Launch parameters of `page_count_rows`.
+typedef struct PageCountRowsParams {
+  const uint32_t *rows;              ///< [row_count], device, read: growing
+  const uint32_t *bounds;            ///< [bound_count], device, read: rows
+  uint32_t *counts;                  ///< [bound_count + 1], device, written: rows below each bound, and all
+  const uint64_t *row_count_device;  ///< [1], device, read: rows; null: `row_count`
+  uint64_t row_count;                ///< rows, or an upper bound
+  uint64_t bound_count;              ///< bounds
+} PageCountRowsParams;
+ABI_ASSERT(sizeof(PageCountRowsParams) == 48, "PageCountRowsParams crosses the ABI");
+
 #endif

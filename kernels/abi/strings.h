@@ -40,6 +40,17 @@ enum {
   STRINGS_DFA_MATCH = 1,  ///< state in which everything matches
 };
 
+enum {
+  STRINGS_FORMAT_NUMBER = 0,     ///< integers and decimals
+  STRINGS_FORMAT_DATE = 1,       ///< days since 1970
+  STRINGS_FORMAT_TIMESTAMP = 2,  ///< counts since 1970
+  STRINGS_FORMAT_TRUTH = 3,      ///< Booleans
+};
+
+enum {
+  STRINGS_FORMAT_BYTES_MAX = 48,  ///< bytes of the longest text: 39 digits, sign and point, in whole words
+};
+
 /// A part of a LIKE pattern between two `%`.
 typedef struct StringsPiece {
   uint32_t at;          ///< where its bytes begin among those of all pieces
@@ -166,5 +177,31 @@ typedef struct StringsReplaceParams {
   uint32_t to_bytes;        ///< bytes
 } StringsReplaceParams;
 ABI_ASSERT(sizeof(StringsReplaceParams) == 128, "StringsReplaceParams crosses the ABI");
+
+/// Launch parameters of `strings_place`.
+typedef struct StringsPlaceParams {
+  ColumnView input;                  ///< [rows] views
+  ColumnView bounds;                 ///< [bound_count] views, ascending, each once, none null
+  ColumnOut output;                  ///< [rows], Int32
+  const uint64_t *row_count_device;  ///< [1], device, read: rows, if it is not null
+  uint64_t row_count;                ///< rows, or their upper bound
+  uint64_t bound_count;              ///< bounds
+} StringsPlaceParams;
+ABI_ASSERT(sizeof(StringsPlaceParams) == 144, "StringsPlaceParams crosses the ABI");
+
+/// Launch parameters of `strings_format`.
+typedef struct StringsFormatParams {
+  ColumnView input;                  ///< [rows], of a type that `form` reads
+  ColumnOut output;                  ///< [rows] views
+  uint8_t *out_bytes;                ///< [rows * room], device, written
+  uint32_t *out_misfits;             ///< [1], device, set to 1 if a value has no text; the caller zeroes it
+  const uint64_t *row_count_device;  ///< [1], device, read: rows, if it is not null
+  uint64_t row_count;                ///< rows, or their upper bound
+  uint32_t form;                     ///< one of `STRINGS_FORMAT_*`
+  uint32_t scale;                    ///< digits behind the point of a decimal
+  uint32_t unit;                     ///< of a timestamp: one of `TEMPORAL_*`
+  uint32_t room;                     ///< bytes per row, a multiple of 8, at most `STRINGS_FORMAT_BYTES_MAX`
+} StringsFormatParams;
+ABI_ASSERT(sizeof(StringsFormatParams) == 120, "StringsFormatParams crosses the ABI");
 
 #endif

@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+mod cast;
 pub mod cpu;
 #[cfg(any(feature = "cuda", feature = "simt"))]
 pub mod cuda;

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use crate::metrics::{Metrics, names};
-use crate::storage::Kept;
+use crate::options::{EngineOptions, LateDecodingOption};
+use crate::storage::{Kept, LateMode};
 
 /// What is read, in partitions of about so many bytes, and what each step of pruning removed.
 pub(super) fn about(kept: &Kept, partition_bytes: u64) -> String {
@@ -40,6 +41,15 @@ pub(super) fn about(kept: &Kept, partition_bytes: u64) -> String {
         ));
     }
     text
+}
+
+/// Whether a device decodes late.
+pub(super) fn late_mode(options: &EngineOptions) -> LateMode {
+    match options.parquet_late_decoding() {
+        LateDecodingOption::Off => LateMode::Off,
+        LateDecodingOption::Auto => LateMode::Auto,
+        LateDecodingOption::On => LateMode::On,
+    }
 }
 
 /// Adds what pruning kept and removed to the counters.

@@ -2658,6 +2658,137 @@ const _: () = {
         [::core::mem::offset_of!(PageDecompressParams, page_count) - 16usize];
 };
 
+/** Launch parameters of `page_find_rows`. Piece i begins with row `piece_rows[i]`, which is element
+`piece_indices[i]` of the column; the rows that follow are the elements that follow.*/
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct PageFindRowsParams {
+    /// \[row_count\], device, read: growing; null: row i is i
+    pub rows: *const u32,
+    /// \[piece_count\], device, read: growing
+    pub piece_rows: *const u32,
+    /// \[piece_count\], device, read
+    pub piece_indices: *const u32,
+    /// \[row_count\], device, written: elements of the column
+    pub indices: *mut u32,
+    /// rows to find
+    pub row_count: u64,
+    /// pieces, at least one
+    pub piece_count: u64,
+}
+const _: () = {
+    ["Size of PageFindRowsParams"][::core::mem::size_of::<PageFindRowsParams>() - 48usize];
+    ["Alignment of PageFindRowsParams"][::core::mem::align_of::<PageFindRowsParams>() - 8usize];
+    ["Offset of field: PageFindRowsParams::rows"]
+        [::core::mem::offset_of!(PageFindRowsParams, rows) - 0usize];
+    ["Offset of field: PageFindRowsParams::piece_rows"]
+        [::core::mem::offset_of!(PageFindRowsParams, piece_rows) - 8usize];
+    ["Offset of field: PageFindRowsParams::piece_indices"]
+        [::core::mem::offset_of!(PageFindRowsParams, piece_indices) - 16usize];
+    ["Offset of field: PageFindRowsParams::indices"]
+        [::core::mem::offset_of!(PageFindRowsParams, indices) - 24usize];
+    ["Offset of field: PageFindRowsParams::row_count"]
+        [::core::mem::offset_of!(PageFindRowsParams, row_count) - 32usize];
+    ["Offset of field: PageFindRowsParams::piece_count"]
+        [::core::mem::offset_of!(PageFindRowsParams, piece_count) - 40usize];
+};
+
+/// Launch parameters of `page_count_rows`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct PageCountRowsParams {
+    /// \[row_count\], device, read: growing
+    pub rows: *const u32,
+    /// \[bound_count\], device, read: rows
+    pub bounds: *const u32,
+    /// \[bound_count + 1\], device, written: rows below each bound, and all
+    pub counts: *mut u32,
+    /// \[1\], device, read: rows; null: `row_count`
+    pub row_count_device: *const u64,
+    /// rows, or an upper bound
+    pub row_count: u64,
+    /// bounds
+    pub bound_count: u64,
+}
+const _: () = {
+    ["Size of PageCountRowsParams"][::core::mem::size_of::<PageCountRowsParams>() - 48usize];
+    ["Alignment of PageCountRowsParams"][::core::mem::align_of::<PageCountRowsParams>() - 8usize];
+    ["Offset of field: PageCountRowsParams::rows"]
+        [::core::mem::offset_of!(PageCountRowsParams, rows) - 0usize];
+    ["Offset of field: PageCountRowsParams::bounds"]
+        [::core::mem::offset_of!(PageCountRowsParams, bounds) - 8usize];
+    ["Offset of field: PageCountRowsParams::counts"]
+        [::core::mem::offset_of!(PageCountRowsParams, counts) - 16usize];
+    ["Offset of field: PageCountRowsParams::row_count_device"]
+        [::core::mem::offset_of!(PageCountRowsParams, row_count_device) - 24usize];
+    ["Offset of field: PageCountRowsParams::row_count"]
+        [::core::mem::offset_of!(PageCountRowsParams, row_count) - 32usize];
+    ["Offset of field: PageCountRowsParams::bound_count"]
+        [::core::mem::offset_of!(PageCountRowsParams, bound_count) - 40usize];
+};
+
+/// threads per block, a segment each
+pub const QUANTILE_THREADS: u32 = 256;
+/// between the neighbours, by the distance from the lesser one
+pub const QUANTILE_LINEAR: u32 = 0;
+/// half way between them
+pub const QUANTILE_MIDPOINT: u32 = 1;
+/// the lesser neighbour
+pub const QUANTILE_LOWER: u32 = 2;
+/// the greater neighbour
+pub const QUANTILE_HIGHER: u32 = 3;
+/// the nearer one; half way, the greater one
+pub const QUANTILE_NEAREST: u32 = 4;
+
+/// Launch parameters of `quantile_pick`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct QuantileParams {
+    /// \[rows\], read: ascending within each segment, nulls behind
+    pub values: ColumnView,
+    /// \[segment_count + 1\], device, read: the first row of each, and the end of the last
+    pub starts: *const u32,
+    /// \[segment_count\]: of the values' type, or Float64 for what is between two
+    pub output: ColumnOut,
+    /// rows
+    pub row_count: u64,
+    /// segments
+    pub segment_count: u64,
+    /// from 0 to 1
+    pub q: f64,
+    /// what values are divided by: 10^scale of decimals, else 1
+    pub divisor: f64,
+    /// what they are multiplied by: 10^-scale where the scale is negative, else 1
+    pub multiplier: f64,
+    /// one of `QUANTILE_*`
+    pub interpolation: u32,
+    /// zero
+    pub reserved: u32,
+}
+const _: () = {
+    ["Size of QuantileParams"][::core::mem::size_of::<QuantileParams>() - 128usize];
+    ["Alignment of QuantileParams"][::core::mem::align_of::<QuantileParams>() - 8usize];
+    ["Offset of field: QuantileParams::values"]
+        [::core::mem::offset_of!(QuantileParams, values) - 0usize];
+    ["Offset of field: QuantileParams::starts"]
+        [::core::mem::offset_of!(QuantileParams, starts) - 48usize];
+    ["Offset of field: QuantileParams::output"]
+        [::core::mem::offset_of!(QuantileParams, output) - 56usize];
+    ["Offset of field: QuantileParams::row_count"]
+        [::core::mem::offset_of!(QuantileParams, row_count) - 80usize];
+    ["Offset of field: QuantileParams::segment_count"]
+        [::core::mem::offset_of!(QuantileParams, segment_count) - 88usize];
+    ["Offset of field: QuantileParams::q"][::core::mem::offset_of!(QuantileParams, q) - 96usize];
+    ["Offset of field: QuantileParams::divisor"]
+        [::core::mem::offset_of!(QuantileParams, divisor) - 104usize];
+    ["Offset of field: QuantileParams::multiplier"]
+        [::core::mem::offset_of!(QuantileParams, multiplier) - 112usize];
+    ["Offset of field: QuantileParams::interpolation"]
+        [::core::mem::offset_of!(QuantileParams, interpolation) - 120usize];
+    ["Offset of field: QuantileParams::reserved"]
+        [::core::mem::offset_of!(QuantileParams, reserved) - 124usize];
+};
+
 /// threads per block
 pub const SHUFFLE_PARTITION_THREADS: u32 = 512;
 /// threads per block of `shuffle_partition_clear`: as many as an alignment has bytes
@@ -3282,6 +3413,16 @@ pub const STRINGS_WILD: u32 = 255;
 pub const STRINGS_DFA_DEAD: u32 = 0;
 /// state in which everything matches
 pub const STRINGS_DFA_MATCH: u32 = 1;
+/// integers and decimals
+pub const STRINGS_FORMAT_NUMBER: u32 = 0;
+/// days since 1970
+pub const STRINGS_FORMAT_DATE: u32 = 1;
+/// counts since 1970
+pub const STRINGS_FORMAT_TIMESTAMP: u32 = 2;
+/// Booleans
+pub const STRINGS_FORMAT_TRUTH: u32 = 3;
+/// bytes of the longest text: 39 digits, sign and point, in whole words
+pub const STRINGS_FORMAT_BYTES_MAX: u32 = 48;
 
 /// A part of a LIKE pattern between two `%`.
 #[repr(C)]
@@ -3686,6 +3827,90 @@ const _: () = {
         [::core::mem::offset_of!(StringsReplaceParams, from_bytes) - 120usize];
     ["Offset of field: StringsReplaceParams::to_bytes"]
         [::core::mem::offset_of!(StringsReplaceParams, to_bytes) - 124usize];
+};
+
+/// Launch parameters of `strings_place`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct StringsPlaceParams {
+    /// \[rows\] views
+    pub input: ColumnView,
+    /// \[bound_count\] views, ascending, each once, none null
+    pub bounds: ColumnView,
+    /// \[rows\], Int32
+    pub output: ColumnOut,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// bounds
+    pub bound_count: u64,
+}
+const _: () = {
+    ["Size of StringsPlaceParams"][::core::mem::size_of::<StringsPlaceParams>() - 144usize];
+    ["Alignment of StringsPlaceParams"][::core::mem::align_of::<StringsPlaceParams>() - 8usize];
+    ["Offset of field: StringsPlaceParams::input"]
+        [::core::mem::offset_of!(StringsPlaceParams, input) - 0usize];
+    ["Offset of field: StringsPlaceParams::bounds"]
+        [::core::mem::offset_of!(StringsPlaceParams, bounds) - 48usize];
+    ["Offset of field: StringsPlaceParams::output"]
+        [::core::mem::offset_of!(StringsPlaceParams, output) - 96usize];
+    ["Offset of field: StringsPlaceParams::row_count_device"]
+        [::core::mem::offset_of!(StringsPlaceParams, row_count_device) - 120usize];
+    ["Offset of field: StringsPlaceParams::row_count"]
+        [::core::mem::offset_of!(StringsPlaceParams, row_count) - 128usize];
+    ["Offset of field: StringsPlaceParams::bound_count"]
+        [::core::mem::offset_of!(StringsPlaceParams, bound_count) - 136usize];
+};
+
+/// Launch parameters of `strings_format`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct StringsFormatParams {
+    /// \[rows\], of a type that `form` reads
+    pub input: ColumnView,
+    /// \[rows\] views
+    pub output: ColumnOut,
+    /// \[rows * room\], device, written
+    pub out_bytes: *mut u8,
+    /// \[1\], device, set to 1 if a value has no text; the caller zeroes it
+    pub out_misfits: *mut u32,
+    /// \[1\], device, read: rows, if it is not null
+    pub row_count_device: *const u64,
+    /// rows, or their upper bound
+    pub row_count: u64,
+    /// one of `STRINGS_FORMAT_*`
+    pub form: u32,
+    /// digits behind the point of a decimal
+    pub scale: u32,
+    /// of a timestamp: one of `TEMPORAL_*`
+    pub unit: u32,
+    /// bytes per row, a multiple of 8, at most `STRINGS_FORMAT_BYTES_MAX`
+    pub room: u32,
+}
+const _: () = {
+    ["Size of StringsFormatParams"][::core::mem::size_of::<StringsFormatParams>() - 120usize];
+    ["Alignment of StringsFormatParams"][::core::mem::align_of::<StringsFormatParams>() - 8usize];
+    ["Offset of field: StringsFormatParams::input"]
+        [::core::mem::offset_of!(StringsFormatParams, input) - 0usize];
+    ["Offset of field: StringsFormatParams::output"]
+        [::core::mem::offset_of!(StringsFormatParams, output) - 48usize];
+    ["Offset of field: StringsFormatParams::out_bytes"]
+        [::core::mem::offset_of!(StringsFormatParams, out_bytes) - 72usize];
+    ["Offset of field: StringsFormatParams::out_misfits"]
+        [::core::mem::offset_of!(StringsFormatParams, out_misfits) - 80usize];
+    ["Offset of field: StringsFormatParams::row_count_device"]
+        [::core::mem::offset_of!(StringsFormatParams, row_count_device) - 88usize];
+    ["Offset of field: StringsFormatParams::row_count"]
+        [::core::mem::offset_of!(StringsFormatParams, row_count) - 96usize];
+    ["Offset of field: StringsFormatParams::form"]
+        [::core::mem::offset_of!(StringsFormatParams, form) - 104usize];
+    ["Offset of field: StringsFormatParams::scale"]
+        [::core::mem::offset_of!(StringsFormatParams, scale) - 108usize];
+    ["Offset of field: StringsFormatParams::unit"]
+        [::core::mem::offset_of!(StringsFormatParams, unit) - 112usize];
+    ["Offset of field: StringsFormatParams::room"]
+        [::core::mem::offset_of!(StringsFormatParams, room) - 116usize];
 };
 
 /// counts are days
@@ -5490,6 +5715,28 @@ unsafe impl Kernel for PageDecodePlainBytes {
     type Params = PageDecodeParams;
 }
 
+/// Finds where rows of a scan are in a column of which only some pages were decoded. (`page_find_rows` in `kernels/parquet/rows.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct PageFindRows;
+
+// SAFETY: the only parameter of the entry is one `PageFindRowsParams`, as its signature says.
+unsafe impl Kernel for PageFindRows {
+    const ENTRY: &'static str = "page_find_rows";
+    const MODULE: &'static str = "rows";
+    type Params = PageFindRowsParams;
+}
+
+/// Counts how many of the rows that are left lie before each bound, and all of them. (`page_count_rows` in `kernels/parquet/rows.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct PageCountRows;
+
+// SAFETY: the only parameter of the entry is one `PageCountRowsParams`, as its signature says.
+unsafe impl Kernel for PageCountRows {
+    const ENTRY: &'static str = "page_count_rows";
+    const MODULE: &'static str = "rows";
+    type Params = PageCountRowsParams;
+}
+
 /// Decompresses Snappy pages. (`page_decompress_snappy` in `kernels/parquet/snappy.cu`)
 #[derive(Clone, Copy, Debug)]
 pub struct PageDecompressSnappy;
@@ -5598,6 +5845,17 @@ unsafe impl Kernel for ProjectSelect {
     const ENTRY: &'static str = "project_select";
     const MODULE: &'static str = "project";
     type Params = ProjectSelectParams;
+}
+
+/// Finds a quantile of each segment of sorted values. (`quantile_pick` in `kernels/quantile.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct QuantilePick;
+
+// SAFETY: the only parameter of the entry is one `QuantileParams`, as its signature says.
+unsafe impl Kernel for QuantilePick {
+    const ENTRY: &'static str = "quantile_pick";
+    const MODULE: &'static str = "quantile";
+    type Params = QuantileParams;
 }
 
 /// Turns the bounds of a key into words that compare as the keys do. (`shuffle_partition_bounds` in `kernels/shuffle_partition.cu`)
@@ -5807,6 +6065,28 @@ unsafe impl Kernel for StringsSlice {
     const ENTRY: &'static str = "strings_slice";
     const MODULE: &'static str = "strings";
     type Params = StringsSliceParams;
+}
+
+/// Writes numbers, dates, timestamps and truth values as text. (`strings_format` in `kernels/strings_format.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct StringsFormat;
+
+// SAFETY: the only parameter of the entry is one `StringsFormatParams`, as its signature says.
+unsafe impl Kernel for StringsFormat {
+    const ENTRY: &'static str = "strings_format";
+    const MODULE: &'static str = "strings_format";
+    type Params = StringsFormatParams;
+}
+
+/// Says where strings are among bounds, so that numbers can be compared in their place. (`strings_place` in `kernels/strings_place.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct StringsPlace;
+
+// SAFETY: the only parameter of the entry is one `StringsPlaceParams`, as its signature says.
+unsafe impl Kernel for StringsPlace {
+    const ENTRY: &'static str = "strings_place";
+    const MODULE: &'static str = "strings_place";
+    type Params = StringsPlaceParams;
 }
 
 /// Upper or lower case of strings whose characters are all ASCII. (`strings_case` in `kernels/strings_write.cu`)

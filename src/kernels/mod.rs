@@ -61,6 +61,7 @@ pub mod math;
 pub mod nested_loop_join;
 pub mod page;
 pub mod project;
+pub mod quantile;
 pub mod shuffle_partition;
 pub mod sort;
 pub mod strings;
@@ -118,6 +119,13 @@ impl<'a> Launch<'a> {
     #[must_use]
     pub fn with_copies(self, copies: StreamHandle) -> Self {
         Launch { copies, ..self }
+    }
+
+    /// Adds to a counter of the query's metrics, if there are any.
+    pub(crate) fn count(&self, name: &'static str, amount: u64) {
+        if let Some(metrics) = self.metrics {
+            metrics.add(name, amount);
+        }
     }
 
     /// The same, counted in a query's metrics.

@@ -4,11 +4,15 @@
 //! Nulls in, nulls out, unless a launcher says otherwise. Views point into the buffers that their
 //! column keeps ([`DeviceColumn::kept`]), which are UTF-8.
 
+mod format;
+
+pub use format::{Form, Formatted, format};
+
 use std::sync::Arc;
 
 use super::abi::{
     self, StringsCaseParams, StringsCompareParams, StringsConcatParams, StringsDfaParams,
-    StringsLikeParams, StringsLookupParams, StringsMeasureParams, StringsPiece,
+    StringsLikeParams, StringsLookupParams, StringsMeasureParams, StringsPiece, StringsPlaceParams,
     StringsReplaceParams, StringsSliceParams,
 };
 use super::text::text_offsets;
@@ -126,6 +130,36 @@ pub fn compare(
     // SAFETY: `view` gives views of `rows.max()` rows into buffers that the columns keep, `out` a
     // bitmap of as many.
     unsafe { launch.launch::<abi::StringsCompare>(grid, abi::STRINGS_THREADS, 0, &params) }?;
+    Ok(output.into_column())
+}
+
+/// Where strings are among ascending bounds, each of which is there once: 2 *i* + 1 for one that equals
+/// bound *i*, else twice the number of bounds below it. A number compares with that of a
+/// bound as the strings do.
+///
+/// Shape: `input[rows]`, `bounds[..]`, views → Int32 `[rows]`.
+///
+/// # Errors
+/// `InvalidInput` if a column has no views; no memory.
+pub fn place(
+    launch: &Launch,
+    input: &DeviceColumn,
+    bounds: &DeviceColumn,
+    rows: &DeviceRows,
+) -> Result<DeviceColumn> {
+    check(&[input, bounds])?;
+    let output = OutputColumn::new(launch, PhysicalType::Int32, rows.max(), input.nullable())?;
+    let params = StringsPlaceParams {
+        input: input.view(launch)?,
+        bounds: bounds.view(launch)?,
+        output: output.out(),
+        row_count_device: rows.pointer(launch)?,
+        row_count: rows.max(),
+        bound_count: bounds.rows(),
+    };
+    let grid = grid(rows.max());
+    // SAFETY: as `compare`; bounds are read below their number, the output is an Int32 per row.
+    unsafe { launch.launch::<abi::StringsPlace>(grid, abi::STRINGS_THREADS, 0, &params) }?;
     Ok(output.into_column())
 }
 

@@ -57,7 +57,7 @@ pub struct WindowAggregate {
 struct Segments {
     heads: DeviceBuffer,
     before: DeviceBuffer,
-    starts: DeviceBuffer,
+    starts: Arc<DeviceBuffer>,
     count: u64,
 }
 
@@ -82,7 +82,7 @@ impl Segments {
         Ok(Segments {
             heads: launch.alloc(4 * words)?,
             before: launch.alloc(4 * words)?,
-            starts: launch.alloc(4 * (rows + 1))?,
+            starts: Arc::new(launch.alloc(4 * (rows + 1))?),
             count: 0,
         })
     }
@@ -231,6 +231,19 @@ impl WindowRows {
     /// Partitions found.
     pub fn partitions(&self) -> u64 {
         self.partitions.count
+    }
+
+    /// The first row of each partition, and the end of the last one: `UInt32` `[partitions + 1]`.
+    ///
+    /// # Errors
+    /// `InvalidInput` if there are no rows.
+    pub fn partition_starts(&self) -> Result<DeviceColumn> {
+        let starts = Arc::clone(&self.partitions.starts);
+        if self.rows == 0 {
+            return Err(Error::invalid("window", "no rows have no partitions", ""));
+        }
+        let count = self.partitions.count + 1;
+        DeviceColumn::array(PhysicalType::UInt32, starts, None, 0, count)
     }
 
     fn peers(&self) -> &Segments {

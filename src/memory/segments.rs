@@ -121,7 +121,7 @@ impl Segments {
     /// `Reservation` if the disk's limit would be passed; `Io`.
     pub(super) fn write(&self, sections: &[Bytes], class: SpillClass) -> Result<Written> {
         let bytes = sections.iter().map(|section| section.len() as u64).sum();
-        let mut reservation = Some(self.memory.reserve(Tier::Disk, bytes)?);
+        let reservation = self.memory.reserve(Tier::Disk, bytes)?;
         let segment = self.segment_for(bytes, class)?;
         let written: Result<Vec<_>> = sections
             .iter()
@@ -135,11 +135,8 @@ impl Segments {
             .collect();
         // A failed write has left bytes in the file, too.
         let mut held = segment.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.extend(reservation.take());
+        held.push(reservation);
         drop(held);
-        if written.is_err() {
-            self.close(&segment, class);
-        }
         Ok(Written {
             sections: written?,
             segment,
@@ -168,12 +165,5 @@ impl Segments {
             promised: bytes,
         });
         Ok(segment)
-    }
-
-    /// Lets a file take no more batches.
-    fn close(&self, segment: &Arc<Segment>, class: SpillClass) {
-        let mut open = self.open(class);
-        let is_it = |open: &mut Open| std::ptr::eq(open.segment.as_ptr(), Arc::as_ptr(segment));
-        open.take_if(is_it);
     }
 }

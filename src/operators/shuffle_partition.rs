@@ -11,7 +11,7 @@
 //!   may hash their bytes; none waits for that.
 //! - Errors: `InvalidInput` when made, for partitions out of bounds, columns that are not there, a
 //!   hash or range without keys, and bounds of another number, type or order than the partitions ask.
-//!   `Unsupported` for keys of nested types and, by the CUDA backend, for ranges of strings and bytes.
+//!   `Unsupported` for keys of nested types.
 //! - Equality in tests: per partition, multiset, exact.
 //!
 //! # The hash

@@ -77,6 +77,18 @@ impl fmt::Display for ExecutorOption {
 }
 
 words! {
+    /// Whether a device decodes the columns of a scan's predicate first, and of the others only the
+    /// pages in which rows are left.
+    LateDecodingOption, "auto, on or off":
+    /// As long as the first batches of a scan say that it pays.
+    Auto = "auto",
+    /// Wherever a predicate allows it.
+    On = "on",
+    /// Never.
+    Off = "off",
+}
+
+words! {
     /// Least severe message that is logged.
     LogLevel, "none, error, warn, info, debug or trace":
     /// Nothing.

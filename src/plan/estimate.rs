@@ -25,6 +25,7 @@ pub(crate) fn rows_of(plan: &LogicalPlan) -> f64 {
     let rows = match plan {
         LogicalPlan::Scan { files } => files.rows.map_or(ROWS_UNKNOWN, |rows| rows as f64),
         LogicalPlan::Memory { table } => table.rows() as f64,
+        LogicalPlan::Stored { rows } => rows.rows as f64,
         LogicalPlan::Filter { input, predicate } => {
             rows_of(input) * share_of(predicate, Some(input))
         }
@@ -193,7 +194,7 @@ fn column(plan: &LogicalPlan, name: &str) -> Option<(ColumnEstimate, DataType)> 
             // A right column under its own name; under another one nothing is known of it.
             column(left, name).or_else(|| column(right, name))
         }
-        LogicalPlan::Union { .. } | LogicalPlan::Memory { .. } => None,
+        LogicalPlan::Union { .. } | LogicalPlan::Memory { .. } | LogicalPlan::Stored { .. } => None,
     }
 }
 

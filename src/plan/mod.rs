@@ -46,6 +46,19 @@ pub struct ParquetFiles {
     pub columns: Vec<ColumnEstimate>,
 }
 
+/// A result that an engine keeps: it alone can read it, as long as it does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StoredRows {
+    /// Its number in the engine.
+    pub number: u64,
+    /// Names and types of its columns.
+    pub schema: Schema,
+    /// How many rows it has.
+    pub rows: u64,
+    /// Whether they are in an order that was asked for.
+    pub ordered: bool,
+}
+
 /// What rows are ordered by.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SortExpr {
@@ -72,6 +85,11 @@ pub enum LogicalPlan {
     Memory {
         /// The table.
         table: Arc<MemoryTable>,
+    },
+    /// The rows of an earlier result that an engine keeps.
+    Stored {
+        /// Which one.
+        rows: StoredRows,
     },
     /// The rows for which the predicate is true.
     Filter {
@@ -189,7 +207,9 @@ impl LogicalPlan {
     /// The steps below, in order.
     pub fn inputs(&self) -> Vec<&LogicalPlan> {
         match self {
-            LogicalPlan::Scan { .. } | LogicalPlan::Memory { .. } => Vec::new(),
+            LogicalPlan::Scan { .. } | LogicalPlan::Memory { .. } | LogicalPlan::Stored { .. } => {
+                Vec::new()
+            }
             LogicalPlan::Filter { input, .. }
             | LogicalPlan::Project { input, .. }
             | LogicalPlan::Aggregate { input, .. }
@@ -216,7 +236,9 @@ impl LogicalPlan {
     pub fn map_inputs(self, map: &mut dyn FnMut(LogicalPlan) -> LogicalPlan) -> LogicalPlan {
         let mut boxed = |input: Box<LogicalPlan>| Box::new(map(*input));
         match self {
-            LogicalPlan::Scan { .. } | LogicalPlan::Memory { .. } => self,
+            LogicalPlan::Scan { .. } | LogicalPlan::Memory { .. } | LogicalPlan::Stored { .. } => {
+                self
+            }
             LogicalPlan::Filter { input, predicate } => LogicalPlan::Filter {
                 input: boxed(input),
                 predicate,

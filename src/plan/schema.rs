@@ -14,6 +14,7 @@ pub(super) fn of(plan: &LogicalPlan) -> Result<SchemaRef> {
     match plan {
         LogicalPlan::Scan { files } => Ok(Arc::new(files.schema.clone())),
         LogicalPlan::Memory { table } => Ok(Arc::clone(table.schema())),
+        LogicalPlan::Stored { rows } => Ok(Arc::new(rows.schema.clone())),
         LogicalPlan::Filter { input, predicate } => {
             let schema = of(input)?;
             check_predicate("filter", predicate, &schema)?;

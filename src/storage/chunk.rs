@@ -1,5 +1,8 @@
 //! Column chunks: where they lie in their file, and whether their bytes can be what it says.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use parquet::basic::ConvertedType;
 use parquet::file::metadata::ColumnChunkMetaData;
@@ -9,7 +12,7 @@ use super::pages::{
     ChunkFacts, Codec, PAGE_BYTES_MAX, Page, PageEncoding, PageKind, PageProblem, PageWalker,
     PhysicalKind,
 };
-use super::{inflate, split, stored};
+use super::{SelectedPages, inflate, split, stored};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A column chunk of a file.
@@ -20,6 +23,9 @@ pub struct ColumnChunk<'f> {
     leaf: usize,
     start: u64,
     facts: ChunkFacts,
+    /// The pages that are read, if not simply all: then the facts are those of the chunk that these
+    /// pages are.
+    selected: Option<Arc<SelectedPages>>,
 }
 
 impl ParquetFile {
@@ -77,6 +83,7 @@ impl ParquetFile {
                 physical: PhysicalKind::of(column.column_type()),
                 type_length: u32::try_from(descriptor.type_length()).unwrap_or(0),
             },
+            selected: None,
         })
     }
 }
@@ -86,9 +93,40 @@ fn place_of(row_group: usize, column: &str) -> String {
 }
 
 impl ColumnChunk<'_> {
+    /// The chunk, of which only these pages are read.
+    #[must_use]
+    pub fn of_pages(mut self, selected: Arc<SelectedPages>) -> Self {
+        self.facts.bytes = selected.bytes();
+        self.facts.value_count = selected.row_count();
+        self.selected = Some(selected);
+        self
+    }
+
     /// Where its bytes begin in the file.
     pub fn start(&self) -> u64 {
         self.start
+    }
+
+    /// The places in the file of the bytes that are read, in order.
+    pub fn ranges(&self) -> Vec<Range<u64>> {
+        match &self.selected {
+            Some(selected) => selected.ranges(),
+            None => std::iter::once(self.start..self.start + self.facts.bytes).collect(),
+        }
+    }
+
+    /// What a walker found that was fed all bytes that are read.
+    ///
+    /// # Errors
+    /// `Corrupt`, `TooLarge` or `Unsupported`, with row group, column and page.
+    pub fn finish(&self, walker: PageWalker) -> Result<Vec<Page>> {
+        let pages = walker.finish().and_then(|pages| {
+            if let Some(selected) = &self.selected {
+                selected.compare(&pages)?;
+            }
+            Ok(pages)
+        });
+        pages.map_err(|problem| self.refuse(&problem))
     }
 
     /// What its pages must fit.
@@ -120,6 +158,8 @@ impl ColumnChunk<'_> {
     /// A problem of its pages as an error with all coordinates.
     pub fn refuse(&self, problem: &PageProblem) -> Error {
         let (page, cause) = problem.parts();
+        let selected = self.selected.as_ref();
+        let page = selected.map_or(page, |selected| selected.index_in_chunk(page));
         let place = format!("{}, page {page}", self.place());
         let file = self.file.path();
         match problem {
@@ -141,8 +181,9 @@ impl ColumnChunk<'_> {
     /// `Corrupt`, `TooLarge` or `Unsupported`, with row group, column and page.
     pub fn pages(&self, bytes: &Bytes, check_crc: bool) -> Result<Vec<Page>> {
         let mut walker = PageWalker::new(self.facts.clone());
-        let pages = walker.feed(bytes).and_then(|()| walker.finish());
-        let pages = pages.map_err(|problem| self.refuse(&problem))?;
+        let fed = walker.feed(bytes);
+        fed.map_err(|problem| self.refuse(&problem))?;
+        let pages = self.finish(walker)?;
         for (index, page) in pages.iter().enumerate() {
             self.check_body(index, page, bytes, check_crc)?;
         }

@@ -19,6 +19,7 @@ mod footer;
 mod guard;
 mod inflate;
 mod interval;
+mod late;
 mod masked;
 mod nested;
 mod opened;
@@ -29,6 +30,7 @@ mod reader;
 #[cfg(feature = "object_store")]
 mod remote;
 mod sample;
+mod selected;
 mod sink;
 mod split;
 mod stored;
@@ -39,6 +41,7 @@ pub use dataset::Dataset;
 pub use expand::expand;
 pub use footer::{EXTENSION_NAME, ParquetFile, UUID};
 pub use guard::decoder_is_guarded;
+pub use late::{LateDecoding, LateMode};
 pub use nested::{NestedKind, NestedNode, NestedShape};
 pub use opened::OpenedFile;
 pub use pages::{
@@ -50,6 +53,7 @@ pub use prune::{PruneSteps, Pruned, Removed};
 pub use reader::{PartitionReader, ReadOptions};
 #[doc(hidden)]
 pub use sample::write_orders;
+pub use selected::{PageRows, SelectedPages};
 pub use sink::{
     BROTLI_LEVEL_DEFAULT, ColumnBytes, ColumnEncoding, DICTIONARY_BYTES_DEFAULT,
     GZIP_LEVEL_DEFAULT, PAGE_BYTES_DEFAULT, PAGE_ROWS_DEFAULT, PageVersion, ParquetSink,

@@ -81,22 +81,29 @@ impl OpenedFile {
         }
     }
 
-    /// The bytes of some ranges. A store is asked for many at a time.
+    /// The bytes of some places, each of ranges that are put together. A store is asked for many at a
+    /// time.
     ///
     /// # Errors
     /// As [`read_exact_at`](OpenedFile::read_exact_at).
-    pub fn read_ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.prepare(ranges)?;
-        let read = |range: &Range<u64>| {
-            let length = usize::try_from(range.end.saturating_sub(range.start));
-            let length = length.map_err(|_| {
+    pub fn read_joined(&self, places: &[Vec<Range<u64>>]) -> Result<Vec<Bytes>> {
+        self.prepare(&places.concat())?;
+        let read = |ranges: &Vec<Range<u64>>| {
+            let length = ranges.iter().map(|range| range.end - range.start);
+            let length = usize::try_from(length.sum::<u64>()).map_err(|_| {
                 Error::corrupt(&self.path, "", "a column chunk is larger than memory")
             })?;
             let mut bytes = vec![0; length];
-            self.read_exact_at(&mut bytes, range.start)?;
+            let mut left = bytes.as_mut_slice();
+            for range in ranges {
+                // No longer than their sum, which is in memory.
+                let (now, later) = left.split_at_mut((range.end - range.start) as usize);
+                self.read_exact_at(now, range.start)?;
+                left = later;
+            }
             Ok(bytes.into())
         };
-        ranges.iter().map(read).collect()
+        places.iter().map(read).collect()
     }
 
     /// Fetches ranges from a store, so that reads within them need not wait, until others are

@@ -354,6 +354,13 @@ impl PageWalker {
         outcome
     }
 
+    /// Passes over what is left of the last page's body, and answers how many bytes that is.
+    pub fn skip_body(&mut self) -> u64 {
+        let left = std::mem::take(&mut self.body_left);
+        self.fed += left; // no further than the chunk's end: checked with the header
+        left
+    }
+
     /// The pages whose headers end within the bytes so far.
     pub fn pages(&self) -> &[Page] {
         &self.pages

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use arrow::datatypes::{Schema, SchemaRef};
 use parquet::arrow::ProjectionMask;
 
-use super::prune::{Ladder, PruneSteps, Pruned, Verdict};
+use super::late::LateDecoding;
+use super::prune::{FileBytes, Ladder, PruneSteps, Pruned, Verdict, columns_of};
+use super::selected::{PageRows, SelectedPages, overlaps};
 use super::{Dataset, ParquetFile, PartitionReader, ReadOptions};
 use crate::error::{Error, Result};
 use crate::expr::TypedExpr;
@@ -20,11 +22,14 @@ pub struct RowGroup {
     pub row_group: usize,
     /// Its rows.
     pub rows: u64,
-    /// Uncompressed bytes of the columns that are read.
+    /// Uncompressed bytes of the columns that are read; about, if not all rows are.
     pub bytes: u64,
-    /// The rows that may match, where that is known: ranges in order that do not touch. A reader may
-    /// leave out the others or not, for who pruned filters too. `None` means all.
+    /// The rows that are read, where these are not all: ranges in order that do not touch. Only
+    /// row groups with a nested column may be read whole nevertheless, for who pruned filters too.
     pub ranges: Option<Arc<[Range<u64>]>>,
+    /// Where the pages of the leaf columns that are read lie: then those without a row of the ranges
+    /// are not read. `None`: all pages are.
+    pub pages: Option<Arc<[PageRows]>>,
 }
 
 impl RowGroup {
@@ -35,6 +40,22 @@ impl RowGroup {
             Some(ranges) => ranges.iter().map(|range| range.end - range.start).sum(),
         }
     }
+
+    /// The pages of a leaf column, by its place among those that are read, that are read.
+    pub(super) fn selected(&self, leaf: usize) -> Option<SelectedPages> {
+        let (pages, ranges) = (self.pages.as_ref()?.get(leaf)?, self.ranges.as_ref()?);
+        Some(pages.select(|rows| overlaps(ranges, rows)))
+    }
+
+    /// With its bytes for those of all rows made those of the rows that are read.
+    fn scaled(mut self) -> RowGroup {
+        if self.pages.is_some() {
+            let part = u128::from(self.bytes) * u128::from(self.rows_in_ranges());
+            let part = part.div_ceil(u128::from(self.rows.max(1)));
+            self.bytes = u64::try_from(part).unwrap_or(self.bytes);
+        }
+        self
+    }
 }
 
 /// How the rows of a scan are read, the same for each of its row groups.
@@ -44,6 +65,12 @@ pub(super) struct Shape {
     /// Columns of the dataset that are read, in output order.
     pub(super) projection: Vec<usize>,
     pub(super) schema: SchemaRef,
+    /// What the row groups were pruned by, and the columns of the dataset that it names.
+    predicate: Option<(TypedExpr, Vec<usize>)>,
+    /// Whether page indexes are read.
+    page_index: bool,
+    /// What late decoding has brought so far.
+    late: LateDecoding,
 }
 
 impl Shape {
@@ -66,6 +93,21 @@ impl Shape {
         let columns = self.file_columns(file);
         let leaves = columns.iter().flat_map(|&column| opened.leaves_of(column));
         Ok(leaves.copied().collect())
+    }
+
+    /// Where the pages of a row group lie, if its page index is to be read and tells, or else their
+    /// headers, if these are to be walked.
+    fn page_rows(&self, row_group: &RowGroup, walk: bool) -> Option<Arc<[PageRows]>> {
+        if row_group.pages.is_some() {
+            return row_group.pages.clone();
+        }
+        let file = self.file(row_group.file).ok()?;
+        let leaves = self.leaves(row_group.file).ok()?;
+        let (bytes, group) = (FileBytes::new(file), row_group.row_group);
+        let read = || PageRows::of_all(&bytes, file, group, &leaves, PageRows::read);
+        let walked = || PageRows::of_all(&bytes, file, group, &leaves, PageRows::walk);
+        let read = self.page_index.then(read).flatten();
+        read.or_else(|| walk.then(walked).flatten())
     }
 
     pub(super) fn mask(&self, file: usize) -> Result<ProjectionMask> {
@@ -120,6 +162,9 @@ impl Dataset {
             dataset: self.clone(),
             projection: projection.to_vec(),
             schema: Arc::new(Schema::new(fields)),
+            predicate: predicate.map(|predicate| (predicate.clone(), columns_of(predicate))),
+            page_index: steps.page_index,
+            late: LateDecoding::default(),
         };
         let mut ladder = predicate.map(|predicate| Ladder::new(predicate, steps));
         let mut row_groups = Vec::new();
@@ -129,11 +174,11 @@ impl Dataset {
             total += file.row_group_count();
             let verdicts = match &mut ladder {
                 Some(ladder) => ladder.judge(file, self.columns_of(index), &leaves),
-                None => vec![Verdict::Read(None); file.row_group_count()],
+                None => vec![Verdict::Read(None, None); file.row_group_count()],
             };
             for (row_group, verdict) in verdicts.into_iter().enumerate() {
                 let footer = file.row_group(row_group);
-                let Verdict::Read(ranges) = verdict else {
+                let Verdict::Read(ranges, pages) = verdict else {
                     continue;
                 };
                 if footer.num_rows() == 0 {
@@ -143,13 +188,15 @@ impl Dataset {
                 let sizes = leaves.iter().map(|&leaf| {
                     u64::try_from(footer.column(leaf).uncompressed_size()).unwrap_or(0)
                 });
-                row_groups.push(RowGroup {
+                let whole = RowGroup {
                     file: index,
                     row_group,
                     rows: u64::try_from(footer.num_rows()).unwrap_or(0),
                     bytes: sizes.fold(0, u64::saturating_add),
                     ranges,
-                });
+                    pages,
+                };
+                row_groups.push(whole.scaled());
             }
         }
         Ok(Kept {
@@ -195,23 +242,93 @@ impl Kept {
     }
 
     /// Partitions of about `target_bytes`: neighbouring row groups are read together as long as
-    /// they do not pass it. A row group is not split.
+    /// they do not pass it, and one of more than twice as much is split where its pages are known.
+    /// With a target of 0 each row group is a partition.
     pub fn partitions(&self, target_bytes: u64) -> Vec<Partition> {
         let mut partitions: Vec<Partition> = Vec::new();
         for row_group in &self.row_groups {
-            match partitions.last_mut() {
-                Some(last) if last.bytes().saturating_add(row_group.bytes) <= target_bytes => {
-                    last.row_groups.push(row_group.clone());
+            for part in split(&self.shape, row_group, target_bytes) {
+                match partitions.last_mut() {
+                    Some(last) if last.bytes().saturating_add(part.bytes) <= target_bytes => {
+                        last.row_groups.push(part);
+                    }
+                    _ => partitions.push(Partition {
+                        index: partitions.len(),
+                        shape: Arc::clone(&self.shape),
+                        row_groups: vec![part],
+                    }),
                 }
-                _ => partitions.push(Partition {
-                    index: partitions.len(),
-                    shape: Arc::clone(&self.shape),
-                    row_groups: vec![row_group.clone()],
-                }),
             }
         }
         partitions
     }
+}
+
+/// Each part of a row group reads the dictionaries anew: they are at most one byte in so many of it.
+const DICTIONARY_PART: u64 = 8;
+
+/// A row group in parts of about `target_bytes`, cut where pages of its largest column begin. It stays
+/// whole if it is not twice as large, or if the places of its pages are not known.
+fn split(shape: &Shape, row_group: &RowGroup, target_bytes: u64) -> Vec<RowGroup> {
+    let whole = || vec![row_group.clone()];
+    let parts = row_group.bytes.checked_div(target_bytes).unwrap_or(0);
+    if parts < 2 {
+        return whole();
+    }
+    let pages = shape.page_rows(row_group, true);
+    let columns = || pages.iter().flat_map(|pages| pages.iter());
+    let (Some(pages), Some(largest)) = (&pages, columns().max_by_key(|pages| pages.bytes())) else {
+        return whole();
+    };
+    let stored: u64 = columns().map(PageRows::bytes).sum();
+    let dictionaries: u64 = columns().map(PageRows::dictionary_bytes).sum();
+    let worth = stored.checked_div(dictionaries * DICTIONARY_PART);
+    let parts = parts.min(worth.unwrap_or(u64::MAX)).max(1);
+    let all = 0..row_group.rows;
+    let all = std::slice::from_ref(&all);
+    let ranges = row_group.ranges.as_deref().unwrap_or(all);
+    let rows = row_group.rows_in_ranges();
+    let mut found: Vec<RowGroup> = Vec::new();
+    let mut add = |within: Range<u64>| {
+        let ranges = intersection(ranges, &within);
+        let part = RowGroup {
+            ranges: Some(ranges.into()),
+            pages: Some(Arc::clone(pages)),
+            ..row_group.clone()
+        };
+        let bytes = u128::from(row_group.bytes) * u128::from(part.rows_in_ranges());
+        let bytes = u64::try_from(bytes.div_ceil(u128::from(rows.max(1)))).unwrap_or(u64::MAX);
+        if bytes > 0 {
+            found.push(RowGroup { bytes, ..part });
+        }
+    };
+    let (mut start, mut held) = (0, 0);
+    for page in largest.rows() {
+        if held >= rows / parts {
+            add(start..page.start);
+            (start, held) = (page.start, 0);
+        }
+        let here = intersection(ranges, page);
+        held += here
+            .iter()
+            .map(|range| range.end - range.start)
+            .sum::<u64>();
+    }
+    add(start..row_group.rows);
+    match found.len() {
+        0 | 1 => whole(),
+        _ => found,
+    }
+}
+
+/// What of the ranges, which are sorted, is within one range.
+fn intersection(ranges: &[Range<u64>], within: &Range<u64>) -> Vec<Range<u64>> {
+    let first = ranges.partition_point(|range| range.end <= within.start);
+    let here = ranges[first..]
+        .iter()
+        .take_while(|range| range.start < within.end);
+    here.map(|range| range.start.max(within.start)..range.end.min(within.end))
+        .collect()
 }
 
 /// The unit of scheduling: row groups that are read together.
@@ -242,6 +359,30 @@ impl Partition {
     /// Names and types of its columns.
     pub fn schema(&self) -> SchemaRef {
         Arc::clone(&self.shape.schema)
+    }
+
+    /// The column of the dataset that each of its columns is.
+    pub fn projection(&self) -> &[usize] {
+        &self.shape.projection
+    }
+
+    /// The predicate that row groups were pruned by, and the columns that it names: of the dataset,
+    /// whether they are read or not. Who pruned filters by it.
+    pub fn predicate(&self) -> Option<(&TypedExpr, &[usize])> {
+        let (predicate, columns) = self.shape.predicate.as_ref()?;
+        Some((predicate, columns))
+    }
+
+    /// What late decoding has brought so far to the scan that it is of.
+    pub fn late(&self) -> &LateDecoding {
+        &self.shape.late
+    }
+
+    /// Where the pages of its leaf columns lie in a row group, by index into its row groups: reads the
+    /// page index, or without one, if asked to, the headers of all pages. `None` if these do not tell.
+    pub fn page_rows(&self, row_group: usize, walk: bool) -> Option<Arc<[PageRows]>> {
+        let row_group = self.row_groups.get(row_group)?;
+        self.shape.page_rows(row_group, walk)
     }
 
     pub(super) fn shape(&self) -> &Shape {

@@ -33,6 +33,7 @@ use crate::types::{decimal_parts, is_string};
 
 pub(super) use bloom_filter::BloomFilters;
 pub use counts::{PruneSteps, Pruned, Removed};
+pub(super) use file_bytes::FileBytes;
 pub(super) use ladder::{Ladder, Verdict};
 
 /// The ends of an expression's values as arrays of one row, so that they can be cast.
@@ -140,16 +141,21 @@ fn turned(op: BinaryOp) -> Option<BinaryOp> {
     })
 }
 
-/// The columns that an expression names.
-fn columns_of(expr: &TypedExpr, columns: &mut Vec<usize>) {
-    if let TypedKind::Column(column) = expr.kind
-        && !columns.contains(&column)
-    {
-        columns.push(column);
+/// The columns that an expression names, each once.
+pub(super) fn columns_of(expr: &TypedExpr) -> Vec<usize> {
+    fn add(expr: &TypedExpr, columns: &mut Vec<usize>) {
+        if let TypedKind::Column(column) = expr.kind
+            && !columns.contains(&column)
+        {
+            columns.push(column);
+        }
+        for child in expr.children() {
+            add(child, columns);
+        }
     }
-    for child in expr.children() {
-        columns_of(child, columns);
-    }
+    let mut columns = Vec::new();
+    add(expr, &mut columns);
+    columns
 }
 
 /// Follows a predicate over what is known.

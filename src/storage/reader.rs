@@ -10,13 +10,18 @@ use arrow::compute::concat_batches;
 use arrow::error::ArrowError;
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::{
-    ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+    ParquetRecordBatchReaderBuilder, RowSelection, RowSelectionPolicy,
 };
 use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaDataBuilder;
+use parquet::file::page_index::offset_index::OffsetIndexMetaData;
 use parquet::file::reader::{ChunkReader, Length};
 
+use super::ParquetFile;
 use super::chunk::ColumnChunk;
 use super::guard::guard;
+use super::late::LateMode;
 use super::masked::masked;
 use super::opened::OpenedFile;
 use super::partition::{RowGroup, Shape};
@@ -46,6 +51,8 @@ pub struct ReadOptions {
     pub check_crc: bool,
     /// Whether pages that pass to a device as they are stored are compared too.
     pub check_crc_device: bool,
+    /// When a device decodes late.
+    pub late: LateMode,
     /// The query's counters.
     pub metrics: Arc<Metrics>,
 }
@@ -59,6 +66,7 @@ impl ReadOptions {
             reserve_timeout: Duration::ZERO,
             check_crc: true,
             check_crc_device: true,
+            late: LateMode::default(),
             metrics: Arc::default(),
         }
     }
@@ -220,7 +228,7 @@ impl PartitionReader {
         let (mut held, mut decoded) = (0u64, 0u64);
         let leaves = shape.leaves(row_group.file)?;
         let mut unchecked_leaves = Vec::new();
-        for ((chunk, bytes), leaf) in chunks.iter().zip(&fetched).zip(leaves) {
+        for ((chunk, bytes), &leaf) in chunks.iter().zip(&fetched).zip(&leaves) {
             let pages = chunk.check(bytes, self.options.check_crc)?;
             if let Some(bytes_inflated) = pages.split {
                 let _held = self.reserve(bytes_inflated)?;
@@ -252,11 +260,13 @@ impl PartitionReader {
         let rows = self.batch_rows(&row_group, decoded);
         let mask = shape.mask(row_group.file)?;
         let reader = guard(opened.path(), place, || {
-            let reader =
-                ParquetRecordBatchReaderBuilder::new_with_metadata(chunks, opened.footer().clone())
-                    .with_projection(mask)
-                    .with_row_groups(vec![row_group.row_group])
-                    .with_batch_size(rows);
+            let (footer, index) = footer_of(opened, &row_group, &leaves)?;
+            // By selectors no page is looked for of which no row is selected.
+            let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(chunks, footer)
+                .with_projection(mask)
+                .with_row_groups(vec![index])
+                .with_row_selection_policy(RowSelectionPolicy::Selectors)
+                .with_batch_size(rows);
             match selection(&row_group) {
                 Some(selection) => reader.with_row_selection(selection).build(),
                 None => reader.build(),
@@ -273,11 +283,13 @@ impl PartitionReader {
     }
 
     fn batch_rows(&self, row_group: &RowGroup, decoded: u64) -> usize {
-        let row_bytes = (decoded.max(row_group.bytes) / row_group.rows.max(1)).max(1);
+        let read = match &row_group.pages {
+            Some(_) => row_group.rows_in_ranges(),
+            None => row_group.rows,
+        };
+        let row_bytes = (decoded.max(row_group.bytes) / read.max(1)).max(1);
         let rows = self.options.batch_rows;
-        let rows = rows
-            .min((BATCH_BYTES_MAX / row_bytes).max(1))
-            .min(row_group.rows);
+        let rows = rows.min((BATCH_BYTES_MAX / row_bytes).max(1)).min(read);
         usize::try_from(rows.max(1)).unwrap_or(usize::MAX)
     }
 
@@ -303,18 +315,52 @@ impl PartitionReader {
             _ => OpenedFile::open(self.shape.file(file)?.path())?,
         };
         let (_, handle) = self.file.insert((file, handle));
-        let range = |chunk: &ColumnChunk| chunk.start()..chunk.start() + chunk.facts().bytes;
-        handle.read_ranges(&chunks.iter().map(range).collect::<Vec<_>>())
+        handle.read_joined(&chunks.iter().map(ColumnChunk::ranges).collect::<Vec<_>>())
     }
 }
 
 /// The column chunks of a row group that are read.
 fn chunks_of<'s>(shape: &'s Shape, row_group: &RowGroup) -> Result<Vec<ColumnChunk<'s>>> {
     let file = shape.file(row_group.file)?;
-    let leaves = shape.leaves(row_group.file)?.into_iter();
-    leaves
-        .map(|leaf| file.chunk(row_group.row_group, leaf))
-        .collect()
+    let leaves = shape.leaves(row_group.file)?.into_iter().enumerate();
+    let chunks = leaves.map(|(place, leaf)| {
+        let whole = file.chunk(row_group.row_group, leaf)?;
+        Ok(match row_group.selected(place) {
+            Some(selected) => whole.of_pages(Arc::new(selected)),
+            None => whole,
+        })
+    });
+    chunks.collect()
+}
+
+/// The footer that a row group is decoded by, and its index in there: where its pages are known, one
+/// of this row group alone that has their places, so that the decoder does not look for the others.
+fn footer_of(
+    file: &ParquetFile,
+    row_group: &RowGroup,
+    leaves: &[usize],
+) -> parquet::errors::Result<(ArrowReaderMetadata, usize)> {
+    let Some(pages) = &row_group.pages else {
+        return Ok((file.footer().clone(), row_group.row_group));
+    };
+    let group = file.row_group(row_group.row_group).clone();
+    let none = OffsetIndexMetaData {
+        page_locations: Vec::new(),
+        unencoded_byte_array_data_bytes: None,
+    };
+    let mut index = vec![none; group.num_columns()];
+    for (leaf, pages) in leaves.iter().zip(pages.iter()) {
+        if let Some(place) = index.get_mut(*leaf) {
+            *place = pages.locations();
+        }
+    }
+    let about_file = file.footer().metadata().file_metadata().clone();
+    let footer = ParquetMetaDataBuilder::new(about_file)
+        .add_row_group(group)
+        .set_offset_index(Some(vec![index]))
+        .build();
+    let options = ArrowReaderOptions::new().with_schema(Arc::clone(file.schema()));
+    Ok((ArrowReaderMetadata::try_new(Arc::new(footer), options)?, 0))
 }
 
 /// The rows of a row group that are decoded; `None` for all.
@@ -361,25 +407,30 @@ fn check_text(batch: &RecordBatch, columns: &[usize]) -> std::result::Result<(),
 
 /// The column chunks of one row group, at their offsets in the file.
 struct ColumnChunks {
-    /// Start and bytes, sorted by start.
-    chunks: Vec<(u64, Bytes)>,
+    /// Start and bytes of what was fetched without a gap, sorted by start.
+    parts: Vec<(u64, Bytes)>,
     file_bytes: u64,
 }
 
 impl ColumnChunks {
     fn new(chunks: &[ColumnChunk<'_>], fetched: Vec<Bytes>, file_bytes: u64) -> Self {
-        let starts = chunks.iter().map(ColumnChunk::start);
-        let mut chunks: Vec<_> = starts.zip(fetched).collect();
-        chunks.sort_by_key(|(start, _)| *start);
-        ColumnChunks { chunks, file_bytes }
+        let mut parts = Vec::with_capacity(chunks.len());
+        for (chunk, mut bytes) in chunks.iter().zip(fetched) {
+            for range in chunk.ranges() {
+                let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+                parts.push((range.start, bytes.split_to(length.min(bytes.len()))));
+            }
+        }
+        parts.sort_by_key(|(start, _)| *start);
+        ColumnChunks { parts, file_bytes }
     }
 
-    /// The fetched bytes from `start` to the end of their chunk.
+    /// The fetched bytes from `start` to the next gap.
     fn from(&self, start: u64) -> parquet::errors::Result<Bytes> {
-        let after = self.chunks.partition_point(|(chunk, _)| *chunk <= start);
+        let after = self.parts.partition_point(|(part, _)| *part <= start);
         let found = after.checked_sub(1).and_then(|index| {
-            let (chunk, bytes) = self.chunks.get(index)?;
-            let skipped = usize::try_from(start - chunk).ok()?;
+            let (part, bytes) = self.parts.get(index)?;
+            let skipped = usize::try_from(start - part).ok()?;
             (skipped <= bytes.len()).then(|| bytes.slice(skipped..))
         });
         found.ok_or_else(|| {

@@ -9,7 +9,7 @@ use parquet::file::serialized_reader::SerializedPageReader;
 
 use super::chunk::ColumnChunk;
 use super::guard::guard;
-use super::{OpenedFile, ParquetFile, Partition};
+use super::{OpenedFile, ParquetFile, Partition, SelectedPages};
 use crate::error::{Error, Result};
 
 /// A column chunk of a partition.
@@ -22,6 +22,8 @@ pub struct StoredChunk {
     leaf: usize,
     /// Rows of its row group.
     pub rows: u64,
+    /// The pages that are read, if not simply all.
+    selected: Option<Arc<SelectedPages>>,
 }
 
 impl StoredChunk {
@@ -30,7 +32,25 @@ impl StoredChunk {
     /// # Errors
     /// `Corrupt` if it lies outside of the file.
     pub fn chunk(&self) -> Result<ColumnChunk<'_>> {
-        self.file.chunk(self.row_group, self.leaf)
+        let whole = self.file.chunk(self.row_group, self.leaf)?;
+        Ok(match &self.selected {
+            Some(selected) => whole.of_pages(Arc::clone(selected)),
+            None => whole,
+        })
+    }
+
+    /// The chunk, of which only these pages are read.
+    #[must_use]
+    pub fn of_pages(&self, selected: SelectedPages) -> StoredChunk {
+        StoredChunk {
+            selected: Some(Arc::new(selected)),
+            ..self.clone()
+        }
+    }
+
+    /// The pages that are read, if not simply all.
+    pub fn selected(&self) -> Option<&SelectedPages> {
+        self.selected.as_deref()
     }
 
     /// An error that says where the chunk is and what is wrong with it.
@@ -99,16 +119,18 @@ impl Partition {
         for row_group in self.row_groups() {
             let file = shape.file(row_group.file)?;
             let of_file = shape.file_columns(row_group.file);
+            let mut place = 0..;
             for (column, of_file) in columns.iter_mut().zip(of_file) {
                 let leaves = file.leaves_of(of_file);
                 column.resize_with(leaves.len(), Vec::new);
-                for (chunks, leaf) in column.iter_mut().zip(leaves) {
+                for ((chunks, leaf), place) in column.iter_mut().zip(leaves).zip(&mut place) {
                     chunks.push(StoredChunk {
                         file: Arc::clone(file),
                         file_index: row_group.file,
                         row_group: row_group.row_group,
                         leaf: *leaf,
                         rows: row_group.rows,
+                        selected: row_group.selected(place).map(Arc::new),
                     });
                 }
             }

@@ -137,6 +137,18 @@ impl<'a> Walker<'a> {
         &self.bytes[start..self.at]
     }
 
+    /// The length of a list of elements of one of these types.
+    ///
+    /// # Errors
+    /// It has others, or the bytes end.
+    pub fn list_of(&mut self, kinds: &[u8]) -> Result<usize, Malformed> {
+        let (kind, count) = self.list()?;
+        if count > 0 && !kinds.contains(&kind) {
+            return Err(Malformed::Wrong);
+        }
+        Ok(count)
+    }
+
     /// Skips what a visitor does not look into.
     ///
     /// # Errors

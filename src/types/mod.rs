@@ -44,6 +44,11 @@ pub fn is_string(data_type: &DataType) -> bool {
     }
 }
 
+/// True for strings and for bytes: what lies on the device as codes of a dictionary or as views.
+pub fn is_text(data_type: &DataType) -> bool {
+    is_string(data_type) || is_binary(data_type)
+}
+
 /// True for bytes that need not be text.
 pub fn is_binary(data_type: &DataType) -> bool {
     matches!(

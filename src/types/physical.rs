@@ -1,6 +1,6 @@
 //! The few layouts that kernels know.
 
-use super::{DECIMAL64_PRECISION_MAX, DataType, decimal_parts, is_binary, is_string};
+use super::{DECIMAL64_PRECISION_MAX, DataType, decimal_parts, is_text};
 
 /// How the values of a column lie in memory. The discriminants cross to the kernels
 /// (`kernels/abi/column.h`), where the same names stand with the prefix `PHYSICAL_`.
@@ -21,7 +21,7 @@ pub enum PhysicalType {
     UInt8 = 5,
     /// Unsigned 16-bit integer.
     UInt16 = 6,
-    /// Unsigned 32-bit integer; dictionary codes.
+    /// Unsigned 32-bit integer; dictionary codes of strings and bytes.
     UInt32 = 7,
     /// Unsigned 64-bit integer.
     UInt64 = 8,
@@ -57,14 +57,11 @@ impl PhysicalType {
     ];
 
     /// The layout of a logical type on the device, or `None` if kernels do not know it.
-    /// Strings and dictionaries of strings are codes; decimals narrow to what their precision
+    /// Strings, dictionaries of strings and bytes are codes, or views in their place; decimals narrow to what their precision
     /// needs, whatever width the host holds them in.
     pub fn of(data_type: &DataType) -> Option<PhysicalType> {
-        if is_string(data_type) {
+        if is_text(data_type) {
             return Some(PhysicalType::UInt32);
-        }
-        if is_binary(data_type) {
-            return Some(PhysicalType::View);
         }
         if let Some((precision, _)) = decimal_parts(data_type) {
             return Some(if precision <= DECIMAL64_PRECISION_MAX {

@@ -111,6 +111,15 @@ fn odd_floats_and_strings_compare_as_fixed() {
     both(col("x").eq(lit(0.0)), vec![Value::Null, Value::Integer(0)]);
     both(col("s").gt(lit("z")), integers([4]));
     both(col("s").eq(lit("")), vec![Value::Null]);
+    both(col("s").between(lit("b"), lit("z")), Vec::new());
+    both(
+        col("s").between(lit(""), lit("b")),
+        vec![Value::Integer(1), Value::Null],
+    );
+    both(
+        col("s").gt(lit("Z")).and(col("s").lt(lit("z"))),
+        integers([1]),
+    );
 }
 
 #[test]

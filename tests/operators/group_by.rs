@@ -30,6 +30,7 @@ use crate::{LENIENT, STRICT, batch_of, integers};
 
 mod aggregates;
 mod exact;
+mod ordered;
 mod phases;
 
 /// Every function, some more often.
@@ -61,11 +62,6 @@ const FUNCTIONS: [AggregateFunction; 20] = [
         interpolation: Interpolation::Nearest,
     },
 ];
-
-/// Whether a function has kernels.
-fn has_kernel(function: AggregateFunction) -> bool {
-    !matches!(function, Collect | Quantile { .. })
-}
 
 /// A group-by with the output types that `aggregate_type` gives.
 fn spec_of(
@@ -355,7 +351,6 @@ fn aggregates(
 ) -> Vec<(AggregateFunction, Option<usize>)> {
     let columns = schema.fields().len();
     let mut aggregates = Vec::new();
-    let kernels_only = random.once_in(2);
     for _ in 0..random.below(6) {
         if first == columns || random.once_in(8) {
             aggregates.push((Count, None));
@@ -364,9 +359,6 @@ fn aggregates(
         let operand = first + random.below(columns - first);
         let function = *random.pick(&FUNCTIONS);
         let data_type = schema.field(operand).data_type();
-        if kernels_only && !has_kernel(function) {
-            continue;
-        }
         if matches!(function, Variance(_) | StandardDeviation(_)) && !is_moderate(data_type) {
             continue;
         }

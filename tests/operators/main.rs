@@ -11,6 +11,7 @@
 mod support;
 
 mod bloom_filter;
+mod casts;
 mod distinct;
 mod filter;
 mod functions;

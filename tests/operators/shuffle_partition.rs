@@ -22,7 +22,7 @@ use pelton::backend::cpu::CpuBackend;
 use pelton::error::ErrorKind;
 use pelton::expr::{Expr, col, lit, resolve};
 use pelton::operators::{FilterSpec, OperatorSpec, Partitioning, RangeKey, ShufflePartitionSpec};
-use pelton::types::{DataType, Field, Schema, SchemaRef, is_string};
+use pelton::types::{DataType, Field, Schema, SchemaRef};
 
 use crate::support::backends::{backends, run_partition};
 use crate::support::equality::multiset;
@@ -50,20 +50,20 @@ fn word_of(value: &Value) -> u64 {
             Err(_) => step((number >> 64) as u64, number as u64),
         },
         Value::Float(number) => number.to_bits(),
-        Value::Text(text) => {
-            let mut bytes = text.into_bytes();
-            let mut hash = bytes.len() as u64;
-            bytes.resize(bytes.len().next_multiple_of(8), 0);
-            for eight in bytes.chunks_exact(8) {
-                let word = eight
-                    .iter()
-                    .rev()
-                    .fold(0, |word, byte| word << 8 | u64::from(*byte));
-                hash = step(hash, word);
-            }
-            hash
-        }
+        Value::Text(text) => word_of_bytes(text.into_bytes()),
+        Value::Bytes(bytes) => word_of_bytes(bytes),
     }
+}
+
+fn word_of_bytes(mut bytes: Vec<u8>) -> u64 {
+    let mut hash = bytes.len() as u64;
+    bytes.resize(bytes.len().next_multiple_of(8), 0);
+    for eight in bytes.chunks_exact(8) {
+        let eight = eight.iter().rev();
+        let word = eight.fold(0, |word, byte| word << 8 | u64::from(*byte));
+        hash = step(hash, word);
+    }
+    hash
 }
 
 /// The order of a range's key.
@@ -139,12 +139,6 @@ fn assert_same(place: &str, expected: &[Rows], got: &[Rows]) {
     }
 }
 
-/// True if the CUDA backend may refuse: a range of strings.
-fn may_refuse(spec: &ShufflePartitionSpec) -> bool {
-    let text = |key: &usize| is_string(spec.input.field(*key).data_type());
-    matches!(spec.by, Partitioning::Range { .. }) && spec.by.keys().iter().any(text)
-}
-
 /// Compares every backend with the CPU's, and that with the oracle, over the batches of a table.
 fn check(spec: &ShufflePartitionSpec, table: &Table) -> Vec<Rows> {
     let operator = OperatorSpec::ShufflePartition(spec.clone());
@@ -161,17 +155,9 @@ fn check(spec: &ShufflePartitionSpec, table: &Table) -> Vec<Rows> {
         assert_same("cpu against the oracle", &oracles, &expected);
     }
     for backend in backends() {
-        match run(&*backend) {
-            Ok(got) => {
-                let got = joined(backend.name(), spec, &got);
-                assert_same(backend.name(), &expected, &got);
-            }
-            Err(error) => {
-                let refused = matches!(error.kind(), ErrorKind::Unsupported { .. });
-                let allowed = refused && may_refuse(spec) && backend.name() != "cpu";
-                assert!(allowed, "{}: {error}", backend.name());
-            }
-        }
+        let got = run(&*backend).unwrap_or_else(|error| panic!("{}: {error}", backend.name()));
+        let got = joined(backend.name(), spec, &got);
+        assert_same(backend.name(), &expected, &got);
     }
     expected
 }

@@ -19,7 +19,7 @@ use crate::support::tables::Table;
 use crate::support::values::{Rows, Value};
 use crate::{LENIENT, ORACLE_ROWS_MAX, batch_of, rows_of};
 
-fn projection(input: &SchemaRef, exprs: &[Expr]) -> ProjectSpec {
+pub fn projection(input: &SchemaRef, exprs: &[Expr]) -> ProjectSpec {
     let typed = exprs.iter().map(|expr| resolve(expr, input));
     let exprs: Vec<_> = typed.map(|expr| expr.expect("a type")).collect();
     let fields = exprs
@@ -35,7 +35,7 @@ fn projection(input: &SchemaRef, exprs: &[Expr]) -> ProjectSpec {
 }
 
 /// Runs the operators on every backend and compares with the CPU's.
-fn check(specs: &[OperatorSpec], table: &Table) -> Outcome {
+pub fn check(specs: &[OperatorSpec], table: &Table) -> Outcome {
     let last = specs.last().expect("an operator");
     let equal = |expected: &Rows, got: &Rows| ordered(expected, got, &[]);
     let run = |backend: &dyn Backend, batches: &[RecordBatch]| {

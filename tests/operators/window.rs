@@ -12,7 +12,7 @@ use pelton::operators::{
     AggregateSpec, Frame, OperatorSpec, SortKey, WindowCall, WindowFunction, WindowSpec,
     window_type,
 };
-use pelton::types::{DataType, Field, Literal, Schema, SchemaRef, Semantics, is_string};
+use pelton::types::{DataType, Field, Literal, Schema, SchemaRef, Semantics, is_text};
 
 use AggregateFunction::{Count, CountDistinct, Max, Mean, Min, Sum};
 use WindowFunction::{
@@ -517,7 +517,9 @@ fn function(random: &mut Random, schema: &SchemaRef) -> WindowFunction {
     let offset = *random.pick(&[0, 1, 1, 2, 40, 3000, u64::MAX]);
     let default = match data_type {
         _ if random.once_in(2) => Literal::Null,
-        text if is_string(text) => Literal::Utf8(random.pick(&["", "none", "é"]).to_string()),
+        text if is_text(text) && !matches!(text, DataType::FixedSizeBinary(_)) => {
+            Literal::Utf8(random.pick(&["", "none", "é"]).to_string())
+        }
         DataType::Float32 | DataType::Float64 => Literal::Float64(0.25),
         DataType::Boolean => Literal::Boolean(true),
         number if number.is_integer() => Literal::Int64(7),

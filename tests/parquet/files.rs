@@ -14,6 +14,7 @@ use parquet::file::properties::{
 use parquet::schema::types::ColumnPath;
 use pelton::memory::Tier;
 use pelton::prelude::*;
+use pelton::types::is_text;
 
 use super::support::backends::cuda_is_there;
 use super::support::random::{Note, Random, for_each_case};
@@ -28,9 +29,8 @@ fn encodings(data_type: &DataType) -> &'static [Encoding] {
     match data_type {
         DataType::Boolean => &[PLAIN, RLE],
         DataType::Float16 | DataType::Float32 | DataType::Float64 => &[PLAIN, BYTE_STREAM_SPLIT],
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Binary | DataType::Utf8View => {
-            &[PLAIN, DELTA_LENGTH_BYTE_ARRAY, DELTA_BYTE_ARRAY]
-        }
+        DataType::FixedSizeBinary(_) => &[PLAIN, DELTA_BYTE_ARRAY, BYTE_STREAM_SPLIT],
+        text if is_text(text) => &[PLAIN, DELTA_LENGTH_BYTE_ARRAY, DELTA_BYTE_ARRAY],
         DataType::Decimal128(precision, _) if *precision > 18 => {
             &[PLAIN, DELTA_BYTE_ARRAY, BYTE_STREAM_SPLIT]
         }

@@ -19,4 +19,5 @@ mod hostile;
 mod mutants;
 mod nested;
 mod pages;
+mod selection;
 mod text;

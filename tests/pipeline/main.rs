@@ -6,10 +6,13 @@ mod random;
 
 mod backends;
 mod damage;
+mod dynamic_filters;
 mod errors;
 mod faults;
 mod files;
 mod optimise;
 mod pruning;
+mod ranks;
 mod results;
 mod splits;
+mod streams;

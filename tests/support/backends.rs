@@ -18,7 +18,6 @@ use pelton::operators::{
     Context, FloatSums, Fold, GroupByPhase, GroupBySpec, HashJoinSpec, Operator, OperatorSpec,
     Transform,
 };
-use pelton::types::is_binary;
 
 use pelton_simt::SimtOptions;
 
@@ -284,31 +283,24 @@ fn cuda_backend() -> Option<Arc<CudaBackend>> {
 }
 
 /// Why a backend other than the CPU's may answer `Unsupported` for a specification; none: it may
-/// not. Only specifications that mention strings, and aggregates without kernels, may stand here.
+/// not. Only aggregates without kernels may stand here.
 pub fn unsupported_allowed(spec: &OperatorSpec) -> Option<&'static str> {
-    if let OperatorSpec::GroupBy(spec) = spec {
-        return group_by_unsupported(spec);
+    match spec {
+        OperatorSpec::GroupBy(spec) => group_by_unsupported(spec),
+        _ => None,
     }
-    let text = format!("{spec:?}");
-    let rows_alone = matches!(spec, OperatorSpec::Filter(_) | OperatorSpec::Project(_));
-    if rows_alone && !text.contains("Cast {") {
-        return None; // of strings only casts are refused
-    }
-    ["Utf8", "Binary"]
-        .iter()
-        .any(|t| text.contains(t))
-        .then_some("strings are codes on the device")
 }
 
 /// Aggregates that have no kernel.
 fn group_by_unsupported(spec: &GroupBySpec) -> Option<&'static str> {
     use AggregateFunction as Function;
     let phased = spec.phase != GroupByPhase::Complete;
-    let binary = |field: &Arc<pelton::types::Field>| is_binary(field.data_type());
     let mut functions = spec.aggregates.iter().map(|aggregate| aggregate.function);
     let missing = functions.any(|function| match function {
-        Function::Quantile { .. } | Function::Collect => true,
-        Function::CountDistinct | Function::ApproxCountDistinct => phased,
+        Function::Quantile { .. }
+        | Function::Collect
+        | Function::CountDistinct
+        | Function::ApproxCountDistinct => phased,
         Function::Variance(_) | Function::StandardDeviation(_) => {
             spec.phase.takes_states() || spec.float_sums == FloatSums::Exact
         }
@@ -317,8 +309,7 @@ fn group_by_unsupported(spec: &GroupBySpec) -> Option<&'static str> {
     });
     let columns = spec.aggregates.len() + spec.group_keys.len();
     let words = columns > 3 && spec.float_sums == FloatSums::Exact;
-    (missing || words || spec.input.fields().iter().any(binary))
-        .then_some("there are no kernels for it, or it takes too many words")
+    (missing || words).then_some("there are no kernels for it, or it takes too many words")
 }
 
 /// Which state each batch is folded into, and in which order the states are merged.

@@ -3,13 +3,13 @@
 
 pub mod functions;
 
-use pelton::expr::{Expr, TypedExpr, coalesce, col, lit, resolve, when};
+use pelton::expr::{Expr, TypedExpr, coalesce, col, greatest, least, lit, resolve, when};
 use pelton::types::{
     DataType, DivisionByZero, EmptySum, Literal, Overflow, Schema, Semantics, is_string,
 };
 
 use super::random::Random;
-use super::tables::{TEMPORALS, number_type};
+use super::tables::{BYTES, TEMPORALS, number_type};
 
 /// Random semantics, the defaults more often than not.
 pub fn semantics(random: &mut Random) -> Semantics {
@@ -205,23 +205,26 @@ impl<'a> Maker<'a> {
         }
     }
 
-    /// Strings, dates and times; `case` and `coalesce` over them.
+    /// Strings, bytes, dates and times; `case`, `coalesce` and extremes of them.
     fn same_family(&mut self, depth: usize) -> Expr {
         let strings = self.random.once_in(3);
+        let bytes = (!strings && self.random.once_in(4)).then(|| self.random.pick(&BYTES).clone());
         let leaf = |maker: &mut Self| {
             if strings {
                 match maker.random.below(4) {
                     0 => lit("b"),
                     _ => maker.column(is_string),
                 }
+            } else if let Some(bytes) = &bytes {
+                maker.column(|data_type| data_type == bytes)
             } else {
                 maker.column(|data_type| TEMPORALS.contains(data_type))
             }
         };
-        match self.random.below(4) {
+        match self.random.below(5) {
             0 if depth > 0 => self.case(depth - 1, |maker, _| leaf(maker)),
             1 if depth > 0 => coalesce([leaf(self), leaf(self)]),
-            2 if depth > 0 && !strings => {
+            2 if depth > 0 && !strings && bytes.is_none() => {
                 let operand = self.castable(depth - 1);
                 let to = self.random.pick(&TEMPORALS).clone();
                 self.cast(operand, to)
@@ -234,6 +237,10 @@ impl<'a> Maker<'a> {
                 let operand = self.column(|data_type| is_string(data_type) || is_whole(data_type));
                 self.cast(operand, to)
             }
+            4 if depth > 0 => match self.random.once_in(2) {
+                true => greatest([leaf(self), leaf(self)]),
+                false => least([leaf(self), leaf(self), leaf(self)]),
+            },
             _ => leaf(self),
         }
     }

@@ -348,7 +348,7 @@ fn cast(value: Value, from: &DataType, to: &DataType) -> Answer {
     }
     let value = match value {
         Value::Boolean(value) => Value::Integer(value.into()),
-        Value::Text(_) => return Err(Stop::Unknown),
+        Value::Text(_) | Value::Bytes(_) => return Err(Stop::Unknown),
         other => other,
     };
     if is_string(to) {

@@ -6,9 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use arrow::array::RecordBatch;
 use pelton::expr::{AggregateFunction, Interpolation};
 use pelton::operators::{GroupBySpec, Sketch, hash_bytes, hash_words};
-use pelton::types::{
-    DataType, EmptySum, Overflow, PhysicalType, Semantics, decimal_parts, is_string,
-};
+use pelton::types::{DataType, EmptySum, Overflow, PhysicalType, Semantics, decimal_parts};
 
 use super::oracle::{Answer, Stop, integer_to_float, scale_of};
 use super::values::{Rows, Value, cell};
@@ -280,7 +278,8 @@ fn hash(value: Value, data_type: &DataType) -> u64 {
         }
         Value::Integer(value) => hash_words([value as u64]),
         Value::Float(value) => hash_words([value.to_bits()]),
-        Value::Text(value) if is_string(data_type) => hash_bytes(value.as_bytes()),
+        Value::Text(value) => hash_bytes(value.as_bytes()),
+        Value::Bytes(value) => hash_bytes(&value),
         other => unreachable!("{other} has no hash"),
     }
 }

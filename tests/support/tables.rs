@@ -1,13 +1,16 @@
 //! Random tables over the lattice of shapes that break kernels: row counts around warps, blocks
 //! and tiles, null densities, unaligned slices, skew, extremes, odd floats and strings.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BooleanArray, DictionaryArray, Int32Array, LargeStringArray, PrimitiveArray,
-    RecordBatch, RecordBatchOptions, StringArray, StringViewArray,
+    Array, ArrayRef, BinaryArray, BooleanArray, DictionaryArray, FixedSizeBinaryArray, Int32Array,
+    LargeStringArray, PrimitiveArray, RecordBatch, RecordBatchOptions, StringArray,
+    StringViewArray,
 };
 use arrow::buffer::NullBuffer;
+use arrow::compute::cast;
 use arrow::datatypes as types;
 use half::f16;
 use pelton::types::{DataType, Field, Schema, SchemaRef, TimeUnit, decimal_parts};
@@ -82,6 +85,7 @@ pub fn data_type(random: &mut Random) -> DataType {
     match random.below(8) {
         0..4 => number_type(random),
         4 => DataType::Boolean,
+        5 if random.once_in(3) => random.pick(&BYTES).clone(),
         5 => random.pick(&*STRINGS).clone(),
         _ => random.pick(&TEMPORALS).clone(),
     }
@@ -141,6 +145,14 @@ pub const TEMPORALS: [DataType; 13] = [
     DataType::Duration(TimeUnit::Millisecond),
     DataType::Duration(TimeUnit::Microsecond),
     DataType::Duration(TimeUnit::Nanosecond),
+];
+
+/// Types of bytes.
+pub const BYTES: [DataType; 4] = [
+    DataType::Binary,
+    DataType::LargeBinary,
+    DataType::BinaryView,
+    DataType::FixedSizeBinary(3),
 ];
 
 static STRINGS: std::sync::LazyLock<[DataType; 3]> = std::sync::LazyLock::new(|| {
@@ -355,19 +367,45 @@ fn dense_column(
                 validity.as_ref(),
             )))
         }
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => {
+            let values = bytes(random, rows, domain);
+            let values = BinaryArray::from_iter(masked(&values, validity.as_ref()));
+            cast(&values, data_type).expect("bytes of another layout")
+        }
+        DataType::FixedSizeBinary(size) => {
+            let mut values = bytes(random, rows, domain);
+            for value in &mut values {
+                value.resize(*size as usize, 0);
+            }
+            let values = masked(&values, validity.as_ref());
+            let values = FixedSizeBinaryArray::try_from_sparse_iter_with_size(values, *size);
+            Arc::new(values.expect("values of one size"))
+        }
         DataType::Dictionary(..) => dictionary(random, rows, domain, validity),
         other => unreachable!("no random columns of {other}"),
     }
 }
 
-fn masked<'a>(
-    values: &'a [String],
+fn masked<'a, T: Deref>(
+    values: &'a [T],
     validity: Option<&'a NullBuffer>,
-) -> impl Iterator<Item = Option<&'a str>> {
+) -> impl Iterator<Item = Option<&'a T::Target>> {
     values.iter().enumerate().map(move |(row, value)| {
         let valid = validity.is_none_or(|validity| validity.is_valid(row));
-        valid.then_some(value.as_str())
+        valid.then_some(&**value)
     })
+}
+
+/// Bytes that are mostly text.
+fn bytes(random: &mut Random, rows: usize, domain: Domain) -> Vec<Vec<u8>> {
+    let value = |random: &mut Random| {
+        let mut value = string(random, domain).into_bytes();
+        if random.once_in(4) {
+            value.push(0xff);
+        }
+        value
+    };
+    draw(random, rows, value, |row| row.to_be_bytes().to_vec())
 }
 
 /// Codes into a dictionary with values that repeat, that no row uses, and, rarely, that are null.

@@ -15,6 +15,7 @@ pub enum Value {
     Integer(i128),
     Float(f64),
     Text(String),
+    Bytes(Vec<u8>),
     List(Vec<Value>),
 }
 
@@ -28,6 +29,7 @@ impl Value {
             (Value::Boolean(a), Value::Boolean(b)) => a.cmp(b),
             (Value::Integer(a), Value::Integer(b)) => a.cmp(b),
             (Value::Text(a), Value::Text(b)) => a.as_bytes().cmp(b.as_bytes()),
+            (Value::Bytes(a), Value::Bytes(b)) => a.cmp(b),
             (Value::Null, Value::Null) => Ordering::Equal,
             (Value::Null, _) => Ordering::Less,
             (_, Value::Null) => Ordering::Greater,
@@ -57,6 +59,7 @@ impl fmt::Display for Value {
             Value::Integer(value) => write!(f, "{value}"),
             Value::Float(value) => write!(f, "{value:?}"),
             Value::Text(value) => write!(f, "{value:?}"),
+            Value::Bytes(value) => write!(f, "{value:02x?}"),
             Value::List(values) => {
                 let values: Vec<String> = values.iter().map(Value::to_string).collect();
                 write!(f, "[{}]", values.join(", "))
@@ -132,6 +135,12 @@ pub fn cell(array: &dyn Array, row: usize) -> Value {
         DataType::Utf8 => Value::Text(array.as_string::<i32>().value(row).to_string()),
         DataType::LargeUtf8 => Value::Text(array.as_string::<i64>().value(row).to_string()),
         DataType::Utf8View => Value::Text(array.as_string_view().value(row).to_string()),
+        DataType::Binary => Value::Bytes(array.as_binary::<i32>().value(row).to_vec()),
+        DataType::LargeBinary => Value::Bytes(array.as_binary::<i64>().value(row).to_vec()),
+        DataType::BinaryView => Value::Bytes(array.as_binary_view().value(row).to_vec()),
+        DataType::FixedSizeBinary(_) => {
+            Value::Bytes(array.as_fixed_size_binary().value(row).to_vec())
+        }
         DataType::List(_) => {
             let values = array.as_list::<i32>().value(row);
             Value::List(

@@ -9,7 +9,7 @@ use std::time::Instant;
 use clap::Args;
 use pelton::engine::{Engine, scan_parquet_files};
 use pelton::metrics::names;
-use pelton::prelude::{LazyFrame, col};
+use pelton::prelude::{Expr, LazyFrame, col, lit};
 
 use crate::args::Globals;
 use crate::failure::Failure;
@@ -26,6 +26,7 @@ Examples:
   pelton bench scan data/lineitem.parquet
   pelton bench scan data/*.parquet --columns l_shipdate,l_discount --columns l_comment --repeat 9
   pelton bench scan data/lineitem.parquet --backend cpu
+  pelton bench scan data/lineitem.parquet --between l_shipdate,1994-01-01,1994-12-31 --stats
   pelton bench scan data/lineitem.parquet --stats     with the counters of the fastest run";
 
 /// Sets of columns of TPC-H's tables that are measured if the files have them.
@@ -62,6 +63,10 @@ pub struct ScanArgs {
     #[arg(long, value_name = "A,B")]
     columns: Vec<String>,
 
+    /// Read rows in which a column is between two values; may be repeated, all must hold
+    #[arg(long, value_name = "COLUMN,LOW,HIGH")]
+    between: Vec<String>,
+
     /// Runs that are counted, per set
     #[arg(long, value_name = "N", default_value_t = 5)]
     repeat: u32,
@@ -73,13 +78,16 @@ pub struct ScanArgs {
 /// The files cannot be read.
 pub fn run(args: &ScanArgs, globals: &Globals, terminal: Terminal) -> Result<(), Failure> {
     let engine = session::engine(globals, terminal)?;
-    let scan = scan_parquet_files(&args.files)?;
+    let mut scan = scan_parquet_files(&args.files)?;
     let schema = scan.query().plan.schema()?;
     let names: Vec<String> = schema
         .fields()
         .iter()
         .map(|field| field.name().clone())
         .collect();
+    for stretch in &args.between {
+        scan = scan.filter(between(stretch, &names)?);
+    }
     output::text(&format!(
         "{:<12} {:>13} {:>10} {:>9} {:>13} {:>13} {:>10}\n",
         "columns", "compressed GB", "decoded GB", "ms", "compressed/s", "decoded/s", "row groups"
@@ -89,6 +97,35 @@ pub fn run(args: &ScanArgs, globals: &Globals, terminal: Terminal) -> Result<(),
         output::text(&measure(&engine, &scan, &name, &columns, runs)?)?;
     }
     Ok(())
+}
+
+/// The predicate of `--between`.
+fn between(stretch: &str, all: &[String]) -> Result<Expr, Failure> {
+    let parts: Vec<&str> = stretch.split(',').map(str::trim).collect();
+    let [column, low, high] = parts.as_slice() else {
+        let message = format!("`{stretch}` is not COLUMN,LOW,HIGH");
+        return Err(Failure::new(message));
+    };
+    check_column(column, all)?;
+    Ok(col(*column).between(value(low), value(high)))
+}
+
+/// A number if it is one, else a string: that is compared with a date as one.
+fn value(text: &str) -> Expr {
+    match (text.parse::<i64>(), text.parse::<f64>()) {
+        (Ok(number), _) => lit(number),
+        (_, Ok(number)) => lit(number),
+        _ => lit(text),
+    }
+}
+
+fn check_column(column: &str, all: &[String]) -> Result<(), Failure> {
+    if all.iter().any(|known| known == column) {
+        return Ok(());
+    }
+    let known = all.join(", ");
+    let message = format!("no column `{column}`; the files have {known}");
+    Err(Failure::new(message))
 }
 
 /// The sets of columns, by name.
@@ -110,11 +147,9 @@ fn sets(args: &ScanArgs, all: &[String]) -> Result<Vec<(String, Vec<String>)>, F
             .split(',')
             .map(|name| name.trim().to_string())
             .collect();
-        if let Some(unknown) = columns.iter().find(|column| !has(column)) {
-            let known = all.join(", ");
-            let message = format!("no column `{unknown}`; the files have {known}");
-            return Err(Failure::new(message));
-        }
+        columns
+            .iter()
+            .try_for_each(|column| check_column(column, all))?;
         sets.push((list.clone(), columns));
     }
     Ok(sets)
@@ -165,4 +200,21 @@ fn measure(
         }
     }
     Ok(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stretches_are_of_numbers_and_of_what_is_none() {
+        let all = ["a".to_string(), "b".to_string()];
+        let predicate = |stretch| between(stretch, &all).ok();
+        let numbers = col("a").between(lit(1), lit(2.5));
+        assert_eq!(predicate("a, 1,2.5"), Some(numbers));
+        let days = col("b").between(lit("1994-01-01"), lit("1994-12-31"));
+        assert_eq!(predicate("b,1994-01-01,1994-12-31"), Some(days));
+        assert_eq!(predicate("b,1"), None, "no upper end");
+        assert_eq!(predicate("c,1,2"), None, "no such column");
+    }
 }

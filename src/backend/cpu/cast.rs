@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, new_null_array};
+use arrow::array::{Array, ArrayRef, BooleanArray};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
-use arrow::compute::{CastOptions, cast_with_options, concat};
 
 use super::scalar::arithmetic::fits_digits;
 use super::scalar::cast as rules;
 use super::values::{Numbers, from_floats, from_integers, numbers, storage_range};
-use crate::types::calendar::fixed_offset;
+use crate::backend::cast::by_arrow;
 use crate::types::{DataType, TimeUnit, decimal_parts};
 
 /// A cast column; values that do not fit are null.
@@ -20,13 +19,6 @@ pub(super) fn cast(array: &ArrayRef, to: &DataType) -> std::result::Result<Array
     }
     if let (DataType::Timestamp(_, None), DataType::Timestamp(unit, Some(_))) = (from, to) {
         let local = cast(array, &DataType::Timestamp(*unit, None))?; // our rule for the unit
-        if matches!(to, DataType::Timestamp(_, Some(zone)) if fixed_offset(zone) == Some(0)) {
-            // Arrow knows no `UTC` without a table of zones.
-            if let Some(Numbers::Integers(counts)) = numbers(&local) {
-                return from_integers(&counts, local.nulls().cloned(), to)
-                    .ok_or_else(|| format!("{from} cannot become {to}"));
-            }
-        }
         return by_arrow(&local, to); // Arrow's rule for the zone
     }
     if ours(from, to)
@@ -56,27 +48,6 @@ pub(super) fn first_misfit(
             && active.is_none_or(|active| active.value(*row))
     };
     (0..array.len()).find(lost)
-}
-
-/// Arrow's rule. Some of its casts fail as a whole for one value, whatever the options say: then
-/// each row is cast alone, and those that fail are null.
-fn by_arrow(array: &ArrayRef, to: &DataType) -> std::result::Result<ArrayRef, String> {
-    let options = CastOptions {
-        safe: true,
-        ..CastOptions::default()
-    };
-    let cast = |array: &dyn Array| cast_with_options(array, to, &options);
-    let cause = match cast(array) {
-        Ok(cast) => return Ok(cast),
-        Err(cause) => cause.to_string(),
-    };
-    if array.is_empty() || cast(&array.slice(0, 0)).is_err() {
-        return Err(cause);
-    }
-    let row = |row| cast(&array.slice(row, 1)).unwrap_or_else(|_| new_null_array(to, 1));
-    let rows: Vec<ArrayRef> = (0..array.len()).map(row).collect();
-    let rows: Vec<&dyn Array> = rows.iter().map(AsRef::as_ref).collect();
-    concat(&rows).map_err(|_| cause)
 }
 
 /// Units per day of a date, timestamp, time of day or duration.

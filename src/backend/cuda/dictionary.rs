@@ -1,14 +1,16 @@
-//! Strings on the device are codes of one dictionary, which lives on the host.
+//! Strings and bytes on the device are codes of one dictionary, which lives on the host, where they
+//! are not views.
 //!
 //! All columns of all batches that are alive at one time share it, so that equal strings have
-//! equal codes wherever they came from. It goes when the last batch goes.
+//! equal codes wherever they came from; a string and bytes that are equal have one code, too. It goes when the last batch goes.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
-use arrow::array::{StringBuilder, UInt32Array};
+use arrow::buffer::NullBuffer;
 
 use super::tables::Tables;
+use super::text::HostText;
 use crate::error::{Error, Result};
 
 /// Most entries: codes take 31 bits in a packed key.
@@ -22,10 +24,8 @@ pub(super) const CODE_BITS: u32 = 31;
 
 #[derive(Debug, Default)]
 struct Entries {
-    codes: HashMap<Arc<str>, u32, ahash::RandomState>,
-    values: Vec<Arc<str>>,
-    /// The rank of each code among those that were there when somebody last asked.
-    ranks: Arc<[u32]>,
+    codes: HashMap<Arc<[u8]>, u32, ahash::RandomState>,
+    values: Vec<Arc<[u8]>>,
 }
 
 /// Distinct strings and their codes. Entries are only ever added.
@@ -41,13 +41,13 @@ impl Dictionary {
     /// that several threads look them up at one time; only new ones are added alone.
     pub(super) fn encode<'a>(
         &self,
-        strings: impl Iterator<Item = Option<&'a str>> + Clone,
+        strings: impl Iterator<Item = Option<&'a [u8]>> + Clone,
     ) -> Result<Vec<u32>> {
         let mut codes = Vec::with_capacity(strings.size_hint().0);
         let mut missing = false;
         {
             let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
-            let mut last: Option<(&str, u32)> = None; // neighbours are often equal
+            let mut last: Option<(&[u8], u32)> = None; // neighbours are often equal
             for string in strings.clone() {
                 let code = match (string, last) {
                     (None, _) => 0,
@@ -74,30 +74,18 @@ impl Dictionary {
     }
 
     /// Shows every string from code `start` on, in the order of the codes.
-    pub(super) fn for_each_from(&self, start: usize, mut show: impl FnMut(&str)) {
+    pub(super) fn for_each_from(&self, start: usize, mut show: impl FnMut(&[u8])) {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         let new = entries.values.iter().skip(start);
         new.for_each(|string| show(string));
     }
 
-    /// The rank of each code in the order of the strings' bytes. Ranks of one answer compare with
-    /// each other, and with none of another answer.
-    pub(super) fn ranks(&self) -> Arc<[u32]> {
-        {
-            let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
-            if entries.ranks.len() == entries.values.len() {
-                return Arc::clone(&entries.ranks);
-            }
-        }
-        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+    /// The codes of all entries in the order of their bytes.
+    pub(super) fn codes_in_order(&self) -> Vec<u32> {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         let mut codes: Vec<u32> = (0..entries.values.len() as u32).collect();
         codes.sort_unstable_by_key(|code| &entries.values[*code as usize]);
-        let mut ranks = vec![0; codes.len()];
-        for (rank, code) in (0..).zip(codes) {
-            ranks[code as usize] = rank;
-        }
-        entries.ranks = ranks.into();
-        Arc::clone(&entries.ranks)
+        codes
     }
 
     /// Number of entries by now.
@@ -107,45 +95,39 @@ impl Dictionary {
     }
 
     /// The entries from a code on.
-    pub(super) fn values_from(&self, code: usize) -> Vec<Arc<str>> {
+    pub(super) fn values_from(&self, code: usize) -> Vec<Arc<[u8]>> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         entries.values.get(code..).unwrap_or_default().to_vec()
     }
 
     /// A word for each entry, by code.
-    pub(super) fn map(&self, word: impl Fn(&str) -> u64) -> Vec<u64> {
+    pub(super) fn map(&self, word: impl Fn(&[u8]) -> u64) -> Vec<u64> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         entries.values.iter().map(|value| word(value)).collect()
     }
 
-    /// The rank of each code in the order of the strings' bytes, and the code of each rank.
-    pub(super) fn order(&self) -> (Vec<u64>, Vec<u64>) {
-        let ranks = self.ranks();
-        let mut codes = vec![0; ranks.len()];
-        for (code, rank) in (0..).zip(ranks.iter()) {
-            codes[*rank as usize] = code;
-        }
-        (ranks.iter().copied().map(u64::from).collect(), codes)
-    }
-
-    /// Appends the strings of codes.
-    pub(super) fn decode(&self, codes: &UInt32Array, strings: &mut StringBuilder) -> Result<()> {
+    /// What codes stand for; a null is empty, whatever its code.
+    pub(super) fn decode(
+        &self,
+        codes: impl Iterator<Item = u32>,
+        nulls: Option<&NullBuffer>,
+    ) -> Result<HostText> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
-        for code in codes {
-            match code.map(|code| entries.values.get(code as usize)) {
-                None => strings.append_null(),
-                Some(Some(value)) => strings.append_value(value),
-                Some(None) => {
-                    return Err(Error::invalid("dictionary", "a code has no entry", ""));
-                }
+        let mut text = HostText::with_capacity(codes.size_hint().0);
+        for (row, code) in codes.enumerate() {
+            if nulls.is_some_and(|nulls| nulls.is_null(row)) {
+                text.push(&[]);
+                continue;
             }
+            let gone = || Error::invalid("dictionary", "a code has no entry", "");
+            text.push(entries.values.get(code as usize).ok_or_else(gone)?);
         }
-        Ok(())
+        Ok(text)
     }
 }
 
 impl Entries {
-    fn code(&mut self, string: &str) -> Result<u32> {
+    fn code(&mut self, string: &[u8]) -> Result<u32> {
         if let Some(code) = self.codes.get(string) {
             return Ok(*code);
         }
@@ -154,7 +136,7 @@ impl Entries {
             return Err(Error::unsupported("cuda", "strings", reason));
         }
         let code = self.values.len() as u32;
-        let shared: Arc<str> = Arc::from(string);
+        let shared: Arc<[u8]> = Arc::from(string);
         self.codes.insert(Arc::clone(&shared), code);
         self.values.push(shared);
         Ok(code)

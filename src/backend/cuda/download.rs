@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayData, ArrayRef, BooleanArray, Decimal128Array, RecordBatch, RecordBatchOptions,
-    StringBuilder, UInt32Array, make_array, new_null_array,
+    make_array, new_null_array,
 };
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
 use arrow::compute::cast;
@@ -20,7 +20,7 @@ use crate::kernels::{DeviceColumn, Launch};
 use crate::memory::Batch;
 use crate::metrics::names;
 use crate::operators::Context;
-use crate::types::{DataType, PhysicalType, decimal_parts, is_string};
+use crate::types::{DataType, PhysicalType, decimal_parts, is_text};
 
 pub(super) fn download(shared: &Shared, context: &Context, batch: &Batch) -> Result<RecordBatch> {
     let launch = shared.launch(context);
@@ -32,10 +32,10 @@ pub(super) fn download(shared: &Shared, context: &Context, batch: &Batch) -> Res
     for (place, field) in batch.schema().fields().iter().enumerate() {
         let (data_type, dictionary) = (field.data_type(), &columns.dictionary);
         if let Some(column) = nested.next_if(|column| column.place == place) {
-            let array = nested::download(&launch, context, column, data_type, dictionary)?;
+            let array = nested::download(&launch, column, data_type, dictionary)?;
             arrays.push(array);
         } else if let Some(column) = flat.next() {
-            let array = array_of(&launch, context, column, rows, data_type, dictionary)?;
+            let array = array_of(&launch, column, rows, data_type, dictionary)?;
             arrays.push(array);
         }
     }
@@ -47,7 +47,6 @@ pub(super) fn download(shared: &Shared, context: &Context, batch: &Batch) -> Res
 /// The first `rows` values of a device column, as an array of this type. Waits for the stream.
 pub(super) fn array_of(
     launch: &Launch,
-    context: &Context,
     column: &DeviceColumn,
     rows: u64,
     data_type: &DataType,
@@ -58,14 +57,12 @@ pub(super) fn array_of(
     }
     if column.physical() == PhysicalType::View {
         let text = HostText::read(launch, column, rows)?;
-        context.metrics.add(names::DOWNLOAD_BYTES, text.count());
+        launch.count(names::DOWNLOAD_BYTES, text.count());
         let nulls = HostColumn::read_nulls(launch, column, rows)?;
         return text.into_array(data_type, nulls);
     }
     let host = HostColumn::read(launch, column, rows)?;
-    context
-        .metrics
-        .add(names::DOWNLOAD_BYTES, host.values.len() as u64);
+    launch.count(names::DOWNLOAD_BYTES, host.values.len() as u64);
     host.into_array(column.physical(), data_type, dictionary)
 }
 
@@ -177,15 +174,11 @@ impl HostColumn {
             let bits = BooleanBuffer::new(Buffer::from_vec(values), offset, rows);
             return Ok(Arc::new(BooleanArray::new(bits, nulls)));
         }
-        if is_string(data_type) {
-            let codes: Vec<u32> = values
-                .chunks_exact(4)
-                .map(|bytes| bytes.try_into().map_or(0, u32::from_ne_bytes))
-                .collect();
-            let mut strings = StringBuilder::new();
-            dictionary.decode(&UInt32Array::new(codes.into(), nulls), &mut strings)?;
-            let strings: ArrayRef = Arc::new(strings.finish());
-            return cast(&strings, data_type).map_err(|cause| arrow_error(&cause));
+        if is_text(data_type) {
+            let codes = values.chunks_exact(4);
+            let codes = codes.map(|bytes| bytes.try_into().map_or(0, u32::from_ne_bytes));
+            let text = dictionary.decode(codes, nulls.as_ref())?;
+            return text.into_array(data_type, nulls);
         }
         if let Some((precision, scale)) = decimal_parts(data_type) {
             let wide = Decimal128Array::new(widened(&values, physical).into(), nulls)

@@ -1,18 +1,22 @@
 //! Expressions by kernels: one launch per step, the results columns in device memory.
 
+use arrow::array::AsArray;
+
 use crate::error::{Error, Result};
 use crate::expr::{BinaryOp, Function, StringFunction, TypedExpr, TypedKind, literal_array};
 use crate::kernels::project::{self as kernel, Failures, Rescale};
 use crate::kernels::{DeviceColumn, Launch, Status, abi, math};
 use crate::types::{
     DECIMAL128_PRECISION_MAX, DataType, DivisionByZero, Literal, Overflow, PhysicalType, Semantics,
-    decimal_parts, is_string,
+    decimal_parts, is_binary, is_string, is_text,
 };
 
 use super::batch::CudaBatch;
+use super::cast::{Cast, HostCast};
+use super::download::array_of;
 use super::function::strings::{Operand, Strings};
 use super::function::{self, Call};
-use super::{rescale, upload};
+use super::{cast, rescale, upload};
 
 /// Evaluates expressions over one batch.
 pub(super) struct Evaluator<'a> {
@@ -60,8 +64,8 @@ impl<'a> Evaluator<'a> {
         self.evaluate_any(expr, None)
     }
 
-    /// As `evaluate_where`, but strings may stay views: what only passes them on, tests them for
-    /// null or is a function of strings takes either.
+    /// As `evaluate_where`, but strings and bytes may stay views: what only passes them on, tests them
+    /// for null or is a function of strings takes either.
     fn evaluate_any(
         &self,
         expr: &TypedExpr,
@@ -69,11 +73,10 @@ impl<'a> Evaluator<'a> {
     ) -> Result<DeviceColumn> {
         match &expr.kind {
             TypedKind::Column(index) => Ok(self.batch.columns[*index].clone()),
-            TypedKind::Cast { expr: input, .. }
-                if is_string(&expr.data_type) && is_string(&input.data_type) =>
-            {
-                self.evaluate_any(input, active)
-            }
+            TypedKind::Cast {
+                expr: input,
+                strict,
+            } => self.cast(input, &expr.data_type, *strict, active),
             TypedKind::Function { function, operands } => {
                 self.function(function, operands, &expr.data_type, active)
             }
@@ -174,7 +177,7 @@ impl<'a> Evaluator<'a> {
     ) -> Result<DeviceColumn> {
         let rows = &self.batch.rows;
         match &expr.kind {
-            TypedKind::Column(_) | TypedKind::Function { .. } if is_string(&expr.data_type) => {
+            TypedKind::Column(_) | TypedKind::Function { .. } if is_text(&expr.data_type) => {
                 self.strings().coded(&self.evaluate_any(expr, active)?)
             }
             TypedKind::Column(index) => Ok(self.batch.columns[*index].clone()),
@@ -191,7 +194,7 @@ impl<'a> Evaluator<'a> {
                 let operands = (operand.clone(), operand);
                 self.arithmetic(abi::PROJECT_NEGATE, &expr.data_type, operands, active)
             }
-            TypedKind::Compare { op, left, right } if is_string(&left.data_type) => {
+            TypedKind::Compare { op, left, right } if is_text(&left.data_type) => {
                 self.compare_strings(*op, (left, right), active)
             }
             TypedKind::Compare { op, left, right } => self.compare(*op, left, right, active),
@@ -219,25 +222,11 @@ impl<'a> Evaluator<'a> {
                 expr: input,
                 strict,
             } => {
-                let column = self.evaluate_where(input, active)?;
-                let to = &expr.data_type;
-                if input.data_type == DataType::Null {
-                    return self.literal(&Literal::Null, to);
+                let column = self.cast(input, &expr.data_type, *strict, active)?;
+                match is_text(&expr.data_type) {
+                    true => self.strings().coded(&column),
+                    false => Ok(column),
                 }
-                if input.data_type == *to || (is_string(&input.data_type) && is_string(to)) {
-                    return Ok(column);
-                }
-                let (rescale, mut flags) =
-                    rescale::rescale(&input.data_type, to).ok_or_else(|| {
-                        let reason = format!("a cast from {} to {to}", input.data_type);
-                        Error::unsupported("cuda", "project", reason)
-                    })?;
-                let to = physical(to)?;
-                if *strict && !rescale.always_fits(column.physical(), to) {
-                    flags |= abi::PROJECT_CAST_IS_STRICT;
-                }
-                let failures = self.failures(flags, active);
-                kernel::cast(&self.launch, &column, to, rescale, rows, &failures)
             }
             TypedKind::Case {
                 branches,
@@ -248,6 +237,99 @@ impl<'a> Evaluator<'a> {
                 self.function(function, operands, &expr.data_type, active)
             }
         }
+    }
+
+    /// A cast column; strings and bytes are codes or views.
+    fn cast(
+        &self,
+        input: &TypedExpr,
+        to: &DataType,
+        strict: bool,
+        active: Option<&DeviceColumn>,
+    ) -> Result<DeviceColumn> {
+        let from = &input.data_type;
+        if *from == DataType::Null {
+            return self.literal(&Literal::Null, to);
+        }
+        let column = match is_text(from) {
+            true => self.evaluate_any(input, active)?,
+            false => self.evaluate_where(input, active)?,
+        };
+        if keeps_bytes(from, to) {
+            return Ok(column);
+        }
+        if let Some(cast) = self.rescaled(&column, (from, to), strict, active)? {
+            return Ok(cast);
+        }
+        let (launch, rows) = (&self.launch, &self.batch.rows);
+        if let Some(text) = cast::formatted(launch, &column, (from, to), strict, rows)? {
+            return Ok(text);
+        }
+        // The unit is ours, what a zone takes local time for is Arrow's.
+        if let (DataType::Timestamp(_, None), DataType::Timestamp(unit, Some(_))) = (from, to) {
+            let local = DataType::Timestamp(*unit, None);
+            let column = self.rescaled(&column, (from, &local), strict, active)?;
+            let column = column.ok_or_else(|| no_cast(from, to))?;
+            return self.cast_by_host(&column, (&local, to), strict, active);
+        }
+        if !cast::is_known(from, to) {
+            return Err(no_cast(from, to));
+        }
+        self.cast_by_host(&column, (from, to), strict, active)
+    }
+
+    /// A cast by a kernel, if there is one.
+    fn rescaled(
+        &self,
+        column: &DeviceColumn,
+        (from, to): (&DataType, &DataType),
+        strict: bool,
+        active: Option<&DeviceColumn>,
+    ) -> Result<Option<DeviceColumn>> {
+        if from == to {
+            return Ok(Some(column.clone()));
+        }
+        let Some((rescale, mut flags)) = rescale::rescale(from, to) else {
+            return Ok(None);
+        };
+        let to = physical(to)?;
+        if strict && !rescale.always_fits(column.physical(), to) {
+            flags |= abi::PROJECT_CAST_IS_STRICT;
+        }
+        let failures = self.failures(flags, active);
+        let rows = &self.batch.rows;
+        kernel::cast(&self.launch, column, to, rescale, rows, &failures).map(Some)
+    }
+
+    /// A cast that no kernel has.
+    fn cast_by_host(
+        &self,
+        column: &DeviceColumn,
+        (from, to): (&DataType, &DataType),
+        strict: bool,
+        active: Option<&DeviceColumn>,
+    ) -> Result<DeviceColumn> {
+        let (launch, rows) = (&self.launch, &self.batch.rows);
+        let dictionary = &self.batch.dictionary;
+        let host = HostCast {
+            launch,
+            dictionary,
+            rows,
+            from,
+            to,
+        };
+        let Cast { column, misfits } = host.call(column)?;
+        if let Some(misfits) = misfits.filter(|_| strict) {
+            let failed = self.mask(abi::PROJECT_TAKEN, &misfits, active)?;
+            let count = rows.resolve(launch)?;
+            let failed = array_of(launch, &failed, count, &DataType::Boolean, dictionary)?;
+            let failed = failed.as_boolean().iter();
+            if let Some(row) = failed.into_iter().position(|row| row == Some(true)) {
+                let cause = format!("the {from} in row {row} does not fit {to}");
+                return Err(Error::arithmetic("cast", cause));
+            }
+        }
+        Ok(column)
     }
 
     fn literal(&self, literal: &Literal, data_type: &DataType) -> Result<DeviceColumn> {
@@ -449,7 +531,7 @@ pub(super) fn status_for<'b>(
 }
 
 /// Whether an expression's evaluation can end in an error.
-fn may_fail(expr: &TypedExpr, semantics: Semantics) -> bool {
+pub(super) fn may_fail(expr: &TypedExpr, semantics: Semantics) -> bool {
     let checked = semantics.overflow == Overflow::Error
         || semantics.division_by_zero == DivisionByZero::Error;
     let fails = match &expr.kind {
@@ -485,8 +567,18 @@ fn may_fail(expr: &TypedExpr, semantics: Semantics) -> bool {
     fails || operands.any(|operand| may_fail(operand, semantics))
 }
 
+/// True if a cast between strings and bytes leaves every value as it is.
+pub(super) fn keeps_bytes(from: &DataType, to: &DataType) -> bool {
+    let checks = is_binary(from) && is_string(to) || matches!(to, DataType::FixedSizeBinary(_));
+    from == to || (is_text(from) && is_text(to) && !checks)
+}
+
+fn no_cast(from: &DataType, to: &DataType) -> Error {
+    Error::unsupported("cuda", "project", format!("a cast from {from} to {to}"))
+}
+
 /// What two comparisons have in common, if that is the value on their left sides: it, and the operator
-/// and right side of each.
+/// and right side of each. Not of strings, whose codes are in no order.
 fn range<'b>(
     left: &'b TypedExpr,
     right: &'b TypedExpr,
@@ -496,8 +588,8 @@ fn range<'b>(
         _ => None,
     };
     let ((op_low, value, low), (op_high, same, high)) = (compared(left)?, compared(right)?);
-    let known = PhysicalType::of(&value.data_type).is_some();
-    (known && value == same).then_some((value, [(op_low, low), (op_high, high)]))
+    let ordered = PhysicalType::of(&value.data_type).is_some() && !is_string(&value.data_type);
+    (ordered && value == same).then_some((value, [(op_low, low), (op_high, high)]))
 }
 
 /// The layout of a type; operators were checked when they were made.

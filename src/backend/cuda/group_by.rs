@@ -2,9 +2,11 @@
 //!
 //! What looks at different values takes two levels: a table of its own holds the different (keys,
 //! value) pairs, or (keys, register) of a sketch; at the end its rows are counted into the groups.
+//! What looks at all values of a group ([`ordered`]) keeps its rows, and sorts them at the end.
 //! A variance takes two launches over a batch, for the means and for the distances from them; each
 //! batch has a table of its own then, which is merged.
 
+mod ordered;
 mod plan;
 
 use std::sync::Arc;
@@ -12,18 +14,21 @@ use std::sync::Arc;
 use super::Shared;
 use super::batch::CudaBatch;
 use super::dictionary::Dictionary;
+use super::nested::{NestedColumn, NestedValues};
+use super::order::TextOrder;
 use super::text;
 use crate::error::{Error, Result};
 use crate::kernels::gather::gather_rows;
-use crate::kernels::group_by::{Emit, GroupKey, GroupLayout, GroupList, GroupTable, registers};
+use crate::kernels::group_by::{GroupKey, GroupLayout, GroupList, GroupTable, registers};
 use crate::kernels::{DeviceColumn, DeviceRows, Launch, Status, abi};
 use crate::memory::Batch;
 use crate::operators::{
     Context, Fold, FoldState, GroupBySpec, SKETCH_BITS, SKETCH_RANK_MAX, estimate_distinct,
     hash_bytes, own_state, state_of,
 };
-use crate::types::{PhysicalType, is_string};
-use plan::{After, Output, Pairs, Parts, Use, key_of};
+use crate::types::{PhysicalType, is_text};
+use ordered::{Listed, Sorter};
+use plan::{After, Output, Pairs, Parts, Use, key_of, word};
 
 const _: () = assert!(abi::GROUP_BY_REGISTER_BITS == SKETCH_BITS);
 const _: () = assert!(abi::GROUP_BY_RANK_MAX == SKETCH_RANK_MAX);
@@ -43,8 +48,10 @@ struct State {
     pairs: Vec<GroupTable>,
     /// Keeps the codes in the tables meaningful.
     dictionary: Option<Arc<Dictionary>>,
-    /// Ranks by code, and codes by rank, at one moment of the dictionary.
-    order: (Vec<u64>, Vec<u64>),
+    /// Rows of which quantiles and lists are wanted, in their order.
+    kept: Vec<CudaBatch>,
+    /// The order of strings and bytes, where extremes of them are wanted.
+    order: Option<TextOrder>,
 }
 
 impl GroupBy {
@@ -92,7 +99,7 @@ impl GroupBy {
         let pairs = self.parts.pairs.iter().map(|pairs| pairs.input);
         let carries = self.parts.carries.iter().map(|carry| carry.input);
         for index in keys.chain(pairs).chain(carries) {
-            if is_string(self.spec.input.field(index).data_type()) {
+            if is_text(self.spec.input.field(index).data_type()) {
                 let column = &coded.columns[index];
                 let column = text::coded(launch, &batch.dictionary, column, &batch.rows)?;
                 coded.columns[index] = column;
@@ -152,45 +159,37 @@ impl GroupBy {
             keys.push(values);
             return table.update(launch, &keys, &[], rows);
         }
-        let strings = is_string(self.spec.input.field(pairs.input).data_type());
-        let hashes = strings.then(|| {
-            let hashes = batch.dictionary.map(|string| hash_bytes(string.as_bytes()));
-            self.look_up(context, PhysicalType::UInt64, &hashes, values, rows)
-        });
+        let text = is_text(self.spec.input.field(pairs.input).data_type());
+        let hashes = text.then(|| self.hashes(context, &batch.dictionary, values, rows));
         let hashes = hashes.transpose()?;
         let (registers, weights) =
-            registers(launch, hashes.as_ref().unwrap_or(values), strings, rows)?;
+            registers(launch, hashes.as_ref().unwrap_or(values), text, rows)?;
         keys.push(&registers);
         table.update(launch, &keys, &[(0, &weights), (1, &weights)], rows)
     }
 
-    /// Values of a table on the host, by index.
-    fn look_up(
+    /// The hash of each code of a column.
+    fn hashes(
         &self,
         context: &Context,
-        physical: PhysicalType,
-        values: &[u64],
-        indices: &DeviceColumn,
+        dictionary: &Dictionary,
+        codes: &DeviceColumn,
         rows: &DeviceRows,
     ) -> Result<DeviceColumn> {
         let launch = &self.shared.launch(context);
-        let width = (physical.bits() / 8) as usize;
-        let bytes = values
-            .iter()
-            .flat_map(|value| value.to_le_bytes()[..width].to_vec());
+        let hashes = dictionary.map(hash_bytes);
+        let bytes = hashes.iter().flat_map(|hash| hash.to_ne_bytes());
         let mut bytes: Vec<u8> = bytes.collect();
-        bytes.resize(bytes.len().max(width), 0); // never empty
-        let count = (bytes.len() / width) as u64;
+        bytes.resize(bytes.len().max(8), 0); // a buffer is never empty
+        let count = (bytes.len() / 8) as u64;
         let bytes = Arc::new(launch.device().upload(launch.stream(), &bytes)?);
-        let table = DeviceColumn::array(physical, bytes, None, 0, count)?;
+        let table = DeviceColumn::array(PhysicalType::UInt64, bytes, None, 0, count)?;
         let status = Status::new(launch, "gather_rows")?;
         let built = DeviceRows::known(count);
-        let picked = gather_rows(launch, indices, rows, &[&table], &built, &status)?;
+        let picked = gather_rows(launch, codes, rows, &[&table], &built, &status)?;
         self.shared.watch(context.stream, status);
-        picked
-            .into_iter()
-            .next()
-            .ok_or_else(|| Error::invalid("group_by", "nothing was looked up", ""))
+        let nothing = || Error::invalid("group_by", "nothing was looked up", "");
+        picked.into_iter().next().ok_or_else(nothing)
     }
 
     /// Counts pairs into the groups.
@@ -220,9 +219,8 @@ impl GroupBy {
                         .update(launch, &keys, &[(count, &value)], &rows)?;
                 }
                 Use::Rank { extreme, presence } => {
-                    let (ranks, _) = &state.order;
-                    let physical = PhysicalType::UInt32;
-                    let ranks = self.look_up(context, physical, ranks, &value, &rows)?;
+                    let order = state.order.as_ref().ok_or_else(no_order)?;
+                    let ranks = order.ranks(launch, &value, &rows)?;
                     let inputs = [(presence, &ranks), (extreme, &ranks)];
                     state.groups.update(launch, &keys, &inputs, &rows)?;
                 }
@@ -237,6 +235,21 @@ impl GroupBy {
             }
         }
         Ok(())
+    }
+
+    /// Brings quantiles into the groups; answers what lists are made of.
+    fn feed_ordered(&self, context: &Context, state: &mut State) -> Result<Option<Listed>> {
+        let Some(ordered) = &self.parts.ordered else {
+            return Ok(None);
+        };
+        let sorter = Sorter {
+            shared: &self.shared,
+            launch: self.shared.launch(context),
+            spec: &self.spec,
+            keys: &self.parts.keys,
+        };
+        let kept = std::mem::take(&mut state.kept);
+        ordered.feed(&sorter, &mut state.groups, kept).map(Some)
     }
 
     fn dictionary(&self, state: &State) -> Arc<Dictionary> {
@@ -257,11 +270,10 @@ impl GroupBy {
         let groups = &state.groups;
         let column = groups.emit_aggregate(launch, list, output.emit, status)?;
         match output.after {
-            After::Nothing => Ok(column),
+            After::Nothing | After::Listed(_) => Ok(column),
             After::Coded => {
-                let (_, codes) = &state.order;
-                let rows = DeviceRows::known(list.groups());
-                self.look_up(context, PhysicalType::UInt32, codes, &column, &rows)
+                let order = state.order.as_ref().ok_or_else(no_order)?;
+                order.codes(launch, &column, &DeviceRows::known(list.groups()))
             }
             After::Estimated { weights } => {
                 let weights = word(abi::EMIT_COUNT, weights, weights);
@@ -278,19 +290,8 @@ impl GroupBy {
     }
 }
 
-/// A word of an accumulator as it is, or decoded, where the other one says that there is one.
-fn word(emit: u32, accumulator: u32, count_accumulator: u32) -> Emit {
-    Emit {
-        emit,
-        accumulator,
-        count_accumulator,
-        physical: PhysicalType::Int64,
-        limit: 0,
-        factor: 1.0,
-        empty_is_zero: false,
-        overflow_is_error: false,
-        ddof: 0,
-    }
+fn no_order() -> Error {
+    Error::invalid("group_by", "the order of strings is missing", "")
 }
 
 /// The first `rows` 64-bit values of a column. Waits for the stream.
@@ -314,7 +315,8 @@ impl Fold for GroupBy {
             groups: self.new_table(&launch)?,
             pairs: pairs.collect::<Result<_>>()?,
             dictionary: None,
-            order: Default::default(),
+            kept: Vec::new(),
+            order: None,
         }))
     }
 
@@ -334,6 +336,10 @@ impl Fold for GroupBy {
         for (table, pairs) in state.pairs.iter_mut().zip(&self.parts.pairs) {
             self.pair(context, table, pairs, batch)?;
         }
+        let kept = self.parts.ordered.iter();
+        state
+            .kept
+            .extend(kept.map(|ordered| ordered.keep(&self.spec, batch)));
         Ok(())
     }
 
@@ -345,6 +351,7 @@ impl Fold for GroupBy {
         for (table, other) in state.pairs.iter_mut().zip(&mut other.pairs) {
             table.merge(&launch, other)?;
         }
+        state.kept.extend(other.kept);
         if state.dictionary.is_none() {
             state.dictionary = other.dictionary;
         }
@@ -376,23 +383,34 @@ impl Fold for GroupBy {
             .iter()
             .any(|output| matches!(output.after, After::Coded))
         {
-            state.order = self.dictionary(&state).order();
+            let dictionary = self.dictionary(&state);
+            state.order = Some(dictionary.tables.order(&launch, &dictionary)?);
         }
         let mut tables = std::mem::take(&mut state.pairs);
         for (table, pairs) in tables.iter_mut().zip(&self.parts.pairs) {
             self.count_pairs(context, &mut state, table, pairs)?;
         }
+        let listed = self.feed_ordered(context, &mut state)?;
         let list = state.groups.list(&launch)?;
         let mut columns = (0..self.parts.keys.len())
             .map(|key| state.groups.emit_key(&launch, &list, key))
             .collect::<Result<Vec<_>>>()?;
         let status = Status::new(&launch, "group_by_emit_aggregate")?;
-        for output in &self.parts.outputs {
-            columns.push(self.emit(context, &state, &list, *output, &status)?);
+        let mut nested = Vec::new();
+        for (output, place) in self.parts.outputs.iter().zip(self.parts.keys.len()..) {
+            let column = self.emit(context, &state, &list, *output, &status)?;
+            match (output.after, &listed) {
+                (After::Listed(of), Some(listed)) => {
+                    let values = NestedValues::Lists(listed.column(of, column));
+                    nested.push(NestedColumn { place, values });
+                }
+                _ => columns.push(column),
+            }
         }
         self.shared.watch(context.stream, status);
         let rows = DeviceRows::known(list.groups());
-        let finished = CudaBatch::flat(columns, rows, self.dictionary(&state));
+        let mut finished = CudaBatch::flat(columns, rows, self.dictionary(&state));
+        finished.nested = nested;
         Ok(vec![finished.into_batch(Arc::clone(&self.spec.output))])
     }
 }

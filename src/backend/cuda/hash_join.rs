@@ -26,7 +26,7 @@ use crate::operators::{
     BUILD_ROWS_MAX, Context, Fold, FoldState, HashJoinSpec, JoinKind, Transform, own_state,
     state_of, too_many_build_rows, too_many_output_rows,
 };
-use crate::types::{SchemaRef, is_string};
+use crate::types::{SchemaRef, is_text};
 
 pub(super) struct HashJoinBuild {
     shared: Arc<Shared>,
@@ -101,7 +101,7 @@ fn keys_of(spec: &HashJoinSpec) -> Result<Vec<JoinKey>> {
     let key = |(build, probe): (&usize, &usize)| {
         let (build, probe) = (spec.build.field(*build), spec.probe.field(*probe));
         let physical = physical(build.data_type())?;
-        let bits = match is_string(build.data_type()) {
+        let bits = match is_text(build.data_type()) {
             true => CODE_BITS,
             false => physical.bits() as u32,
         };
@@ -185,7 +185,7 @@ impl Fold for HashJoinBuild {
             }
         }
         for &index in &self.spec.build_keys {
-            if is_string(self.spec.build.field(index).data_type()) {
+            if is_text(self.spec.build.field(index).data_type()) {
                 let column = &batch.columns[index];
                 batch.columns[index] =
                     text::coded(&launch, &batch.dictionary, column, &batch.rows)?;
@@ -281,7 +281,7 @@ impl Join<'_> {
         let batch = self.batch;
         let keys = self.spec.probe_keys.iter().map(|&index| {
             let column = &batch.columns[index];
-            match is_string(self.spec.probe.field(index).data_type()) {
+            match is_text(self.spec.probe.field(index).data_type()) {
                 true => text::coded(&self.launch, &batch.dictionary, column, &batch.rows),
                 false => Ok(column.clone()),
             }

@@ -1,12 +1,13 @@
 //! The CUDA backend: every operator by kernels, over the NVIDIA driver or over the emulator.
 //!
 //! It follows the CPU backend, which defines the results. Work is queued on the caller's stream;
-//! row counts that kernels decide stay on the device. Strings are codes of one dictionary while
-//! they are on the device (`dictionary`), or views of bytes (`text`). What it cannot do it refuses when an operator is made,
-//! naming operator and reason.
+//! row counts that kernels decide stay on the device. Strings and bytes are codes of one dictionary
+//! while they are on the device (`dictionary`), or views (`text`). What it cannot do it refuses when an
+//! operator is made, naming operator and reason.
 
 mod append;
 mod batch;
+mod cast;
 mod dictionary;
 mod download;
 mod evaluate;
@@ -17,6 +18,7 @@ mod group_by;
 mod hash_join;
 mod nested;
 mod nested_loop_join;
+mod order;
 mod project;
 mod rescale;
 mod scan;

@@ -25,7 +25,7 @@ use crate::memory::Batch;
 use crate::operators::{
     Context, HashJoinSpec, JoinKind, NestedLoopJoinSpec, Transform, too_many_output_rows,
 };
-use crate::types::{DataType, PhysicalType, is_string};
+use crate::types::{DataType, PhysicalType, is_text};
 
 pub(super) struct NestedLoopJoinProbe {
     shared: Arc<Shared>,
@@ -106,7 +106,7 @@ fn split_condition<'e>(
         }
         TypedKind::Compare { op, left, right } => {
             let is_value =
-                |expr: &TypedExpr| !is_string(&expr.data_type) && expr.data_type != DataType::Null;
+                |expr: &TypedExpr| !is_text(&expr.data_type) && expr.data_type != DataType::Null;
             let of_probe = |expr: &TypedExpr| reads_only(expr, &|column| column < width);
             let of_build = |expr: &TypedExpr| reads_only(expr, &|column| column >= width);
             if !is_value(left) || !is_value(right) || into.len() == Comparisons::COUNT_MAX {

@@ -1,34 +1,33 @@
 //! `shuffle_partition` by kernels; the contract is [`ShufflePartitionSpec`].
 //!
 //! Strings that are codes get the hash of what they stand for from a list that the host keeps, an
-//! entry per string of the dictionary; views are hashed where their bytes lie. The partitions of a
-//! batch share one buffer, which lives as long as one of them.
+//! entry per string of the dictionary; views are hashed where their bytes lie. Ranges of strings and
+//! bytes are ranges of their places among the bounds. The partitions of a batch share one buffer, which
+//! lives as long as one of them.
+
+mod bounds;
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use arrow::array::RecordBatch;
-
+use super::Shared;
 use super::batch::CudaBatch;
 use super::dictionary::Dictionary;
-use super::{Shared, upload};
 use crate::error::Result;
 use crate::kernels::shuffle_partition::{
-    CodeWords, ShuffleBounds, ShuffleBy, ShuffleHashKey, ShuffleRangeKey, ShuffleTuning,
-    shuffle_partition,
+    CodeWords, ShuffleBy, ShuffleHashKey, ShuffleRangeKey, ShuffleTuning, shuffle_partition,
 };
 use crate::kernels::{DeviceColumn, DeviceRows, Launch};
 use crate::memory::Batch;
 use crate::metrics::Metrics;
-use crate::operators::{
-    Context, Partition, Partitioning, RangeKey, ShufflePartitionSpec, bounds_descend, bytes_word,
-};
-use crate::types::{PhysicalType, is_string};
+use crate::operators::{Context, Partition, Partitioning, ShufflePartitionSpec, bytes_word};
+use crate::types::{PhysicalType, is_text};
+use bounds::KeyBounds;
 
 pub(super) struct ShufflePartition {
     shared: Arc<Shared>,
     spec: ShufflePartitionSpec,
     /// Of a range alone: the bounds of each key.
-    bounds: Vec<ShuffleBounds>,
+    bounds: Vec<KeyBounds>,
     words: Mutex<DictionaryWords>,
 }
 
@@ -51,7 +50,7 @@ impl DictionaryWords {
         }
         let known = self.host.len();
         dictionary.for_each_from(known, |string| {
-            self.host.push(bytes_word(string.as_bytes()));
+            self.host.push(bytes_word(string));
         });
         match &self.device {
             Some(device) if self.host.len() == known => Ok(Arc::clone(device)),
@@ -75,7 +74,7 @@ impl ShufflePartition {
                     stream,
                     metrics: Arc::new(Metrics::default()),
                 };
-                let uploaded = upload_bounds(&shared, &context, keys, bounds);
+                let uploaded = bounds::upload(&shared, &context, keys, bounds);
                 shared.device.give_back_stream(stream);
                 uploaded?
             }
@@ -97,7 +96,7 @@ impl ShufflePartition {
         keys: &[usize],
     ) -> Result<Vec<Option<Arc<CodeWords>>>> {
         let words = keys.iter().map(|&index| {
-            let of_codes = is_string(self.spec.input.field(index).data_type())
+            let of_codes = is_text(self.spec.input.field(index).data_type())
                 && batch.columns[index].physical() == PhysicalType::UInt32;
             let words = || {
                 let mut words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
@@ -106,32 +105,6 @@ impl ShufflePartition {
             of_codes.then(words).transpose()
         });
         words.collect()
-    }
-}
-
-/// The bounds of each key on the device. Waits for the stream, to see that they do not descend.
-fn upload_bounds(
-    shared: &Shared,
-    context: &Context,
-    keys: &[RangeKey],
-    bounds: &RecordBatch,
-) -> Result<Vec<ShuffleBounds>> {
-    let launch = shared.launch(context);
-    let uploaded = upload::upload(shared, context, bounds)?;
-    let columns = &CudaBatch::of(&uploaded)?.columns;
-    let bounds_of = columns.iter().zip(keys);
-    let bounds_of = bounds_of
-        .map(|(column, key)| ShuffleBounds::new(&launch, column, key.descending, key.nulls_first));
-    let bounds_of = bounds_of.collect::<Result<Vec<_>>>()?;
-    let mut rows = vec![Vec::new(); bounds.num_rows()];
-    for bounds in &bounds_of {
-        for (row, words) in rows.iter_mut().zip(bounds.read(&launch)?) {
-            row.extend(words);
-        }
-    }
-    match rows.windows(2).position(|pair| pair[1] < pair[0]) {
-        Some(before) => Err(bounds_descend(before + 1)),
-        None => Ok(bounds_of),
     }
 }
 
@@ -158,13 +131,15 @@ impl Partition for ShufflePartition {
                 split(ShuffleBy::Hash(&hashed.collect::<Vec<_>>()))
             }
             Partitioning::Range { keys, .. } => {
-                let ranged = keys
-                    .iter()
-                    .zip(&self.bounds)
-                    .map(|(key, bounds)| ShuffleRangeKey {
-                        column: columns[key.column],
-                        bounds,
-                    });
+                let bounds_of = || keys.iter().zip(&self.bounds);
+                let compared = bounds_of()
+                    .map(|(key, bounds)| bounds.compared(&launch, batch, columns[key.column]));
+                let compared = compared.collect::<Result<Vec<_>>>()?;
+                let ranged = bounds_of().zip(&compared);
+                let ranged = ranged.map(|((_, bounds), column)| ShuffleRangeKey {
+                    column,
+                    bounds: &bounds.words,
+                });
                 split(ShuffleBy::Range(&ranged.collect::<Vec<_>>()))
             }
             Partitioning::RoundRobin { start } => split(ShuffleBy::RoundRobin { start: *start }),

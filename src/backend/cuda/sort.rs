@@ -1,8 +1,8 @@
 //! `sort` by kernels; the contract is [`SortSpec`].
 //!
 //! Batches are kept as they come and put behind one another at the end. Keys are sorted as packed
-//! words with row numbers; the other columns are gathered once, by those. Strings are sorted by
-//! their ranks among the dictionary's, which the host finds.
+//! words with row numbers; the other columns are gathered once, by those. Strings and bytes
+//! are sorted by their ranks among the dictionary's, which the host finds.
 
 use std::sync::Arc;
 
@@ -10,8 +10,9 @@ use super::Shared;
 use super::append;
 use super::batch::CudaBatch;
 use super::dictionary::Dictionary;
+use super::order::TextOrder;
 use super::text;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernels::gather::gather_rows;
 use crate::kernels::sort::{Order, SortInput, sort_rows};
 use crate::kernels::{DeviceColumn, DeviceRows, Launch, Status};
@@ -20,7 +21,7 @@ use crate::operators::{
     Context, Fold, FoldState, SORT_ROWS_MAX, SortKey, SortSpec, own_state, state_of,
     too_many_sort_rows,
 };
-use crate::types::{DataType, PhysicalType, SchemaRef, is_string};
+use crate::types::{DataType, SchemaRef, is_text};
 
 pub(super) struct Sort {
     shared: Arc<Shared>,
@@ -41,7 +42,7 @@ impl Sort {
     }
 }
 
-/// Which columns strings must be compared in, and so must be codes.
+/// The batch with codes for the strings and bytes that are compared.
 pub(super) fn with_codes(
     launch: &Launch,
     batch: &CudaBatch,
@@ -50,7 +51,7 @@ pub(super) fn with_codes(
 ) -> Result<CudaBatch> {
     let mut batch = batch.clone();
     for key in keys {
-        if is_string(schema.field(key.column).data_type()) {
+        if is_text(schema.field(key.column).data_type()) {
             let column = &batch.columns[key.column];
             batch.columns[key.column] =
                 text::coded(launch, &batch.dictionary, column, &batch.rows)?;
@@ -59,63 +60,38 @@ pub(super) fn with_codes(
     Ok(batch)
 }
 
-/// The ranks of strings, for their codes to be looked up in.
+/// What keys of strings and bytes are sorted by.
 pub(super) struct Ranks<'a> {
-    shared: &'a Shared,
     launch: Launch<'a>,
-    /// None where no key is a string.
-    table: Option<DeviceColumn>,
+    /// None where no key is text.
+    order: Option<TextOrder>,
 }
 
 impl<'a> Ranks<'a> {
     pub(super) fn new(
-        shared: &'a Shared,
         launch: Launch<'a>,
         dictionary: &Dictionary,
         schema: &SchemaRef,
         keys: &[SortKey],
     ) -> Result<Ranks<'a>> {
         let mut keys = keys.iter();
-        let table = match keys.any(|key| is_string(schema.field(key.column).data_type())) {
-            false => None,
-            true => {
-                let ranks = dictionary.ranks();
-                let mut bytes: Vec<u8> = ranks.iter().flat_map(|r| r.to_ne_bytes()).collect();
-                bytes.resize(bytes.len().max(4), 0); // a buffer is never empty
-                let table = Arc::new(launch.device().upload(launch.stream(), &bytes)?);
-                let entries = ranks.len() as u64;
-                Some(DeviceColumn::array(
-                    PhysicalType::UInt32,
-                    table,
-                    None,
-                    0,
-                    entries,
-                )?)
-            }
-        };
-        Ok(Ranks {
-            shared,
-            launch,
-            table,
-        })
+        let text = keys.any(|key| is_text(schema.field(key.column).data_type()));
+        let order = || dictionary.tables.order(&launch, dictionary);
+        let order = text.then(order).transpose()?;
+        Ok(Ranks { launch, order })
     }
 
-    /// A column as what is sorted: itself, or, of strings, the ranks of its codes.
+    /// A column as what is sorted: itself, or, of text, the ranks of its codes.
     pub(super) fn comparable(
         &self,
         column: &DeviceColumn,
         data_type: &DataType,
         rows: u64,
     ) -> Result<DeviceColumn> {
-        let Some(table) = self.table.as_ref().filter(|_| is_string(data_type)) else {
-            return Ok(column.clone());
-        };
-        let status = Status::new(&self.launch, "gather_rows")?;
-        let (rows, entries) = (DeviceRows::known(rows), DeviceRows::known(table.rows()));
-        let mut ranked = gather_rows(&self.launch, column, &rows, &[table], &entries, &status)?;
-        self.shared.watch(self.launch.stream(), status);
-        let gone = || Error::invalid("sort", "the ranks of a column of strings are missing", "");
-        ranked.pop().ok_or_else(gone)
+        match self.order.as_ref().filter(|_| is_text(data_type)) {
+            Some(order) => order.ranks(&self.launch, column, &DeviceRows::known(rows)),
+            None => Ok(column.clone()),
+        }
     }
 }
 
@@ -138,16 +114,16 @@ impl Sorting<'_> {
         (start, end): (u64, u64),
         part_rows: u64,
     ) -> Result<Vec<(Vec<DeviceColumn>, u64)>> {
-        let ranks = Ranks::new(self.shared, self.launch, dictionary, self.schema, self.keys)?;
+        let ranks = Ranks::new(self.launch, dictionary, self.schema, self.keys)?;
         let mut comparables = Vec::with_capacity(self.keys.len());
         let mut is_key = vec![false; columns.len()];
         for key in self.keys {
             let data_type = self.schema.field(key.column).data_type();
-            let strings = is_string(data_type);
+            let text = is_text(data_type);
             let column = ranks.comparable(&columns[key.column], data_type, rows)?;
-            // A column is read off once, by its first key, and strings never: those are ranks.
-            let wanted = !strings && !is_key[key.column];
-            is_key[key.column] |= !strings;
+            // A column is read off once, by its first key, and text never: those are ranks.
+            let wanted = !text && !is_key[key.column];
+            is_key[key.column] |= !text;
             comparables.push((key, column, wanted));
         }
         let inputs = comparables.iter().map(|(key, column, wanted)| SortInput {

@@ -1,13 +1,12 @@
 //! What the backend refuses, and why: asked before anything runs.
 
+use super::evaluate::keeps_bytes;
 use super::function;
 use crate::error::{Error, Result};
 use crate::expr::{AggregateFunction, TypedExpr, TypedKind};
-use crate::operators::{
-    AggregateSpec, GroupByPhase, GroupBySpec, OperatorSpec, Partitioning, RangeKey, SortKey,
-    WindowFunction, WindowSpec,
-};
-use crate::types::{DataType, Field, Literal, PhysicalType, SchemaRef, is_binary, is_string};
+use crate::limits::KEYS_MAX;
+use crate::operators::{AggregateSpec, GroupByPhase, GroupBySpec, OperatorSpec, SortKey};
+use crate::types::{DataType, Field, PhysicalType, SchemaRef};
 
 /// Checks an operator and every type it meets.
 pub(super) fn check(backend: &'static str, spec: &OperatorSpec) -> Result<()> {
@@ -29,21 +28,12 @@ pub(super) fn check(backend: &'static str, spec: &OperatorSpec) -> Result<()> {
         OperatorSpec::Gather(gather) => check_schema(backend, "gather", &gather.built),
         OperatorSpec::GroupBy(group_by) => {
             check_schema(backend, "group_by", &group_by.input)?;
-            check_aggregates(group_by).or_else(refuse)?;
-            let mut keys = group_by.group_keys.iter();
-            match keys.find(|key| is_binary(group_by.input.field(**key).data_type())) {
-                Some(_) => refuse("groups of bytes".to_string()),
-                None => Ok(()),
-            }
+            check_aggregates(group_by).or_else(refuse)
         }
         OperatorSpec::HashJoinBuild(join) | OperatorSpec::HashJoinProbe(join) => {
             join.check(backend)?;
             check_schema(backend, "hash_join", &join.build)?;
             check_schema(backend, "hash_join", &join.probe)?;
-            let mut keys = join.build_keys.iter();
-            if keys.any(|key| is_binary(join.build.field(*key).data_type())) {
-                return refuse("keys of bytes".to_string());
-            }
             join.residual
                 .iter()
                 .try_for_each(check_expr)
@@ -51,17 +41,7 @@ pub(super) fn check(backend: &'static str, spec: &OperatorSpec) -> Result<()> {
         }
         OperatorSpec::ShufflePartition(shuffle) => {
             shuffle.check()?;
-            check_schema(backend, "shuffle_partition", &shuffle.input)?;
-            if let Partitioning::Range { keys, .. } = &shuffle.by {
-                let is_text = |key: &RangeKey| {
-                    let data_type = shuffle.input.field(key.column).data_type();
-                    is_string(data_type) || is_binary(data_type)
-                };
-                if keys.iter().any(is_text) {
-                    return refuse("ranges of strings or bytes".to_string());
-                }
-            }
-            Ok(())
+            check_schema(backend, "shuffle_partition", &shuffle.input)
         }
         OperatorSpec::NestedLoopJoinBuild(join) | OperatorSpec::NestedLoopJoinProbe(join) => {
             join.check()?;
@@ -72,57 +52,17 @@ pub(super) fn check(backend: &'static str, spec: &OperatorSpec) -> Result<()> {
         }
         OperatorSpec::Sort(sort) => {
             SortKey::check(&sort.keys, &sort.input, "sort")?;
-            check_schema(backend, "sort", &sort.input)?;
-            check_sort_keys(&sort.keys, &sort.input).or_else(refuse)
+            check_schema(backend, "sort", &sort.input)
         }
         OperatorSpec::TopK(top_k) => {
             top_k.check()?;
-            check_schema(backend, "top_k", &top_k.input)?;
-            check_sort_keys(&top_k.keys, &top_k.input).or_else(refuse)
+            check_schema(backend, "top_k", &top_k.input)
         }
         OperatorSpec::Window(window) => {
             window.check(backend)?;
-            check_schema(backend, "window", &window.input)?;
-            check_window(window).or_else(refuse)
+            check_schema(backend, "window", &window.input)
         }
     }
-}
-
-/// The reason why rows cannot be sorted by some keys, if there is one.
-fn check_sort_keys(keys: &[SortKey], input: &SchemaRef) -> Result<(), String> {
-    let is_bytes = |key: &SortKey| is_binary(input.field(key.column).data_type());
-    match keys.iter().any(is_bytes) {
-        true => Err("keys of bytes".to_string()),
-        false => Ok(()),
-    }
-}
-
-/// The reason why a window cannot be computed, if there is one.
-fn check_window(window: &WindowSpec) -> Result<(), String> {
-    let data_type = |column: usize| window.input.field(column).data_type();
-    let partition = window.partition_by.iter().copied().map(SortKey::ascending);
-    let keys: Vec<SortKey> = partition.chain(window.order_by.iter().copied()).collect();
-    check_sort_keys(&keys, &window.input)?;
-    for call in &window.functions {
-        let operand = call.function.column().map(data_type);
-        match &call.function {
-            WindowFunction::Aggregate(aggregate)
-                if matches!(
-                    aggregate.function,
-                    AggregateFunction::Min | AggregateFunction::Max
-                ) && operand.is_some_and(|operand| is_string(operand) || is_binary(operand)) =>
-            {
-                return Err(format!("{} of strings or bytes", aggregate.function));
-            }
-            WindowFunction::Lag { default, .. } | WindowFunction::Lead { default, .. }
-                if operand.is_some_and(is_binary) && *default != Literal::Null =>
-            {
-                return Err(format!("{} of bytes with a default", call.function));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 /// The reason why an aggregate cannot be computed, if there is one.
@@ -136,18 +76,23 @@ fn check_aggregates(group_by: &GroupBySpec) -> Result<(), String> {
             Function::Variance(_) | Function::StandardDeviation(_)
         );
         let exact = input.is_some_and(|input| group_by.sums_exactly(*function, input));
-        if input.is_some_and(is_binary) && *function != Function::Count {
-            return Err(format!("{function} of bytes"));
-        }
         if exact && (spread || phased) {
             return Err(format!("an exact {function}"));
         }
         match function {
-            Function::Quantile { .. } | Function::Collect => {
-                return Err(format!("{function}, which has no kernel"));
-            }
-            Function::CountDistinct | Function::ApproxCountDistinct if phased => {
+            Function::Quantile { .. }
+            | Function::Collect
+            | Function::CountDistinct
+            | Function::ApproxCountDistinct
+                if phased =>
+            {
                 return Err(format!("the state of {function}"));
+            }
+            Function::Quantile { .. } if group_by.group_keys.len() >= KEYS_MAX => {
+                let keys = group_by.group_keys.len();
+                return Err(format!(
+                    "{function} by {keys} keys, with which values are sorted"
+                ));
             }
             _ if spread && group_by.phase.takes_states() => {
                 return Err(format!("the state of {function}"));
@@ -207,14 +152,9 @@ fn leaves_are_known(data_type: &DataType) -> bool {
 }
 
 /// The reason why an expression cannot be evaluated, if there is one.
-fn check_expr(expr: &TypedExpr) -> Result<(), String> {
+pub(super) fn check_expr(expr: &TypedExpr) -> Result<(), String> {
     if PhysicalType::of(&expr.data_type).is_none() && expr.data_type != DataType::Null {
         return Err(format!("an expression of type {}", expr.data_type));
-    }
-    let mut operands = expr.children().into_iter();
-    let tests_null = matches!(expr.kind, TypedKind::IsNull(_) | TypedKind::IsNotNull(_));
-    if operands.any(|operand| is_binary(&operand.data_type)) && !tests_null {
-        return Err("an expression over bytes".to_string());
     }
     match &expr.kind {
         TypedKind::Function { function, operands } => {
@@ -227,10 +167,10 @@ fn check_expr(expr: &TypedExpr) -> Result<(), String> {
 }
 
 fn check_cast(from: &DataType, to: &DataType) -> Result<(), String> {
-    if from == to || *from == DataType::Null || (is_string(from) && is_string(to)) {
+    if *from == DataType::Null || keeps_bytes(from, to) {
         return Ok(());
     }
-    if super::rescale::rescale(from, to).is_none() {
+    if super::rescale::rescale(from, to).is_none() && !super::cast::is_known(from, to) {
         return Err(format!("a cast from {from} to {to}"));
     }
     Ok(())

@@ -9,16 +9,20 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::cast::{CastEntries, CastTable};
 use super::dictionary::Dictionary;
+use super::order::TextOrder;
 use crate::backend::strings::Prepared;
 use crate::device::DeviceBuffer;
 use crate::error::Result;
 use crate::kernels::Launch;
 use crate::kernels::strings::{Dfa, Table};
-use crate::types::PhysicalType;
+use crate::types::{DataType, PhysicalType};
 
 /// Buffers that views of one table point into, before they are brought together.
 const TEXTS_MAX: usize = 16;
+
+type Casts = HashMap<(DataType, DataType), Arc<Mutex<CastEntries>>>;
 
 /// How the strings that a function gives are held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,12 +33,24 @@ pub(super) enum Results {
     Views,
 }
 
+/// What a table has for an entry.
+pub(super) enum OfEntry {
+    /// What a function of strings gives; of bytes that are no string, something.
+    Strings(Prepared),
+    /// The entry itself, as a view.
+    Itself,
+    /// Its place among ascending bounds: 2 *i* + 1 if it is bound *i*, else twice the bounds below it.
+    Place(Arc<[Box<[u8]>]>),
+}
+
 /// The tables of one dictionary.
 #[derive(Default)]
 pub(super) struct Tables {
     of_functions: Mutex<HashMap<String, Arc<Mutex<Entries>>>>,
-    /// The place of each entry in the order of their bytes.
-    ranks: Mutex<Option<Table>>,
+    /// What casts give for the entries, by the types that they are cast from and to.
+    casts: Mutex<Casts>,
+    /// The order of the entries, when somebody last asked.
+    order: Mutex<Option<TextOrder>>,
     /// What patterns became for strings that are no entries; none, if nothing.
     automata: Mutex<HashMap<String, Option<Arc<Dfa>>>>,
 }
@@ -47,7 +63,7 @@ impl std::fmt::Debug for Tables {
 
 /// A function's value for the first entries of a dictionary.
 struct Entries {
-    function: Prepared,
+    function: OfEntry,
     results: Results,
     count: usize,
     /// Bits or words, as they lie on the device.
@@ -67,7 +83,7 @@ impl Tables {
         launch: &Launch,
         dictionary: &Dictionary,
         (name, results): (String, Results),
-        make: impl FnOnce() -> Result<Prepared>,
+        make: impl FnOnce() -> Result<OfEntry>,
     ) -> Result<Table> {
         let entries = {
             let mut tables = lock(&self.of_functions);
@@ -110,32 +126,38 @@ impl Tables {
         Ok(made)
     }
 
-    /// The place of each entry in the order of their bytes: codes compare as these do.
-    pub(super) fn ranks(&self, launch: &Launch, dictionary: &Dictionary) -> Result<Table> {
-        let mut ranks = lock(&self.ranks);
-        if let Some(table) = &*ranks
-            && table.entries == dictionary.count() as u64
-        {
-            return Ok(table.clone());
-        }
-        let places = dictionary.ranks();
-        let bytes: Vec<u8> = places
-            .iter()
-            .flat_map(|place| place.to_ne_bytes())
-            .collect();
-        let table = Table {
-            physical: PhysicalType::UInt32,
-            values: Arc::new(launch.device().upload(launch.stream(), &bytes)?),
-            entries: places.len() as u64,
-            kept: Arc::default(),
+    /// What a cast gives for every entry that the dictionary has by now.
+    pub(super) fn cast(
+        &self,
+        launch: &Launch,
+        dictionary: &Dictionary,
+        from: &DataType,
+        to: &DataType,
+    ) -> Result<CastTable> {
+        let entries = {
+            let mut casts = lock(&self.casts);
+            let entries = casts.entry((from.clone(), to.clone())).or_default();
+            Arc::clone(entries)
         };
-        *ranks = Some(table.clone());
-        Ok(table)
+        lock(&entries).get(launch, dictionary, from, to)
+    }
+
+    /// The order of the entries that there are by now.
+    pub(super) fn order(&self, launch: &Launch, dictionary: &Dictionary) -> Result<TextOrder> {
+        let mut order = lock(&self.order);
+        if let Some(order) = &*order
+            && order.entries() == dictionary.count() as u64
+        {
+            return Ok(order.clone());
+        }
+        let now = TextOrder::new(launch, dictionary)?;
+        *order = Some(now.clone());
+        Ok(now)
     }
 }
 
 impl Entries {
-    fn new(function: Prepared, results: Results) -> Entries {
+    fn new(function: OfEntry, results: Results) -> Entries {
         Entries {
             function,
             results,
@@ -162,11 +184,14 @@ impl Entries {
         &mut self,
         launch: &Launch,
         dictionary: &Dictionary,
-        added: &[Arc<str>],
+        added: &[Arc<[u8]>],
     ) -> Result<Table> {
+        // No row of strings has an entry that is none.
+        let strings = added.iter();
+        let strings = strings.map(|entry| std::str::from_utf8(entry).unwrap_or_default());
         let physical = match (&self.function, self.results) {
-            (Prepared::Boolean(of), _) => {
-                for (index, entry) in (self.count..).zip(added) {
+            (OfEntry::Strings(Prepared::Boolean(of)), _) => {
+                for (index, entry) in (self.count..).zip(strings) {
                     if index.is_multiple_of(8) {
                         self.values.push(0);
                     }
@@ -176,26 +201,40 @@ impl Entries {
                 }
                 PhysicalType::Boolean
             }
-            (Prepared::Integer(of), _) => {
-                let words = added.iter().flat_map(|entry| of(entry).to_ne_bytes());
+            (OfEntry::Strings(Prepared::Integer(of)), _) => {
+                let words = strings.flat_map(|entry| of(entry).to_ne_bytes());
                 self.values.extend(words);
                 PhysicalType::Int32
             }
-            (Prepared::Text(of), Results::Codes) => {
-                let results: Vec<_> = added.iter().map(|entry| of(entry)).collect();
-                let results = results.iter().map(|result| Some(result.as_ref()));
+            (OfEntry::Strings(Prepared::Text(of)), Results::Codes) => {
+                let strings: Vec<_> = strings.collect();
+                let results: Vec<_> = strings.iter().map(|entry| of(entry)).collect();
+                let results = results.iter().map(|result| Some(result.as_bytes()));
                 let codes = dictionary.encode(results)?;
                 self.values
                     .extend(codes.iter().flat_map(|code| code.to_ne_bytes()));
                 PhysicalType::UInt32
             }
-            (Prepared::Text(of), Results::Views) => {
-                for entry in added {
+            (OfEntry::Strings(Prepared::Text(of)), Results::Views) => {
+                for entry in strings {
                     self.text.extend(of(entry).as_bytes());
                     self.ends.push(self.text.len());
                 }
                 self.place(launch)?;
                 PhysicalType::View
+            }
+            (OfEntry::Itself, _) => {
+                for entry in added {
+                    self.text.extend(entry.iter());
+                    self.ends.push(self.text.len());
+                }
+                self.place(launch)?;
+                PhysicalType::View
+            }
+            (OfEntry::Place(bounds), _) => {
+                let words = added.iter().map(|entry| place(bounds, entry));
+                self.values.extend(words.flat_map(i32::to_ne_bytes));
+                PhysicalType::Int32
             }
         };
         let table = Table {
@@ -230,6 +269,15 @@ impl Entries {
         self.texts.push(Arc::new(buffer));
         Ok(())
     }
+}
+
+/// Where bytes are among ascending bounds, as `OfEntry::Place` says.
+pub(super) fn place(bounds: &[Box<[u8]>], bytes: &[u8]) -> i32 {
+    let place = match bounds.binary_search_by(|bound| bound.as_ref().cmp(bytes)) {
+        Ok(equal) => 2 * equal + 1,
+        Err(below) => 2 * below,
+    };
+    i32::try_from(place).unwrap_or(i32::MAX) // there are far fewer bounds
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -1,4 +1,4 @@
-//! Strings as views: bytes that lie where a page or an upload left them.
+//! Strings and bytes as views: they lie where a page or an upload left them.
 //!
 //! Views pass through operators like other values, and functions of them have kernels. Where an
 //! operator groups or joins by strings they become codes of the dictionary first; that goes through
@@ -17,7 +17,7 @@ use super::dictionary::Dictionary;
 use crate::error::{Error, Result};
 use crate::kernels::text::text_collect;
 use crate::kernels::{DeviceColumn, DeviceRows, Launch};
-use crate::metrics::{Metrics, names};
+use crate::metrics::names;
 use crate::types::{DataType, PhysicalType, is_string};
 
 /// Strings on the host, behind one another; a null is empty.
@@ -28,6 +28,30 @@ pub(super) struct HostText {
 }
 
 impl HostText {
+    /// No strings, with room for where so many begin.
+    pub(super) fn with_capacity(rows: usize) -> HostText {
+        let mut offsets = Vec::with_capacity(rows + 1);
+        offsets.push(0);
+        let bytes = Vec::new();
+        HostText { offsets, bytes }
+    }
+
+    /// Adds a string behind the others.
+    pub(super) fn push(&mut self, string: &[u8]) {
+        self.bytes.extend_from_slice(string);
+        // No machine has 2^63 bytes.
+        self.offsets.push(self.bytes.len().cast_signed() as i64);
+    }
+
+    /// Each string.
+    fn strings(&self) -> impl Iterator<Item = &[u8]> + Clone {
+        let string = |ends: &[i64]| {
+            let (start, end) = (ends[0] as usize, ends[1] as usize);
+            self.bytes.get(start..end).unwrap_or_default()
+        };
+        self.offsets.windows(2).map(string)
+    }
+
     /// The strings of the first `rows` rows. Waits for the stream.
     pub(super) fn read(launch: &Launch, column: &DeviceColumn, rows: u64) -> Result<HostText> {
         if column.values().is_none() {
@@ -103,16 +127,8 @@ pub(super) fn coded(
     }
     let count = rows.resolve(launch)?;
     let text = HostText::read(launch, column, count)?;
-    let strings = std::str::from_utf8(&text.bytes).ok();
-    let string = |ends: &[i64]| match (strings, ends) {
-        (Some(strings), [start, end]) => strings.get(*start as usize..*end as usize),
-        _ => None,
-    };
-    let strings: Option<Vec<&str>> = text.offsets.windows(2).map(string).collect();
-    let strings = strings
-        .ok_or_else(|| Error::invalid("column", "a string is not UTF-8", "cast to binary"))?;
     let mut codes = vec![0u32; column.offset() as usize];
-    codes.extend(dictionary.encode(strings.into_iter().map(Some))?);
+    codes.extend(dictionary.encode(text.strings().map(Some))?);
     codes.resize((column.offset() + rows.max()) as usize, 0);
     let bytes: Vec<u8> = codes.iter().flat_map(|code| code.to_ne_bytes()).collect();
     let values = Arc::new(launch.device().upload(launch.stream(), &bytes)?);
@@ -127,7 +143,7 @@ pub(super) fn coded(
 }
 
 /// Uploads an array of bytes as views.
-pub(super) fn upload(launch: &Launch, array: &ArrayRef, metrics: &Metrics) -> Result<DeviceColumn> {
+pub(super) fn upload(launch: &Launch, array: &ArrayRef) -> Result<DeviceColumn> {
     let failed = |cause: arrow::error::ArrowError| Error::invalid("column", cause.to_string(), "");
     let array = cast(array, &DataType::Binary).map_err(failed)?;
     let binary: &BinaryArray = array.as_binary();
@@ -148,7 +164,7 @@ pub(super) fn upload(launch: &Launch, array: &ArrayRef, metrics: &Metrics) -> Re
             Some(Arc::new(device.upload(stream, &bits)?))
         }
     };
-    metrics.add(
+    launch.count(
         names::UPLOAD_BYTES,
         (views.len() + binary.value_data().len()) as u64,
     );

@@ -87,7 +87,7 @@ impl TopK {
             return Ok((first_rows(launch, &batch.columns, rows, count)?, count));
         }
         let (schema, keys) = (&self.spec.input, &self.spec.keys);
-        let ranks = Ranks::new(&self.shared, *launch, &batch.dictionary, schema, keys)?;
+        let ranks = Ranks::new(*launch, &batch.dictionary, schema, keys)?;
         let bound = self.bound(launch, kept, &ranks)?;
         let columns = keys.iter().map(|key| {
             let data_type = schema.field(key.column).data_type();

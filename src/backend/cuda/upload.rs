@@ -19,7 +19,7 @@ use crate::limits::ROWS_PER_BATCH_MAX;
 use crate::memory::Batch;
 use crate::metrics::names;
 use crate::operators::Context;
-use crate::types::{DataType, PhysicalType, is_binary, is_string};
+use crate::types::{DataType, PhysicalType, is_binary, is_string, is_text};
 
 pub(super) fn upload(shared: &Shared, context: &Context, batch: &RecordBatch) -> Result<Batch> {
     let rows = batch.num_rows() as u64;
@@ -33,25 +33,32 @@ pub(super) fn upload(shared: &Shared, context: &Context, batch: &RecordBatch) ->
     }
     let launch = shared.launch(context);
     let dictionary = shared.dictionary.get();
-    let mut bytes = 0;
     let mut columns = Vec::with_capacity(batch.num_columns());
     for array in batch.columns() {
         if is_binary(array.data_type()) {
-            columns.push(text::upload(&launch, array, &context.metrics)?);
+            columns.push(text::upload(&launch, array)?);
             continue;
         }
         if shared.uploads_views && is_string(array.data_type()) {
             let strings: ArrayRef = Arc::new(as_strings(array)?);
-            columns.push(text::upload(&launch, &strings, &context.metrics)?);
+            columns.push(text::upload(&launch, &strings)?);
             continue;
         }
-        let values = HostValues::of(array, &dictionary)?;
-        bytes += values.bytes.len() as u64;
-        columns.push(upload_column(&launch, &values, rows)?);
+        columns.push(column(&launch, array, &dictionary)?);
     }
-    context.metrics.add(names::UPLOAD_BYTES, bytes);
     let uploaded = CudaBatch::flat(columns, DeviceRows::known(rows), dictionary);
     Ok(uploaded.into_batch(batch.schema()))
+}
+
+/// An array in device memory; strings and bytes as codes.
+pub(super) fn column(
+    launch: &Launch,
+    array: &ArrayRef,
+    dictionary: &Dictionary,
+) -> Result<DeviceColumn> {
+    let values = HostValues::of(array, dictionary)?;
+    launch.count(names::UPLOAD_BYTES, values.bytes.len() as u64);
+    upload_column(launch, &values, array.len() as u64)
 }
 
 /// Values in a kernel's layout, still on the host.
@@ -84,8 +91,8 @@ impl HostValues {
         // A dictionary may hold a null among its values, too.
         let nulls = array.logical_nulls().filter(|nulls| nulls.null_count() > 0);
         let nulls = nulls.as_ref();
-        if is_string(array.data_type()) {
-            let codes = string_codes(array, dictionary)?;
+        if is_text(array.data_type()) {
+            let codes = text_codes(array, dictionary)?;
             return Ok(HostValues::plain(physical, Buffer::from_vec(codes), nulls));
         }
         match array.data_type() {
@@ -197,14 +204,12 @@ fn narrowed(array: &ArrayRef, values: impl ExactSizeIterator<Item = i128>) -> Re
     Ok(Buffer::from_vec(narrow))
 }
 
-/// The codes of a string array, dictionary-coded or not.
-fn string_codes(array: &ArrayRef, dictionary: &Dictionary) -> Result<Vec<u32>> {
+/// The codes of an array of strings or bytes, dictionary-coded or not.
+fn text_codes(array: &ArrayRef, dictionary: &Dictionary) -> Result<Vec<u32>> {
     let Some(coded) = array.as_any_dictionary_opt() else {
-        let strings = as_strings(array)?;
-        return dictionary.encode(strings.iter());
+        return plain_codes(array, dictionary);
     };
-    let values = as_strings(coded.values())?;
-    let codes = dictionary.encode(values.iter())?;
+    let codes = plain_codes(coded.values(), dictionary)?;
     if codes.is_empty() {
         return Ok(vec![0; array.len()]); // all null
     }
@@ -219,6 +224,16 @@ fn string_codes(array: &ArrayRef, dictionary: &Dictionary) -> Result<Vec<u32>> {
 fn as_strings(array: &ArrayRef) -> Result<StringArray> {
     let strings = cast(array, &DataType::Utf8).map_err(|cause| arrow_error(&cause))?;
     Ok(strings.as_string::<i32>().clone())
+}
+
+/// The codes of an array of strings or bytes that is not dictionary-coded.
+fn plain_codes(array: &ArrayRef, dictionary: &Dictionary) -> Result<Vec<u32>> {
+    if is_string(array.data_type()) {
+        let strings = as_strings(array)?;
+        return dictionary.encode(strings.iter().map(|string| string.map(str::as_bytes)));
+    }
+    let bytes = cast(array, &DataType::LargeBinary).map_err(|cause| arrow_error(&cause))?;
+    dictionary.encode(bytes.as_binary::<i64>().iter())
 }
 
 fn arrow_error(cause: &arrow::error::ArrowError) -> Error {

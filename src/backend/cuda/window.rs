@@ -21,8 +21,7 @@ use crate::operators::{
     WindowSpec, own_state, state_of, too_many_window_rows,
 };
 use crate::types::{
-    DataType, EmptySum, Literal, Overflow, PhysicalType, Schema, SchemaRef, decimal_parts,
-    is_string,
+    DataType, EmptySum, Literal, Overflow, PhysicalType, Schema, SchemaRef, decimal_parts, is_text,
 };
 
 pub(super) struct Window {
@@ -55,7 +54,7 @@ impl Window {
             .project(&kept)
             .map_err(|cause| Error::invalid("window", cause.to_string(), ""))?;
         let sorted_as = schema.fields().iter().zip(&kept).map(|(field, index)| {
-            let codes = spec.partition_by.contains(index) && is_string(field.data_type());
+            let codes = spec.partition_by.contains(index) && is_text(field.data_type());
             let field = field.as_ref().clone();
             match codes {
                 true => field.with_data_type(DataType::UInt32),
@@ -87,23 +86,24 @@ impl Window {
         self.kept.partition_point(|kept| *kept < column)
     }
 
-    /// The kept columns of a batch, with codes for strings that are compared, or meet a default.
+    /// The kept columns of a batch, with codes for text that is compared, or meets a default.
     fn kept_of(&self, launch: &Launch, batch: &CudaBatch) -> Result<CudaBatch> {
         let columns = self.kept.iter().map(|&index| batch.columns[index].clone());
         let (rows, dictionary) = (batch.rows.clone(), Arc::clone(&batch.dictionary));
         let kept = CudaBatch::flat(columns.collect(), rows, dictionary);
         let mut kept = with_codes(launch, &kept, &self.schema, &self.keys)?;
         for call in &self.spec.functions {
-            if let WindowFunction::Lag {
-                column, default, ..
-            }
-            | WindowFunction::Lead {
-                column, default, ..
-            } = &call.function
-                && *default != Literal::Null
-                && is_string(self.spec.input.field(*column).data_type())
+            let compared = match &call.function {
+                WindowFunction::Lag { default, .. } | WindowFunction::Lead { default, .. } => {
+                    *default != Literal::Null
+                }
+                WindowFunction::Aggregate(aggregate) => is_extreme(aggregate.function),
+                _ => false,
+            };
+            if let Some(column) = call.function.column().filter(|_| compared)
+                && is_text(self.spec.input.field(column).data_type())
             {
-                let place = self.place(*column);
+                let place = self.place(column);
                 let column = &kept.columns[place];
                 kept.columns[place] = text::coded(launch, &kept.dictionary, column, &kept.rows)?;
             }
@@ -130,6 +130,7 @@ impl Window {
                 window: self,
                 launch,
                 around: &around,
+                rows,
                 extent: extent(call.frame),
                 call,
             };
@@ -139,6 +140,10 @@ impl Window {
         }
         Ok(computed)
     }
+}
+
+fn is_extreme(function: AggregateFunction) -> bool {
+    matches!(function, AggregateFunction::Min | AggregateFunction::Max)
 }
 
 fn extent(frame: Frame) -> WindowExtent {
@@ -154,6 +159,7 @@ struct Call<'a> {
     window: &'a Window,
     launch: &'a Launch<'a>,
     around: &'a WindowRows,
+    rows: u64,
     extent: WindowExtent,
     call: &'a WindowCall,
 }
@@ -203,6 +209,16 @@ impl Call<'_> {
             WindowFunction::Aggregate(aggregate) => {
                 let how = self.aggregate(aggregate, output)?;
                 let column = aggregate.input.map(column);
+                if is_extreme(aggregate.function)
+                    && is_text(output)
+                    && let Some(codes) = column
+                {
+                    let rows = DeviceRows::known(self.rows);
+                    let order = dictionary.tables.order(launch, dictionary)?;
+                    let ranks = order.ranks(launch, codes, &rows)?;
+                    let best = around.aggregate(launch, Some(&ranks), &how, extent, status)?;
+                    return order.codes(launch, &best, &rows);
+                }
                 around.aggregate(launch, column, &how, extent, status)
             }
         }

@@ -5,13 +5,16 @@
 //! descriptors travel in one upload; nothing is copied back, but the sizes of DELTA_BYTE_ARRAY
 //! strings, which must be put together in a buffer of their own. Values that a page cannot have are
 //! reported by a [`Status`](super::Status) whose argument is the page's index, and never lead a
-//! kernel outside of the buffers. Reading files, and the meaning of columns, belong to the backend.
+//! kernel outside of the buffers. Where only some pages are decoded, [`page_find_rows`] says where rows
+//! are. Reading files, and the meaning of columns, belong to the backend.
 
 mod codec;
 mod decode;
+mod rows;
 
 pub use codec::{DecompressBatch, PageCodec};
 pub use decode::{DecodeBatch, LevelSpec, LevelWidths, PageConversion, PageSpec, PageTarget};
+pub use rows::{RowPieces, page_count_rows, page_find_rows};
 
 use std::sync::Arc;
 

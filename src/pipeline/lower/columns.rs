@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::expr::{TypedExpr, TypedKind, literal_array};
-use crate::types::{DataType, Field, PhysicalType, Schema, SchemaRef, is_string};
+use crate::types::{DataType, Field, PhysicalType, Schema, SchemaRef, is_text};
 
 pub(super) fn no_columns() -> Error {
     Error::invalid(
@@ -27,7 +27,7 @@ pub(super) fn columns_of(schema: &Schema, wanted: &BTreeSet<String>) -> Result<V
     let width = |index: &usize| {
         let data_type = fields[*index].data_type();
         match PhysicalType::of(data_type) {
-            _ if is_string(data_type) => u64::MAX - 2,
+            _ if is_text(data_type) => u64::MAX - 2,
             Some(physical) => physical.bits(),
             None if data_type.is_nested() => u64::MAX,
             None => u64::MAX - 1,

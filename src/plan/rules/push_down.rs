@@ -48,7 +48,9 @@ fn sink(plan: LogicalPlan, above: Vec<Expr>, semantics: Semantics) -> LogicalPla
         }
     };
     match plan {
-        LogicalPlan::Scan { .. } | LogicalPlan::Memory { .. } => filtered(plan, above),
+        LogicalPlan::Scan { .. } | LogicalPlan::Memory { .. } | LogicalPlan::Stored { .. } => {
+            filtered(plan, above)
+        }
         LogicalPlan::Filter { input, predicate } => {
             let (sure, risky) = sure_and_risky(conjuncts(predicate), &schema, semantics);
             let below = sure.into_iter().chain(above).collect();

@@ -14,7 +14,9 @@ pub(super) fn remove_unused(plan: LogicalPlan, _: Semantics) -> LogicalPlan {
 /// `seen`: whether the order in which the rows leave the step shows.
 fn without(plan: LogicalPlan, seen: bool) -> LogicalPlan {
     let below = match &plan {
-        LogicalPlan::Scan { .. } | LogicalPlan::Memory { .. } => return plan,
+        LogicalPlan::Scan { .. } | LogicalPlan::Memory { .. } | LogicalPlan::Stored { .. } => {
+            return plan;
+        }
         LogicalPlan::Filter { .. } | LogicalPlan::Project { .. } => seen,
         LogicalPlan::Limit { .. } | LogicalPlan::Window { .. } => true,
         LogicalPlan::Sort { .. } if !seen => {

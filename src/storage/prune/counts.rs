@@ -53,7 +53,7 @@ pub struct Pruned {
     pub by_dictionary: Removed,
     /// Row groups of which no page may hold a row.
     pub by_page_index: Removed,
-    /// Pages, within row groups that are read, that hold no row that may match.
+    /// Pages, within row groups that are read, that are not: they hold no row that may match.
     pub pages: u64,
     /// Compressed bytes of these pages.
     pub page_bytes: u64,

@@ -103,8 +103,7 @@ impl<'z> GroupDictionaries<'z> {
         {
             return true;
         }
-        let mut columns = Vec::new();
-        columns_of(predicate, &mut columns);
+        let columns = columns_of(predicate);
         let ([column], TypedKind::And(..)) = (columns.as_slice(), &predicate.kind) else {
             return false; // alone, a comparison was asked for already
         };

@@ -12,20 +12,21 @@ use super::counts::{PruneSteps, Pruned};
 use super::dictionary::{GroupDictionaries, Misses};
 use super::file_bytes::FileBytes;
 use super::membership::{AtBest, Membership, WithMembership};
-use super::page_index::{IndexedAway, PageEvidence, page_rows};
+use super::page_index::{IndexedAway, PageEvidence};
 use super::zones::{FileEvidence, GroupEvidence, Zones};
 use super::{Evidence, columns_of, may_match};
 use crate::expr::TypedExpr;
 use crate::storage::ParquetFile;
 use crate::storage::guard::guard;
+use crate::storage::selected::{PageRows, overlaps};
 
 /// What is to be done with a row group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::storage) enum Verdict {
     /// No row of it may match.
     Skip,
-    /// Its rows may match: those of the ranges, or all.
-    Read(Option<Arc<[Range<u64>]>>),
+    /// Its rows may match: those of the ranges, or all. The pages that hold them, where that is known.
+    Read(Option<Arc<[Range<u64>]>>, Option<Arc<[PageRows]>>),
 }
 
 /// Prunes the files of one scan, one after the other.
@@ -40,11 +41,9 @@ pub(in crate::storage) struct Ladder<'p> {
 
 impl<'p> Ladder<'p> {
     pub(in crate::storage) fn new(predicate: &'p TypedExpr, steps: PruneSteps) -> Self {
-        let mut columns = Vec::new();
-        columns_of(predicate, &mut columns);
         Ladder {
             predicate,
-            columns,
+            columns: columns_of(predicate),
             steps,
             misses: Misses::default(),
             pruned: Pruned::default(),
@@ -87,7 +86,7 @@ impl<'p> Ladder<'p> {
                 Verdict::Skip
             } else {
                 let place = format!("row group {row_group}");
-                scene.guarded(&place, Verdict::Read(None), || {
+                scene.guarded(&place, Verdict::Read(None, None), || {
                     self.judge_group(&scene, row_group)
                 })
             });
@@ -144,16 +143,27 @@ impl<'p> Ladder<'p> {
             return Verdict::Skip;
         }
         match ranges {
-            None => Verdict::Read(None),
+            None => Verdict::Read(None, None),
             Some(ranges) if ranges.is_empty() => {
                 self.pruned.by_page_index += scene.stored_bytes(row_group);
                 Verdict::Skip
             }
             Some(ranges) => {
-                let (pages, bytes) = scene.pages_outside(row_group, &ranges);
-                self.pruned.pages += pages;
-                self.pruned.page_bytes = self.pruned.page_bytes.saturating_add(bytes);
-                Verdict::Read(Some(ranges.into()))
+                let pages = PageRows::of_all(
+                    scene.bytes,
+                    scene.file,
+                    row_group,
+                    scene.leaves,
+                    PageRows::read,
+                );
+                for pages in pages.iter().flat_map(|pages| pages.iter()) {
+                    let selected = pages.select(|rows| overlaps(&ranges, rows));
+                    let left_out = (pages.rows().len() - selected.rows().len()) as u64;
+                    let bytes = pages.bytes().saturating_sub(selected.bytes());
+                    self.pruned.pages += left_out;
+                    self.pruned.page_bytes = self.pruned.page_bytes.saturating_add(bytes);
+                }
+                Verdict::Read(Some(ranges.into()), pages)
             }
         }
     }
@@ -234,17 +244,5 @@ impl Scene<'_> {
             u64::try_from(group.column(leaf).compressed_size()).unwrap_or(0)
         });
         sizes.fold(0, u64::saturating_add)
-    }
-
-    /// Pages of what is read that hold no row of the ranges, and their bytes.
-    fn pages_outside(&self, row_group: usize, ranges: &[Range<u64>]) -> (u64, u64) {
-        let rows = u64::try_from(self.file.row_group(row_group).num_rows()).unwrap_or(0);
-        let of_leaf = self.leaves.iter().filter_map(|&leaf| {
-            let pages = page_rows(self.bytes, self.file, row_group, leaf)?;
-            Some(pages.outside(ranges, rows))
-        });
-        of_leaf.fold((0, 0), |(count, bytes), (pages, more)| {
-            (count + pages, bytes.saturating_add(more))
-        })
     }
 }

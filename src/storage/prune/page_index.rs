@@ -1,8 +1,9 @@
 //! Page indexes: bounds of each page, and the ranges of rows that may match by them.
 //!
 //! The pages of different columns do not begin at the same rows. A row group is cut wherever a page
-//! of a column of the predicate begins, and each piece is judged by the pages that it lies in. The
-//! indexes are read here, since the `parquet` crate makes room for as many pages as they claim.
+//! of a column of the predicate begins, and each piece is judged by the pages that it lies in. Column
+//! indexes are read here, since the `parquet` crate makes room for as many pages as they claim;
+//! where pages lie and which of them are read is in `selected`.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -15,39 +16,11 @@ use super::plain::Plain;
 use super::zones::{GroupEvidence, Order, Zones};
 use super::{Bounds, Evidence};
 use crate::storage::ParquetFile;
+use crate::storage::selected::{INDEX_BYTES_MAX, PageRows};
 use crate::storage::thrift::{Malformed, Walker, wire};
-
-/// A larger index of a column chunk is not read.
-const INDEX_BYTES_MAX: u64 = 16 << 20;
 
 /// Pieces of a row group that are judged; of more it is read whole.
 const PIECES_MAX: usize = 1 << 14;
-
-/// Where the data pages of a column chunk begin and how large they are.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct PageRows {
-    /// The first row of each page: from 0 on, growing.
-    first_rows: Vec<u64>,
-    /// Compressed bytes of each page, with its header.
-    bytes: Vec<u64>,
-}
-
-impl PageRows {
-    /// The pages of which no row is in the ranges, which are sorted: how many, and their bytes.
-    pub(super) fn outside(&self, ranges: &[Range<u64>], rows: u64) -> (u64, u64) {
-        let ends = self.first_rows.iter().skip(1).chain([&rows]);
-        let pages = self.first_rows.iter().zip(ends).zip(&self.bytes);
-        let (mut count, mut bytes) = (0, 0u64);
-        for ((start, end), size) in pages {
-            let next = ranges.partition_point(|range| range.end <= *start);
-            if ranges.get(next).is_none_or(|range| range.start >= *end) {
-                count += 1;
-                bytes = bytes.saturating_add(*size);
-            }
-        }
-        (count, bytes)
-    }
-}
 
 /// What a column chunk's index says of each page.
 #[derive(Debug)]
@@ -60,64 +33,6 @@ struct ColumnPages {
     only_nulls: Vec<bool>,
     /// Empty where the writer did not count.
     null_counts: Vec<i64>,
-}
-
-/// Reads the offset index of a column chunk.
-pub(super) fn page_rows(
-    bytes: &FileBytes<'_>,
-    file: &ParquetFile,
-    row_group: usize,
-    leaf: usize,
-) -> Option<PageRows> {
-    let group = file.row_group(row_group);
-    let chunk = group.column(leaf);
-    let (start, length) = (chunk.offset_index_offset()?, chunk.offset_index_length()?);
-    let index = bytes.range(start, length.into(), INDEX_BYTES_MAX)?;
-    let pages = offset_index(&index).ok()?;
-    let rows = u64::try_from(group.num_rows()).ok()?;
-    let growing = pages.first_rows.windows(2).all(|pair| pair[0] < pair[1]);
-    let within = pages.first_rows.first() == Some(&0) && pages.first_rows.last() < Some(&rows);
-    (growing && within).then_some(pages)
-}
-
-fn offset_index(index: &[u8]) -> Result<PageRows, Malformed> {
-    const PAGES: i64 = 1;
-    const PAGE_BYTES: i64 = 2;
-    const PAGE_FIRST_ROW: i64 = 3;
-    let mut pages = PageRows::default();
-    let mut walker = Walker::new(index);
-    let mut field = 0;
-    while let Some((number, kind)) = walker.field(field)? {
-        field = number;
-        if (number, kind) != (PAGES, wire::LIST) {
-            walker.skip(kind)?;
-            continue;
-        }
-        for _ in 0..list_of(&mut walker, &[wire::STRUCT])? {
-            let (mut bytes, mut row) = (None, None);
-            let mut field = 0;
-            while let Some((number, kind)) = walker.field(field)? {
-                field = number;
-                match (number, kind) {
-                    (PAGE_BYTES, wire::I32) => bytes = u64::try_from(walker.integer()?).ok(),
-                    (PAGE_FIRST_ROW, wire::I64) => row = u64::try_from(walker.integer()?).ok(),
-                    _ => walker.skip(kind)?,
-                }
-            }
-            pages.bytes.push(bytes.ok_or(Malformed::Wrong)?);
-            pages.first_rows.push(row.ok_or(Malformed::Wrong)?);
-        }
-    }
-    Ok(pages)
-}
-
-/// The length of a list of elements of one of these types.
-fn list_of(walker: &mut Walker<'_>, kinds: &[u8]) -> Result<usize, Malformed> {
-    let (kind, count) = walker.list()?;
-    if count > 0 && !kinds.contains(&kind) {
-        return Err(Malformed::Wrong);
-    }
-    Ok(count)
 }
 
 /// A column index as it is stored.
@@ -141,7 +56,7 @@ fn column_index(index: &[u8]) -> Result<ColumnIndex<'_>, Malformed> {
         field = number;
         match (number, kind) {
             (ONLY_NULLS, wire::LIST) => {
-                for _ in 0..list_of(&mut walker, &[wire::TRUE, wire::FALSE])? {
+                for _ in 0..walker.list_of(&[wire::TRUE, wire::FALSE])? {
                     read.only_nulls.push(match walker.byte()? {
                         wire::TRUE => true,
                         0 | wire::FALSE => false, // some writers have the one, some the other
@@ -155,12 +70,12 @@ fn column_index(index: &[u8]) -> Result<ColumnIndex<'_>, Malformed> {
                 } else {
                     &mut read.maxes
                 };
-                for _ in 0..list_of(&mut walker, &[wire::BINARY])? {
+                for _ in 0..walker.list_of(&[wire::BINARY])? {
                     ends.push(walker.binary()?);
                 }
             }
             (NULL_COUNTS, wire::LIST) => {
-                for _ in 0..list_of(&mut walker, &[wire::I64])? {
+                for _ in 0..walker.list_of(&[wire::I64])? {
                     read.null_counts.push(walker.integer()?);
                 }
             }
@@ -185,8 +100,8 @@ fn column_pages(
     let (start, length) = (chunk.column_index_offset()?, chunk.column_index_length()?);
     let index = bytes.range(start, length.into(), INDEX_BYTES_MAX)?;
     let index = column_index(&index).ok()?;
-    let rows = page_rows(bytes, file, row_group, leaf)?;
-    let pages = rows.first_rows.len();
+    let rows = PageRows::read(bytes, file, row_group, leaf)?;
+    let pages = rows.rows().len();
     let complete = [index.only_nulls.len(), index.mins.len(), index.maxes.len()] == [pages; 3];
     let counted = index.null_counts.is_empty() || index.null_counts.len() == pages;
     if !complete || !counted {
@@ -206,7 +121,7 @@ fn column_pages(
         mins: ends(&index.mins)?,
         maxes: ends(&index.maxes)?,
         ordered: order.is_ours(data_type),
-        first_rows: rows.first_rows,
+        first_rows: rows.rows().map(|rows| rows.start).collect(),
         only_nulls: index.only_nulls,
         null_counts: index.null_counts,
     })

@@ -3,20 +3,11 @@
 use super::super::evaluate::{Evaluator, physical};
 use super::{Call, refused};
 use crate::error::Result;
-use crate::expr::{BitFunction, FloatFunction, MathFunction, Rounding, TypedExpr};
+use crate::expr::{BitFunction, FloatFunction, MathFunction, Rounding};
 use crate::kernels::math::{self as kernel, RoundSteps};
 use crate::kernels::project::compare;
 use crate::kernels::{DeviceColumn, abi};
-use crate::types::{DataType, PhysicalType, decimal_parts, is_string};
-
-pub(super) fn check(function: MathFunction, operands: &[TypedExpr]) -> Result<(), String> {
-    let orders = matches!(function, MathFunction::Greatest | MathFunction::Least);
-    let mut types = operands.iter().map(|operand| &operand.data_type);
-    match types.find(|data_type| orders && is_string(data_type)) {
-        Some(data_type) => Err(format!("the function {function} of {data_type}")),
-        None => Ok(()),
-    }
-}
+use crate::types::{DataType, PhysicalType, decimal_parts, is_text};
 
 pub(super) fn call(
     evaluator: &Evaluator,
@@ -90,7 +81,8 @@ pub(super) fn call(
     }
 }
 
-/// The greatest or least of all columns. Booleans go through bytes: no order of bits is known.
+/// The greatest or least of all columns. Booleans go through bytes: no order of bits is known; codes
+/// of strings and bytes go through their ranks.
 fn extreme(
     evaluator: &Evaluator,
     op: u32,
@@ -99,14 +91,24 @@ fn extreme(
     data_type: &DataType,
 ) -> Result<DeviceColumn> {
     let (launch, rows) = (evaluator.launch(), &evaluator.batch().rows);
-    let mut best = evaluator.comparable(first.clone())?;
+    let dictionary = &evaluator.batch().dictionary;
+    let order = is_text(data_type).then(|| dictionary.tables.order(launch, dictionary));
+    let order = order.transpose()?;
+    let comparable = |column: &DeviceColumn| match &order {
+        Some(order) => order.ranks(launch, column, rows),
+        None => evaluator.comparable(column.clone()),
+    };
+    let mut best = comparable(first)?;
     for next in rest {
-        let next = evaluator.comparable(next.clone())?;
+        let next = comparable(next)?;
         let wide = best.physical().max(next.physical()); // decimals of two widths
         let (left, right) = (evaluator.widen(best, wide)?, evaluator.widen(next, wide)?);
         best = kernel::extreme(launch, op, &left, &right, rows)?;
     }
-    evaluator.widen(best, physical(data_type)?)
+    match order {
+        Some(order) => order.codes(launch, &best, rows),
+        None => evaluator.widen(best, physical(data_type)?),
+    }
 }
 
 fn float_scalar(physical: PhysicalType, value: f64, rows: u64) -> DeviceColumn {

@@ -4,7 +4,7 @@
 //! the host: views become codes, which waits for the stream.
 
 use super::super::dictionary::Dictionary;
-use super::super::tables::Results;
+use super::super::tables::{OfEntry, Results};
 use super::super::text;
 use super::automaton;
 use crate::backend::strings::{Prepared, prepare, substring_range};
@@ -53,7 +53,7 @@ impl Strings<'_> {
             Results::Views
         };
         self.lookup(&codes, (function.to_string(), results), || {
-            prepare(function)
+            prepare(function).map(OfEntry::Strings)
         })
     }
 
@@ -68,7 +68,8 @@ impl Strings<'_> {
         {
             // Names of functions have no quotes in front.
             let name = format!("{before:?} || {after:?}");
-            let make = || Ok(Prepared::text(move |text| format!("{before}{text}{after}")));
+            let around = move |text: &str| format!("{before}{text}{after}");
+            let make = || Ok(OfEntry::Strings(Prepared::text(around)));
             return self.lookup(codes, (name, Results::Views), make);
         }
         let view = |operand: &Operand| match operand {
@@ -92,13 +93,15 @@ impl Strings<'_> {
         let is_coded = |column: &DeviceColumn| column.physical() == PhysicalType::UInt32;
         match right {
             Operand::Constant(text) if is_coded(left) && equality => {
-                let codes = self.dictionary.encode([Some(text.as_str())].into_iter())?;
+                let codes = self
+                    .dictionary
+                    .encode([Some(text.as_bytes())].into_iter())?;
                 let code = codes.first().copied().map(u128::from);
                 let right = DeviceColumn::scalar(PhysicalType::UInt32, code, self.rows.max());
                 project::compare(self.launch, op_code, left, &right, self.rows)
             }
             Operand::Constant(text) if is_coded(left) => {
-                let make = || Ok(Prepared::compare(op, text.clone()));
+                let make = || Ok(OfEntry::Strings(Prepared::compare(op, text.clone())));
                 self.lookup(left, (format!("{op} {text:?}"), Results::Codes), make)
             }
             Operand::Constant(text) => {
@@ -109,10 +112,10 @@ impl Strings<'_> {
                 if equality {
                     return project::compare(self.launch, op_code, left, right, self.rows);
                 }
-                let ranks = &self.dictionary.tables;
-                let ranks = ranks.ranks(self.launch, self.dictionary)?;
-                let left = kernel::lookup(self.launch, left, &ranks, self.rows)?;
-                let right = kernel::lookup(self.launch, right, &ranks, self.rows)?;
+                let order = &self.dictionary.tables;
+                let order = order.order(self.launch, self.dictionary)?;
+                let left = order.ranks(self.launch, left, self.rows)?;
+                let right = order.ranks(self.launch, right, self.rows)?;
                 project::compare(self.launch, op_code, &left, &right, self.rows)
             }
             Operand::Column(right) => {
@@ -126,7 +129,7 @@ impl Strings<'_> {
         &self,
         codes: &DeviceColumn,
         name: (String, Results),
-        make: impl FnOnce() -> Result<Prepared>,
+        make: impl FnOnce() -> Result<OfEntry>,
     ) -> Result<DeviceColumn> {
         let tables = &self.dictionary.tables;
         let table = tables.get(self.launch, self.dictionary, name, make)?;
@@ -143,8 +146,8 @@ impl Strings<'_> {
         if column.physical() == PhysicalType::View {
             return Ok(column.clone());
         }
-        let make = || prepare(&StringFunction::Concat); // of one operand: the string itself
-        self.lookup(column, (String::from("view"), Results::Views), make)
+        let name = (String::from("view"), Results::Views);
+        self.lookup(column, name, || Ok(OfEntry::Itself))
     }
 
     /// The function of views, if a kernel knows it.

@@ -2,14 +2,16 @@
 
 use std::collections::HashMap;
 
+use super::ordered::{Ordered, QuantileOf};
 use crate::backend::cuda::dictionary::CODE_BITS;
 use crate::backend::cuda::evaluate::physical;
-use crate::error::{Error, Result};
-use crate::expr::AggregateFunction;
+use crate::error::Result;
+use crate::expr::{AggregateFunction, Interpolation, Probability};
 use crate::kernels::abi;
 use crate::kernels::group_by::{Emit, GroupKey, GroupLayout, GroupTuning};
+use crate::kernels::quantile::Quantile;
 use crate::operators::{AggregateSpec, GroupBySpec};
-use crate::types::{DataType, EmptySum, Field, Overflow, PhysicalType, decimal_parts, is_string};
+use crate::types::{DataType, EmptySum, Field, Overflow, PhysicalType, decimal_parts, is_text};
 
 /// An accumulator and the input column it takes; none counts rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -57,6 +59,8 @@ pub(super) enum After {
     Estimated {
         weights: u32,
     },
+    /// Numbers of lists become the lists of a column, by its place among those that are listed.
+    Listed(usize),
 }
 
 /// A column of the result.
@@ -85,12 +89,14 @@ pub(super) struct Parts {
     pub(super) pairs: Vec<Pairs>,
     /// Accumulators of variances, and the columns that they take.
     pub(super) variances: Vec<(u32, usize)>,
+    /// What needs all values of a group beside one another.
+    pub(super) ordered: Option<Ordered>,
 }
 
 /// The key that a column is.
 pub(super) fn key_of(field: &Field) -> Result<GroupKey> {
     let physical = physical(field.data_type())?;
-    let bits = if is_string(field.data_type()) {
+    let bits = if is_text(field.data_type()) {
         CODE_BITS
     } else {
         physical.bits() as u32
@@ -154,6 +160,19 @@ impl Parts {
             input: None,
             late: true,
         })
+    }
+
+    /// A new accumulator that carries a value of a group's segment, and what else is of segments.
+    fn ordered_carry(&mut self, kind: u32) -> (&mut Ordered, u32) {
+        let known = self.ordered.take();
+        let ordered = known.unwrap_or_else(|| Ordered {
+            row: self.late(abi::ACCUMULATE_ROW_FIRST),
+            quantiles: Vec::new(),
+            lists: Vec::new(),
+            list: None,
+        });
+        let accumulator = self.late(kind);
+        (self.ordered.insert(ordered), accumulator)
     }
 
     /// Adds a use of the pairs of an input, which are shared.
@@ -296,7 +315,7 @@ impl Plan<'_> {
             Function::Variance(_) | Function::StandardDeviation(_) => {
                 self.add_variance(function, input, &data_type)?;
             }
-            Function::Min | Function::Max if is_string(&data_type) => {
+            Function::Min | Function::Max if is_text(&data_type) => {
                 let presence = self.parts.late(abi::ACCUMULATE_ANY);
                 let extreme = self.parts.late(match function {
                     Function::Min => abi::ACCUMULATE_MIN,
@@ -342,12 +361,52 @@ impl Plan<'_> {
                 self.emit(abi::EMIT_COUNT, raised, raised)?;
                 self.then(After::Estimated { weights });
             }
-            Function::Quantile { .. } | Function::Collect => {
-                let reason = format!("{function} has no kernel");
-                return Err(Error::unsupported("cuda", "group_by", reason));
+            Function::Quantile { q, interpolation } => {
+                let quantile = quantile_of(q, interpolation, &data_type);
+                let kind = match wide && interpolation.picks_a_value() {
+                    true => abi::ACCUMULATE_CARRY_INT128,
+                    false => abi::ACCUMULATE_CARRY,
+                };
+                let (ordered, accumulator) = self.parts.ordered_carry(kind);
+                ordered.quantiles.push(QuantileOf {
+                    input,
+                    quantile,
+                    accumulator,
+                });
+                self.emit(abi::EMIT_CARRY, accumulator, accumulator)?;
             }
+            Function::Collect => self.add_list(input),
         }
         Ok(())
+    }
+
+    /// A list is emitted as its number.
+    fn add_list(&mut self, input: usize) {
+        let known = self.parts.ordered.as_ref().and_then(|ordered| ordered.list);
+        let list = match known {
+            Some(list) => list,
+            None => {
+                let (ordered, list) = self.parts.ordered_carry(abi::ACCUMULATE_CARRY);
+                ordered.list = Some(list);
+                list
+            }
+        };
+        let Some(ordered) = &mut self.parts.ordered else {
+            return; // it is there, with the list
+        };
+        let lists = &mut ordered.lists;
+        let place = lists.iter().position(|listed| *listed == input);
+        let place = place.unwrap_or_else(|| {
+            lists.push(input);
+            lists.len() - 1
+        });
+        self.parts.outputs.push(Output {
+            emit: Emit {
+                physical: PhysicalType::UInt32,
+                ..word(abi::EMIT_CARRY, list, list)
+            },
+            after: After::Listed(place),
+        });
     }
 
     fn add_sum(
@@ -444,6 +503,39 @@ impl Plan<'_> {
         emit.factor = factor;
         emit.ddof = ddof.count() as u32;
         Ok(())
+    }
+}
+
+/// A word of an accumulator as it is, or decoded, where the other one says that there is one.
+pub(super) fn word(emit: u32, accumulator: u32, count_accumulator: u32) -> Emit {
+    Emit {
+        emit,
+        accumulator,
+        count_accumulator,
+        physical: PhysicalType::Int64,
+        limit: 0,
+        factor: 1.0,
+        empty_is_zero: false,
+        overflow_is_error: false,
+        ddof: 0,
+    }
+}
+
+/// A quantile of values of a type.
+fn quantile_of(q: Probability, interpolation: Interpolation, data_type: &DataType) -> Quantile {
+    let scale = decimal_parts(data_type).map_or(0, |(_, scale)| scale);
+    let power = format!("1e{}", scale.unsigned_abs()).parse().unwrap_or(1.0);
+    Quantile {
+        q: q.get(),
+        interpolation: match interpolation {
+            Interpolation::Linear => abi::QUANTILE_LINEAR,
+            Interpolation::Midpoint => abi::QUANTILE_MIDPOINT,
+            Interpolation::Lower => abi::QUANTILE_LOWER,
+            Interpolation::Higher => abi::QUANTILE_HIGHER,
+            Interpolation::Nearest => abi::QUANTILE_NEAREST,
+        },
+        divisor: if scale > 0 { power } else { 1.0 },
+        multiplier: if scale < 0 { power } else { 1.0 },
     }
 }
 

@@ -1,11 +1,12 @@
 //! Nested columns: structs, lists and maps, which a scan reads and a result shows.
 //!
 //! On the device such a column is its leaves, each an array with a value per level entry beside the
-//! entries' levels; operators do not know them. On their way to the host the leaves become the
+//! entries' levels, or the lists that an operator collected ([`lists`]); operators take none of them. On their way to the host the leaves become the
 //! arrays of the column's type ([`assemble`]). What the levels mean is said by a
 //! [`NestedShape`](crate::storage::NestedShape).
 
 mod assemble;
+mod lists;
 
 use std::sync::Arc;
 
@@ -18,17 +19,33 @@ use crate::device::DeviceBuffer;
 use crate::error::{Error, Result};
 use crate::kernels::{DeviceColumn, Launch};
 use crate::metrics::names;
-use crate::operators::Context;
 use crate::storage::{NestedShape, StoredChunk};
 use crate::types::{DataType, Field};
 use assemble::{Leaf, Problem};
+pub(super) use lists::NestedLists;
 
 /// A nested column of a batch.
 #[derive(Debug, Clone)]
 pub(super) struct NestedColumn {
     /// Which column of the batch's schema it is.
     pub place: usize,
-    /// Its leaves.
+    /// What it is made of.
+    pub values: NestedValues,
+}
+
+/// What a nested column is made of.
+#[derive(Debug, Clone)]
+pub(super) enum NestedValues {
+    /// What a scan read.
+    Levels(NestedLevels),
+    /// What an operator collected.
+    Lists(NestedLists),
+}
+
+/// Leaves with their levels.
+#[derive(Debug, Clone)]
+pub(super) struct NestedLevels {
+    /// The leaves.
     pub leaves: Vec<NestedLeaf>,
     /// The row groups whose entries the leaves have, in order.
     pub parts: Vec<NestedPart>,
@@ -111,7 +128,10 @@ impl NestedColumn {
         let of = |leaf: &NestedLeaf| {
             leaf.column.bytes() + leaf.definition.bytes() + leaf.repetition.bytes()
         };
-        self.leaves.iter().map(of).sum()
+        match &self.values {
+            NestedValues::Levels(levels) => levels.leaves.iter().map(of).sum(),
+            NestedValues::Lists(lists) => lists.bytes(),
+        }
     }
 }
 
@@ -121,22 +141,25 @@ impl NestedColumn {
 /// `Corrupt` if the levels are none of such a column.
 pub(super) fn download(
     launch: &Launch,
-    context: &Context,
     column: &NestedColumn,
     data_type: &DataType,
     dictionary: &Dictionary,
 ) -> Result<ArrayRef> {
-    let mut leaves = Vec::with_capacity(column.leaves.len());
-    for (index, leaf) in column.leaves.iter().enumerate() {
-        leaves.push(HostLeaf::read(
-            launch, context, column, index, leaf, dictionary,
-        )?);
+    let levels = match &column.values {
+        NestedValues::Levels(levels) => levels,
+        NestedValues::Lists(lists) => {
+            return lists::download(launch, lists, data_type, dictionary);
+        }
+    };
+    let mut leaves = Vec::with_capacity(levels.leaves.len());
+    for (index, leaf) in levels.leaves.iter().enumerate() {
+        leaves.push(HostLeaf::read(launch, levels, index, leaf, dictionary)?);
     }
     // Row groups are put together at once, as far as their levels mean the same: all of one file's.
     let mut arrays = Vec::new();
     let mut starts = vec![0; leaves.len()];
     let alike = |left: &NestedPart, right: &NestedPart| left.shape == right.shape;
-    for parts in column.parts.chunk_by(alike) {
+    for parts in levels.parts.chunk_by(alike) {
         let from = starts.clone();
         for part in parts {
             let slices = slices(&leaves, part, &mut starts);
@@ -168,24 +191,16 @@ struct HostLeaf {
 impl HostLeaf {
     fn read(
         launch: &Launch,
-        context: &Context,
-        column: &NestedColumn,
+        levels: &NestedLevels,
         index: usize,
         leaf: &NestedLeaf,
         dictionary: &Dictionary,
     ) -> Result<HostLeaf> {
         let entries = leaf.column.rows();
         let data_type = leaf.field.data_type();
-        let values = array_of(
-            launch,
-            context,
-            &leaf.column,
-            entries,
-            data_type,
-            dictionary,
-        )?;
+        let values = array_of(launch, &leaf.column, entries, data_type, dictionary)?;
         let in_parts = || {
-            column
+            levels
                 .parts
                 .iter()
                 .filter_map(|part| part.leaves.get(index))
@@ -194,7 +209,7 @@ impl HostLeaf {
             if !wanted {
                 return Ok(vec![0; values.len()]);
             }
-            context.metrics.add(names::DOWNLOAD_BYTES, entries);
+            launch.count(names::DOWNLOAD_BYTES, entries);
             read_bytes(launch, buffer, 0, entries)
         };
         let definition = in_parts().any(|part| part.definition_level_max > 0);

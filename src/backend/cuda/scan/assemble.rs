@@ -1,5 +1,6 @@
 //! All pages of a partition, decompressed and decoded into columns.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::BooleanBufferBuilder;
@@ -34,6 +35,8 @@ pub(super) struct Decoded {
     /// Definition and repetition levels of a leaf of a nested column. Levels that can only be 0 are
     /// not written.
     pub(super) levels: Option<(Arc<DeviceBuffer>, Arc<DeviceBuffer>)>,
+    /// The rows of the pages that it has, row group by row group.
+    pub(super) pages: Vec<Vec<Range<u64>>>,
 }
 
 /// Decodes what was fetched. What is wrong with a page is told when somebody waits for the stream.
@@ -42,7 +45,6 @@ pub(super) fn assemble(
     context: &Context,
     fetched: FetchedBatch,
     dictionary: &Dictionary,
-    rows: u64,
 ) -> Result<Vec<Decoded>> {
     let launch = shared.launch_with_copies(context)?;
     let columns: Vec<Column> = fetched.columns.into_iter().map(Column::new).collect();
@@ -76,7 +78,7 @@ pub(super) fn assemble(
     let kept = decode(shared, context, std::mem::take(&mut assembly.dictionaries))?;
     let mut targets = Vec::with_capacity(columns.len());
     for ((column, pages), entries) in columns.iter().zip(&located).zip(entries) {
-        targets.push(assembly.values_of(column, pages, entries, rows)?);
+        targets.push(assembly.values_of(column, pages, entries)?);
     }
     let more = decode(shared, context, std::mem::take(&mut assembly.values))?;
     let kept: Arc<[Arc<DeviceBuffer>]> = kept
@@ -88,7 +90,7 @@ pub(super) fn assemble(
             Arc::clone(&assembly.strings.buffer),
         ])
         .collect();
-    let finished = columns.iter().zip(targets).map(|(column, target)| {
+    let finished = columns.into_iter().zip(targets).map(|(column, target)| {
         let physical = column.physical();
         let metrics = &context.metrics;
         metrics.add(names::SCAN_DECODED_BYTES, column.decoded_bytes(&target));
@@ -99,11 +101,15 @@ pub(super) fn assemble(
             rows,
         } = target;
         let array = DeviceColumn::array(physical, values, validity, 0, rows)?;
-        let column = match physical {
-            PhysicalType::View => array.keeping(Arc::clone(&kept)),
-            _ => array,
-        };
-        Ok(Decoded { column, levels })
+        let chunks = column.fetched.chunks.into_iter();
+        Ok(Decoded {
+            column: match physical {
+                PhysicalType::View => array.keeping(Arc::clone(&kept)),
+                _ => array,
+            },
+            levels,
+            pages: chunks.map(|chunk| chunk.rows).collect(),
+        })
     });
     finished.collect()
 }
@@ -168,12 +174,9 @@ impl Column {
         }
     }
 
-    /// Elements of the column's arrays, where a batch has so many rows: a leaf of a nested column
-    /// has one per level entry.
-    fn entries(&self, rows: u64) -> u64 {
-        if !self.fetched.nested {
-            return rows;
-        }
+    /// Elements of the column's arrays: rows of the pages, and of a leaf of a nested column level
+    /// entries.
+    fn entries(&self) -> u64 {
         self.fetched.chunks.iter().map(entries_of).sum()
     }
 
@@ -398,7 +401,7 @@ impl Assembly<'_> {
         let values = DeviceSlice::new(&target.buffer, start + levels, bytes - levels)?;
         let Watched { batch, places } = &mut self.decompress;
         let place = places.next();
-        places.add(index);
+        places.add(chunk.indices[index]);
         batch.add(codec, place, source, values)?;
         DeviceSlice::new(&target.buffer, start, bytes)
     }
@@ -465,9 +468,8 @@ impl Assembly<'_> {
         column: &Column,
         located: &[Vec<DeviceSlice>],
         entries: Vec<Option<(DeviceSlice, u32)>>,
-        rows: u64,
     ) -> Result<PageTarget> {
-        let target = self.target(column, column.entries(rows))?;
+        let target = self.target(column, column.entries())?;
         let mut row_start = 0;
         let chunks = column.fetched.chunks.iter().zip(located).zip(entries);
         for ((chunk, slices), dictionary) in chunks {
@@ -502,7 +504,7 @@ impl Assembly<'_> {
                     },
                     text: column.text,
                 })?;
-                places.add(index);
+                places.add(chunk.indices[index]);
                 row_start += u64::from(page.value_count);
             }
         }

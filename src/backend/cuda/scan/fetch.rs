@@ -45,6 +45,11 @@ pub(super) struct Fetched {
     pub(super) pages: Vec<Page>,
     /// Where each page's body begins in the batch's buffer.
     pub(super) bodies: Vec<u64>,
+    /// The rows of each data page, counted from the row group's first. Of a nested column: its level
+    /// entries.
+    pub(super) rows: Vec<Range<u64>>,
+    /// The index of each page among those that were read.
+    pub(super) indices: Vec<usize>,
     /// True if the bodies were decompressed by the host.
     pub(super) inflated: bool,
     /// The dictionary page of a column of strings, and any that is better decompressed here.
@@ -61,6 +66,31 @@ pub(super) enum DictionaryBytes {
 }
 
 impl Fetched {
+    /// Leaves out the data pages whose rows are not kept. Without any the dictionary is not needed.
+    pub(super) fn keep(&mut self, keep: impl Fn(&Range<u64>) -> bool) {
+        let dictionaries = self.pages.len() - self.rows.len();
+        let keeps: Vec<bool> = self.rows.iter().map(keep).collect();
+        let any = keeps.contains(&true);
+        let kept = |index: usize| match index.checked_sub(dictionaries) {
+            Some(data) => keeps[data],
+            None => any,
+        };
+        let mut at = 0..;
+        self.pages.retain(|_| at.next().is_some_and(kept));
+        let mut at = 0..;
+        self.bodies.retain(|_| at.next().is_some_and(kept));
+        let mut at = 0..;
+        self.indices.retain(|_| at.next().is_some_and(kept));
+        let mut at = dictionaries..;
+        self.rows.retain(|_| at.next().is_some_and(kept));
+    }
+
+    /// Compressed bytes of its pages.
+    pub(super) fn stored_bytes(&self) -> u64 {
+        let pages = self.pages.iter();
+        pages.map(|page| u64::from(page.compressed_bytes)).sum()
+    }
+
     /// The body of the dictionary page; empty if there is none.
     pub(super) fn dictionary_body(&self) -> Result<Bytes> {
         match &self.dictionary {
@@ -239,7 +269,7 @@ impl<'a> Fetch<'a> {
                 needed => held.push(self.options.memory.reserve(Tier::Host, needed)?),
             }
             let of_file = ranges.entry(stored.file_index).or_default();
-            of_file.push(chunk.start()..chunk.start() + bytes);
+            of_file.extend(chunk.ranges());
         }
         for (file, ranges) in ranges {
             if let Some(file) = self.files.get(&file) {
@@ -271,7 +301,7 @@ impl<'a> Fetch<'a> {
         let check_crc = self.options.check_crc && self.options.check_crc_device;
         let mut checksums = check_crc.then(PageChecksums::default);
         let file = self.file(stored)?;
-        transport.read(file, chunk.start(), facts.bytes, |portion| {
+        transport.read(file, &chunk.ranges(), |portion| {
             let fed = walker.feed(portion).and_then(|()| match &mut checksums {
                 Some(checksums) => checksums.feed(walker.pages(), portion),
                 None => Ok(()),
@@ -282,7 +312,7 @@ impl<'a> Fetch<'a> {
             head.extend_from_slice(&portion[..more]);
             Ok(())
         })?;
-        let pages = walker.finish().map_err(|problem| chunk.refuse(&problem))?;
+        let pages = chunk.finish(walker)?;
         self.options.metrics.add(names::UPLOAD_BYTES, facts.bytes);
         let end = dictionary_end(&pages, wanted);
         let dictionary = (end > 0 && end <= head.len()).then(|| {
@@ -294,6 +324,8 @@ impl<'a> Fetch<'a> {
             definition_level_max: facts.definition_level_max,
             repetition_level_max: facts.repetition_level_max,
             bodies: pages.iter().map(|page| first + page.body_start).collect(),
+            rows: rows_of(stored, &pages),
+            indices: (0..pages.len()).collect(),
             stored: stored.clone(),
             pages,
             inflated: false,
@@ -307,13 +339,8 @@ impl<'a> Fetch<'a> {
         let facts = chunk.facts();
         let memory = Arc::clone(&self.options.memory);
         let held = memory.reserve(Tier::Host, facts.bytes)?;
-        let length = usize::try_from(facts.bytes).map_err(|_| {
-            Error::corrupt(stored.path(), "", "a column chunk is larger than memory")
-        })?;
-        let mut bytes = vec![0; length];
-        self.file(stored)?
-            .read_exact_at(&mut bytes, chunk.start())?;
-        let bytes = Bytes::from(bytes);
+        let joined = self.file(stored)?.read_joined(&[chunk.ranges()])?;
+        let bytes = joined.into_iter().next().unwrap_or_default();
         let pages = chunk.pages(&bytes, self.options.check_crc)?;
         let sizes = pages.iter().map(|page| u64::from(page.uncompressed_bytes));
         let _whole = memory.reserve(Tier::Host, sizes.sum())?;
@@ -355,6 +382,8 @@ fn place_inflated(
         .map(|(_, body)| DictionaryBytes::Inflated(body.clone()));
     let facts = stored.chunk()?.facts().clone();
     Ok(Fetched {
+        rows: rows_of(&stored, &chunk.pages),
+        indices: (0..chunk.pages.len()).collect(),
         stored,
         codec: Codec::Uncompressed,
         definition_level_max: facts.definition_level_max,
@@ -364,6 +393,24 @@ fn place_inflated(
         inflated: true,
         dictionary,
     })
+}
+
+/// The rows of each data page: by the page index where that chose them, else one page's behind the
+/// other's.
+fn rows_of(stored: &StoredChunk, pages: &[Page]) -> Vec<Range<u64>> {
+    if let Some(selected) = stored.selected() {
+        return selected.rows().cloned().collect();
+    }
+    let data = pages
+        .iter()
+        .filter(|page| page.kind != PageKind::Dictionary);
+    let mut end = 0;
+    let rows = data.map(|page| {
+        let start = end;
+        end += u64::from(page.value_count);
+        start..end
+    });
+    rows.collect()
 }
 
 /// Bytes of a chunk up to the end of its dictionary page, if that one is wanted. All, as long as no

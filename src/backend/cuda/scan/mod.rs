@@ -3,15 +3,19 @@
 //! Bytes go from the file through pinned slabs to the device (`transport`), page headers being read
 //! as they pass; then all pages of the partition are decompressed and decoded by one launch per
 //! kernel (`assemble`). Nothing comes back: row counts are the footers', and what is wrong with a
-//! page is known when somebody waits for the stream. Codecs that no kernel knows are decompressed
+//! page is known when somebody waits for the stream. Pages without a row that is wanted are not read
+//! where the page index says where they lie; then a gather brings the columns together (`rows`). Where a
+//! predicate leaves few rows, its columns are decoded before the others (`late`). Codecs that no kernel knows are decompressed
 //! by the host (`fetch`). Strings whose pages are all dictionary-encoded become codes of the
 //! batches' one dictionary (`text`); other strings stay where they are, as views. Leaves of nested
 //! columns are decoded like flat columns, a value per level entry, and keep their levels.
 
 mod assemble;
 mod fetch;
+mod late;
 mod layout;
 mod places;
+mod rows;
 mod text;
 mod transport;
 
@@ -20,10 +24,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::batch::CudaBatch;
-use super::nested::{NestedColumn, NestedLeaf, NestedPart};
+use super::dictionary::Dictionary;
+use super::nested::{NestedColumn, NestedLeaf, NestedLevels, NestedPart, NestedValues};
 use super::{Shared, when_there_is_room};
 use crate::error::{Error, Result};
-use crate::kernels::DeviceRows;
+use crate::kernels::page::RowPieces;
+use crate::kernels::{DeviceColumn, DeviceRows, Launch};
 use crate::limits::ROWS_PER_BATCH_MAX;
 use crate::memory::Batch;
 use crate::metrics::names;
@@ -32,8 +38,14 @@ use crate::storage::{NestedShape, Partition, ReadOptions, StoredChunk};
 use crate::types::SchemaRef;
 
 use assemble::Decoded;
+use fetch::{Fetch, FetchedBatch};
+use late::Late;
+use rows::GroupRows;
 
 pub(super) use places::Places;
+
+/// Flat columns by their place in the scan, with their chunks in the row groups of a batch.
+type ChunksOf = Vec<(usize, Vec<StoredChunk>)>;
 
 /// The batches of one partition: one, unless its rows are too many for a batch.
 pub(super) struct Scan<'a> {
@@ -41,11 +53,14 @@ pub(super) struct Scan<'a> {
     context: &'a Context,
     options: &'a ReadOptions,
     schema: SchemaRef,
+    partition: Partition,
     columns: Vec<Vec<Vec<StoredChunk>>>,
+    /// What can be decoded late; nothing next to nested columns.
+    late: Option<Late>,
     /// For each column that is nested: how its rows are put together, in each row group.
     shapes: Vec<Option<Vec<Arc<NestedShape>>>>,
-    /// Rows of each row group.
-    rows: Vec<u64>,
+    /// The rows of each row group that come out.
+    rows: Vec<GroupRows>,
     next: usize,
 }
 
@@ -67,18 +82,21 @@ impl<'a> Scan<'a> {
             let unknown = || layout::refused(field, "has other levels than its type asks for");
             shapes.push(Some(found.ok_or_else(unknown)?));
         }
+        let nested = shapes.iter().any(Option::is_some);
+        let rows = partition.row_groups().iter().map(|group| match nested {
+            true => GroupRows::all(group.rows),
+            false => GroupRows::wanted(group),
+        });
         Ok(Scan {
             shared,
             context,
             options,
             schema,
+            partition: partition.clone(),
             columns: partition.stored()?,
+            late: Late::of(partition).filter(|_| !nested),
             shapes,
-            rows: partition
-                .row_groups()
-                .iter()
-                .map(|group| group.rows)
-                .collect(),
+            rows: rows.collect(),
             next: 0,
         })
     }
@@ -107,43 +125,73 @@ impl<'a> Scan<'a> {
         Ok((end > start).then_some(start..end))
     }
 
-    /// Rows of a row group, or level entries of a nested column that has more.
+    /// Rows of a row group, of the pages of a column, or level entries of a nested one: the most.
     fn entries(&self, row_group: usize) -> Result<u64> {
-        let mut most = self.rows.get(row_group).copied().unwrap_or(0);
-        for (leaves, shape) in self.columns.iter().zip(&self.shapes) {
-            for stored in leaves.iter().filter_map(|chunks| chunks.get(row_group)) {
-                if shape.is_some() {
-                    most = most.max(stored.chunk()?.facts().value_count);
-                }
-            }
+        let mut most = self.rows.get(row_group).map_or(0, GroupRows::count);
+        let leaves = self.columns.iter().flatten();
+        for stored in leaves.filter_map(|chunks| chunks.get(row_group)) {
+            most = most.max(stored.chunk()?.facts().value_count);
         }
         Ok(most)
     }
 
+    /// The chunks of flat columns in the row groups of a batch, each with the place of its column.
+    fn chunks_of(&self, places: &[usize], range: &Range<usize>) -> Result<ChunksOf> {
+        let of_column = |place: &usize| match self.columns[*place].as_slice() {
+            [chunks] => Ok((*place, chunks[range.clone()].to_vec())),
+            _ => Err(layout::refused(self.schema.field(*place), "is nested")),
+        };
+        places.iter().map(of_column).collect()
+    }
+
+    /// Reads chunks of flat columns.
+    fn fetch(&self, launch: &Launch, columns: &ChunksOf) -> Result<FetchedBatch> {
+        let mut fetch = Fetch::new(launch, self.options);
+        for (place, chunks) in columns {
+            fetch.plan(self.schema.field(*place), false, chunks)?;
+        }
+        fetch.run()
+    }
+
     fn read(&self, range: &Range<usize>) -> Result<Batch> {
         let launch = self.shared.launch_with_copies(self.context)?;
-        let rows = self.rows[range.clone()].iter().sum();
-        let mut fetch = fetch::Fetch::new(&launch, self.options);
-        for (index, leaves) in self.columns.iter().enumerate() {
-            let field = self.schema.field(index);
-            if let Some(shape) = self.shape(index, range.start) {
-                for (leaf, chunks) in shape.leaves.iter().zip(leaves) {
-                    fetch.plan(leaf, true, &chunks[range.clone()])?;
-                }
-                continue;
-            }
-            let [chunks] = leaves.as_slice() else {
-                return Err(layout::refused(field, "is nested"));
-            };
-            fetch.plan(field, false, &chunks[range.clone()])?;
-        }
-        let fetched = fetch.run()?;
-        let started = Instant::now();
         let dictionary = self.shared.dictionary.get();
-        let decoded = assemble::assemble(self.shared, self.context, fetched, &dictionary, rows)?;
-        let metrics = &self.context.metrics;
-        metrics.add_duration(names::ASSEMBLE_NANOSECONDS, started.elapsed());
-        metrics.add(names::SCAN_ROWS, rows);
+        let late = self.late.as_ref();
+        let batch = match late.filter(|_| self.partition.late().begin(self.options.late)) {
+            Some(late) => {
+                let (columns, rows) = late::read(self, &launch, late, range, &dictionary)?;
+                CudaBatch::flat(columns, DeviceRows::known(rows), dictionary)
+            }
+            None => self.read_all(&launch, range, dictionary)?,
+        };
+        let rows = self.rows[range.clone()].iter().map(GroupRows::count);
+        self.context.metrics.add(names::SCAN_ROWS, rows.sum());
+        Ok(batch.into_batch(SchemaRef::clone(&self.schema)))
+    }
+
+    /// Reads all columns at one time.
+    fn read_all(
+        &self,
+        launch: &Launch,
+        range: &Range<usize>,
+        dictionary: Arc<Dictionary>,
+    ) -> Result<CudaBatch> {
+        let mut fetch = Fetch::new(launch, self.options);
+        for (index, leaves) in self.columns.iter().enumerate() {
+            match self.shape(index, range.start) {
+                Some(shape) => {
+                    for (leaf, chunks) in shape.leaves.iter().zip(leaves) {
+                        fetch.plan(leaf, true, &chunks[range.clone()])?;
+                    }
+                }
+                None => {
+                    for (_, chunks) in self.chunks_of(&[index], range)? {
+                        fetch.plan(self.schema.field(index), false, &chunks)?;
+                    }
+                }
+            }
+        }
+        let decoded = self.decode(fetch.run()?, &dictionary)?;
         let (mut columns, mut nested) = (Vec::new(), Vec::new());
         let mut decoded = decoded.into_iter();
         for index in 0..self.columns.len() {
@@ -152,17 +200,45 @@ impl<'a> Scan<'a> {
                     let leaves: Vec<Decoded> = decoded.by_ref().take(shape.leaves.len()).collect();
                     nested.push(self.nested_column(index, shape, leaves, range)?);
                 }
-                None => columns.extend(decoded.next().map(|decoded| decoded.column)),
+                None => columns.extend(decoded.next()),
             }
         }
-        let rows = DeviceRows::known(rows);
-        let batch = CudaBatch {
-            columns,
+        let groups = &self.rows[range.clone()];
+        Ok(CudaBatch {
+            columns: self.aligned(launch, groups, columns, nested.is_empty())?,
             nested,
-            rows,
+            rows: DeviceRows::known(groups.iter().map(GroupRows::count).sum()),
             dictionary,
-        };
-        Ok(batch.into_batch(SchemaRef::clone(&self.schema)))
+        })
+    }
+
+    fn decode(&self, fetched: FetchedBatch, dictionary: &Dictionary) -> Result<Vec<Decoded>> {
+        let started = Instant::now();
+        let decoded = assemble::assemble(self.shared, self.context, fetched, dictionary)?;
+        let metrics = &self.context.metrics;
+        metrics.add_duration(names::ASSEMBLE_NANOSECONDS, started.elapsed());
+        Ok(decoded)
+    }
+
+    /// The flat columns with the rows that come out. Next to nested ones these are all rows.
+    fn aligned(
+        &self,
+        launch: &Launch,
+        groups: &[GroupRows],
+        columns: Vec<Decoded>,
+        flat: bool,
+    ) -> Result<Vec<DeviceColumn>> {
+        let columns = columns.into_iter().map(|decoded| {
+            let pieces = match flat {
+                true => rows::pieces(groups, &decoded.pages)?,
+                false => RowPieces::default(),
+            };
+            Ok((decoded.column, pieces))
+        });
+        let columns = columns.collect::<Result<Vec<_>>>()?;
+        let rows = groups.iter().map(GroupRows::count).sum();
+        let watch = |status| self.shared.watch(self.context.stream, status);
+        rows::align(launch, None, rows, &columns, watch)
     }
 
     /// How the rows of a nested column are put together in a row group; none for a flat column.
@@ -200,10 +276,10 @@ impl<'a> Scan<'a> {
                 .collect();
             parts.push(NestedPart::new(Arc::clone(shape), chunks)?);
         }
+        let leaves = leaves.collect();
         Ok(NestedColumn {
             place: column,
-            leaves: leaves.collect(),
-            parts,
+            values: NestedValues::Levels(NestedLevels { leaves, parts }),
         })
     }
 

@@ -31,7 +31,7 @@ pub(super) fn codes(dictionary: &Dictionary, chunk: &Fetched) -> Result<Vec<u32>
     };
     let body = chunk.dictionary_body()?;
     match entries(&body, page.value_count) {
-        Ok(entries) => dictionary.encode(entries.iter().map(|entry| Some(*entry))),
+        Ok(entries) => dictionary.encode(entries.iter().map(|entry| Some(entry.as_bytes()))),
         Err(cause) => {
             let problem = PageProblem::Corrupt { page: 0, cause };
             Err(chunk.stored.chunk()?.refuse(&problem))

@@ -1,5 +1,6 @@
 //! Bytes from files to the device, through pinned slabs.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -41,25 +42,26 @@ impl<'a> Transport<'a> {
         self.copied + self.filled as u64
     }
 
-    /// Reads `length` bytes of a file from `start` on, and shows each portion as it passes.
+    /// Reads ranges of a file, one behind the other, and shows each portion as it passes.
     pub(super) fn read(
         &mut self,
         file: &OpenedFile,
-        start: u64,
-        length: u64,
+        ranges: &[Range<u64>],
         mut passing: impl FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
-        let mut done = 0;
-        while done < length {
-            let portion = self.portion(length - done)?;
-            let started = Instant::now();
-            file.read_exact_at(portion, start + done)?;
-            let elapsed = started.elapsed();
-            passing(portion)?;
-            let bytes = portion.len();
-            done += bytes as u64;
-            self.metrics.add_duration(names::READ_NANOSECONDS, elapsed);
-            self.advance(bytes)?;
+        for range in ranges {
+            let mut at = range.start;
+            while at < range.end {
+                let portion = self.portion(range.end - at)?;
+                let started = Instant::now();
+                file.read_exact_at(portion, at)?;
+                let elapsed = started.elapsed();
+                passing(portion)?;
+                let bytes = portion.len();
+                at += bytes as u64;
+                self.metrics.add_duration(names::READ_NANOSECONDS, elapsed);
+                self.advance(bytes)?;
+            }
         }
         Ok(())
     }

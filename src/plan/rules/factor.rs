@@ -8,8 +8,12 @@ use crate::expr::{BinaryOp, Expr};
 use crate::plan::LogicalPlan;
 use crate::types::Semantics;
 
-pub(super) fn factor(plan: LogicalPlan, semantics: Semantics) -> LogicalPlan {
-    let plan = plan.map_inputs(&mut |input| factor(input, semantics));
+pub(super) fn factor(plan: LogicalPlan, _: Semantics) -> LogicalPlan {
+    factor_steps(plan)
+}
+
+fn factor_steps(plan: LogicalPlan) -> LogicalPlan {
+    let plan = plan.map_inputs(&mut factor_steps);
     match plan {
         LogicalPlan::Filter { input, predicate } => LogicalPlan::Filter {
             input,

@@ -10,8 +10,12 @@ use crate::expr::{BinaryOp, Expr, TypedExpr, resolve};
 use crate::plan::{LogicalPlan, SortExpr, WindowExpr};
 use crate::types::{Literal, Schema, Semantics};
 
-pub(super) fn fold(plan: LogicalPlan, semantics: Semantics) -> LogicalPlan {
-    let plan = plan.map_inputs(&mut |input| fold(input, semantics));
+pub(super) fn fold(plan: LogicalPlan, _: Semantics) -> LogicalPlan {
+    fold_steps(plan)
+}
+
+fn fold_steps(plan: LogicalPlan) -> LogicalPlan {
+    let plan = plan.map_inputs(&mut fold_steps);
     let inputs = plan.inputs();
     let Some(Ok(schema)) = inputs.first().map(|input| input.schema()) else {
         return plan;
@@ -40,10 +44,7 @@ pub(super) fn fold(plan: LogicalPlan, semantics: Semantics) -> LogicalPlan {
         },
         LogicalPlan::Sort { input, keys } => LogicalPlan::Sort {
             input,
-            keys: keys
-                .into_iter()
-                .map(|key| folded_key(key, &schema))
-                .collect(),
+            keys: folded_keys(&keys, &schema),
         },
         LogicalPlan::Window { input, functions } => {
             let window = |window: WindowExpr| WindowExpr {
@@ -52,11 +53,7 @@ pub(super) fn fold(plan: LogicalPlan, semantics: Semantics) -> LogicalPlan {
                     .iter()
                     .map(|e| folded(e, &schema))
                     .collect(),
-                order_by: window
-                    .order_by
-                    .into_iter()
-                    .map(|key| folded_key(key, &schema))
-                    .collect(),
+                order_by: folded_keys(&window.order_by, &schema),
                 ..window
             };
             LogicalPlan::Window {
@@ -68,11 +65,12 @@ pub(super) fn fold(plan: LogicalPlan, semantics: Semantics) -> LogicalPlan {
     }
 }
 
-fn folded_key(key: SortExpr, schema: &Schema) -> SortExpr {
-    SortExpr {
+fn folded_keys(keys: &[SortExpr], schema: &Schema) -> Vec<SortExpr> {
+    let key = |key: &SortExpr| SortExpr {
         expr: folded(&key.expr, schema),
-        ..key
-    }
+        ..key.clone()
+    };
+    keys.iter().map(key).collect()
 }
 
 /// The expression with its constant parts computed.

@@ -8,12 +8,16 @@ use crate::expr::JoinKind;
 use crate::plan::LogicalPlan;
 use crate::types::Semantics;
 
-pub(super) fn push_down(plan: LogicalPlan, semantics: Semantics) -> LogicalPlan {
+pub(super) fn push_down(plan: LogicalPlan, _: Semantics) -> LogicalPlan {
+    push_steps(plan)
+}
+
+fn push_steps(plan: LogicalPlan) -> LogicalPlan {
     let plan = match plan {
         LogicalPlan::Limit { input, skip, rows } => pushed(*input, skip, rows),
         other => other,
     };
-    plan.map_inputs(&mut |input| push_down(input, semantics))
+    plan.map_inputs(&mut push_steps)
 }
 
 fn limited(input: LogicalPlan, skip: u64, rows: Option<u64>) -> LogicalPlan {

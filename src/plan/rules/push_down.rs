@@ -163,6 +163,21 @@ enum Reads {
 }
 
 impl Sides {
+    fn of(join: &LogicalPlan) -> Option<Sides> {
+        let LogicalPlan::Join {
+            left,
+            right,
+            suffix,
+            ..
+        } = join
+        else {
+            return None;
+        };
+        let (left, right) = (left.schema().ok()?, right.schema().ok()?);
+        let names = join_names(&left, &right, suffix);
+        Some(Sides { left, right, names })
+    }
+
     fn is_left(&self, name: &str) -> bool {
         self.left.index_of(name).is_ok()
     }
@@ -201,6 +216,24 @@ struct Places {
 }
 
 impl Places {
+    /// Where conjuncts from above the join and those of its residual go.
+    fn of(kind: JoinKind, above: Vec<Expr>, residual: Vec<Expr>, sides: &Sides) -> Places {
+        let mut places = Places::default();
+        for conjunct in above {
+            let of_mark = kind == JoinKind::Mark && columns_of(&conjunct).contains(MARK_NAME);
+            let reads = match kind.gives_build_rows() {
+                true => sides.reads(&conjunct),
+                false if of_mark => Reads::Both,
+                false => Reads::Left,
+            };
+            places.put_above(kind, reads, conjunct);
+        }
+        for conjunct in residual {
+            places.put_residual(kind, sides.reads(&conjunct), conjunct);
+        }
+        places
+    }
+
     /// A conjunct from above the join.
     fn put_above(&mut self, kind: JoinKind, reads: Reads, conjunct: Expr) {
         use JoinKind::{Anti, Full, Inner, Left, Mark, Right, Semi};
@@ -227,59 +260,29 @@ impl Places {
 }
 
 fn into_join(plan: LogicalPlan, above: Vec<Expr>, semantics: Semantics) -> LogicalPlan {
-    let LogicalPlan::Join {
-        left,
-        right,
-        kind,
-        mut on,
-        mut null_equals_null,
-        residual,
-        suffix,
-    } = plan
-    else {
-        return filtered(plan, above);
-    };
-    let (Ok(left_schema), Ok(right_schema)) = (left.schema(), right.schema()) else {
-        let residual = residual.clone();
-        let join = LogicalPlan::Join {
+    let sides = Sides::of(&plan);
+    let (
+        Some(sides),
+        LogicalPlan::Join {
             left,
             right,
             kind,
-            on,
-            null_equals_null,
+            mut on,
+            mut null_equals_null,
             residual,
             suffix,
-        };
-        return filtered(join, above);
-    };
-    let names = join_names(&left_schema, &right_schema, &suffix);
-    let pair = join_pair(&left_schema, &right_schema, &suffix);
-    let sides = Sides {
-        left: left_schema,
-        right: right_schema,
-        names,
+        },
+    ) = (sides, plan.clone())
+    else {
+        return filtered(plan, above);
     };
     let kind = simplified(kind, &above, &sides);
-    let mut places = Places::default();
-    for conjunct in above {
-        let reads = match kind.gives_build_rows() {
-            true => sides.reads(&conjunct),
-            // All columns are the left input's, but for the mark.
-            false if columns_of(&conjunct).contains(MARK_NAME) && kind == JoinKind::Mark => {
-                Reads::Both
-            }
-            false => Reads::Left,
-        };
-        places.put_above(kind, reads, conjunct);
-    }
     let own = residual.map(conjuncts).unwrap_or_default();
-    let (sure, risky) = match &pair {
-        Ok(pair) => sure_and_risky(own, pair, semantics),
+    let (sure, risky) = match join_pair(&sides.left, &sides.right, &suffix) {
+        Ok(pair) => sure_and_risky(own, &pair, semantics),
         Err(_) => (Vec::new(), own),
     };
-    for conjunct in sure {
-        places.put_residual(kind, sides.reads(&conjunct), conjunct);
-    }
+    let places = Places::of(kind, above, sure, &sides);
     let mut rest = Vec::new();
     for conjunct in places.join {
         let may_mix = !null_equals_null || on.is_empty();
@@ -295,10 +298,8 @@ fn into_join(plan: LogicalPlan, above: Vec<Expr>, semantics: Semantics) -> Logic
     }
     rest.extend(risky);
     let of_right = |name: &str| sides.right_name(name);
-    let to_right = places
-        .right
-        .iter()
-        .map(|conjunct| conjunct.with_columns_as(&of_right));
+    let to_right = places.right.iter();
+    let to_right = to_right.map(|conjunct| conjunct.with_columns_as(&of_right));
     let join = LogicalPlan::Join {
         left: Box::new(sink(*left, places.left, semantics)),
         right: Box::new(sink(*right, to_right.collect(), semantics)),

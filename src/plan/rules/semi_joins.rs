@@ -110,7 +110,7 @@ fn moved(plan: &LogicalPlan, semantics: Semantics) -> Option<LogicalPlan> {
             let below = moved(&below, semantics).unwrap_or(below);
             let mut sides = left.as_ref().clone();
             if let LogicalPlan::Join { left, right, .. } = &mut sides {
-                *(if of_first { left } else { right }) = Box::new(below);
+                **(if of_first { left } else { right }) = below;
             }
             Some(sides)
         }

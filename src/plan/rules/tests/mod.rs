@@ -10,11 +10,13 @@ use crate::engine::LazyFrame;
 use crate::plan::{LogicalPlan, ParquetFiles, Query};
 use crate::types::{ColumnEstimate, DataType, Field, Schema, Semantics};
 
+type Column<'a> = (&'a str, DataType, Option<(f64, f64)>);
+
 /// A file of so many rows with columns that have these types and, for estimates, these ranges.
-fn table(name: &str, rows: u64, columns: &[(&str, DataType, Option<(f64, f64)>)]) -> LazyFrame {
+fn table(name: &str, rows: u64, columns: &[Column]) -> LazyFrame {
     let fields = columns.iter();
     let fields = fields.map(|(name, data_type, _)| Field::new(*name, data_type.clone(), true));
-    let estimate = |(_, _, range): &(&str, DataType, Option<(f64, f64)>)| ColumnEstimate {
+    let estimate = |(_, _, range): &Column| ColumnEstimate {
         min: range.map(|(min, _)| min),
         max: range.map(|(_, max)| max),
         distinct: None,

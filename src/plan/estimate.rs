@@ -289,3 +289,101 @@ fn number(literal: &Literal, data_type: &DataType) -> Option<f64> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::expr::{col, lit};
+    use crate::plan::ParquetFiles;
+    use crate::types::{Field, Schema};
+
+    /// Rows numbered by `key`, with a day of 100 days and a price of 0 to 50.
+    fn table(rows: u64) -> LogicalPlan {
+        let columns = [
+            ("key", DataType::Int64, (1.0, rows as f64)),
+            ("day", DataType::Date32, (0.0, 99.0)),
+            ("price", DataType::Decimal128(9, 2), (0.0, 50.0)),
+        ];
+        let fields = columns.iter();
+        let fields = fields.map(|(name, data_type, _)| Field::new(*name, data_type.clone(), true));
+        LogicalPlan::Scan {
+            files: ParquetFiles {
+                paths: Vec::new(),
+                schema: Schema::new(fields.collect::<Vec<_>>()),
+                rows: Some(rows),
+                columns: columns
+                    .iter()
+                    .map(|(_, _, (min, max))| ColumnEstimate {
+                        min: Some(*min),
+                        max: Some(*max),
+                        distinct: None,
+                    })
+                    .collect(),
+            },
+        }
+    }
+
+    fn filtered(rows: u64, predicate: Expr) -> f64 {
+        rows_of(&LogicalPlan::Filter {
+            input: Box::new(table(rows)),
+            predicate,
+        })
+    }
+
+    fn joined(left: LogicalPlan, right: LogicalPlan, kind: JoinKind) -> f64 {
+        rows_of(&LogicalPlan::Join {
+            left: Box::new(left),
+            right: Box::new(right),
+            kind,
+            on: vec![(col("key"), col("key"))],
+            null_equals_null: false,
+            residual: None,
+            suffix: String::new(),
+        })
+    }
+
+    #[test]
+    fn bounds_tell_what_filters_keep() {
+        let near =
+            |rows: f64, expected: f64| assert!((rows - expected).abs() < 0.02 * expected, "{rows}");
+        near(filtered(1000, col("key").eq(lit(7))), 1.0);
+        near(filtered(1000, col("day").eq(lit("1970-02-01"))), 10.0);
+        near(filtered(1000, col("day").lt(lit("1970-01-11"))), 101.0);
+        near(filtered(1000, lit(40).lt(col("price"))), 200.0);
+        near(
+            filtered(1000, col("price").between(lit(10), lit(15))),
+            100.0,
+        );
+        near(filtered(1000, col("price").gt(lit(99))), 1.0);
+        near(filtered(1000, !col("day").lt(lit("1970-01-11"))), 899.0);
+        // Nothing is known of the remainder.
+        near(filtered(1000, (col("key") % lit(2)).eq(lit(0))), 100.0);
+    }
+
+    #[test]
+    fn each_reference_finds_its_key() {
+        let (many, few) = (table(10_000), table(100));
+        for kind in [JoinKind::Inner, JoinKind::Left] {
+            assert!((joined(many.clone(), few.clone(), kind) - 10_000.0).abs() < 1.0);
+        }
+        let half = LogicalPlan::Filter {
+            input: Box::new(few),
+            predicate: col("price").lt(lit(25)),
+        };
+        let rows = joined(many, half, JoinKind::Inner);
+        assert!((rows - 5000.0).abs() < 1.0, "{rows}");
+    }
+
+    #[test]
+    fn groups_are_no_more_than_their_keys_values() {
+        let groups = |key: &str| {
+            rows_of(&LogicalPlan::Aggregate {
+                input: Box::new(table(1_000_000)),
+                group_keys: vec![col(key)],
+                aggregates: Vec::new(),
+            })
+        };
+        assert!((groups("day") - 100.0).abs() < 1.0);
+        assert!((groups("key") - 1e6).abs() < 1.0);
+    }
+}

@@ -8,7 +8,7 @@ use crate::types::Schema;
 /// A join that waits for what its rows meet by: [`on`](LazyJoin::on), or
 /// [`on_pairs`](LazyJoin::on_pairs).
 ///
-/// ```no_run
+/// ```
 /// use pelton::prelude::*;
 /// # fn main() -> pelton::Result<()> {
 /// # let folder = tempfile::tempdir()?;
@@ -58,7 +58,7 @@ impl LazyFrame {
     /// other's under a name that ends in `_right` where this one has the name, too. Equalities of
     /// what one frame has with what the other has become keys.
     ///
-    /// ```no_run
+    /// ```
     /// use pelton::prelude::*;
     /// # fn main() -> pelton::Result<()> {
     /// # let folder = tempfile::tempdir()?;
@@ -77,7 +77,7 @@ impl LazyFrame {
 
     /// Every pair of rows.
     ///
-    /// ```no_run
+    /// ```
     /// use pelton::prelude::*;
     /// # fn main() -> pelton::Result<()> {
     /// # let folder = tempfile::tempdir()?;

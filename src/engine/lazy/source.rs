@@ -78,7 +78,7 @@ pub fn from_batches(batches: Vec<RecordBatch>) -> Result<LazyFrame> {
 /// The rows of all frames, equal ones too, in no stated order. Columns meet by their place, and have
 /// equal types; names are the first frame's, and so are the semantics.
 ///
-/// ```no_run
+/// ```
 /// use pelton::prelude::*;
 /// # fn main() -> pelton::Result<()> {
 /// # let folder = tempfile::tempdir()?;

@@ -281,6 +281,46 @@ fn semi_joins_go_to_the_table_that_they_ask_about() {
 }
 
 #[test]
+fn semi_joins_pass_choices_of_columns_but_not_to_more_rows() {
+    let few = || small("few", 3);
+    check(
+        orders()
+            .join(customer(), JoinKind::Inner)
+            .on_pairs([(col("o_custkey"), col("c_custkey"))])
+            .rename([("c_nationkey", "home")])
+            .join(few(), JoinKind::Anti)
+            .on_pairs([(col("home"), col("fewx"))])
+            .select([col("o_orderkey")]),
+        expect![[r#"
+            project o_orderkey
+              inner join on o_custkey = c_custkey
+                scan 1 file(s), first orders
+                anti join on c_nationkey = fewx
+                  scan 1 file(s), first customer
+                  scan 1 file(s), first few
+        "#]],
+    );
+    check(
+        lineitem()
+            .join(part().filter(col("p_size").eq(lit(1))), JoinKind::Inner)
+            .on_pairs([(col("l_partkey"), col("p_partkey"))])
+            .join(few(), JoinKind::Semi)
+            .on_pairs([(col("l_suppkey"), col("fewx"))])
+            .select([col("l_orderkey")]),
+        expect![[r#"
+            project l_orderkey
+              semi join on l_suppkey = fewx
+                project l_orderkey, l_partkey, l_suppkey, l_quantity, l_extendedprice, l_shipdate, p_brand, p_size
+                  inner join on l_partkey = p_partkey
+                    scan 1 file(s), first lineitem
+                    filter (p_size = 1)
+                      scan 1 file(s), first part
+                scan 1 file(s), first few
+        "#]],
+    );
+}
+
+#[test]
 fn outer_joins_and_keys_of_nulls_end_what_is_ordered() {
     check(
         small("a", 1000)

@@ -49,8 +49,9 @@ KERNEL_FN void accumulate_extreme_int128(uint64_t *words, uint32_t step, bool wa
     __threadfence();
     const uint64_t high_now = ld_acquire(high_word) ^ flip, low_now = ld_acquire(low_word) ^ flip;
     if (high_now < own_high || (high_now == own_high && low_now < own_low)) {
-      st_release(low_word, low);
-      st_release(high_word, high);
+      atomic_exchange_u64(low_word, low);
+      __threadfence();
+      atomic_exchange_u64(high_word, high);
     }
     __threadfence();
     atomic_exchange_u64(lock, 0);
@@ -59,7 +60,8 @@ KERNEL_FN void accumulate_extreme_int128(uint64_t *words, uint32_t step, bool wa
 }
 
 /// Lets an accumulator take a value, or the words of another accumulator of its kind.
-/// The words of an accumulator lie `step` apart.
+/// The words of an accumulator lie `step` apart. What others may write at the same time is written
+/// by atomics, of words in shared memory too: tools that look for races there follow nothing else.
 KERNEL_FN void accumulate(uint32_t kind, uint64_t *words, uint32_t step, uint64_t low,
                           uint64_t high) {
   switch (kind) {
@@ -86,7 +88,7 @@ KERNEL_FN void accumulate(uint32_t kind, uint64_t *words, uint32_t step, uint64_
     case ACCUMULATE_TRUE:
     case ACCUMULATE_FALSE:
     case ACCUMULATE_NULL:
-      if (low && !ld_relaxed(words)) st_relaxed(words, 1);
+      if (low && !ld_relaxed(words)) atomic_exchange_u64(words, 1);
       break;
     case ACCUMULATE_CARRY:
     case ACCUMULATE_CARRY_INT128: break;  // written when the row is known

@@ -100,6 +100,17 @@ struct GroupByBlock {
   uint32_t inserted;   // groups that this thread inserted into the table
 };
 
+/// The block's own table, of no capacity if there is none. Where rows meet it, its pointers come
+/// from shared memory's name and not from registers: they would be generic addresses, whose atomics
+/// ask first where they point.
+KERNEL_FN GroupByStore group_by_own(const GroupByBlock &block) {
+  DYN_SHARED(uint64_t, memory);
+  GroupByStore own = block.own;
+  own.keys = memory;
+  own.accumulators = memory + (own.capacity + GROUP_BY_SPECIAL_SLOTS) * own.key_stride;
+  return own;
+}
+
 KERNEL_FN void group_by_take(const GroupByUpdateParams &params, const GroupByStore &store,
                              uint64_t slot, uint64_t row) {
   const uint32_t replica = threadIdx.x & (store.replicas - 1);
@@ -119,11 +130,12 @@ KERNEL_FN bool group_by_row(const GroupByUpdateParams &params, GroupByBlock *blo
   group_by_pack(params.layout, params.keys, row, &key);
   const uint64_t hash = group_by_hash(params.layout, key);
   if (block->own.capacity && (block->own_useful || key.is_null)) {
+    const GroupByStore own = group_by_own(*block);
     uint32_t unused = 0;
-    const uint64_t slot = group_by_slot(block->own, params.layout, key, hash >> 32 ^ hash,
+    const uint64_t slot = group_by_slot(own, params.layout, key, hash >> 32 ^ hash,
                                         GroupByPolicy::SHARED_PROBES, &unused);
     if (slot != GROUP_BY_NO_SLOT) {
-      group_by_take(params, block->own, slot, row);
+      group_by_take(params, own, slot, row);
       ++*own_hits;
       return true;
     }
@@ -136,7 +148,7 @@ KERNEL_FN bool group_by_row(const GroupByUpdateParams &params, GroupByBlock *blo
 }
 
 /// Lays the block's own table out in shared memory and empties it.
-KERNEL_FN GroupByStore group_by_own(const GroupByUpdateParams &params, uint64_t *memory) {
+KERNEL_FN GroupByStore group_by_lay_out(const GroupByUpdateParams &params, uint64_t *memory) {
   const GroupByLayout &layout = params.layout;
   if (params.shared_slots == 0) return {memory, memory, 0, 1, 1, 1};
   const uint32_t slots = params.shared_slots + GROUP_BY_SPECIAL_SLOTS;
@@ -238,8 +250,8 @@ KERNEL_FN void group_by_update_rows(const GroupByUpdateParams &params) {
   const uint64_t tiles = (row_count + GroupByPolicy::TILE_ROWS - 1) / GroupByPolicy::TILE_ROWS;
   const uint64_t first = tiles * blockIdx.x / gridDim.x;
   const uint64_t end = tiles * (blockIdx.x + 1) / gridDim.x;
-  GroupByBlock block = {group_by_own(params, memory), group_by_global(params.table, params.layout),
-                        params.shared_slots != 0, 0};
+  GroupByBlock block = {group_by_lay_out(params, memory),
+                        group_by_global(params.table, params.layout), params.shared_slots != 0, 0};
   __syncthreads();
   for (uint64_t tile = first; tile < end; tile++) {
     block.own_useful = group_by_tile<W>(params, &block, tile, row_count);

@@ -514,8 +514,26 @@ pub const GROUP_BY_KEY_WORDS_MAX: u32 = 40;
 pub const GROUP_BY_ACCUMULATORS_MAX: u32 = 24;
 /// registers of the distinct-count sketch
 pub const GROUP_BY_SKETCH_REGISTERS: u32 = 4096;
+/// rows of a tile of the sketch
+pub const GROUP_BY_SKETCH_ROWS: u32 = 1024;
+/// blocks of the sketch on a multiprocessor: leaves 40 registers
+pub const GROUP_BY_SKETCH_BLOCKS: u32 = 6;
 /// slots behind the table: the null key, the key equal to the empty mark
 pub const GROUP_BY_SPECIAL_SLOTS: u32 = 2;
+/// in place of the accumulator that tells whether there are values: every group has some
+pub const GROUP_BY_EVERY: u32 = 64;
+/// words of an entry: tag, key, and accumulators that start below word 256
+pub const GROUP_BY_ENTRY_WORDS_MAX: u32 = 368;
+/// taken by the accumulator's kind and the column's type
+pub const INPUT_GENERAL: u32 = 0;
+/// the values are distances from the means, for `ACCUMULATE_VARIANCE`
+pub const INPUT_DISTANCES: u32 = 1;
+/// adds one to a word for each value that is not null
+pub const INPUT_ONE: u32 = 2;
+/// adds 64-bit integers of an array to a word
+pub const INPUT_WORD: u32 = 3;
+/// adds binary64 of an array to a word
+pub const INPUT_FLOAT: u32 = 4;
 /// one word: sum modulo 2^64 (integers, counts)
 pub const ACCUMULATE_ADD: u32 = 0;
 /// two words, low first: sum modulo 2^128
@@ -657,20 +675,22 @@ const _: () = {
 pub struct GroupByInput {
     /// the values; `COLUMN_SCALAR` for a count of rows
     pub column: ColumnView,
-    /// index into the layout's accumulators
-    pub accumulator: u32,
-    /// 1: the values are distances from the means, for `ACCUMULATE_VARIANCE`
-    pub distances: u32,
+    /// one of `INPUT_*`
+    pub form: u32,
+    /// kind of the accumulator
+    pub kind: u16,
+    /// its first word, counted from `accumulator_start`
+    pub start: u16,
 }
 const _: () = {
     ["Size of GroupByInput"][::core::mem::size_of::<GroupByInput>() - 56usize];
     ["Alignment of GroupByInput"][::core::mem::align_of::<GroupByInput>() - 8usize];
     ["Offset of field: GroupByInput::column"]
         [::core::mem::offset_of!(GroupByInput, column) - 0usize];
-    ["Offset of field: GroupByInput::accumulator"]
-        [::core::mem::offset_of!(GroupByInput, accumulator) - 48usize];
-    ["Offset of field: GroupByInput::distances"]
-        [::core::mem::offset_of!(GroupByInput, distances) - 52usize];
+    ["Offset of field: GroupByInput::form"][::core::mem::offset_of!(GroupByInput, form) - 48usize];
+    ["Offset of field: GroupByInput::kind"][::core::mem::offset_of!(GroupByInput, kind) - 52usize];
+    ["Offset of field: GroupByInput::start"]
+        [::core::mem::offset_of!(GroupByInput, start) - 54usize];
 };
 
 /// A table in device memory: `capacity` (a power of two) entries, then the special slots.
@@ -723,9 +743,13 @@ pub struct GroupBySketchParams {
     pub row_count_device: *const u64,
     /// rows, or their upper bound
     pub row_count: u64,
+    /// first tile to look at
+    pub first_tile: u32,
+    /// from a tile to the next one to look at; 1: all
+    pub tile_step: u32,
 }
 const _: () = {
-    ["Size of GroupBySketchParams"][::core::mem::size_of::<GroupBySketchParams>() - 1336usize];
+    ["Size of GroupBySketchParams"][::core::mem::size_of::<GroupBySketchParams>() - 1344usize];
     ["Alignment of GroupBySketchParams"][::core::mem::align_of::<GroupBySketchParams>() - 8usize];
     ["Offset of field: GroupBySketchParams::layout"]
         [::core::mem::offset_of!(GroupBySketchParams, layout) - 0usize];
@@ -737,6 +761,10 @@ const _: () = {
         [::core::mem::offset_of!(GroupBySketchParams, row_count_device) - 1320usize];
     ["Offset of field: GroupBySketchParams::row_count"]
         [::core::mem::offset_of!(GroupBySketchParams, row_count) - 1328usize];
+    ["Offset of field: GroupBySketchParams::first_tile"]
+        [::core::mem::offset_of!(GroupBySketchParams, first_tile) - 1336usize];
+    ["Offset of field: GroupBySketchParams::tile_step"]
+        [::core::mem::offset_of!(GroupBySketchParams, tile_step) - 1340usize];
 };
 
 /// Launch parameters of `group_by_update`.
@@ -982,7 +1010,7 @@ pub struct GroupByEmitAggregateParams {
     pub emit: u32,
     /// the accumulator
     pub accumulator: u32,
-    /// the accumulator that tells the number (or presence) of values
+    /// the accumulator that tells the number (or presence) of values; `GROUP_BY_EVERY`: every group has one
     pub count_accumulator: u32,
     /// 1: a sum of no values is zero, not null
     pub empty_is_zero: u32,
@@ -1180,11 +1208,13 @@ pub struct GroupBySettleParams {
     pub table: GroupByTable,
     /// bit a: the high word of accumulator a is to be its low word's sign
     pub narrow: u64,
+    /// bit a: the word of accumulator a is to be 1
+    pub present: u64,
     /// bit a: digits of accumulator a are to be 32 bits again
     pub carry: u64,
 }
 const _: () = {
-    ["Size of GroupBySettleParams"][::core::mem::size_of::<GroupBySettleParams>() - 192usize];
+    ["Size of GroupBySettleParams"][::core::mem::size_of::<GroupBySettleParams>() - 200usize];
     ["Alignment of GroupBySettleParams"][::core::mem::align_of::<GroupBySettleParams>() - 8usize];
     ["Offset of field: GroupBySettleParams::layout"]
         [::core::mem::offset_of!(GroupBySettleParams, layout) - 0usize];
@@ -1192,8 +1222,10 @@ const _: () = {
         [::core::mem::offset_of!(GroupBySettleParams, table) - 160usize];
     ["Offset of field: GroupBySettleParams::narrow"]
         [::core::mem::offset_of!(GroupBySettleParams, narrow) - 176usize];
+    ["Offset of field: GroupBySettleParams::present"]
+        [::core::mem::offset_of!(GroupBySettleParams, present) - 184usize];
     ["Offset of field: GroupBySettleParams::carry"]
-        [::core::mem::offset_of!(GroupBySettleParams, carry) - 184usize];
+        [::core::mem::offset_of!(GroupBySettleParams, carry) - 192usize];
 };
 
 /// threads per block of every kernel
@@ -5033,18 +5065,7 @@ unsafe impl Kernel for ProjectCompareI128 {
     type Params = ProjectBinaryParams;
 }
 
-/// Makes every entry empty. (`group_by_init` in `kernels/group_by.cu`)
-#[derive(Clone, Copy, Debug)]
-pub struct GroupByInit;
-
-// SAFETY: the only parameter of the entry is one `GroupByInitParams`, as its signature says.
-unsafe impl Kernel for GroupByInit {
-    const ENTRY: &'static str = "group_by_init";
-    const MODULE: &'static str = "group_by";
-    type Params = GroupByInitParams;
-}
-
-/// Raises the registers of a distinct-count sketch of the keys. (`group_by_sketch` in `kernels/group_by.cu`)
+/// Raises the registers of a distinct-count sketch of the keys, or of those in some of the tiles. (`group_by_sketch` in `kernels/group_by.cu`)
 #[derive(Clone, Copy, Debug)]
 pub struct GroupBySketch;
 
@@ -5088,39 +5109,6 @@ unsafe impl Kernel for GroupByUpdateWide {
     type Params = GroupByUpdateParams;
 }
 
-/// Merges the entries of another table, or spilled ones, into a table that has room for all. (`group_by_merge` in `kernels/group_by.cu`)
-#[derive(Clone, Copy, Debug)]
-pub struct GroupByMerge;
-
-// SAFETY: the only parameter of the entry is one `GroupByMergeParams`, as its signature says.
-unsafe impl Kernel for GroupByMerge {
-    const ENTRY: &'static str = "group_by_merge";
-    const MODULE: &'static str = "group_by";
-    type Params = GroupByMergeParams;
-}
-
-/// Merges entries with keys of several words into a table that has room for all. (`group_by_merge_wide` in `kernels/group_by.cu`)
-#[derive(Clone, Copy, Debug)]
-pub struct GroupByMergeWide;
-
-// SAFETY: the only parameter of the entry is one `GroupByMergeParams`, as its signature says.
-unsafe impl Kernel for GroupByMergeWide {
-    const ENTRY: &'static str = "group_by_merge_wide";
-    const MODULE: &'static str = "group_by";
-    type Params = GroupByMergeParams;
-}
-
-/// Lists the slots that hold a group. (`group_by_list` in `kernels/group_by.cu`)
-#[derive(Clone, Copy, Debug)]
-pub struct GroupByList;
-
-// SAFETY: the only parameter of the entry is one `GroupByListParams`, as its signature says.
-unsafe impl Kernel for GroupByList {
-    const ENTRY: &'static str = "group_by_list";
-    const MODULE: &'static str = "group_by";
-    type Params = GroupByListParams;
-}
-
 /// Unpacks one key column of the listed groups. (`group_by_emit_key` in `kernels/group_by_emit.cu`)
 #[derive(Clone, Copy, Debug)]
 pub struct GroupByEmitKey;
@@ -5141,6 +5129,50 @@ unsafe impl Kernel for GroupByEmitAggregate {
     const ENTRY: &'static str = "group_by_emit_aggregate";
     const MODULE: &'static str = "group_by_emit";
     type Params = GroupByEmitAggregateParams;
+}
+
+/// Makes every entry empty. (`group_by_init` in `kernels/group_by_table.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct GroupByInit;
+
+// SAFETY: the only parameter of the entry is one `GroupByInitParams`, as its signature says.
+unsafe impl Kernel for GroupByInit {
+    const ENTRY: &'static str = "group_by_init";
+    const MODULE: &'static str = "group_by_table";
+    type Params = GroupByInitParams;
+}
+
+/// Merges the entries of another table, or spilled ones, into a table that has room for all. (`group_by_merge` in `kernels/group_by_table.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct GroupByMerge;
+
+// SAFETY: the only parameter of the entry is one `GroupByMergeParams`, as its signature says.
+unsafe impl Kernel for GroupByMerge {
+    const ENTRY: &'static str = "group_by_merge";
+    const MODULE: &'static str = "group_by_table";
+    type Params = GroupByMergeParams;
+}
+
+/// Merges entries with keys of several words into a table that has room for all. (`group_by_merge_wide` in `kernels/group_by_table.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct GroupByMergeWide;
+
+// SAFETY: the only parameter of the entry is one `GroupByMergeParams`, as its signature says.
+unsafe impl Kernel for GroupByMergeWide {
+    const ENTRY: &'static str = "group_by_merge_wide";
+    const MODULE: &'static str = "group_by_table";
+    type Params = GroupByMergeParams;
+}
+
+/// Lists the slots that hold a group. (`group_by_list` in `kernels/group_by_table.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct GroupByList;
+
+// SAFETY: the only parameter of the entry is one `GroupByListParams`, as its signature says.
+unsafe impl Kernel for GroupByList {
+    const ENTRY: &'static str = "group_by_list";
+    const MODULE: &'static str = "group_by_table";
+    type Params = GroupByListParams;
 }
 
 /// Copies the values of the rows that were picked in this batch into their groups. (`group_by_carry` in `kernels/group_by_values.cu`)
@@ -5198,7 +5230,7 @@ unsafe impl Kernel for GroupByBound {
     type Params = GroupByBoundParams;
 }
 
-/// Carries what was put off: signs of narrow sums into their high words, and digits of exact sums. (`group_by_settle` in `kernels/group_by_values.cu`)
+/// Catches up on what was put off: marks of values that every group has, signs of narrow sums in their high words, carries of the digits of exact sums. (`group_by_settle` in `kernels/group_by_values.cu`)
 #[derive(Clone, Copy, Debug)]
 pub struct GroupBySettle;
 

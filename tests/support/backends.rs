@@ -50,6 +50,7 @@ fn next_tuning() -> GroupTuning {
         0 => GroupTuning {
             capacity_min: 2,
             capacity_estimate_max: 4,
+            sample_rows_min: 0,
             probe_max: 1,
             narrow_bits: 0,
             exact_rows_max: 3,
@@ -63,6 +64,7 @@ fn next_tuning() -> GroupTuning {
         2 => GroupTuning {
             shared_bytes: 1 << 10,
             capacity_min: 2,
+            sample_rows_min: 0,
             probe_max: 2,
             narrow_bits: 14,
             exact_rows_max: 50,
@@ -76,6 +78,7 @@ fn next_tuning() -> GroupTuning {
         },
         4 => GroupTuning {
             shared_bytes: 4 << 10,
+            sample_rows_min: 100,
             hash_bits: 5,
             ..usual
         },

@@ -20,6 +20,8 @@
 
 struct HashJoinPolicy {
   static const uint32_t WARPS = HASH_JOIN_THREADS / 32;
+  // Per multiprocessor, of kernels that compare columns: more of them would spill registers.
+  static const uint32_t WIDE_BLOCKS = 3;
 };
 static_assert(HASH_JOIN_THREADS % 32 == 0, "warps are whole");
 static_assert(HASH_JOIN_TILE_ROWS == HASH_JOIN_THREADS * HASH_JOIN_ITEMS,

@@ -73,12 +73,29 @@ struct HashJoinSought {
   uint32_t fingerprint;
 };
 
-template <bool WIDE>
-KERNEL_FN bool hash_join_equals(const HashJoinKeys &probe, const HashJoinKeys &build,
-                                const HashJoinSought &sought, uint64_t mark) {
-  if (!WIDE) return mark == sought.word;
-  return mark != HASH_JOIN_EMPTY && (uint32_t)(mark >> 32) == sought.fingerprint &&
-         hash_join_same(probe, sought.row, build, (uint32_t)mark);
+/// Whether a slot may hold the row's wide key: taken, and with its fingerprint.
+KERNEL_FN bool hash_join_resembles(const HashJoinSought &sought, uint64_t mark) {
+  return mark != HASH_JOIN_EMPTY && (uint32_t)(mark >> 32) == sought.fingerprint;
+}
+
+/// The slot of a sector that holds the row's wide key, counted low.x, high.x, low.y, high.y; 4 if
+/// none does. The columns are compared at one place, whichever slots resemble the key: a copy for
+/// every slot of every row in flight would not fit the registers.
+KERNEL_FN uint32_t hash_join_slot_wide(const HashJoinKeys &probe, const HashJoinKeys &build,
+                                       const HashJoinSought &sought, const HashJoinSector &sector,
+                                       bool alone) {
+  const ulonglong2 &low = sector.halves[0], &high = sector.halves[1];
+  uint32_t resembling = hash_join_resembles(sought, low.x) ? 1 : 0;
+  if (hash_join_resembles(sought, high.x)) resembling |= 2;
+  if (alone && hash_join_resembles(sought, low.y)) resembling |= 4;
+  if (alone && hash_join_resembles(sought, high.y)) resembling |= 8;
+  while (resembling) {
+    const uint32_t slot = (uint32_t)__ffs((int)resembling) - 1;
+    const uint64_t mark = slot == 0 ? low.x : slot == 1 ? high.x : slot == 2 ? low.y : high.y;
+    if (hash_join_same(probe, sought.row, build, (uint32_t)mark)) return slot;
+    resembling &= resembling - 1;
+  }
+  return 4;
 }
 
 /// Looks for a key among the slots of a sector, all at once.
@@ -87,13 +104,19 @@ KERNEL_FN HashJoinSeen hash_join_look(const HashJoinKeys &probe, const HashJoinK
                                       const HashJoinTable &table, const HashJoinSought &sought,
                                       const HashJoinSector &sector, uint64_t *value) {
   const ulonglong2 &low = sector.halves[0], &high = sector.halves[1];
-  const bool first = hash_join_equals<WIDE>(probe, build, sought, low.x);
-  const bool middle = hash_join_equals<WIDE>(probe, build, sought, high.x);
-  bool present = first || middle;
+  const bool alone = table.slot_words == 1;
+  bool first, present;
+  if (WIDE) {
+    const uint32_t slot = hash_join_slot_wide(probe, build, sought, sector, alone);
+    first = slot == 0;
+    present = slot < 4;
+  } else {
+    first = low.x == sought.word;
+    present = first || high.x == sought.word ||
+              (alone && (low.y == sought.word || high.y == sought.word));
+  }
   bool has_room = low.x == HASH_JOIN_EMPTY || high.x == HASH_JOIN_EMPTY;
-  if (table.slot_words == 1) {
-    present = present || hash_join_equals<WIDE>(probe, build, sought, low.y) ||
-              hash_join_equals<WIDE>(probe, build, sought, high.y);
+  if (alone) {
     has_room = has_room || low.y == HASH_JOIN_EMPTY || high.y == HASH_JOIN_EMPTY;
   } else {
     *value = first ? low.y : high.y;
@@ -101,18 +124,19 @@ KERNEL_FN HashJoinSeen hash_join_look(const HashJoinKeys &probe, const HashJoinK
   return present ? HASH_JOIN_PRESENT : has_room ? HASH_JOIN_ABSENT : HASH_JOIN_FURTHER;
 }
 
-/// Looks for a key in the sectors behind that of a slot, which other keys have. Result: whether it
-/// is there.
+/// Looks for a key in the sector of a slot and, while other keys have all of its slots, in those
+/// behind. Result: whether it is there.
 template <bool WIDE>
-KERNEL_FN bool hash_join_walk(const HashJoinKeys &probe, const HashJoinKeys &build,
+KERNEL_FN bool hash_join_seek(const HashJoinKeys &probe, const HashJoinKeys &build,
                               const HashJoinTable &table, const HashJoinSought &sought,
-                              uint64_t slot, uint64_t *value) {
+                              uint64_t slot, HashJoinSector sector, uint64_t *value) {
   const uint32_t step = table.slot_words == 1 ? 4 : 2;
-  for (uint64_t looked = step; looked < table.capacity; looked += step) {
-    slot = slot + step == table.capacity ? 0 : slot + step;
-    const HashJoinSeen seen =
-        hash_join_look<WIDE>(probe, build, table, sought, hash_join_sector(table, slot), value);
+#pragma unroll 1  // hash_join/inner: seldom more than once
+  for (uint64_t looked = 0; looked < table.capacity; looked += step) {
+    const HashJoinSeen seen = hash_join_look<WIDE>(probe, build, table, sought, sector, value);
     if (seen != HASH_JOIN_FURTHER) return seen == HASH_JOIN_PRESENT;
+    slot = slot + step == table.capacity ? 0 : slot + step;
+    sector = hash_join_sector(table, slot);
   }
   return false;
 }
@@ -149,12 +173,8 @@ KERNEL_FN void hash_join_find_hashed(const HashJoinKeys &probe, const HashJoinKe
     HashJoinSought sought = {first_row + i * HASH_JOIN_THREADS, words[i].word, 0};
     const uint32_t mask_bits = table.hash_mask_bits;
     if (WIDE) sought.fingerprint = (uint32_t)hash_join_hash<true>(mask_bits, sought.word);
-    const HashJoinSeen seen =
-        hash_join_look<WIDE>(probe, build, table, sought, sectors[i], &out->values[i]);
-    out->found[i] = seen == HASH_JOIN_PRESENT;
-    if (seen == HASH_JOIN_FURTHER) {
-      out->found[i] = hash_join_walk<WIDE>(probe, build, table, sought, slots[i], &out->values[i]);
-    }
+    out->found[i] =
+        hash_join_seek<WIDE>(probe, build, table, sought, slots[i], sectors[i], &out->values[i]);
   }
 }
 

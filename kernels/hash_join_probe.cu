@@ -54,7 +54,7 @@ hash_join_match(GRID_CONSTANT(HashJoinMatchParams) params) { hash_join_match_row
 /// Nulls   as `null_equals_null` says
 /// Errors  none
 /// Tests   tests/operators/hash_join.rs
-extern "C" __global__ void __launch_bounds__(HASH_JOIN_THREADS)
+extern "C" __global__ void __launch_bounds__(HASH_JOIN_THREADS, HashJoinPolicy::WIDE_BLOCKS)
 hash_join_match_wide(GRID_CONSTANT(HashJoinMatchParams) params) {
   hash_join_match_rows<true>(params);
 }
@@ -121,7 +121,7 @@ hash_join_pairs(GRID_CONSTANT(HashJoinPairsParams) params) { hash_join_pairs_row
 /// Nulls   as `null_equals_null` says
 /// Errors  none
 /// Tests   tests/operators/hash_join.rs
-extern "C" __global__ void __launch_bounds__(HASH_JOIN_THREADS)
+extern "C" __global__ void __launch_bounds__(HASH_JOIN_THREADS, HashJoinPolicy::WIDE_BLOCKS)
 hash_join_pairs_wide(GRID_CONSTANT(HashJoinPairsParams) params) {
   hash_join_pairs_rows<true>(params);
 }
@@ -192,7 +192,7 @@ hash_join_count(GRID_CONSTANT(HashJoinCountParams) params) { hash_join_count_row
 /// Nulls   as `null_equals_null` says
 /// Errors  none
 /// Tests   tests/operators/hash_join.rs
-extern "C" __global__ void __launch_bounds__(HASH_JOIN_THREADS)
+extern "C" __global__ void __launch_bounds__(HASH_JOIN_THREADS, HashJoinPolicy::WIDE_BLOCKS)
 hash_join_count_wide(GRID_CONSTANT(HashJoinCountParams) params) {
   hash_join_count_rows<true>(params);
 }

@@ -1,7 +1,7 @@
 // Operator  hash_join (src/operators/hash_join.rs states the contract)
 // Kernels   those of hash_join_probe.cu
 // Method    rows that a Bloom filter keeps away match nothing; a thread has the keys, places and
-//           first sectors of four rows in flight; a sector is read whole and its slots are compared
+//           first sectors of its rows in flight; a sector is read whole and its slots are compared
 //           at once, so that the lanes of a warp seldom part
 // Cost      per probe row: one 32 B sector
 // Source    buckets of a sector are common knowledge; written from the idea
@@ -10,40 +10,42 @@
 #include "primitives/bloom.cuh"
 
 /// What the rows of a thread found in the table.
+template <uint32_t ITEMS>
 struct HashJoinFound {
-  uint64_t values[HASH_JOIN_ITEMS];  // the build row, or the list
-  bool found[HASH_JOIN_ITEMS];
+  uint64_t values[ITEMS];  // the build row, or the list
+  bool found[ITEMS];
 };
 
 /// The rows' finds in a dense table.
+template <uint32_t ITEMS>
 KERNEL_FN void hash_join_find_dense(const HashJoinTable &table, const HashJoinWord *words,
-                                    HashJoinFound *out) {
-  uint64_t places[HASH_JOIN_ITEMS];
+                                    HashJoinFound<ITEMS> *out) {
+  uint64_t places[ITEMS];
 #pragma unroll  // hash_join/inner
-  for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
+  for (uint32_t i = 0; i < ITEMS; i++) {
     const bool has_word = words[i].state == HASH_JOIN_WORD;
     places[i] = has_word ? hash_join_place(table, words[i].word) : HASH_JOIN_NO_SLOT;
     out->values[i] = 0;
   }
   if (table.layout == HASH_JOIN_DENSE_ROWS) {
 #pragma unroll  // hash_join/inner: the rows of all items are in flight together
-    for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
+    for (uint32_t i = 0; i < ITEMS; i++) {
       out->values[i] = places[i] == HASH_JOIN_NO_SLOT ? HASH_JOIN_NO_ROW : table.rows[places[i]];
     }
 #pragma unroll  // hash_join/inner
-    for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
+    for (uint32_t i = 0; i < ITEMS; i++) {
       out->found[i] = out->values[i] != HASH_JOIN_NO_ROW;
     }
     return;
   }
   const bool bits = table.layout == HASH_JOIN_DENSE_BITS;
 #pragma unroll  // hash_join/semi
-  for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
+  for (uint32_t i = 0; i < ITEMS; i++) {
     const uint64_t word = bits ? places[i] >> 6 : places[i];
     if (places[i] != HASH_JOIN_NO_SLOT) out->values[i] = table.slots[word];
   }
 #pragma unroll  // hash_join/semi
-  for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
+  for (uint32_t i = 0; i < ITEMS; i++) {
     out->found[i] = bits ? out->values[i] >> (places[i] & 63) & 1 : out->values[i] != 0;
   }
 }
@@ -142,22 +144,22 @@ KERNEL_FN bool hash_join_seek(const HashJoinKeys &probe, const HashJoinKeys &bui
 }
 
 /// The rows' finds in a table with open addressing.
-template <bool WIDE>
+template <bool WIDE, uint32_t ITEMS>
 KERNEL_FN void hash_join_find_hashed(const HashJoinKeys &probe, const HashJoinKeys &build,
                                      const HashJoinTable &table, uint64_t first_row,
-                                     const HashJoinWord *words, HashJoinFound *out) {
-  uint32_t slots[HASH_JOIN_ITEMS];  // a slot's number fits 32 bits, special ones included
-  HashJoinSector sectors[HASH_JOIN_ITEMS];
+                                     const HashJoinWord *words, HashJoinFound<ITEMS> *out) {
+  uint32_t slots[ITEMS];  // a slot's number fits 32 bits, special ones included
+  HashJoinSector sectors[ITEMS];
 #pragma unroll  // hash_join/inner
-  for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
+  for (uint32_t i = 0; i < ITEMS; i++) {
     const uint64_t hash = hash_join_hash<WIDE>(table.hash_mask_bits, words[i].word);
     slots[i] = (uint32_t)hash_join_start<WIDE>(table, words[i], hash);
   }
   // Rows that match nothing look, too: a branch would part the loads, which are in flight together.
 #pragma unroll  // hash_join/inner
-  for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) sectors[i] = hash_join_sector(table, slots[i]);
+  for (uint32_t i = 0; i < ITEMS; i++) sectors[i] = hash_join_sector(table, slots[i]);
 #pragma unroll  // hash_join/inner
-  for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
+  for (uint32_t i = 0; i < ITEMS; i++) {
     out->found[i] = false;
     out->values[i] = 0;
     if (words[i].state == HASH_JOIN_MATCHES_NONE) continue;
@@ -179,42 +181,32 @@ KERNEL_FN void hash_join_find_hashed(const HashJoinKeys &probe, const HashJoinKe
 }
 
 /// Rows whose key is certainly not in the table match nothing from here on.
+template <uint32_t ITEMS>
 KERNEL_FN void hash_join_apply_filter(const HashJoinFilter &filter, HashJoinWord *words) {
   if (!filter.blocks) return;
   if (filter.sampled[1] * 10 > filter.sampled[0] * HASH_JOIN_FILTER_TENTHS) return;
-  bool may_have[HASH_JOIN_ITEMS];
+  bool may_have[ITEMS];
 #pragma unroll  // hash_join/inner
-  for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
+  for (uint32_t i = 0; i < ITEMS; i++) {
     may_have[i] = bloom_may_have(filter.blocks, filter.block_count, xxhash_u64(words[i].word));
   }
 #pragma unroll  // hash_join/inner
-  for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
+  for (uint32_t i = 0; i < ITEMS; i++) {
     if (words[i].state == HASH_JOIN_WORD && !may_have[i]) words[i] = {0, HASH_JOIN_MATCHES_NONE};
   }
 }
 
-/// What the rows of a tile find: those of the caller, one of every HASH_JOIN_THREADS. Rows of a
-/// split side are its places.
-template <bool WIDE>
+/// What the rows of a tile find: those of the caller, one of every HASH_JOIN_THREADS.
+template <bool WIDE, uint32_t ITEMS>
 KERNEL_FN void hash_join_find(const HashJoinKeys &probe, const HashJoinKeys &build,
                               const HashJoinTable &table, const HashJoinFilter &filter,
-                              const HashJoinSplit *split, uint64_t tile_row, uint64_t row_count,
-                              HashJoinFound *out) {
-  HashJoinWord words[HASH_JOIN_ITEMS];
-  if (!WIDE && split && split->words) {
-#pragma unroll  // hash_join/inner
-    for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
-      const uint64_t place = tile_row + i * HASH_JOIN_THREADS + threadIdx.x;
-      words[i] = {0, HASH_JOIN_MATCHES_NONE};
-      if (place < row_count) words[i] = hash_join_split_word(*split, place);
-    }
-  } else {
-    hash_join_words<WIDE>(probe, tile_row, row_count, words);
-  }
-  if (!WIDE) hash_join_apply_filter(filter, words);
+                              uint64_t tile_row, uint64_t row_count, HashJoinFound<ITEMS> *out) {
+  HashJoinWord words[ITEMS];
+  hash_join_words<WIDE, ITEMS>(probe, tile_row, row_count, words);
+  if (!WIDE) hash_join_apply_filter<ITEMS>(filter, words);
   if (!WIDE && table.layout < HASH_JOIN_HASH_KEYS) {
-    hash_join_find_dense(table, words, out);
+    hash_join_find_dense<ITEMS>(table, words, out);
   } else {
-    hash_join_find_hashed<WIDE>(probe, build, table, tile_row + threadIdx.x, words, out);
+    hash_join_find_hashed<WIDE, ITEMS>(probe, build, table, tile_row + threadIdx.x, words, out);
   }
 }

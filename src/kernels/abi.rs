@@ -2956,8 +2956,10 @@ const _: () = {
         [::core::mem::offset_of!(ShufflePartitionScatterParams, stage_bytes) - 68usize];
 };
 
-/// threads per block of every kernel
+/// threads per block of every kernel but the passes
 pub const SORT_THREADS: u32 = 512;
+/// threads per block of the passes
+pub const SORT_PASS_THREADS: u32 = 384;
 /// bits that one pass sorts by
 pub const SORT_DIGIT_BITS: u32 = 8;
 /// values of a digit
@@ -2965,13 +2967,13 @@ pub const SORT_DIGITS: u32 = 256;
 /// key columns
 pub const SORT_KEYS_MAX: u32 = 16;
 /// rows per thread and tile: 32-bit words alone
-pub const SORT_ITEMS_U32: u32 = 20;
+pub const SORT_ITEMS_U32: u32 = 24;
 /// with row numbers
-pub const SORT_ITEMS_U32_ROWS: u32 = 16;
+pub const SORT_ITEMS_U32_ROWS: u32 = 20;
 /// 64-bit words alone
-pub const SORT_ITEMS_U64: u32 = 16;
+pub const SORT_ITEMS_U64: u32 = 20;
 /// with row numbers
-pub const SORT_ITEMS_U64_ROWS: u32 = 12;
+pub const SORT_ITEMS_U64_ROWS: u32 = 16;
 /// rows of one launch of a pass: counts have 30 bits
 pub const SORT_PORTION_ROWS_MAX: u32 = 1073741824;
 /// no physical type: words that are codes
@@ -3230,7 +3232,7 @@ pub struct SortPassParams {
     pub first_row: u64,
     /// rows of the portion, at most `SORT_PORTION_ROWS_MAX`
     pub row_count: u64,
-    /// rows of a tile, at most `SORT_THREADS` times the entry's items
+    /// rows of a tile, at most `SORT_PASS_THREADS` times the entry's items
     pub tile_rows: u32,
     /// first bit of the digit
     pub shift: u32,

@@ -2855,8 +2855,10 @@ const _: () = {
 pub const SHUFFLE_PARTITION_THREADS: u32 = 512;
 /// threads per block of `shuffle_partition_clear`: as many as an alignment has bytes
 pub const SHUFFLE_PARTITION_CLEAR_THREADS: u32 = 64;
-/// rows of a thread that are in flight together
+/// rows of a thread of `shuffle_partition_scatter` that are in flight together
 pub const SHUFFLE_PARTITION_ITEMS: u32 = 8;
+/// the same of `shuffle_partition_target`, which keeps more of each
+pub const SHUFFLE_PARTITION_TARGET_ITEMS: u32 = 4;
 /// key columns
 pub const SHUFFLE_PARTITION_KEYS_MAX: u32 = 16;
 /// partitions of one launch

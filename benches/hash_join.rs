@@ -175,16 +175,16 @@ fn main() {
             semi(&mut bench, &mut criterion, &sides, &axes, Some(semi_ms));
         }
     }
-    // What splitting both sides costs or gains: the default does not.
-    let whole = JoinTuning {
-        split_table_bytes_min: 96 << 20,
+    // What building a large table part by part gains.
+    let at_random = JoinTuning {
+        parts_table_bytes_min: u64::MAX,
         ..JoinTuning::default()
     };
     for build_rows in [10_000_000, 50_000_000] {
         let build_rows = build_rows.min(rows);
         let sides = Sides::new(&bench, Spread::Far, build_rows, build_rows, build_rows);
-        let sides = sides.tuned(whole);
-        let axes = format!("rows={rows}/build={build_rows}/keys=far/split=yes");
+        let sides = sides.tuned(at_random);
+        let axes = format!("rows={rows}/build={build_rows}/keys=far/parts=no");
         inner(&mut bench, &mut criterion, &sides, &axes, None);
         semi(&mut bench, &mut criterion, &sides, &axes, None);
     }
@@ -251,7 +251,7 @@ fn inner(
         let table = sides.table(launch, JoinNeed::Rows)?;
         table.pairs(launch, &[&sides.probe], &all).map(drop)
     });
-    if !axes.ends_with("far") && !axes.ends_with("split=yes") {
+    if !axes.ends_with("far") {
         return;
     }
     // The probe alone, as every batch but the first pays it.

@@ -49,8 +49,9 @@ KERNEL_FN void accumulate_extreme_int128(uint64_t *words, uint32_t step, bool wa
     __threadfence();
     const uint64_t high_now = ld_acquire(high_word) ^ flip, low_now = ld_acquire(low_word) ^ flip;
     if (high_now < own_high || (high_now == own_high && low_now < own_low)) {
-      st_release(low_word, low);
-      st_release(high_word, high);
+      atomic_exchange_u64(low_word, low);
+      __threadfence();
+      atomic_exchange_u64(high_word, high);
     }
     __threadfence();
     atomic_exchange_u64(lock, 0);
@@ -58,8 +59,34 @@ KERNEL_FN void accumulate_extreme_int128(uint64_t *words, uint32_t step, bool wa
   }
 }
 
+/// Adds to a word that nobody reads before all additions are over. OWN: a word in shared memory,
+/// which has no 64-bit addition, only loops of compare-and-swap: two of 32 bits, and the carry.
+template <bool OWN>
+KERNEL_FN void add_word(uint64_t *word, uint64_t value) {
+  if (!OWN) {
+    add_global_u64(word, value);
+    return;
+  }
+  uint32_t *halves = (uint32_t *)word;
+  const uint32_t low = (uint32_t)value;
+  const uint32_t before = low ? atomicAdd(halves, low) : 0;
+  const uint32_t high = (uint32_t)(value >> 32) + (low && before + low < low);
+  if (high) atomicAdd(halves + 1, high);
+}
+
+template <bool OWN>
+KERNEL_FN void add_float(uint64_t *word, double value) {
+  if (OWN) {
+    atomic_add_f64(word, value);
+  } else {
+    add_global_f64(word, value);
+  }
+}
+
 /// Lets an accumulator take a value, or the words of another accumulator of its kind.
-/// The words of an accumulator lie `step` apart.
+/// The words of an accumulator lie `step` apart. What others may write at the same time is written
+/// by atomics, of words in shared memory too: tools that look for races there follow nothing else.
+template <bool OWN>
 KERNEL_FN void accumulate(uint32_t kind, uint64_t *words, uint32_t step, uint64_t low,
                           uint64_t high) {
   switch (kind) {
@@ -69,7 +96,7 @@ KERNEL_FN void accumulate(uint32_t kind, uint64_t *words, uint32_t step, uint64_
       if (high + carry) atomic_add_u64(words + step, high + carry);
       break;
     }
-    case ACCUMULATE_ADD_FLOAT: atomic_add_f64(words, __longlong_as_double((long long)low)); break;
+    case ACCUMULATE_ADD_FLOAT: add_float<OWN>(words, __longlong_as_double((long long)low)); break;
     case ACCUMULATE_MIN:
     case ACCUMULATE_ROW_FIRST:
       if (low < ld_relaxed(words)) atomic_min_u64(words, low);
@@ -86,12 +113,12 @@ KERNEL_FN void accumulate(uint32_t kind, uint64_t *words, uint32_t step, uint64_
     case ACCUMULATE_TRUE:
     case ACCUMULATE_FALSE:
     case ACCUMULATE_NULL:
-      if (low && !ld_relaxed(words)) st_relaxed(words, 1);
+      if (low && !ld_relaxed(words)) atomic_exchange_u64(words, 1);
       break;
     case ACCUMULATE_CARRY:
     case ACCUMULATE_CARRY_INT128: break;  // written when the row is known
     default:
-      if (low) atomic_add_u64(words, low);
+      if (low) add_word<OWN>(words, low);
       break;
   }
 }
@@ -103,6 +130,7 @@ KERNEL_FN double column_number(const ColumnView &column, uint64_t row) {
 }
 
 /// Adds a float to the digits of an exact sum: its 53 bits fall into three of them at most.
+template <bool OWN>
 KERNEL_FN void accumulate_exact(uint64_t *words, uint32_t step, double value) {
   const uint64_t bits = (uint64_t)__double_as_longlong(value);
   const uint32_t exponent = (uint32_t)(bits >> 52) & 0x7ff;
@@ -120,30 +148,33 @@ KERNEL_FN void accumulate_exact(uint64_t *words, uint32_t step, double value) {
   const uint128_t shifted = (uint128_t)magnitude << (position % 32);
   for (uint32_t part = 0; part < 3; part++, digit++) {
     const uint64_t low = (uint64_t)(shifted >> (32 * part)) & 0xffffffffull;
-    if (low) atomic_add_u64(words + digit * step, bits >> 63 ? 0 - low : low);
+    if (low) add_word<OWN>(words + digit * step, bits >> 63 ? 0 - low : low);
   }
 }
 
 /// Lets a variance take a value, or the distance of one from its group's mean.
+template <bool OWN>
 KERNEL_FN void accumulate_variance(uint64_t *words, uint32_t step, double value, bool distance) {
   if (distance) {
-    atomic_add_f64(words + 2 * step, value * value);
-    atomic_add_f64(words + 3 * step, value);
+    add_float<OWN>(words + 2 * step, value * value);
+    add_float<OWN>(words + 3 * step, value);
   } else {
-    atomic_add_u64(words, 1);
-    atomic_add_f64(words + step, value);
+    add_word<OWN>(words, 1);
+    add_float<OWN>(words + step, value);
   }
 }
 
 /// Lets an accumulator take the value of a row, numbered `row_number`. A null leaves it as it is,
 /// unless nulls are looked for.
-KERNEL_FN void accumulate_row(uint32_t kind, uint64_t *words, uint32_t step,
-                              const GroupByInput &input, uint64_t row, uint64_t row_number) {
+template <bool OWN>
+KERNEL_FN void accumulate_row(uint64_t *words, uint32_t step, const GroupByInput &input,
+                              uint64_t row, uint64_t row_number) {
   const ColumnView &column = input.column;
+  const uint32_t kind = input.kind;
   const bool valid = column_valid(column, row);
   uint64_t low = 1, high = 0;
   if (kind == ACCUMULATE_NULL) {
-    if (!valid) accumulate(kind, words, step, low, high);
+    if (!valid) accumulate<OWN>(kind, words, step, low, high);
     return;
   }
   if (!valid) return;
@@ -155,8 +186,9 @@ KERNEL_FN void accumulate_row(uint32_t kind, uint64_t *words, uint32_t step,
     case ACCUMULATE_TRUE: low = column_bit(column, row); break;
     case ACCUMULATE_FALSE: low = !column_bit(column, row); break;
     case ACCUMULATE_VARIANCE:
-      return accumulate_variance(words, step, column_number(column, row), input.distances);
-    case ACCUMULATE_ADD_EXACT: return accumulate_exact(words, step, column_float(column, row));
+      return accumulate_variance<OWN>(words, step, column_number(column, row),
+                                      input.form == INPUT_DISTANCES);
+    case ACCUMULATE_ADD_EXACT: return accumulate_exact<OWN>(words, step, column_float(column, row));
     case ACCUMULATE_ADD_FLOAT:
       low = (uint64_t)__double_as_longlong(column_float(column, row));
       break;
@@ -176,7 +208,7 @@ KERNEL_FN void accumulate_row(uint32_t kind, uint64_t *words, uint32_t step,
       break;
     }
   }
-  accumulate(kind, words, step, low, high);
+  accumulate<OWN>(kind, words, step, low, high);
 }
 
 /// Merges one accumulator into another of its kind, which others may be changing.
@@ -202,7 +234,7 @@ KERNEL_FN void group_by_merge_one(uint32_t kind, uint64_t *words, uint32_t step,
   }
   const uint64_t low = ld_relaxed(source);
   const uint64_t high = accumulator_width(kind) > 1 ? ld_relaxed(source + source_step) : 0;
-  accumulate(kind, words, step, low, high);
+  accumulate<false>(kind, words, step, low, high);
 }
 
 /// Merges all accumulators of one slot, `source_step` words apart, into another that others may be

@@ -200,7 +200,9 @@ group_by_emit_aggregate(GRID_CONSTANT(GroupByEmitAggregateParams) params) {
     const uint64_t *words = params.table.entries +
                             (uint64_t)params.slots[row] * layout.entry_words +
                             layout.accumulator_start;
-    result = emit_result(params, words, words[layout.starts[params.count_accumulator]]);
+    const bool every = params.count_accumulator == GROUP_BY_EVERY;
+    const uint64_t count = every ? 1 : words[layout.starts[params.count_accumulator]];
+    result = emit_result(params, words, count);
     if (result.overflow && params.overflow_is_error) {
       status_set(params.status, STATUS_SUM_OVERFLOW, row);
     }

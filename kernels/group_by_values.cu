@@ -48,20 +48,20 @@ KERNEL_FN void group_by_distance_rows(const GroupByDistanceParams &params) {
   const uint64_t row_count = row_count_of(params.row_count_device, params.row_count);
   const uint64_t row = (uint64_t)blockIdx.x * GROUP_BY_TABLE_THREADS + threadIdx.x;
   if ((row & ~(uint64_t)31) >= row_count) return;
-  bool valid = row < row_count && column_valid(params.column, row);
-  if (valid) {
+  uint32_t slot = GROUP_BY_NO_SLOT;
+  const GroupByStore store = group_by_global(params.table, layout);
+  if (row < row_count && column_valid(params.column, row)) {
     GroupByRowKey<W> key;
     group_by_pack(layout, params.keys, row, &key);
-    const GroupByStore store = group_by_global(params.table, layout);
     uint32_t inserted = 0;  // none: every key is there
-    const uint64_t slot =
-        group_by_slot(store, layout, key, group_by_hash(layout, key), store.capacity, &inserted);
-    valid = slot != GROUP_BY_NO_SLOT;
-    if (valid) {
-      const uint64_t *words = group_by_words(store, slot, 0) + layout.starts[params.accumulator];
-      const double mean = __longlong_as_double((long long)words[1]) / (double)words[0];
-      ((double *)params.output.values)[row] = column_number(params.column, row) - mean;
-    }
+    slot = group_by_slot(store, layout, key, group_by_hash(layout, key), store.capacity, &inserted);
+  }
+  __syncwarp();  // the lanes looked at unequal numbers of slots
+  const bool valid = slot != GROUP_BY_NO_SLOT;
+  if (valid) {
+    const uint64_t *words = group_by_words(store, slot, 0) + layout.starts[params.accumulator];
+    const double mean = __longlong_as_double((long long)words[1]) / (double)words[0];
+    ((double *)params.output.values)[row] = column_number(params.column, row) - mean;
   }
   bitmap_write_warp(params.output.validity, row, valid);
 }
@@ -160,7 +160,8 @@ group_by_bound(GRID_CONSTANT(GroupByBoundParams) params) {
   if ((threadIdx.x & 31) == 0 && greatest) atomic_max_u64(params.bound, greatest);
 }
 
-/// Carries what was put off: signs of narrow sums into their high words, and digits of exact sums.
+/// Catches up on what was put off: marks of values that every group has, signs of narrow sums in
+/// their high words, carries of the digits of exact sums.
 ///
 /// Shape   table[capacity + GROUP_BY_SPECIAL_SLOTS] -> table
 /// Launch  grid covers the slots, block = GROUP_BY_TABLE_THREADS, shared = 0
@@ -176,6 +177,7 @@ group_by_settle(GRID_CONSTANT(GroupBySettleParams) params) {
   if (!group_by_in_use(layout, entry[0])) return;
   for (uint32_t a = 0; a < layout.accumulator_count; a++) {
     uint64_t *words = entry + layout.accumulator_start + layout.starts[a];
+    if (params.present >> a & 1) words[0] = 1;
     if (params.narrow >> a & 1) words[1] = words[0] >> 63 ? ~0ull : 0;
     if (params.carry >> a & 1) {
       long long carry = 0;

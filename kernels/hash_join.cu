@@ -1,10 +1,10 @@
 // Operator  hash_join (src/operators/hash_join.rs states the contract)
 // Kernels   hash_join_range hash_join_insert hash_join_insert_wide hash_join_offsets hash_join_fill
 //           hash_join_mark
-// Method    the build side: one pass finds the range of the keys, one puts them into the table and
-//           ranks the rows of each key (warps add once per key, so that a frequent one is no hot
-//           spot); where keys repeat, lists get their places and are filled. Besides, the marks of
-//           rows that were matched
+// Method    the build side: one pass finds the range of the keys, one puts them into the table, or,
+//           of a large one, what hash_join_parts.cu left, and ranks the rows of each key (warps add
+//           once per key, so that a frequent one is no hot spot); where keys repeat, lists get their
+//           places and are filled. Besides, the marks of rows that were matched
 // Cost      per build row: reads the key twice, one 32 B sector and one atomic, writes 8 B; where
 //           keys repeat, one more sector read and one written
 // Source    lists by count, scan and fill are common knowledge; written from the idea
@@ -151,22 +151,19 @@ KERNEL_FN uint32_t hash_join_rank(const HashJoinTable &table, uint64_t slot, boo
 
 template <bool WIDE>
 KERNEL_FN void hash_join_insert_rows(const HashJoinInsertParams &params) {
+  const bool is_rest = !WIDE && params.rest.words != nullptr;
   uint32_t duplicates = 0;
   const uint64_t stride = (uint64_t)gridDim.x * HASH_JOIN_THREADS;
   for (uint64_t first = (uint64_t)blockIdx.x * HASH_JOIN_THREADS; first < params.row_count;
        first += stride) {
     const uint64_t place = first + threadIdx.x;
-    const bool is_split = !WIDE && params.split.words != nullptr;
     HashJoinWord key = {0, HASH_JOIN_MATCHES_NONE};
-    if (place < params.row_count) {
-      key = is_split ? hash_join_split_word(params.split, place)
-                     : hash_join_key<WIDE>(params.build, place);
-    }
+    if (place < params.row_count && is_rest) key = {params.rest.words[place], HASH_JOIN_WORD};
+    if (place < params.row_count && !is_rest) key = hash_join_key<WIDE>(params.build, place);
     bool there = false;
     uint64_t slot = HASH_JOIN_NO_SLOT;
-    const bool has_key = key.state != HASH_JOIN_MATCHES_NONE;
-    if (has_key) {
-      const uint64_t row = is_split ? params.split.rows[place] : place;
+    if (key.state != HASH_JOIN_MATCHES_NONE) {
+      const uint64_t row = !is_rest ? place : params.rest.rows ? params.rest.rows[place] : 0;
       slot = hash_join_put<WIDE>(params, key, row, &there);
       if (slot == HASH_JOIN_NO_SLOT) {
         status_set(params.status, STATUS_TABLE_FULL, row);
@@ -187,7 +184,7 @@ KERNEL_FN void hash_join_insert_rows(const HashJoinInsertParams &params) {
 
 /// Puts narrow keys of the build side into the table.
 ///
-/// Shape   build or split[row_count] -> table, row_slots[row_count], row_ranks[row_count]
+/// Shape   build[row_count] or rest -> table, row_slots[row_count], row_ranks[row_count]
 /// Launch  any grid, block = HASH_JOIN_THREADS, shared = 0
 /// Order   none: ranks are in no stated order
 /// Nulls   a row that matches nothing is left out
@@ -263,7 +260,7 @@ hash_join_fill(GRID_CONSTANT(HashJoinFillParams) params) {
     if (rank == HASH_JOIN_NO_ROW) continue;
     const uint64_t value =
         table.slots[((uint64_t)params.row_slots[row] + 1) * table.slot_words - 1];
-    table.rows[(uint32_t)value + rank] = params.rows ? params.rows[row] : (uint32_t)row;
+    table.rows[(uint32_t)value + rank] = (uint32_t)row;
   }
 }
 

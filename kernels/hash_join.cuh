@@ -1,5 +1,5 @@
 // Operator  hash_join (src/operators/hash_join.rs states the contract)
-// Kernels   those of hash_join.cu, hash_join_filter.cu, hash_join_split.cu and hash_join_probe.cu
+// Kernels   those of hash_join.cu, hash_join_filter.cu, hash_join_parts.cu and hash_join_probe.cu
 // Method    keys of at most 64 bits, or that need no more where the build side's values lie, are
 //           one word, wider ones a hash that is verified against the build side's columns; a word
 //           is a place of a dense table where the keys lie close once the bits that all of them
@@ -20,6 +20,8 @@
 
 struct HashJoinPolicy {
   static const uint32_t WARPS = HASH_JOIN_THREADS / 32;
+  // Per multiprocessor, of kernels that compare columns: more of them would spill registers.
+  static const uint32_t WIDE_BLOCKS = 3;
 };
 static_assert(HASH_JOIN_THREADS % 32 == 0, "warps are whole");
 static_assert(HASH_JOIN_TILE_ROWS == HASH_JOIN_THREADS * HASH_JOIN_ITEMS,
@@ -105,8 +107,8 @@ KERNEL_FN bool hash_join_same(const HashJoinKeys &left, uint64_t left_row,
   return true;
 }
 
-/// The keys of a thread's rows of a tile: one of every HASH_JOIN_THREADS rows.
-template <bool WIDE, uint32_t ITEMS = HASH_JOIN_ITEMS>
+/// The keys of a thread's rows of a tile: one of every THREADS rows.
+template <bool WIDE, uint32_t ITEMS = HASH_JOIN_ITEMS, uint32_t THREADS = HASH_JOIN_THREADS>
 KERNEL_FN void hash_join_words(const HashJoinKeys &side, uint64_t tile_row, uint64_t row_count,
                                HashJoinWord *words) {
   const HashJoinKey &key = side.keys[0];
@@ -115,9 +117,9 @@ KERNEL_FN void hash_join_words(const HashJoinKeys &side, uint64_t tile_row, uint
     const uint64_t *values = (const uint64_t *)key.column.values + key.column.offset;
 #pragma unroll  // hash_join/inner: the keys of all items are in flight together
     for (uint32_t i = 0; i < ITEMS; i++) {
-      const uint64_t row = first + i * HASH_JOIN_THREADS;
+      const uint64_t row = first + i * THREADS;
       words[i].state = row < row_count ? HASH_JOIN_WORD : HASH_JOIN_MATCHES_NONE;
-      words[i].word = row < row_count ? values[row] ^ key.flip : 0;
+      words[i].word = row < row_count ? __ldcs(values + row) ^ key.flip : 0;
     }
     return;
   }
@@ -125,24 +127,18 @@ KERNEL_FN void hash_join_words(const HashJoinKeys &side, uint64_t tile_row, uint
     const uint32_t *values = (const uint32_t *)key.column.values + key.column.offset;
 #pragma unroll  // hash_join/inner
     for (uint32_t i = 0; i < ITEMS; i++) {
-      const uint64_t row = first + i * HASH_JOIN_THREADS;
+      const uint64_t row = first + i * THREADS;
       words[i].state = row < row_count ? HASH_JOIN_WORD : HASH_JOIN_MATCHES_NONE;
-      words[i].word = row < row_count ? values[row] ^ key.flip : 0;
+      words[i].word = row < row_count ? __ldcs(values + row) ^ key.flip : 0;
     }
     return;
   }
 #pragma unroll  // hash_join/inner
   for (uint32_t i = 0; i < ITEMS; i++) {
-    const uint64_t row = first + i * HASH_JOIN_THREADS;
+    const uint64_t row = first + i * THREADS;
     words[i] = {0, HASH_JOIN_MATCHES_NONE};
     if (row < row_count) words[i] = hash_join_key<WIDE>(side, row);
   }
-}
-
-/// The key at a place of a split side.
-KERNEL_FN HashJoinWord hash_join_split_word(const HashJoinSplit &split, uint64_t place) {
-  if (place < split.specials[0]) return {split.words[place], HASH_JOIN_WORD};
-  return {0, place < split.specials[1] ? HASH_JOIN_NULL : HASH_JOIN_MATCHES_NONE};
 }
 
 /// The place of a word in a dense table; `HASH_JOIN_NO_SLOT` if it has none.
@@ -181,6 +177,7 @@ KERNEL_FN uint64_t hash_join_step(const HashJoinTable &table, uint64_t slot) {
 }
 
 /// Sums of the block's threads before the caller. `warp_counts` has one word per warp.
+template <uint32_t WARPS = HashJoinPolicy::WARPS>
 KERNEL_FN uint32_t hash_join_block_offset(uint32_t count, uint32_t *warp_counts, uint32_t *total) {
   const uint32_t lane = threadIdx.x & 31, warp = threadIdx.x / 32;
   uint32_t sum = count;
@@ -190,6 +187,6 @@ KERNEL_FN uint32_t hash_join_block_offset(uint32_t count, uint32_t *warp_counts,
     if (lane >= distance) sum += below;
   }
   if (lane == 31) warp_counts[warp] = sum;
-  *total = block_scan_warps(warp_counts, HashJoinPolicy::WARPS);
+  *total = block_scan_warps(warp_counts, WARPS);
   return warp_counts[warp] + sum - count;
 }

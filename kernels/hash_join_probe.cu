@@ -1,10 +1,11 @@
 // Operator  hash_join (src/operators/hash_join.rs states the contract)
 // Kernels   hash_join_match hash_join_match_wide hash_join_pairs hash_join_pairs_wide
 //           hash_join_count hash_join_count_wide hash_join_emit
-// Method    a thread has the keys, places and first slots of four rows in flight. Where no build
-//           key comes twice, a tile of rows gets its output rows by one atomic; else a first pass
-//           keeps each row's list and sums lengths by look-back, and a second writes the pairs,
-//           each block an equal share of tiles and output rows, however long a list is
+// Method    a thread has the keys, places and first slots of its rows in flight: of two, so that
+//           many threads hide what one waits for. Where no build key comes twice, a tile of rows
+//           gets its output rows by one atomic; else a first pass keeps each row's list and sums
+//           lengths by look-back, and a second writes the pairs, each block an equal share of tiles
+//           and output rows, however long a list is
 // Cost      per probe row: reads the key, one 32 B sector, writes 8 B per pair (1/8 B per row where
 //           only existence is asked); with lists 8 B more are written and read per row, and one
 //           more sector is read per pair
@@ -13,17 +14,24 @@
 #include "hash_join_find.cuh"
 #include "primitives/grid.cuh"
 
+struct HashJoinProbePolicy {
+  static const uint32_t ITEMS = HASH_JOIN_PROBE_ROWS / HASH_JOIN_THREADS;
+};
+static_assert(HASH_JOIN_PROBE_ROWS == HASH_JOIN_THREADS * HashJoinProbePolicy::ITEMS,
+              "a tile is one round of the block");
+
 template <bool WIDE>
 KERNEL_FN void hash_join_match_rows(const HashJoinMatchParams &params) {
+  const uint32_t ITEMS = HashJoinProbePolicy::ITEMS;
   const uint64_t row_count = row_count_of(params.row_count_device, params.row_count);
-  const uint64_t stride = (uint64_t)gridDim.x * HASH_JOIN_TILE_ROWS;
-  for (uint64_t tile_row = (uint64_t)blockIdx.x * HASH_JOIN_TILE_ROWS; tile_row < row_count;
+  const uint64_t stride = (uint64_t)gridDim.x * HASH_JOIN_PROBE_ROWS;
+  for (uint64_t tile_row = (uint64_t)blockIdx.x * HASH_JOIN_PROBE_ROWS; tile_row < row_count;
        tile_row += stride) {
-    HashJoinFound own;
-    hash_join_find<WIDE>(params.probe, params.build, params.table, params.filter, nullptr, tile_row,
-                         row_count, &own);
+    HashJoinFound<HashJoinProbePolicy::ITEMS> own;
+    hash_join_find<WIDE, HashJoinProbePolicy::ITEMS>(params.probe, params.build, params.table,
+                                                     params.filter, tile_row, row_count, &own);
 #pragma unroll  // hash_join/semi
-    for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
+    for (uint32_t i = 0; i < ITEMS; i++) {
       const uint64_t row = tile_row + i * HASH_JOIN_THREADS + threadIdx.x;
       if ((row & ~(uint64_t)31) >= row_count) break;  // whole warps leave together
       bitmap_write_warp(params.out_found, row,
@@ -43,7 +51,7 @@ KERNEL_FN void hash_join_match_rows(const HashJoinMatchParams &params) {
 /// Nulls   as `null_equals_null` says
 /// Errors  none
 /// Tests   tests/operators/hash_join.rs
-extern "C" __global__ void __launch_bounds__(HASH_JOIN_THREADS)
+extern "C" __global__ void __launch_bounds__(HASH_JOIN_THREADS, HASH_JOIN_PROBE_BLOCKS)
 hash_join_match(GRID_CONSTANT(HashJoinMatchParams) params) { hash_join_match_rows<false>(params); }
 
 /// Says of every probe row with a wide key whether it is there, and where.
@@ -54,45 +62,54 @@ hash_join_match(GRID_CONSTANT(HashJoinMatchParams) params) { hash_join_match_row
 /// Nulls   as `null_equals_null` says
 /// Errors  none
 /// Tests   tests/operators/hash_join.rs
-extern "C" __global__ void __launch_bounds__(HASH_JOIN_THREADS)
+extern "C" __global__ void __launch_bounds__(HASH_JOIN_THREADS, HashJoinPolicy::WIDE_BLOCKS)
 hash_join_match_wide(GRID_CONSTANT(HashJoinMatchParams) params) {
   hash_join_match_rows<true>(params);
 }
 
 template <bool WIDE>
 KERNEL_FN void hash_join_pairs_rows(const HashJoinPairsParams &params) {
-  SHARED(uint32_t, warp_counts, HashJoinPolicy::WARPS);
-  SHARED(uint64_t, tile_start, 1);
-  const uint32_t lane = threadIdx.x & 31, warp = threadIdx.x / 32;
+  const uint32_t ITEMS = HashJoinProbePolicy::ITEMS;
+  // Of this tile and of the next, in turn, so that two barriers do.
+  SHARED(uint32_t, tile_counts, 2);
+  SHARED(uint64_t, tile_starts, 2);
+  const uint32_t lane = threadIdx.x & 31;
   const uint64_t row_count = row_count_of(params.row_count_device, params.row_count);
-  const uint64_t stride = (uint64_t)gridDim.x * HASH_JOIN_TILE_ROWS;
-  for (uint64_t tile_row = (uint64_t)blockIdx.x * HASH_JOIN_TILE_ROWS; tile_row < row_count;
+  const uint64_t stride = (uint64_t)gridDim.x * HASH_JOIN_PROBE_ROWS;
+  if (threadIdx.x < 2) tile_counts[threadIdx.x] = 0;
+  __syncthreads();
+  uint32_t turn = 0;
+  for (uint64_t tile_row = (uint64_t)blockIdx.x * HASH_JOIN_PROBE_ROWS; tile_row < row_count;
        tile_row += stride) {
-    HashJoinFound own;
-    hash_join_find<WIDE>(params.probe, params.build, params.table, params.filter, &params.split,
-                         tile_row, row_count, &own);
-    uint32_t found[HASH_JOIN_ITEMS], count = 0;
+    HashJoinFound<HashJoinProbePolicy::ITEMS> own;
+    hash_join_find<WIDE, HashJoinProbePolicy::ITEMS>(params.probe, params.build, params.table,
+                                                     params.filter, tile_row, row_count, &own);
+    uint32_t found[ITEMS], count = 0;
 #pragma unroll  // hash_join/inner
-    for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
-      const uint64_t place = tile_row + i * HASH_JOIN_THREADS + threadIdx.x;
-      own.found[i] = place < row_count && own.found[i] != (params.invert != 0);
+    for (uint32_t i = 0; i < ITEMS; i++) {
+      const uint64_t row = tile_row + i * HASH_JOIN_THREADS + threadIdx.x;
+      own.found[i] = row < row_count && own.found[i] != (params.invert != 0);
       found[i] = __ballot_sync(WARP_ALL, own.found[i]);
       count += (uint32_t)__popc(found[i]);
     }
-    if (lane == 0) warp_counts[warp] = count;
-    const uint32_t total = block_scan_warps(warp_counts, HashJoinPolicy::WARPS);
-    if (threadIdx.x == 0) tile_start[0] = total ? atomic_add_u64(params.out_row_count, total) : 0;
+    uint32_t before = 0;  // of the warp, in the order in which warps come
+    if (lane == 0 && count) before = atomicAdd(&tile_counts[turn], count);
     __syncthreads();
-    uint64_t out_row = tile_start[0] + warp_counts[warp];
-    __syncthreads();  // the next tile writes both again
-#pragma unroll        // hash_join/inner
-    for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
+    if (threadIdx.x == 0) {
+      const uint32_t total = tile_counts[turn];
+      tile_starts[turn] = total ? atomic_add_u64(params.out_row_count, total) : 0;
+      tile_counts[turn ^ 1] = 0;
+    }
+    __syncthreads();
+    uint64_t out_row = tile_starts[turn] + __shfl_sync(WARP_ALL, before, 0);
+    turn ^= 1;
+#pragma unroll  // hash_join/inner
+    for (uint32_t i = 0; i < ITEMS; i++) {
       if (own.found[i]) {
         const uint64_t out = out_row + (uint32_t)__popc(found[i] & ((1u << lane) - 1));
-        const uint64_t place = tile_row + i * HASH_JOIN_THREADS + threadIdx.x;
-        const uint32_t *rows = params.split.rows;
-        params.out_probe_rows[out] = rows ? rows[place] : (uint32_t)place;
-        if (params.out_build_rows) params.out_build_rows[out] = (uint32_t)own.values[i];
+        const uint64_t row = tile_row + i * HASH_JOIN_THREADS + threadIdx.x;
+        __stcs(params.out_probe_rows + out, (uint32_t)row);
+        if (params.out_build_rows) __stcs(params.out_build_rows + out, (uint32_t)own.values[i]);
       }
       out_row += (uint32_t)__popc(found[i]);
     }
@@ -102,14 +119,14 @@ KERNEL_FN void hash_join_pairs_rows(const HashJoinPairsParams &params) {
 /// Lists the pairs of probe and build rows with equal keys, where no build key comes twice; or the
 /// probe rows alone, with a match or without.
 ///
-/// Shape   probe or split[rows], table -> out_probe_rows[*out_row_count],
+/// Shape   probe[rows], table -> out_probe_rows[*out_row_count],
 ///         out_build_rows[*out_row_count]
 /// Launch  any grid, block = HASH_JOIN_THREADS, shared = 0
-/// Order   none between tiles
+/// Order   none between warps
 /// Nulls   as `null_equals_null` says
 /// Errors  none
 /// Tests   tests/operators/hash_join.rs
-extern "C" __global__ void __launch_bounds__(HASH_JOIN_THREADS)
+extern "C" __global__ void __launch_bounds__(HASH_JOIN_THREADS, HASH_JOIN_PROBE_BLOCKS)
 hash_join_pairs(GRID_CONSTANT(HashJoinPairsParams) params) { hash_join_pairs_rows<false>(params); }
 
 /// Lists the pairs of rows with equal wide keys, where no build key comes twice; or the probe rows
@@ -117,11 +134,11 @@ hash_join_pairs(GRID_CONSTANT(HashJoinPairsParams) params) { hash_join_pairs_row
 ///
 /// Shape   probe[rows], table -> out_probe_rows[*out_row_count], out_build_rows[*out_row_count]
 /// Launch  any grid, block = HASH_JOIN_THREADS, shared = 0
-/// Order   none between tiles
+/// Order   none between warps
 /// Nulls   as `null_equals_null` says
 /// Errors  none
 /// Tests   tests/operators/hash_join.rs
-extern "C" __global__ void __launch_bounds__(HASH_JOIN_THREADS)
+extern "C" __global__ void __launch_bounds__(HASH_JOIN_THREADS, HashJoinPolicy::WIDE_BLOCKS)
 hash_join_pairs_wide(GRID_CONSTANT(HashJoinPairsParams) params) {
   hash_join_pairs_rows<true>(params);
 }
@@ -148,9 +165,9 @@ KERNEL_FN void hash_join_count_rows(const HashJoinCountParams &params) {
   const uint64_t tile = grid_ticket(params.tile_ticket);
   const uint64_t tile_row = tile * HASH_JOIN_TILE_ROWS;
   if (tile_row >= row_count && tile > 0) return;
-  HashJoinFound own;
-  hash_join_find<WIDE>(params.probe, params.build, params.table, params.filter, nullptr, tile_row,
-                       row_count, &own);
+  HashJoinFound<HASH_JOIN_ITEMS> own;
+  hash_join_find<WIDE, HASH_JOIN_ITEMS>(params.probe, params.build, params.table, params.filter,
+                                        tile_row, row_count, &own);
   uint64_t sum = 0;
 #pragma unroll  // hash_join/duplicates
   for (uint32_t i = 0; i < HASH_JOIN_ITEMS; i++) {
@@ -192,7 +209,7 @@ hash_join_count(GRID_CONSTANT(HashJoinCountParams) params) { hash_join_count_row
 /// Nulls   as `null_equals_null` says
 /// Errors  none
 /// Tests   tests/operators/hash_join.rs
-extern "C" __global__ void __launch_bounds__(HASH_JOIN_THREADS)
+extern "C" __global__ void __launch_bounds__(HASH_JOIN_THREADS, HashJoinPolicy::WIDE_BLOCKS)
 hash_join_count_wide(GRID_CONSTANT(HashJoinCountParams) params) {
   hash_join_count_rows<true>(params);
 }

@@ -1,7 +1,6 @@
 // Operator  shuffle_partition (src/operators/shuffle_partition.rs states the contract)
 // Kernels   shuffle_partition_bounds shuffle_partition_target
-// Method    the keys' words are mixed, or looked for among the bounds, key by key; a block counts
-// its
+// Method    the keys' words are mixed, or looked for among the bounds, key by key; a block counts its
 //           rows by partition in shared memory and adds once per partition at its end
 // Cost      reads the keys, writes 2 B per row
 // Source    multiply-shift to a range: D. Lemire, "Fast Random Integer Generation in an Interval",
@@ -19,7 +18,8 @@
 #define SHUFFLE_NULL_WORD 0x9e3779b97f4a7c16ull
 
 struct ShufflePartitionPolicy {
-  static const uint32_t TILE_ROWS = SHUFFLE_PARTITION_THREADS * SHUFFLE_PARTITION_ITEMS;
+  static const uint32_t TILE_ROWS = SHUFFLE_PARTITION_THREADS * SHUFFLE_PARTITION_TARGET_ITEMS;
+  static const uint32_t BLOCKS = 3;  // per multiprocessor: shuffle_partition/hash
 };
 
 /// The classes of a bound's first word, in their order.
@@ -97,14 +97,14 @@ KERNEL_FN void shuffle_read(const ColumnView &column, uint64_t row, TextView *va
 template <typename T>
 KERNEL_FN void shuffle_mix(const ShufflePartitionKey &key, uint64_t first, uint64_t row_count,
                            uint64_t *hashes) {
-  T values[SHUFFLE_PARTITION_ITEMS] = {};
+  T values[SHUFFLE_PARTITION_TARGET_ITEMS] = {};
 #pragma unroll  // shuffle_partition/hash: the keys of all items are in flight together
-  for (uint32_t i = 0; i < SHUFFLE_PARTITION_ITEMS; i++) {
+  for (uint32_t i = 0; i < SHUFFLE_PARTITION_TARGET_ITEMS; i++) {
     const uint64_t row = first + i * SHUFFLE_PARTITION_THREADS;
     if (row < row_count) shuffle_read(key.column, row, &values[i]);
   }
 #pragma unroll  // shuffle_partition/hash
-  for (uint32_t i = 0; i < SHUFFLE_PARTITION_ITEMS; i++) {
+  for (uint32_t i = 0; i < SHUFFLE_PARTITION_TARGET_ITEMS; i++) {
     const uint64_t row = first + i * SHUFFLE_PARTITION_THREADS;
     if (row >= row_count) continue;
     const bool valid = column_valid(key.column, row);
@@ -117,8 +117,8 @@ KERNEL_FN void shuffle_mix(const ShufflePartitionKey &key, uint64_t first, uint6
 template <typename T>
 KERNEL_FN void shuffle_rotate(T *items, T last) {
 #pragma unroll  // shuffle_partition/range
-  for (uint32_t i = 0; i + 1 < SHUFFLE_PARTITION_ITEMS; i++) items[i] = items[i + 1];
-  items[SHUFFLE_PARTITION_ITEMS - 1] = last;
+  for (uint32_t i = 0; i + 1 < SHUFFLE_PARTITION_TARGET_ITEMS; i++) items[i] = items[i + 1];
+  items[SHUFFLE_PARTITION_TARGET_ITEMS - 1] = last;
 }
 
 /// As `shuffle_mix`, row by row: for types whose words take long.
@@ -126,7 +126,7 @@ template <typename T>
 KERNEL_FN void shuffle_mix_slowly(const ShufflePartitionKey &key, uint64_t first,
                                   uint64_t row_count, uint64_t *hashes) {
 #pragma unroll 1  // shuffle_partition/hash: registers
-  for (uint32_t i = 0; i < SHUFFLE_PARTITION_ITEMS; i++) {
+  for (uint32_t i = 0; i < SHUFFLE_PARTITION_TARGET_ITEMS; i++) {
     const uint64_t row = first + i * SHUFFLE_PARTITION_THREADS;
     uint64_t word = SHUFFLE_NULL_WORD;
     if (row < row_count && column_valid(key.column, row)) {
@@ -218,19 +218,19 @@ KERNEL_FN uint32_t shuffle_range(const ShufflePartitionTargetParams &params, uin
 KERNEL_FN void shuffle_targets(const ShufflePartitionTargetParams &params, uint64_t first,
                                uint64_t row_count, uint32_t *targets) {
   if (params.by == SHUFFLE_PARTITION_HASH) {
-    uint64_t hashes[SHUFFLE_PARTITION_ITEMS];
-    for (uint32_t i = 0; i < SHUFFLE_PARTITION_ITEMS; i++) hashes[i] = SHUFFLE_HASH_SEED;
+    uint64_t hashes[SHUFFLE_PARTITION_TARGET_ITEMS];
+    for (uint32_t i = 0; i < SHUFFLE_PARTITION_TARGET_ITEMS; i++) hashes[i] = SHUFFLE_HASH_SEED;
     for (uint32_t k = 0; k < params.key_count; k++) {
       shuffle_mix_key(params.keys[k], first, row_count, hashes);
     }
 #pragma unroll  // shuffle_partition/hash
-    for (uint32_t i = 0; i < SHUFFLE_PARTITION_ITEMS; i++) {
+    for (uint32_t i = 0; i < SHUFFLE_PARTITION_TARGET_ITEMS; i++) {
       targets[i] = (uint32_t)(((hashes[i] >> 32) * params.partitions) >> 32);
     }
     return;
   }
 #pragma unroll 1  // shuffle_partition/range: registers
-  for (uint32_t i = 0; i < SHUFFLE_PARTITION_ITEMS; i++) {
+  for (uint32_t i = 0; i < SHUFFLE_PARTITION_TARGET_ITEMS; i++) {
     const uint64_t row = first + i * SHUFFLE_PARTITION_THREADS;
     uint32_t target = ((uint32_t)row + params.start) % params.partitions;
     if (params.by == SHUFFLE_PARTITION_RANGE && row < row_count)
@@ -264,7 +264,8 @@ shuffle_partition_bounds(GRID_CONSTANT(ShufflePartitionBoundsParams) params) {
 /// Nulls   a null key is a value of its own
 /// Errors  none
 /// Tests   tests/operators/shuffle_partition.rs
-extern "C" __global__ void __launch_bounds__(SHUFFLE_PARTITION_THREADS)
+extern "C" __global__ void __launch_bounds__(SHUFFLE_PARTITION_THREADS,
+                                             ShufflePartitionPolicy::BLOCKS)
 shuffle_partition_target(GRID_CONSTANT(ShufflePartitionTargetParams) params) {
   DYN_SHARED(uint32_t, counts);
   const uint64_t row_count = row_count_of(params.row_count_device, params.row_count);
@@ -276,10 +277,10 @@ shuffle_partition_target(GRID_CONSTANT(ShufflePartitionTargetParams) params) {
   for (uint64_t tile_row = (uint64_t)blockIdx.x * ShufflePartitionPolicy::TILE_ROWS;
        tile_row < row_count; tile_row += stride) {
     const uint64_t first = tile_row + threadIdx.x;
-    uint32_t targets[SHUFFLE_PARTITION_ITEMS] = {};
+    uint32_t targets[SHUFFLE_PARTITION_TARGET_ITEMS] = {};
     shuffle_targets(params, first, row_count, targets);
 #pragma unroll  // shuffle_partition/hash
-    for (uint32_t i = 0; i < SHUFFLE_PARTITION_ITEMS; i++) {
+    for (uint32_t i = 0; i < SHUFFLE_PARTITION_TARGET_ITEMS; i++) {
       const uint64_t row = first + i * SHUFFLE_PARTITION_THREADS;
       if (row >= row_count) continue;
       params.out_targets[row] = (uint16_t)targets[i];

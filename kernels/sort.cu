@@ -3,9 +3,9 @@
 // Method    what surrounds the passes (sort_pass.cu): the range of each key, by which all keys pack
 //           into as few bits as their values need; the packed words and how often each digit has
 //           each value; after the passes, keys from words again, so that they need no gather
-// Cost      range: reads each key; pack: reads each key, writes 4 or 8 B; unpack: the reverse. A
-//           single key of 4 or 8 B that fills its bits is not packed: its digits are counted with
-//           the range
+// Cost      range: reads each key (16 bytes at a time, if it has 4 or 8 and no nulls); pack: reads
+//           each key, writes 4 or 8 B; unpack: the reverse. A single key of 4 or 8 B that fills its
+//           bits is not packed: its digits are counted with the range
 // Source    histogram of all digits first: A. Adinets, D. Merrill, "Onesweep", arXiv 2206.01784,
 //           2022; written from the idea
 #include "sort.cuh"
@@ -18,7 +18,8 @@ struct SortPolicy {
   static const uint32_t ITEMS = 4;  // rows of a thread that are on their way at one time
   static const uint32_t BLOCK_ROWS = SORT_THREADS * ITEMS;
   static const uint32_t DIGITS_MAX = 8;  // of a word
-  static const uint32_t BLOCKS = 3;      // per multiprocessor, of kernels in grid strides
+  static const uint32_t BLOCKS = 3;        // per multiprocessor, of `sort_pack`
+  static const uint32_t RANGE_BLOCKS = 2;  // of `sort_range`, which has more in flight
 };
 static_assert(SORT_DIGITS <= SORT_THREADS, "a thread per value of a digit");
 static_assert(SORT_DIGITS == 1 << SORT_DIGIT_BITS, "a digit has all values of its bits");
@@ -57,10 +58,9 @@ KERNEL_FN void sort_histogram_add(const uint32_t *counts, uint32_t digits, uint3
   }
 }
 
-/// Sees a key of at most 64 bits, in 64-bit registers; with a histogram, counts its digits.
+/// Sees a key of at most 64 bits, in 64-bit registers.
 template <uint32_t BYTES>
-KERNEL_FN SortSeen sort_range_narrow(const SortRangeParams &params, const ColumnView &column,
-                                     uint32_t *counts) {
+KERNEL_FN SortSeen sort_range_narrow(const SortRangeParams &params, const ColumnView &column) {
   uint64_t least = ~0ull, greatest = 0, any = 0, all = ~0ull;
   uint32_t valid = 0, odd = 0;
   const uint64_t stride = (uint64_t)gridDim.x * SortPolicy::BLOCK_ROWS;
@@ -86,9 +86,6 @@ KERNEL_FN SortSeen sort_range_narrow(const SortRangeParams &params, const Column
       any |= codes[i];
       all &= codes[i];
       valid++;
-      if (BYTES >= 4 && params.histogram) {
-        sort_histogram_count(counts, BYTES, codes[i] ^ params.flip);
-      }
     }
   }
   return {valid ? (uint128_t)least : ~(uint128_t)0,
@@ -97,6 +94,73 @@ KERNEL_FN SortSeen sort_range_narrow(const SortRangeParams &params, const Column
           valid ? all : ~(uint128_t)0,
           valid,
           odd};
+}
+
+/// What a thread saw of a key of 4 or 8 bytes, in as many.
+template <typename WORD>
+struct SortSeenWords {
+  WORD least, greatest, any, all;
+  uint32_t valid, odd;
+};
+
+/// Sees a value of a key without nulls; with a histogram, counts its digits.
+template <typename WORD>
+KERNEL_FN void sort_see_word(const SortRangeParams &params, uint32_t type, WORD word,
+                             SortSeenWords<WORD> *seen, uint32_t *counts) {
+  const uint32_t BYTES = sizeof(WORD);
+  const WORD code = (WORD)sort_code<BYTES>(type, word);
+  if (type_is_float(type)) seen->odd += (WORD)sort_value<BYTES>(type, code) != word;
+  seen->least = code < seen->least ? code : seen->least;
+  seen->greatest = code > seen->greatest ? code : seen->greatest;
+  seen->any |= code;
+  seen->all &= code;
+  seen->valid++;
+  if (params.histogram) sort_histogram_count(counts, BYTES, (WORD)(code ^ (WORD)params.flip));
+}
+
+/// Sees a key of 4 or 8 bytes without nulls, 16 bytes at a time.
+template <typename WORD>
+KERNEL_FN SortSeen sort_range_words(const SortRangeParams &params, const ColumnView &column,
+                                    uint32_t *counts) {
+  const uint32_t BYTES = sizeof(WORD), PER = 16 / BYTES, ITEMS = SortPolicy::ITEMS;
+  SortSeenWords<WORD> seen = {(WORD) ~(WORD)0, 0, 0, (WORD) ~(WORD)0, 0, 0};
+  const WORD *values = (const WORD *)column.values + column.offset;
+  const uint32_t type = column.type;
+  const uint64_t before = (16 - (uint64_t)values % 16) % 16 / BYTES;
+  const uint64_t head = before < params.row_count ? before : params.row_count;
+  const ulonglong2 *vectors = (const ulonglong2 *)(values + head);
+  const uint64_t vector_count = (params.row_count - head) / PER;
+  const uint64_t stride = (uint64_t)gridDim.x * SORT_THREADS * ITEMS;
+  for (uint64_t first = (uint64_t)blockIdx.x * SORT_THREADS * ITEMS + threadIdx.x;
+       first < vector_count; first += stride) {
+    ulonglong2 halves[ITEMS];
+#pragma unroll  // sort/keys: the values of all items are in flight together
+    for (uint32_t i = 0; i < ITEMS; i++) {
+      const uint64_t at = first + i * SORT_THREADS;
+      if (at < vector_count) halves[i] = vectors[at];
+    }
+#pragma unroll  // sort/keys
+    for (uint32_t i = 0; i < ITEMS; i++) {
+      if (first + i * SORT_THREADS >= vector_count) break;
+#pragma unroll  // sort/keys
+      for (uint32_t w = 0; w < PER; w++) {
+        const uint64_t half = w < PER / 2 ? halves[i].x : halves[i].y;
+        sort_see_word<WORD>(params, type, (WORD)(half >> w % (PER / 2) * 32), &seen, counts);
+      }
+    }
+  }
+  if (blockIdx.x == 0 && threadIdx.x < 2 * PER) {  // what lies before and behind whole vectors
+    const uint64_t behind = head + vector_count * PER + (threadIdx.x - PER);
+    const uint64_t row = threadIdx.x < PER ? threadIdx.x : behind;
+    const uint64_t end = threadIdx.x < PER ? head : params.row_count;
+    if (row < end) sort_see_word<WORD>(params, type, values[row], &seen, counts);
+  }
+  return {seen.valid ? (uint128_t)seen.least : ~(uint128_t)0,
+          seen.greatest,
+          seen.any,
+          seen.valid ? (uint128_t)seen.all : ~(uint128_t)0,
+          seen.valid,
+          seen.odd};
 }
 
 KERNEL_FN SortSeen sort_range_wide(const SortRangeParams &params, const ColumnView &column) {
@@ -233,7 +297,7 @@ sort_pack(GRID_CONSTANT(SortPackParams) params) {
 /// Nulls   count for nothing; a key whose digits are counted has none
 /// Errors  none
 /// Tests   tests/operators/sort.rs
-extern "C" __global__ void __launch_bounds__(SORT_THREADS, SortPolicy::BLOCKS)
+extern "C" __global__ void __launch_bounds__(SORT_THREADS, SortPolicy::RANGE_BLOCKS)
 sort_range(GRID_CONSTANT(SortRangeParams) params) {
   SHARED(uint32_t, counts, SortPolicy::DIGITS_MAX * SORT_DIGITS);
   SHARED(SortSeen, warps, SortPolicy::WARPS);
@@ -241,14 +305,21 @@ sort_range(GRID_CONSTANT(SortRangeParams) params) {
   sort_histogram_clear(counts, digits);
   for (uint32_t k = 0; k < params.key_count; k++) {
     const ColumnView &column = params.keys[k];
+    const bool is_plain = column.kind == COLUMN_ARRAY && !column.validity;
     SortSeen seen;
     switch (type_bytes(column.type)) {
-      case 0: seen = sort_range_narrow<0>(params, column, counts); break;
-      case 1: seen = sort_range_narrow<1>(params, column, counts); break;
-      case 2: seen = sort_range_narrow<2>(params, column, counts); break;
-      case 4: seen = sort_range_narrow<4>(params, column, counts); break;
+      case 0: seen = sort_range_narrow<0>(params, column); break;
+      case 1: seen = sort_range_narrow<1>(params, column); break;
+      case 2: seen = sort_range_narrow<2>(params, column); break;
+      case 4:
+        seen = is_plain ? sort_range_words<uint32_t>(params, column, counts)
+                        : sort_range_narrow<4>(params, column);
+        break;
       case 16: seen = sort_range_wide(params, column); break;
-      default: seen = sort_range_narrow<8>(params, column, counts); break;
+      default:
+        seen = is_plain ? sort_range_words<uint64_t>(params, column, counts)
+                        : sort_range_narrow<8>(params, column);
+        break;
     }
     sort_seen_write(seen, warps, params.out_ranges + (uint64_t)blockIdx.x * params.key_count + k);
   }

@@ -1,25 +1,29 @@
 // Operator  sort (src/operators/sort.rs states the contract)
 // Kernels   sort_pass_u32 sort_pass_u32_rows sort_pass_u64 sort_pass_u64_rows
 // Method    one pass of a stable radix sort from the least significant digit on: a block takes a
-//           tile, ranks its rows by warp ballots, learns from the tiles before it, value by value,
-//           where its rows go (decoupled look-back), and writes them from shared memory, so that
-//           rows of one value leave side by side
+//           tile, counts its digits and tells the tiles behind it, then ranks its rows (the lanes of
+//           a warp that have one digit find each other by their bits in a shared word) and puts them
+//           at their places in shared memory; it learns from the tiles before it, value by value,
+//           where its rows go (decoupled look-back), and writes them, so that rows of one value
+//           leave side by side
 // Cost      reads and writes each word (4 or 8 B) and row number (4 B, not read by the first pass)
 //           once per pass; per tile 1 KiB of states written, a few read
 // Source    A. Adinets, D. Merrill, "Onesweep: A Faster Least Significant Digit Radix Sort for
 //           GPUs", arXiv 2206.01784, 2022; written from the idea
 #include "sort.cuh"
-#include "primitives/block.cuh"
 #include "primitives/grid.cuh"
 #include "primitives/warp.cuh"
 
 struct SortPassPolicy {
-  static const uint32_t WARPS = SORT_THREADS / 32;
+  static const uint32_t WARPS = SORT_PASS_THREADS / 32;
   static const uint32_t DEPTH = 8;  // states that one look takes in: sort/keys
   enum : uint32_t { AGGREGATE = 1u << 30, INCLUSIVE = 2u << 30, VALUE = (1u << 30) - 1 };
-  static const uint32_t BLOCKS = 2;  // per multiprocessor, so that one loads while one ranks
+  // Per multiprocessor, so that one loads while one ranks: as many as shared memory holds.
+  static const uint32_t BLOCKS_U32 = 3;
+  static const uint32_t BLOCKS = 2;
 };
-static_assert(SORT_DIGITS % 32 == 0 && SORT_DIGITS <= SORT_THREADS, "whole warps own the values");
+static_assert(SORT_DIGITS % 32 == 0 && SORT_DIGITS <= SORT_PASS_THREADS,
+              "whole warps own the values");
 static_assert(SORT_PORTION_ROWS_MAX - 1 <= SortPassPolicy::VALUE, "a count fits beside its flag");
 
 /// The sum over all tiles before `tile` of what each counted for the caller's value of the digit.
@@ -54,78 +58,94 @@ KERNEL_FN uint32_t sort_digit(WORD word, uint32_t shift) {
   return (uint32_t)(word >> shift) & (SORT_DIGITS - 1);
 }
 
-/// Ranks of a thread's rows within the tile, two in a register.
-template <uint32_t ITEMS>
-struct SortRanks {
-  uint32_t pairs[(ITEMS + 1) / 2];
-};
-
-template <uint32_t ITEMS>
-KERNEL_FN uint32_t sort_rank_of(const SortRanks<ITEMS> &ranks, uint32_t item) {
-  return ranks.pairs[item / 2] >> item % 2 * 16 & 0xffff;
-}
-
-/// Ranks the words of a warp among those of equal digit. `counters` [SORT_DIGITS] is the warp's,
-/// and counts them.
+/// Counts the digits of a warp's words in `counters` [SORT_DIGITS], and clears its `masks`
+/// [SORT_DIGITS].
 template <typename WORD, uint32_t ITEMS>
-KERNEL_FN void sort_rank(const WORD (&words)[ITEMS], uint32_t steps, uint32_t shift,
-                         uint32_t *counters, SortRanks<ITEMS> *ranks) {
-  const uint32_t lane = threadIdx.x & 31;
-  for (uint32_t value = lane; value < SORT_DIGITS; value += 32) counters[value] = 0;
+KERNEL_FN void sort_count(const WORD (&words)[ITEMS], uint32_t steps, uint32_t shift,
+                          uint32_t *counters, uint32_t *masks) {
+  for (uint32_t value = threadIdx.x & 31; value < SORT_DIGITS; value += 32) {
+    counters[value] = 0;
+    masks[value] = 0;
+  }
   __syncwarp();
 #pragma unroll  // sort/keys
   for (uint32_t i = 0; i < ITEMS; i++) {
     if (i >= steps) break;
-    const uint32_t digit = sort_digit(words[i], shift);
-    const uint32_t peers = warp_match<SORT_DIGIT_BITS>(digit);
-    const uint32_t below = (uint32_t)__popc(peers & ((1u << lane) - 1));
-    const uint32_t before = counters[digit];
-    __syncwarp();
-    if (below == 0) counters[digit] = before + (uint32_t)__popc(peers);
-    __syncwarp();
-    const uint32_t rank = before + below;
-    ranks->pairs[i / 2] = i % 2 ? ranks->pairs[i / 2] | rank << 16 : rank;
+    atomicAdd(counters + sort_digit(words[i], shift), 1u);
   }
 }
 
-/// Turns the warps' counts into places within the tile and finds where each value's rows go.
-/// `bases` [SORT_DIGITS] gets what is to be added to a place in the tile.
-KERNEL_FN void sort_place(const SortPassParams &params, uint64_t tile, uint32_t pads,
-                          uint32_t *counters, uint32_t *bases) {
+/// What a thread knows of its value of the digit.
+struct SortValue {
+  uint32_t start;  // where its rows begin in the tile
+  uint32_t count;  // how many it has, pads aside
+};
+
+/// Tells the tiles behind what this one counted, and turns the warps' counts into places within the
+/// tile.
+KERNEL_FN SortValue sort_publish(const SortPassParams &params, uint64_t tile, uint32_t pads,
+                                 uint32_t *counters) {
   SHARED(uint32_t, warp_counts, SortPassPolicy::WARPS);
-  const uint32_t value = threadIdx.x;
-  uint32_t *states = params.states + SORT_STATES_START;
-  uint32_t *state = states + tile * SORT_DIGITS + value;
+  const uint32_t value = threadIdx.x, warp = value / 32;
   __syncthreads();
   uint32_t count = 0, own = 0;
   if (value < SORT_DIGITS) {
-    for (uint32_t warp = 0; warp < SortPassPolicy::WARPS; warp++) {
-      count += counters[warp * SORT_DIGITS + value];
+    for (uint32_t w = 0; w < SortPassPolicy::WARPS; w++) {
+      const uint32_t rows = counters[w * SORT_DIGITS + value];
+      counters[w * SORT_DIGITS + value] = count;
+      count += rows;
     }
     own = count - (value == SORT_DIGITS - 1 ? pads : 0);
-    st_relaxed(state, (tile ? SortPassPolicy::AGGREGATE : SortPassPolicy::INCLUSIVE) | own);
+    st_relaxed(params.states + SORT_STATES_START + tile * SORT_DIGITS + value,
+               (tile ? SortPassPolicy::AGGREGATE : SortPassPolicy::INCLUSIVE) | own);
   }
   const uint32_t sum = warp_scan(count);
-  if ((value & 31) == 31) warp_counts[value / 32] = sum;
-  block_scan_warps(warp_counts, SortPassPolicy::WARPS);
-  const uint32_t start = warp_counts[value / 32] + sum - count;
+  if ((value & 31) == 31) warp_counts[warp] = sum;
+  __syncthreads();
+  uint32_t start = sum - count;
+  for (uint32_t w = 0; w < warp; w++) start += warp_counts[w];
   if (value < SORT_DIGITS) {
-    uint32_t running = start;
-    for (uint32_t warp = 0; warp < SortPassPolicy::WARPS; warp++) {
-      uint32_t *counter = counters + warp * SORT_DIGITS + value;
-      const uint32_t rows = *counter;
-      *counter = running;
-      running += rows;
+    for (uint32_t w = 0; w < SortPassPolicy::WARPS; w++) {
+      counters[w * SORT_DIGITS + value] += start;
     }
   }
   __syncthreads();
+  return {start, own};
+}
+
+/// The place of a word in the tile: behind those of equal digit that come before. `counters` are
+/// the warp's next places, `masks` are all zero.
+KERNEL_FN uint32_t sort_place(uint32_t digit, uint32_t *counters, uint32_t *masks) {
+  const uint32_t lane = threadIdx.x & 31;
+  atomicOr(masks + digit, 1u << lane);
+  __syncwarp();
+  const uint32_t peers = ld_relaxed(masks + digit);
+  const uint32_t leader = 31 - (uint32_t)__clz((int)peers);
+  uint32_t first = 0;
+  if (lane == leader) first = atomicAdd(counters + digit, (uint32_t)__popc(peers));
+  // Whom a lane asks for the place depends on what it read, so that all have read by then.
+  first = __shfl_sync(WARP_ALL, first, (int)leader);
+  if (lane == leader) st_relaxed(masks + digit, 0u);
+  __syncwarp();
+  return first + (uint32_t)__popc(peers & ((1u << lane) - 1));
+}
+
+/// Finds where the rows of each value go. `bases` [SORT_DIGITS] gets what is to be added to a place
+/// in the tile.
+KERNEL_FN void sort_find_bases(const SortPassParams &params, uint64_t tile, const SortValue &own,
+                               uint32_t *bases) {
+  const uint32_t value = threadIdx.x;
   if (value >= SORT_DIGITS) return;
+  uint32_t *states = params.states + SORT_STATES_START;
   const uint32_t before = sort_lookback(states, tile);
-  if (tile) st_relaxed(state, SortPassPolicy::INCLUSIVE | (before + own));
+  if (tile) {
+    st_relaxed(states + tile * SORT_DIGITS + value,
+               SortPassPolicy::INCLUSIVE | (before + own.count));
+  }
   const uint32_t first = params.starts[value] + before;
-  bases[value] = first - start;
+  bases[value] = first - own.start;
   const bool last = (tile + 1) * params.tile_rows >= params.row_count;
-  if (last && params.out_starts) params.out_starts[value] = first + own;
+  if (last && params.out_starts) params.out_starts[value] = first + own.count;
 }
 
 /// One pass over one tile. A tile's rows are dealt to warps in runs, and within a run to lanes in
@@ -133,7 +153,7 @@ KERNEL_FN void sort_place(const SortPassParams &params, uint64_t tile, uint32_t 
 /// have the greatest digit, come last, and are not written.
 template <typename WORD, bool ROWS, uint32_t ITEMS>
 KERNEL_FN void sort_pass(const SortPassParams &params) {
-  const uint32_t TILE = SORT_THREADS * ITEMS;
+  const uint32_t TILE = SORT_PASS_THREADS * ITEMS;
   const uint32_t BYTES = sizeof(WORD);
   DYN_SHARED(uint64_t, memory);
   SHARED(uint32_t, bases, SORT_DIGITS);
@@ -147,23 +167,15 @@ KERNEL_FN void sort_pass(const SortPassParams &params) {
   const uint32_t warp = threadIdx.x / 32, warp_first = warp * 32 * ITEMS;
   const uint32_t lane_first = warp_first + (threadIdx.x & 31);
   const uint32_t steps = rows > warp_first ? (rows - warp_first + 31) / 32 : 0;
+  uint32_t *own_counters = counters + warp * SORT_DIGITS;
+  uint32_t *own_masks = own_counters + SortPassPolicy::WARPS * SORT_DIGITS;
   WORD words[ITEMS];
-  SortRanks<ITEMS> ranks;
   uint32_t numbers[ROWS ? ITEMS : 1];
 #pragma unroll  // sort/keys
   for (uint32_t i = 0; i < ITEMS; i++) {
     const uint32_t at = lane_first + i * 32;
     words[i] = at < rows ? ((const WORD *)params.words)[tile_row + at] : (WORD) ~(WORD)0;
   }
-  if (params.type_in != SORT_CODES) {
-#pragma unroll  // sort/keys
-    for (uint32_t i = 0; i < ITEMS; i++) {
-      const WORD code = (WORD)sort_code<BYTES>(params.type_in, words[i]) ^ (WORD)params.flip_in;
-      if (lane_first + i * 32 < rows) words[i] = code;
-    }
-  }
-  uint32_t *own_counters = counters + warp * SORT_DIGITS;
-  sort_rank<WORD, ITEMS>(words, steps, params.shift, own_counters, &ranks);
   if (ROWS) {
 #pragma unroll  // sort/rows
     for (uint32_t i = 0; i < (ROWS ? ITEMS : 1); i++) {
@@ -172,19 +184,28 @@ KERNEL_FN void sort_pass(const SortPassParams &params) {
       if (params.rows && lane_first + i * 32 < rows) numbers[i] = params.rows[row];
     }
   }
-  sort_place(params, tile, (32 - rows % 32) % 32, counters, bases);
+  if (params.type_in != SORT_CODES) {
+#pragma unroll  // sort/keys
+    for (uint32_t i = 0; i < ITEMS; i++) {
+      const WORD code = (WORD)sort_code<BYTES>(params.type_in, words[i]) ^ (WORD)params.flip_in;
+      if (lane_first + i * 32 < rows) words[i] = code;
+    }
+  }
+  sort_count<WORD, ITEMS>(words, steps, params.shift, own_counters, own_masks);
+  const SortValue own = sort_publish(params, tile, (32 - rows % 32) % 32, counters);
 #pragma unroll  // sort/keys
   for (uint32_t i = 0; i < ITEMS; i++) {
     if (i >= steps) break;
     const uint32_t place =
-        own_counters[sort_digit(words[i], params.shift)] + sort_rank_of<ITEMS>(ranks, i);
+        sort_place(sort_digit(words[i], params.shift), own_counters, own_masks);
     staged[place] = words[i];
     if (ROWS) staged_rows[place] = numbers[ROWS ? i : 0];
   }
+  sort_find_bases(params, tile, own, bases);
   __syncthreads();
 #pragma unroll  // sort/keys
   for (uint32_t i = 0; i < ITEMS; i++) {
-    const uint32_t place = threadIdx.x + i * SORT_THREADS;
+    const uint32_t place = threadIdx.x + i * SORT_PASS_THREADS;
     if (place >= rows) break;
     WORD word = staged[place];
     const uint32_t target = bases[sort_digit(word, params.shift)] + place;
@@ -199,12 +220,13 @@ KERNEL_FN void sort_pass(const SortPassParams &params) {
 /// Puts 32-bit words in the order of one digit.
 ///
 /// Shape   words[row_count] -> out_words[row_count]
-/// Launch  grid = ceil(row_count / tile_rows), block = SORT_THREADS, shared = words, counters
+/// Launch  grid = ceil(row_count / tile_rows), block = SORT_PASS_THREADS, shared = staged words,
+///         counters, masks
 /// Order   that of the digit; equal digits keep theirs
 /// Nulls   none here
 /// Errors  none
 /// Tests   tests/operators/sort.rs
-extern "C" __global__ void __launch_bounds__(SORT_THREADS, SortPassPolicy::BLOCKS)
+extern "C" __global__ void __launch_bounds__(SORT_PASS_THREADS, SortPassPolicy::BLOCKS_U32)
 sort_pass_u32(GRID_CONSTANT(SortPassParams) params) {
   sort_pass<uint32_t, false, SORT_ITEMS_U32>(params);
 }
@@ -212,13 +234,13 @@ sort_pass_u32(GRID_CONSTANT(SortPassParams) params) {
 /// Puts 32-bit words and their row numbers in the order of one digit.
 ///
 /// Shape   words[row_count], rows[row_count] -> out_words[row_count], out_rows[row_count]
-/// Launch  grid = ceil(row_count / tile_rows), block = SORT_THREADS, shared = staged words and row
-///         numbers, counters
+/// Launch  grid = ceil(row_count / tile_rows), block = SORT_PASS_THREADS, shared = staged words and row
+///         numbers, counters, masks
 /// Order   that of the digit; equal digits keep theirs
 /// Nulls   none here
 /// Errors  none
 /// Tests   tests/operators/sort.rs
-extern "C" __global__ void __launch_bounds__(SORT_THREADS, SortPassPolicy::BLOCKS)
+extern "C" __global__ void __launch_bounds__(SORT_PASS_THREADS, SortPassPolicy::BLOCKS)
 sort_pass_u32_rows(GRID_CONSTANT(SortPassParams) params) {
   sort_pass<uint32_t, true, SORT_ITEMS_U32_ROWS>(params);
 }
@@ -226,12 +248,13 @@ sort_pass_u32_rows(GRID_CONSTANT(SortPassParams) params) {
 /// Puts 64-bit words in the order of one digit.
 ///
 /// Shape   words[row_count] -> out_words[row_count]
-/// Launch  grid = ceil(row_count / tile_rows), block = SORT_THREADS, shared = words, counters
+/// Launch  grid = ceil(row_count / tile_rows), block = SORT_PASS_THREADS, shared = staged words,
+///         counters, masks
 /// Order   that of the digit; equal digits keep theirs
 /// Nulls   none here
 /// Errors  none
 /// Tests   tests/operators/sort.rs
-extern "C" __global__ void __launch_bounds__(SORT_THREADS, SortPassPolicy::BLOCKS)
+extern "C" __global__ void __launch_bounds__(SORT_PASS_THREADS, SortPassPolicy::BLOCKS)
 sort_pass_u64(GRID_CONSTANT(SortPassParams) params) {
   sort_pass<uint64_t, false, SORT_ITEMS_U64>(params);
 }
@@ -239,13 +262,13 @@ sort_pass_u64(GRID_CONSTANT(SortPassParams) params) {
 /// Puts 64-bit words and their row numbers in the order of one digit.
 ///
 /// Shape   words[row_count], rows[row_count] -> out_words[row_count], out_rows[row_count]
-/// Launch  grid = ceil(row_count / tile_rows), block = SORT_THREADS, shared = staged words and row
-///         numbers, counters
+/// Launch  grid = ceil(row_count / tile_rows), block = SORT_PASS_THREADS, shared = staged words and row
+///         numbers, counters, masks
 /// Order   that of the digit; equal digits keep theirs
 /// Nulls   none here
 /// Errors  none
 /// Tests   tests/operators/sort.rs
-extern "C" __global__ void __launch_bounds__(SORT_THREADS, SortPassPolicy::BLOCKS)
+extern "C" __global__ void __launch_bounds__(SORT_PASS_THREADS, SortPassPolicy::BLOCKS)
 sort_pass_u64_rows(GRID_CONSTANT(SortPassParams) params) {
   sort_pass<uint64_t, true, SORT_ITEMS_U64_ROWS>(params);
 }

@@ -183,7 +183,7 @@ options! {
     /// Host memory in use beyond which batches that wait are moved to disk, of the limit.
     spill_host_limit: MemoryLimit = MemoryLimit::Percent(80.0), "bytes or %";
     /// Folder of spill files, which have no names there; empty for the system's temporary folder.
-    spill_dir: Option<String> = None, "";
+    spill_folder: Option<String> = None, "";
     /// How often a thread looks whether memory in use is beyond the limits of spilling.
     periodic_spill_check: Pause = Pause(Some(Duration::from_millis(1))), "duration";
     /// How long a reservation waits for others to end before it fails.
@@ -198,6 +198,9 @@ options! {
     join_filter_pushdown: bool = true, "";
     /// Bytes of a build side that every one of several ranks may get; 0 chooses by the device's memory.
     broadcast_limit: Bytes = Bytes(0), "bytes";
+    /// Whether memory that was waited for in vain is taken beyond the limit of spilling, never beyond the
+    /// tier's own.
+    allow_overbooking_by_default: bool = true, "";
     /// Compare the pages of Parquet files with their checksums, where they have any.
     parquet_check_crc: bool = true, "";
     /// Compare them also where kernels decompress the pages: the host then reads every byte.
@@ -400,7 +403,7 @@ impl EngineOptions {
 
     /// Folder of spill files; none for the system's.
     pub fn spill_folder(&self) -> Option<PathBuf> {
-        self.spill_dir.as_ref().map(PathBuf::from)
+        self.spill_folder.as_ref().map(PathBuf::from)
     }
 
     /// Pause between two looks at the limits of spilling.
@@ -431,6 +434,11 @@ impl EngineOptions {
     /// Whether build sides prune the scans of probe sides.
     pub fn join_filter_pushdown(&self) -> bool {
         self.join_filter_pushdown
+    }
+
+    /// Whether memory is taken beyond the limit of spilling.
+    pub fn allow_overbooking_by_default(&self) -> bool {
+        self.allow_overbooking_by_default
     }
 
     /// CUDA streams of the engine.

@@ -13,7 +13,19 @@ enum {
   GROUP_BY_KEY_WORDS_MAX = 40,     ///< 64-bit words of a packed key
   GROUP_BY_ACCUMULATORS_MAX = 24,  ///< accumulators of one launch
   GROUP_BY_SKETCH_REGISTERS = 4096, ///< registers of the distinct-count sketch
+  GROUP_BY_SKETCH_ROWS = 1024,     ///< rows of a tile of the sketch
+  GROUP_BY_SKETCH_BLOCKS = 6,      ///< blocks of the sketch on a multiprocessor: leaves 40 registers
   GROUP_BY_SPECIAL_SLOTS = 2,      ///< slots behind the table: the null key, the key equal to the empty mark
+  GROUP_BY_EVERY = 64,             ///< in place of the accumulator that tells whether there are values: every group has some
+  GROUP_BY_ENTRY_WORDS_MAX = 368,  ///< words of an entry: tag, key, and accumulators that start below word 256
+};
+
+enum {
+  INPUT_GENERAL = 0,   ///< taken by the accumulator's kind and the column's type
+  INPUT_DISTANCES = 1, ///< the values are distances from the means, for `ACCUMULATE_VARIANCE`
+  INPUT_ONE = 2,       ///< adds one to a word for each value that is not null
+  INPUT_WORD = 3,      ///< adds 64-bit integers of an array to a word
+  INPUT_FLOAT = 4,     ///< adds binary64 of an array to a word
 };
 
 /// Marks an empty slot in the first word of an entry of a table of one-word keys.
@@ -84,8 +96,9 @@ ABI_ASSERT(sizeof(GroupByKey) == 72, "GroupByKey crosses the ABI");
 /// An input and the accumulator that takes it.
 typedef struct GroupByInput {
   ColumnView column;    ///< the values; `COLUMN_SCALAR` for a count of rows
-  uint32_t accumulator; ///< index into the layout's accumulators
-  uint32_t distances;   ///< 1: the values are distances from the means, for `ACCUMULATE_VARIANCE`
+  uint32_t form;        ///< one of `INPUT_*`
+  uint16_t kind;        ///< kind of the accumulator
+  uint16_t start;       ///< its first word, counted from `accumulator_start`
 } GroupByInput;
 ABI_ASSERT(sizeof(GroupByInput) == 56, "GroupByInput crosses the ABI");
 
@@ -110,8 +123,10 @@ typedef struct GroupBySketchParams {
   uint32_t *registers;               ///< [GROUP_BY_SKETCH_REGISTERS], device, raised; HyperLogLog ranks
   const uint64_t *row_count_device;  ///< [1], device, read: rows, if it is not null
   uint64_t row_count;                ///< rows, or their upper bound
+  uint32_t first_tile;               ///< first tile to look at
+  uint32_t tile_step;                ///< from a tile to the next one to look at; 1: all
 } GroupBySketchParams;
-ABI_ASSERT(sizeof(GroupBySketchParams) == 160 + 1152 + 24, "GroupBySketchParams crosses the ABI");
+ABI_ASSERT(sizeof(GroupBySketchParams) == 160 + 1152 + 32, "GroupBySketchParams crosses the ABI");
 
 /// Launch parameters of `group_by_update`.
 typedef struct GroupByUpdateParams {
@@ -200,7 +215,7 @@ typedef struct GroupByEmitAggregateParams {
   double factor;             ///< mean: 10^scale of a decimal operand, else 1
   uint32_t emit;             ///< one of `EMIT_*`
   uint32_t accumulator;      ///< the accumulator
-  uint32_t count_accumulator; ///< the accumulator that tells the number (or presence) of values
+  uint32_t count_accumulator; ///< the accumulator that tells the number (or presence) of values; `GROUP_BY_EVERY`: every group has one
   uint32_t empty_is_zero;    ///< 1: a sum of no values is zero, not null
   uint32_t overflow_is_error; ///< 1: a sum beyond its limit fails the launch, instead of being null
   uint32_t ddof;             ///< variance: taken from the count in the denominator
@@ -257,8 +272,9 @@ typedef struct GroupBySettleParams {
   GroupByLayout layout;      ///< of the table
   GroupByTable table;        ///< read and written
   uint64_t narrow;           ///< bit a: the high word of accumulator a is to be its low word's sign
+  uint64_t present;          ///< bit a: the word of accumulator a is to be 1
   uint64_t carry;            ///< bit a: digits of accumulator a are to be 32 bits again
 } GroupBySettleParams;
-ABI_ASSERT(sizeof(GroupBySettleParams) == 192, "GroupBySettleParams crosses the ABI");
+ABI_ASSERT(sizeof(GroupBySettleParams) == 200, "GroupBySettleParams crosses the ABI");
 
 #endif

@@ -9,6 +9,8 @@ enum {
   HASH_JOIN_THREADS = 256,       ///< threads per block of every kernel
   HASH_JOIN_ITEMS = 4,           ///< rows that a thread has in flight
   HASH_JOIN_TILE_ROWS = 1024,    ///< rows that a block handles at a time
+  HASH_JOIN_PROBE_ROWS = 512,    ///< the same of `hash_join_match` and `hash_join_pairs`
+  HASH_JOIN_PROBE_BLOCKS = 6,    ///< blocks of them that a multiprocessor holds
   HASH_JOIN_KEYS_MAX = 16,       ///< key columns
   HASH_JOIN_RUNS_MAX = 4,        ///< runs of bits that a dense place is put together from
   HASH_JOIN_SPECIAL_SLOTS = 4,   ///< slots behind a hashed table, whole sectors: the null key, the key equal to the empty mark, two unused
@@ -17,10 +19,9 @@ enum {
   HASH_JOIN_SHARE = 8192,        ///< cost that one block of `hash_join_emit` takes
   HASH_JOIN_FILTER_TENTHS = 7,   ///< tenths of the sampled rows that may pass a filter that is used
   HASH_JOIN_SAMPLE_TILES = 64,   ///< tiles of probe rows that are sampled for it
-  HASH_JOIN_SPLIT_ROWS = 3072,   ///< rows that a block of `hash_join_split_rows` handles
-  HASH_JOIN_SPLIT_BITS_MAX = 7,  ///< a side is split into at most 2 to this power parts
-  HASH_JOIN_SPLIT_COUNTERS = 130, ///< counters of a split: of each part, of null keys, of rows that match nothing
-  HASH_JOIN_SPLIT_STRIDE = 16,   ///< words from one counter to the next: each has a cache line of its own
+  HASH_JOIN_PARTS_THREADS = 512, ///< threads per block of `hash_join_split` and `hash_join_build_parts`
+  HASH_JOIN_SPLIT_ROWS = 4096,   ///< rows that a block of `hash_join_split` handles
+  HASH_JOIN_LEVEL_BITS_MAX = 8,  ///< one launch of it splits a part into at most 2 to this power
 };
 
 /// A slot that holds no key, and a row number that stands for none (as 32 bits).
@@ -76,35 +77,48 @@ typedef struct HashJoinTable {
 } HashJoinTable;
 ABI_ASSERT(sizeof(HashJoinTable) == 112, "HashJoinTable crosses the ABI");
 
-/// A side's narrow keys in the order of their hashes' highest bits, which is that of their slots: rows
-/// that lie close meet slots that lie close. Behind the parts stand null keys, then rows that match nothing.
-typedef struct HashJoinSplit {
-  uint64_t *words;     ///< [rows], device: packed keys; absent: the side is not split
-  uint32_t *rows;      ///< [rows], device: the row that each key is of
-  uint64_t *specials;  ///< [2], device: place of the first null key, of the first row that matches nothing
-} HashJoinSplit;
-ABI_ASSERT(sizeof(HashJoinSplit) == 24, "HashJoinSplit crosses the ABI");
-
-/// Launch parameters of `hash_join_split_count` and `hash_join_split_rows`.
-typedef struct HashJoinSplitParams {
-  HashJoinKeys side;                 ///< narrow keys
-  HashJoinSplit split;               ///< written
-  uint64_t *counters;                ///< [HASH_JOIN_SPLIT_COUNTERS * HASH_JOIN_SPLIT_STRIDE], device: rows of each part, raised by the count; the caller zeroes them; then where each part goes on
-  const uint64_t *row_count_device;  ///< [1], device, read: rows, if it is not null
-  uint64_t row_count;                ///< rows, or their upper bound
-  uint32_t part_bits;                ///< 1 to HASH_JOIN_SPLIT_BITS_MAX
-  uint32_t hash_mask_bits;           ///< as the table's
-} HashJoinSplitParams;
-ABI_ASSERT(sizeof(HashJoinSplitParams) == 1296 + 56, "HashJoinSplitParams crosses the ABI");
-
-/// Launch parameters of `hash_join_split_starts`.
-typedef struct HashJoinSplitStartsParams {
-  uint64_t *counters;  ///< [HASH_JOIN_SPLIT_COUNTERS * HASH_JOIN_SPLIT_STRIDE], device: rows of each part, which become where it starts
-  uint64_t *specials;  ///< [2], device, written: place of the first null key, of the first row that matches nothing
-  uint32_t part_bits;  ///< as the split's
+/// The build side's narrow keys by the highest bits of their hashes, which are those of their slots:
+/// all keys of a part have their slots in one stretch of the table. A part has `room` places.
+typedef struct HashJoinParts {
+  uint64_t *words;     ///< [parts * room], device: packed keys; absent: the side is not split yet
+  uint32_t *rows;      ///< [parts * room], device: the row that each key is of; absent: not wanted
+  uint32_t *cursors;   ///< [parts], device: rows of each part, those included that found it full
+  uint64_t room;       ///< places of a part
+  uint32_t part_bits;  ///< parts: 2 to this power
   uint32_t reserved;   ///< zero
-} HashJoinSplitStartsParams;
-ABI_ASSERT(sizeof(HashJoinSplitStartsParams) == 24, "HashJoinSplitStartsParams crosses the ABI");
+} HashJoinParts;
+ABI_ASSERT(sizeof(HashJoinParts) == 40, "HashJoinParts crosses the ABI");
+
+/// Rows of the build side that found their part full, or no slot in its stretch of the table. If they
+/// are more than there is room for, the table is to be built another way.
+typedef struct HashJoinRest {
+  uint64_t *words;  ///< [room], device: packed keys; absent: the build side itself is meant
+  uint32_t *rows;   ///< [room], device: the row that each key is of; absent: not wanted
+  uint64_t *count;  ///< [1], device: rows, those included that there is no room for
+  uint64_t room;    ///< places
+} HashJoinRest;
+ABI_ASSERT(sizeof(HashJoinRest) == 32, "HashJoinRest crosses the ABI");
+
+/// Launch parameters of `hash_join_split`.
+typedef struct HashJoinSplitParams {
+  HashJoinKeys side;       ///< narrow keys, read if `from` has none
+  HashJoinParts from;      ///< read
+  HashJoinParts to;        ///< written: each part of `from` split further; the caller zeroes its cursors
+  HashJoinRest rest;       ///< raised by rows that found their part full
+  uint64_t row_count;      ///< rows of the side
+  uint32_t tiles_per_part; ///< blocks for each part of `from`
+  uint32_t hash_mask_bits; ///< as the table's
+} HashJoinSplitParams;
+ABI_ASSERT(sizeof(HashJoinSplitParams) == 1296 + 80 + 32 + 16, "HashJoinSplitParams crosses the ABI");
+
+/// Launch parameters of `hash_join_build_parts`.
+typedef struct HashJoinBuildPartsParams {
+  HashJoinParts parts;        ///< read
+  HashJoinTable table;        ///< written, but for the special slots; its sectors are a multiple of the parts
+  HashJoinRest rest;          ///< raised by rows that found no slot
+  uint64_t *duplicate_count;  ///< [1], device, raised by rows whose key was there
+} HashJoinBuildPartsParams;
+ABI_ASSERT(sizeof(HashJoinBuildPartsParams) == 40 + 112 + 32 + 8, "HashJoinBuildPartsParams crosses the ABI");
 
 /// A Bloom filter of the build side's words, which probe rows are asked for before the table is. It is
 /// left out where more than HASH_JOIN_FILTER_TENTHS of the sampled rows pass it.
@@ -136,14 +150,14 @@ ABI_ASSERT(sizeof(HashJoinRangeParams) == 1296 + 16, "HashJoinRangeParams crosse
 typedef struct HashJoinInsertParams {
   HashJoinKeys build;         ///< keys of the build side
   HashJoinTable table;        ///< written
-  HashJoinSplit split;        ///< read, if the build side is split: then rows are counted in its order
+  HashJoinRest rest;          ///< read in place of the build side, if it is there
   uint32_t *row_slots;        ///< [rows], device, written: slot of each row; absent: no lists will be made
   uint32_t *row_ranks;        ///< [rows], device, written: its rank among the rows of the slot; NO_ROW: it has no key
   uint64_t *duplicate_count;  ///< [1], device, raised by rows whose key was there; the caller zeroes it
   KernelStatus *status;       ///< [1], device, first error wins; the caller zeroes it
-  uint64_t row_count;         ///< build rows
+  uint64_t row_count;         ///< build rows, or those that are left
 } HashJoinInsertParams;
-ABI_ASSERT(sizeof(HashJoinInsertParams) == 1296 + 112 + 24 + 40, "HashJoinInsertParams crosses the ABI");
+ABI_ASSERT(sizeof(HashJoinInsertParams) == 1296 + 112 + 32 + 40, "HashJoinInsertParams crosses the ABI");
 
 /// Launch parameters of `hash_join_offsets`.
 typedef struct HashJoinOffsetsParams {
@@ -158,10 +172,9 @@ typedef struct HashJoinFillParams {
   HashJoinTable table;         ///< lists: rows written
   const uint32_t *row_slots;   ///< [rows], device, read: slot of each row
   const uint32_t *row_ranks;   ///< [rows], device, read: rank among the rows of the slot
-  const uint32_t *rows;        ///< [rows], device, read: the row that each of them is of; absent: they are in order
   uint64_t row_count;          ///< build rows
 } HashJoinFillParams;
-ABI_ASSERT(sizeof(HashJoinFillParams) == 144, "HashJoinFillParams crosses the ABI");
+ABI_ASSERT(sizeof(HashJoinFillParams) == 136, "HashJoinFillParams crosses the ABI");
 
 /// Launch parameters of `hash_join_match`.
 typedef struct HashJoinMatchParams {
@@ -184,7 +197,6 @@ typedef struct HashJoinPairsParams {
   HashJoinKeys build;                ///< keys of the build side, read for wide keys only
   HashJoinTable table;               ///< read; no key comes twice, if build rows are wanted
   HashJoinFilter filter;             ///< read, if there is one
-  HashJoinSplit split;               ///< read, if the probe side is split
   uint32_t *out_probe_rows;          ///< [rows], device, written: probe row of each pair
   uint32_t *out_build_rows;          ///< [rows], device, written: build row of each pair; absent: not wanted
   uint64_t *out_row_count;           ///< [1], device, raised by pairs; the caller zeroes it
@@ -193,7 +205,7 @@ typedef struct HashJoinPairsParams {
   uint32_t invert;                   ///< 1: probe rows without a match are listed; build rows are not wanted
   uint32_t reserved;                 ///< zero
 } HashJoinPairsParams;
-ABI_ASSERT(sizeof(HashJoinPairsParams) == 2592 + 112 + 48 + 48, "HashJoinPairsParams crosses the ABI");
+ABI_ASSERT(sizeof(HashJoinPairsParams) == 2592 + 112 + 24 + 48, "HashJoinPairsParams crosses the ABI");
 
 /// Launch parameters of `hash_join_count`.
 typedef struct HashJoinCountParams {

@@ -14,7 +14,8 @@
 enum {
   SHUFFLE_PARTITION_THREADS = 512,          ///< threads per block
   SHUFFLE_PARTITION_CLEAR_THREADS = 64,     ///< threads per block of `shuffle_partition_clear`: as many as an alignment has bytes
-  SHUFFLE_PARTITION_ITEMS = 8,              ///< rows of a thread that are in flight together
+  SHUFFLE_PARTITION_ITEMS = 8,              ///< rows of a thread of `shuffle_partition_scatter` that are in flight together
+  SHUFFLE_PARTITION_TARGET_ITEMS = 4,       ///< the same of `shuffle_partition_target`, which keeps more of each
   SHUFFLE_PARTITION_KEYS_MAX = 16,          ///< key columns
   SHUFFLE_PARTITION_PARTITIONS_MAX = 4096,  ///< partitions of one launch
   SHUFFLE_PARTITION_TILE_ROWS_MAX = 8192,   ///< rows that a block of `shuffle_partition_scatter` handles

@@ -5,14 +5,15 @@
 #include "abi/column.h"
 
 enum {
-  SORT_THREADS = 512,        ///< threads per block of every kernel
+  SORT_THREADS = 512,        ///< threads per block of every kernel but the passes
+  SORT_PASS_THREADS = 384,   ///< threads per block of the passes
   SORT_DIGIT_BITS = 8,       ///< bits that one pass sorts by
   SORT_DIGITS = 256,         ///< values of a digit
   SORT_KEYS_MAX = 16,        ///< key columns
-  SORT_ITEMS_U32 = 20,       ///< rows per thread and tile: 32-bit words alone
-  SORT_ITEMS_U32_ROWS = 16,  ///< with row numbers
-  SORT_ITEMS_U64 = 16,       ///< 64-bit words alone
-  SORT_ITEMS_U64_ROWS = 12,  ///< with row numbers
+  SORT_ITEMS_U32 = 24,       ///< rows per thread and tile: 32-bit words alone
+  SORT_ITEMS_U32_ROWS = 20,  ///< with row numbers
+  SORT_ITEMS_U64 = 20,       ///< 64-bit words alone
+  SORT_ITEMS_U64_ROWS = 16,  ///< with row numbers
   SORT_PORTION_ROWS_MAX = 1 << 30, ///< rows of one launch of a pass: counts have 30 bits
   SORT_CODES = 0xff,         ///< no physical type: words that are codes
   SORT_STATES_START = 64,    ///< 32-bit words before the states of tiles: the ticket, alone in its sectors
@@ -105,7 +106,7 @@ typedef struct SortPassParams {
   uint64_t flip_out;       ///< bits to invert in words that are written as values, before they are
   uint64_t first_row;      ///< first row of the portion
   uint64_t row_count;      ///< rows of the portion, at most `SORT_PORTION_ROWS_MAX`
-  uint32_t tile_rows;      ///< rows of a tile, at most `SORT_THREADS` times the entry's items
+  uint32_t tile_rows;      ///< rows of a tile, at most `SORT_PASS_THREADS` times the entry's items
   uint32_t shift;          ///< first bit of the digit
   uint32_t type_in;        ///< the words read are values of this type; SORT_CODES: codes already
   uint32_t type_out;       ///< the words written are values of this type; SORT_CODES: codes still

@@ -13,6 +13,8 @@ mod lazy;
 #[cfg(test)]
 mod lowering_tests;
 mod planner;
+#[cfg(test)]
+mod rule_tests;
 mod run;
 mod scan;
 mod select;
@@ -39,7 +41,7 @@ use crate::comm::{Communicator, Single};
 use crate::error::{Error, Result};
 use crate::memory::{
     BatchStore, DiskFiles, MemoryLimits, MemoryManager, Reservation, SpillManager, SpillOptions,
-    Tier,
+    Tier, Wait,
 };
 use crate::metrics::{Metrics, Snapshot, names};
 use crate::network::{ActorPool, Capacity, Scope};
@@ -326,8 +328,19 @@ impl Engine {
         let pipelines = self.pipelines(&optimise(query))?;
         let metrics = Arc::new(Metrics::default());
         let deadline = self.options.deadline().map(|after| Instant::now() + after);
+        let scope = Scope::new(&self.pool, deadline);
+        let memory = Arc::clone(&self.memory);
+        let waking = scope.on_abort(move || memory.wake_all());
+        let check = scope.clone();
         let run = QueryRun {
-            scope: Scope::new(&self.pool, deadline),
+            wait: Wait {
+                timeout: self.options.memory_reserve_timeout(),
+                overbook: self.options.allow_overbooking_by_default(),
+                frees: 0,
+                cancelled: Arc::new(move || check.check()),
+            },
+            _waking: waking,
+            scope,
             pipelines,
             ordered,
             query: self.queries.fetch_add(1, Ordering::Relaxed),

@@ -514,8 +514,26 @@ pub const GROUP_BY_KEY_WORDS_MAX: u32 = 40;
 pub const GROUP_BY_ACCUMULATORS_MAX: u32 = 24;
 /// registers of the distinct-count sketch
 pub const GROUP_BY_SKETCH_REGISTERS: u32 = 4096;
+/// rows of a tile of the sketch
+pub const GROUP_BY_SKETCH_ROWS: u32 = 1024;
+/// blocks of the sketch on a multiprocessor: leaves 40 registers
+pub const GROUP_BY_SKETCH_BLOCKS: u32 = 6;
 /// slots behind the table: the null key, the key equal to the empty mark
 pub const GROUP_BY_SPECIAL_SLOTS: u32 = 2;
+/// in place of the accumulator that tells whether there are values: every group has some
+pub const GROUP_BY_EVERY: u32 = 64;
+/// words of an entry: tag, key, and accumulators that start below word 256
+pub const GROUP_BY_ENTRY_WORDS_MAX: u32 = 368;
+/// taken by the accumulator's kind and the column's type
+pub const INPUT_GENERAL: u32 = 0;
+/// the values are distances from the means, for `ACCUMULATE_VARIANCE`
+pub const INPUT_DISTANCES: u32 = 1;
+/// adds one to a word for each value that is not null
+pub const INPUT_ONE: u32 = 2;
+/// adds 64-bit integers of an array to a word
+pub const INPUT_WORD: u32 = 3;
+/// adds binary64 of an array to a word
+pub const INPUT_FLOAT: u32 = 4;
 /// one word: sum modulo 2^64 (integers, counts)
 pub const ACCUMULATE_ADD: u32 = 0;
 /// two words, low first: sum modulo 2^128
@@ -657,20 +675,22 @@ const _: () = {
 pub struct GroupByInput {
     /// the values; `COLUMN_SCALAR` for a count of rows
     pub column: ColumnView,
-    /// index into the layout's accumulators
-    pub accumulator: u32,
-    /// 1: the values are distances from the means, for `ACCUMULATE_VARIANCE`
-    pub distances: u32,
+    /// one of `INPUT_*`
+    pub form: u32,
+    /// kind of the accumulator
+    pub kind: u16,
+    /// its first word, counted from `accumulator_start`
+    pub start: u16,
 }
 const _: () = {
     ["Size of GroupByInput"][::core::mem::size_of::<GroupByInput>() - 56usize];
     ["Alignment of GroupByInput"][::core::mem::align_of::<GroupByInput>() - 8usize];
     ["Offset of field: GroupByInput::column"]
         [::core::mem::offset_of!(GroupByInput, column) - 0usize];
-    ["Offset of field: GroupByInput::accumulator"]
-        [::core::mem::offset_of!(GroupByInput, accumulator) - 48usize];
-    ["Offset of field: GroupByInput::distances"]
-        [::core::mem::offset_of!(GroupByInput, distances) - 52usize];
+    ["Offset of field: GroupByInput::form"][::core::mem::offset_of!(GroupByInput, form) - 48usize];
+    ["Offset of field: GroupByInput::kind"][::core::mem::offset_of!(GroupByInput, kind) - 52usize];
+    ["Offset of field: GroupByInput::start"]
+        [::core::mem::offset_of!(GroupByInput, start) - 54usize];
 };
 
 /// A table in device memory: `capacity` (a power of two) entries, then the special slots.
@@ -723,9 +743,13 @@ pub struct GroupBySketchParams {
     pub row_count_device: *const u64,
     /// rows, or their upper bound
     pub row_count: u64,
+    /// first tile to look at
+    pub first_tile: u32,
+    /// from a tile to the next one to look at; 1: all
+    pub tile_step: u32,
 }
 const _: () = {
-    ["Size of GroupBySketchParams"][::core::mem::size_of::<GroupBySketchParams>() - 1336usize];
+    ["Size of GroupBySketchParams"][::core::mem::size_of::<GroupBySketchParams>() - 1344usize];
     ["Alignment of GroupBySketchParams"][::core::mem::align_of::<GroupBySketchParams>() - 8usize];
     ["Offset of field: GroupBySketchParams::layout"]
         [::core::mem::offset_of!(GroupBySketchParams, layout) - 0usize];
@@ -737,6 +761,10 @@ const _: () = {
         [::core::mem::offset_of!(GroupBySketchParams, row_count_device) - 1320usize];
     ["Offset of field: GroupBySketchParams::row_count"]
         [::core::mem::offset_of!(GroupBySketchParams, row_count) - 1328usize];
+    ["Offset of field: GroupBySketchParams::first_tile"]
+        [::core::mem::offset_of!(GroupBySketchParams, first_tile) - 1336usize];
+    ["Offset of field: GroupBySketchParams::tile_step"]
+        [::core::mem::offset_of!(GroupBySketchParams, tile_step) - 1340usize];
 };
 
 /// Launch parameters of `group_by_update`.
@@ -982,7 +1010,7 @@ pub struct GroupByEmitAggregateParams {
     pub emit: u32,
     /// the accumulator
     pub accumulator: u32,
-    /// the accumulator that tells the number (or presence) of values
+    /// the accumulator that tells the number (or presence) of values; `GROUP_BY_EVERY`: every group has one
     pub count_accumulator: u32,
     /// 1: a sum of no values is zero, not null
     pub empty_is_zero: u32,
@@ -1180,11 +1208,13 @@ pub struct GroupBySettleParams {
     pub table: GroupByTable,
     /// bit a: the high word of accumulator a is to be its low word's sign
     pub narrow: u64,
+    /// bit a: the word of accumulator a is to be 1
+    pub present: u64,
     /// bit a: digits of accumulator a are to be 32 bits again
     pub carry: u64,
 }
 const _: () = {
-    ["Size of GroupBySettleParams"][::core::mem::size_of::<GroupBySettleParams>() - 192usize];
+    ["Size of GroupBySettleParams"][::core::mem::size_of::<GroupBySettleParams>() - 200usize];
     ["Alignment of GroupBySettleParams"][::core::mem::align_of::<GroupBySettleParams>() - 8usize];
     ["Offset of field: GroupBySettleParams::layout"]
         [::core::mem::offset_of!(GroupBySettleParams, layout) - 0usize];
@@ -1192,8 +1222,10 @@ const _: () = {
         [::core::mem::offset_of!(GroupBySettleParams, table) - 160usize];
     ["Offset of field: GroupBySettleParams::narrow"]
         [::core::mem::offset_of!(GroupBySettleParams, narrow) - 176usize];
+    ["Offset of field: GroupBySettleParams::present"]
+        [::core::mem::offset_of!(GroupBySettleParams, present) - 184usize];
     ["Offset of field: GroupBySettleParams::carry"]
-        [::core::mem::offset_of!(GroupBySettleParams, carry) - 184usize];
+        [::core::mem::offset_of!(GroupBySettleParams, carry) - 192usize];
 };
 
 /// threads per block of every kernel
@@ -1202,6 +1234,10 @@ pub const HASH_JOIN_THREADS: u32 = 256;
 pub const HASH_JOIN_ITEMS: u32 = 4;
 /// rows that a block handles at a time
 pub const HASH_JOIN_TILE_ROWS: u32 = 1024;
+/// the same of `hash_join_match` and `hash_join_pairs`
+pub const HASH_JOIN_PROBE_ROWS: u32 = 512;
+/// blocks of them that a multiprocessor holds
+pub const HASH_JOIN_PROBE_BLOCKS: u32 = 6;
 /// key columns
 pub const HASH_JOIN_KEYS_MAX: u32 = 16;
 /// runs of bits that a dense place is put together from
@@ -1218,14 +1254,12 @@ pub const HASH_JOIN_SHARE: u32 = 8192;
 pub const HASH_JOIN_FILTER_TENTHS: u32 = 7;
 /// tiles of probe rows that are sampled for it
 pub const HASH_JOIN_SAMPLE_TILES: u32 = 64;
-/// rows that a block of `hash_join_split_rows` handles
-pub const HASH_JOIN_SPLIT_ROWS: u32 = 3072;
-/// a side is split into at most 2 to this power parts
-pub const HASH_JOIN_SPLIT_BITS_MAX: u32 = 7;
-/// counters of a split: of each part, of null keys, of rows that match nothing
-pub const HASH_JOIN_SPLIT_COUNTERS: u32 = 130;
-/// words from one counter to the next: each has a cache line of its own
-pub const HASH_JOIN_SPLIT_STRIDE: u32 = 16;
+/// threads per block of `hash_join_split` and `hash_join_build_parts`
+pub const HASH_JOIN_PARTS_THREADS: u32 = 512;
+/// rows that a block of `hash_join_split` handles
+pub const HASH_JOIN_SPLIT_ROWS: u32 = 4096;
+/// one launch of it splits a part into at most 2 to this power
+pub const HASH_JOIN_LEVEL_BITS_MAX: u32 = 8;
 /// a bit per place: whether the key is there
 pub const HASH_JOIN_DENSE_BITS: u32 = 0;
 /// a row number per place: no key comes twice
@@ -1356,92 +1390,128 @@ const _: () = {
         [::core::mem::offset_of!(HashJoinTable, hash_mask_bits) - 108usize];
 };
 
-/** A side's narrow keys in the order of their hashes' highest bits, which is that of their slots: rows
-that lie close meet slots that lie close. Behind the parts stand null keys, then rows that match nothing.*/
+/** The build side's narrow keys by the highest bits of their hashes, which are those of their slots:
+all keys of a part have their slots in one stretch of the table. A part has `room` places.*/
 #[repr(C)]
 #[derive(Debug, Copy, Clone, Default)]
-pub struct HashJoinSplit {
-    /// \[rows\], device: packed keys; absent: the side is not split
+pub struct HashJoinParts {
+    /// \[parts * room\], device: packed keys; absent: the side is not split yet
     pub words: *mut u64,
-    /// \[rows\], device: the row that each key is of
+    /// \[parts * room\], device: the row that each key is of; absent: not wanted
     pub rows: *mut u32,
-    /// \[2\], device: place of the first null key, of the first row that matches nothing
-    pub specials: *mut u64,
-}
-const _: () = {
-    ["Size of HashJoinSplit"][::core::mem::size_of::<HashJoinSplit>() - 24usize];
-    ["Alignment of HashJoinSplit"][::core::mem::align_of::<HashJoinSplit>() - 8usize];
-    ["Offset of field: HashJoinSplit::words"]
-        [::core::mem::offset_of!(HashJoinSplit, words) - 0usize];
-    ["Offset of field: HashJoinSplit::rows"][::core::mem::offset_of!(HashJoinSplit, rows) - 8usize];
-    ["Offset of field: HashJoinSplit::specials"]
-        [::core::mem::offset_of!(HashJoinSplit, specials) - 16usize];
-};
-
-/// Launch parameters of `hash_join_split_count` and `hash_join_split_rows`.
-#[repr(C)]
-#[derive(Debug, Copy, Clone, Default)]
-pub struct HashJoinSplitParams {
-    /// narrow keys
-    pub side: HashJoinKeys,
-    /// written
-    pub split: HashJoinSplit,
-    /// \[HASH_JOIN_SPLIT_COUNTERS * HASH_JOIN_SPLIT_STRIDE\], device: rows of each part, raised by the count; the caller zeroes them; then where each part goes on
-    pub counters: *mut u64,
-    /// \[1\], device, read: rows, if it is not null
-    pub row_count_device: *const u64,
-    /// rows, or their upper bound
-    pub row_count: u64,
-    /// 1 to HASH_JOIN_SPLIT_BITS_MAX
-    pub part_bits: u32,
-    /// as the table's
-    pub hash_mask_bits: u32,
-}
-const _: () = {
-    ["Size of HashJoinSplitParams"][::core::mem::size_of::<HashJoinSplitParams>() - 1352usize];
-    ["Alignment of HashJoinSplitParams"][::core::mem::align_of::<HashJoinSplitParams>() - 8usize];
-    ["Offset of field: HashJoinSplitParams::side"]
-        [::core::mem::offset_of!(HashJoinSplitParams, side) - 0usize];
-    ["Offset of field: HashJoinSplitParams::split"]
-        [::core::mem::offset_of!(HashJoinSplitParams, split) - 1296usize];
-    ["Offset of field: HashJoinSplitParams::counters"]
-        [::core::mem::offset_of!(HashJoinSplitParams, counters) - 1320usize];
-    ["Offset of field: HashJoinSplitParams::row_count_device"]
-        [::core::mem::offset_of!(HashJoinSplitParams, row_count_device) - 1328usize];
-    ["Offset of field: HashJoinSplitParams::row_count"]
-        [::core::mem::offset_of!(HashJoinSplitParams, row_count) - 1336usize];
-    ["Offset of field: HashJoinSplitParams::part_bits"]
-        [::core::mem::offset_of!(HashJoinSplitParams, part_bits) - 1344usize];
-    ["Offset of field: HashJoinSplitParams::hash_mask_bits"]
-        [::core::mem::offset_of!(HashJoinSplitParams, hash_mask_bits) - 1348usize];
-};
-
-/// Launch parameters of `hash_join_split_starts`.
-#[repr(C)]
-#[derive(Debug, Copy, Clone, Default)]
-pub struct HashJoinSplitStartsParams {
-    /// \[HASH_JOIN_SPLIT_COUNTERS * HASH_JOIN_SPLIT_STRIDE\], device: rows of each part, which become where it starts
-    pub counters: *mut u64,
-    /// \[2\], device, written: place of the first null key, of the first row that matches nothing
-    pub specials: *mut u64,
-    /// as the split's
+    /// \[parts\], device: rows of each part, those included that found it full
+    pub cursors: *mut u32,
+    /// places of a part
+    pub room: u64,
+    /// parts: 2 to this power
     pub part_bits: u32,
     /// zero
     pub reserved: u32,
 }
 const _: () = {
-    ["Size of HashJoinSplitStartsParams"]
-        [::core::mem::size_of::<HashJoinSplitStartsParams>() - 24usize];
-    ["Alignment of HashJoinSplitStartsParams"]
-        [::core::mem::align_of::<HashJoinSplitStartsParams>() - 8usize];
-    ["Offset of field: HashJoinSplitStartsParams::counters"]
-        [::core::mem::offset_of!(HashJoinSplitStartsParams, counters) - 0usize];
-    ["Offset of field: HashJoinSplitStartsParams::specials"]
-        [::core::mem::offset_of!(HashJoinSplitStartsParams, specials) - 8usize];
-    ["Offset of field: HashJoinSplitStartsParams::part_bits"]
-        [::core::mem::offset_of!(HashJoinSplitStartsParams, part_bits) - 16usize];
-    ["Offset of field: HashJoinSplitStartsParams::reserved"]
-        [::core::mem::offset_of!(HashJoinSplitStartsParams, reserved) - 20usize];
+    ["Size of HashJoinParts"][::core::mem::size_of::<HashJoinParts>() - 40usize];
+    ["Alignment of HashJoinParts"][::core::mem::align_of::<HashJoinParts>() - 8usize];
+    ["Offset of field: HashJoinParts::words"]
+        [::core::mem::offset_of!(HashJoinParts, words) - 0usize];
+    ["Offset of field: HashJoinParts::rows"][::core::mem::offset_of!(HashJoinParts, rows) - 8usize];
+    ["Offset of field: HashJoinParts::cursors"]
+        [::core::mem::offset_of!(HashJoinParts, cursors) - 16usize];
+    ["Offset of field: HashJoinParts::room"]
+        [::core::mem::offset_of!(HashJoinParts, room) - 24usize];
+    ["Offset of field: HashJoinParts::part_bits"]
+        [::core::mem::offset_of!(HashJoinParts, part_bits) - 32usize];
+    ["Offset of field: HashJoinParts::reserved"]
+        [::core::mem::offset_of!(HashJoinParts, reserved) - 36usize];
+};
+
+/** Rows of the build side that found their part full, or no slot in its stretch of the table. If they
+are more than there is room for, the table is to be built another way.*/
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct HashJoinRest {
+    /// \[room\], device: packed keys; absent: the build side itself is meant
+    pub words: *mut u64,
+    /// \[room\], device: the row that each key is of; absent: not wanted
+    pub rows: *mut u32,
+    /// \[1\], device: rows, those included that there is no room for
+    pub count: *mut u64,
+    /// places
+    pub room: u64,
+}
+const _: () = {
+    ["Size of HashJoinRest"][::core::mem::size_of::<HashJoinRest>() - 32usize];
+    ["Alignment of HashJoinRest"][::core::mem::align_of::<HashJoinRest>() - 8usize];
+    ["Offset of field: HashJoinRest::words"][::core::mem::offset_of!(HashJoinRest, words) - 0usize];
+    ["Offset of field: HashJoinRest::rows"][::core::mem::offset_of!(HashJoinRest, rows) - 8usize];
+    ["Offset of field: HashJoinRest::count"]
+        [::core::mem::offset_of!(HashJoinRest, count) - 16usize];
+    ["Offset of field: HashJoinRest::room"][::core::mem::offset_of!(HashJoinRest, room) - 24usize];
+};
+
+/// Launch parameters of `hash_join_split`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct HashJoinSplitParams {
+    /// narrow keys, read if `from` has none
+    pub side: HashJoinKeys,
+    /// read
+    pub from: HashJoinParts,
+    /// written: each part of `from` split further; the caller zeroes its cursors
+    pub to: HashJoinParts,
+    /// raised by rows that found their part full
+    pub rest: HashJoinRest,
+    /// rows of the side
+    pub row_count: u64,
+    /// blocks for each part of `from`
+    pub tiles_per_part: u32,
+    /// as the table's
+    pub hash_mask_bits: u32,
+}
+const _: () = {
+    ["Size of HashJoinSplitParams"][::core::mem::size_of::<HashJoinSplitParams>() - 1424usize];
+    ["Alignment of HashJoinSplitParams"][::core::mem::align_of::<HashJoinSplitParams>() - 8usize];
+    ["Offset of field: HashJoinSplitParams::side"]
+        [::core::mem::offset_of!(HashJoinSplitParams, side) - 0usize];
+    ["Offset of field: HashJoinSplitParams::from"]
+        [::core::mem::offset_of!(HashJoinSplitParams, from) - 1296usize];
+    ["Offset of field: HashJoinSplitParams::to"]
+        [::core::mem::offset_of!(HashJoinSplitParams, to) - 1336usize];
+    ["Offset of field: HashJoinSplitParams::rest"]
+        [::core::mem::offset_of!(HashJoinSplitParams, rest) - 1376usize];
+    ["Offset of field: HashJoinSplitParams::row_count"]
+        [::core::mem::offset_of!(HashJoinSplitParams, row_count) - 1408usize];
+    ["Offset of field: HashJoinSplitParams::tiles_per_part"]
+        [::core::mem::offset_of!(HashJoinSplitParams, tiles_per_part) - 1416usize];
+    ["Offset of field: HashJoinSplitParams::hash_mask_bits"]
+        [::core::mem::offset_of!(HashJoinSplitParams, hash_mask_bits) - 1420usize];
+};
+
+/// Launch parameters of `hash_join_build_parts`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct HashJoinBuildPartsParams {
+    /// read
+    pub parts: HashJoinParts,
+    /// written, but for the special slots; its sectors are a multiple of the parts
+    pub table: HashJoinTable,
+    /// raised by rows that found no slot
+    pub rest: HashJoinRest,
+    /// \[1\], device, raised by rows whose key was there
+    pub duplicate_count: *mut u64,
+}
+const _: () = {
+    ["Size of HashJoinBuildPartsParams"]
+        [::core::mem::size_of::<HashJoinBuildPartsParams>() - 192usize];
+    ["Alignment of HashJoinBuildPartsParams"]
+        [::core::mem::align_of::<HashJoinBuildPartsParams>() - 8usize];
+    ["Offset of field: HashJoinBuildPartsParams::parts"]
+        [::core::mem::offset_of!(HashJoinBuildPartsParams, parts) - 0usize];
+    ["Offset of field: HashJoinBuildPartsParams::table"]
+        [::core::mem::offset_of!(HashJoinBuildPartsParams, table) - 40usize];
+    ["Offset of field: HashJoinBuildPartsParams::rest"]
+        [::core::mem::offset_of!(HashJoinBuildPartsParams, rest) - 152usize];
+    ["Offset of field: HashJoinBuildPartsParams::duplicate_count"]
+        [::core::mem::offset_of!(HashJoinBuildPartsParams, duplicate_count) - 184usize];
 };
 
 /** A Bloom filter of the build side's words, which probe rows are asked for before the table is. It is
@@ -1523,8 +1593,8 @@ pub struct HashJoinInsertParams {
     pub build: HashJoinKeys,
     /// written
     pub table: HashJoinTable,
-    /// read, if the build side is split: then rows are counted in its order
-    pub split: HashJoinSplit,
+    /// read in place of the build side, if it is there
+    pub rest: HashJoinRest,
     /// \[rows\], device, written: slot of each row; absent: no lists will be made
     pub row_slots: *mut u32,
     /// \[rows\], device, written: its rank among the rows of the slot; NO_ROW: it has no key
@@ -1533,28 +1603,28 @@ pub struct HashJoinInsertParams {
     pub duplicate_count: *mut u64,
     /// \[1\], device, first error wins; the caller zeroes it
     pub status: *mut KernelStatus,
-    /// build rows
+    /// build rows, or those that are left
     pub row_count: u64,
 }
 const _: () = {
-    ["Size of HashJoinInsertParams"][::core::mem::size_of::<HashJoinInsertParams>() - 1472usize];
+    ["Size of HashJoinInsertParams"][::core::mem::size_of::<HashJoinInsertParams>() - 1480usize];
     ["Alignment of HashJoinInsertParams"][::core::mem::align_of::<HashJoinInsertParams>() - 8usize];
     ["Offset of field: HashJoinInsertParams::build"]
         [::core::mem::offset_of!(HashJoinInsertParams, build) - 0usize];
     ["Offset of field: HashJoinInsertParams::table"]
         [::core::mem::offset_of!(HashJoinInsertParams, table) - 1296usize];
-    ["Offset of field: HashJoinInsertParams::split"]
-        [::core::mem::offset_of!(HashJoinInsertParams, split) - 1408usize];
+    ["Offset of field: HashJoinInsertParams::rest"]
+        [::core::mem::offset_of!(HashJoinInsertParams, rest) - 1408usize];
     ["Offset of field: HashJoinInsertParams::row_slots"]
-        [::core::mem::offset_of!(HashJoinInsertParams, row_slots) - 1432usize];
+        [::core::mem::offset_of!(HashJoinInsertParams, row_slots) - 1440usize];
     ["Offset of field: HashJoinInsertParams::row_ranks"]
-        [::core::mem::offset_of!(HashJoinInsertParams, row_ranks) - 1440usize];
+        [::core::mem::offset_of!(HashJoinInsertParams, row_ranks) - 1448usize];
     ["Offset of field: HashJoinInsertParams::duplicate_count"]
-        [::core::mem::offset_of!(HashJoinInsertParams, duplicate_count) - 1448usize];
+        [::core::mem::offset_of!(HashJoinInsertParams, duplicate_count) - 1456usize];
     ["Offset of field: HashJoinInsertParams::status"]
-        [::core::mem::offset_of!(HashJoinInsertParams, status) - 1456usize];
+        [::core::mem::offset_of!(HashJoinInsertParams, status) - 1464usize];
     ["Offset of field: HashJoinInsertParams::row_count"]
-        [::core::mem::offset_of!(HashJoinInsertParams, row_count) - 1464usize];
+        [::core::mem::offset_of!(HashJoinInsertParams, row_count) - 1472usize];
 };
 
 /// Launch parameters of `hash_join_offsets`.
@@ -1590,13 +1660,11 @@ pub struct HashJoinFillParams {
     pub row_slots: *const u32,
     /// \[rows\], device, read: rank among the rows of the slot
     pub row_ranks: *const u32,
-    /// \[rows\], device, read: the row that each of them is of; absent: they are in order
-    pub rows: *const u32,
     /// build rows
     pub row_count: u64,
 }
 const _: () = {
-    ["Size of HashJoinFillParams"][::core::mem::size_of::<HashJoinFillParams>() - 144usize];
+    ["Size of HashJoinFillParams"][::core::mem::size_of::<HashJoinFillParams>() - 136usize];
     ["Alignment of HashJoinFillParams"][::core::mem::align_of::<HashJoinFillParams>() - 8usize];
     ["Offset of field: HashJoinFillParams::table"]
         [::core::mem::offset_of!(HashJoinFillParams, table) - 0usize];
@@ -1604,10 +1672,8 @@ const _: () = {
         [::core::mem::offset_of!(HashJoinFillParams, row_slots) - 112usize];
     ["Offset of field: HashJoinFillParams::row_ranks"]
         [::core::mem::offset_of!(HashJoinFillParams, row_ranks) - 120usize];
-    ["Offset of field: HashJoinFillParams::rows"]
-        [::core::mem::offset_of!(HashJoinFillParams, rows) - 128usize];
     ["Offset of field: HashJoinFillParams::row_count"]
-        [::core::mem::offset_of!(HashJoinFillParams, row_count) - 136usize];
+        [::core::mem::offset_of!(HashJoinFillParams, row_count) - 128usize];
 };
 
 /// Launch parameters of `hash_join_match`.
@@ -1672,8 +1738,6 @@ pub struct HashJoinPairsParams {
     pub table: HashJoinTable,
     /// read, if there is one
     pub filter: HashJoinFilter,
-    /// read, if the probe side is split
-    pub split: HashJoinSplit,
     /// \[rows\], device, written: probe row of each pair
     pub out_probe_rows: *mut u32,
     /// \[rows\], device, written: build row of each pair; absent: not wanted
@@ -1690,7 +1754,7 @@ pub struct HashJoinPairsParams {
     pub reserved: u32,
 }
 const _: () = {
-    ["Size of HashJoinPairsParams"][::core::mem::size_of::<HashJoinPairsParams>() - 2800usize];
+    ["Size of HashJoinPairsParams"][::core::mem::size_of::<HashJoinPairsParams>() - 2776usize];
     ["Alignment of HashJoinPairsParams"][::core::mem::align_of::<HashJoinPairsParams>() - 8usize];
     ["Offset of field: HashJoinPairsParams::probe"]
         [::core::mem::offset_of!(HashJoinPairsParams, probe) - 0usize];
@@ -1700,22 +1764,20 @@ const _: () = {
         [::core::mem::offset_of!(HashJoinPairsParams, table) - 2592usize];
     ["Offset of field: HashJoinPairsParams::filter"]
         [::core::mem::offset_of!(HashJoinPairsParams, filter) - 2704usize];
-    ["Offset of field: HashJoinPairsParams::split"]
-        [::core::mem::offset_of!(HashJoinPairsParams, split) - 2728usize];
     ["Offset of field: HashJoinPairsParams::out_probe_rows"]
-        [::core::mem::offset_of!(HashJoinPairsParams, out_probe_rows) - 2752usize];
+        [::core::mem::offset_of!(HashJoinPairsParams, out_probe_rows) - 2728usize];
     ["Offset of field: HashJoinPairsParams::out_build_rows"]
-        [::core::mem::offset_of!(HashJoinPairsParams, out_build_rows) - 2760usize];
+        [::core::mem::offset_of!(HashJoinPairsParams, out_build_rows) - 2736usize];
     ["Offset of field: HashJoinPairsParams::out_row_count"]
-        [::core::mem::offset_of!(HashJoinPairsParams, out_row_count) - 2768usize];
+        [::core::mem::offset_of!(HashJoinPairsParams, out_row_count) - 2744usize];
     ["Offset of field: HashJoinPairsParams::row_count_device"]
-        [::core::mem::offset_of!(HashJoinPairsParams, row_count_device) - 2776usize];
+        [::core::mem::offset_of!(HashJoinPairsParams, row_count_device) - 2752usize];
     ["Offset of field: HashJoinPairsParams::row_count"]
-        [::core::mem::offset_of!(HashJoinPairsParams, row_count) - 2784usize];
+        [::core::mem::offset_of!(HashJoinPairsParams, row_count) - 2760usize];
     ["Offset of field: HashJoinPairsParams::invert"]
-        [::core::mem::offset_of!(HashJoinPairsParams, invert) - 2792usize];
+        [::core::mem::offset_of!(HashJoinPairsParams, invert) - 2768usize];
     ["Offset of field: HashJoinPairsParams::reserved"]
-        [::core::mem::offset_of!(HashJoinPairsParams, reserved) - 2796usize];
+        [::core::mem::offset_of!(HashJoinPairsParams, reserved) - 2772usize];
 };
 
 /// Launch parameters of `hash_join_count`.
@@ -2793,8 +2855,10 @@ const _: () = {
 pub const SHUFFLE_PARTITION_THREADS: u32 = 512;
 /// threads per block of `shuffle_partition_clear`: as many as an alignment has bytes
 pub const SHUFFLE_PARTITION_CLEAR_THREADS: u32 = 64;
-/// rows of a thread that are in flight together
+/// rows of a thread of `shuffle_partition_scatter` that are in flight together
 pub const SHUFFLE_PARTITION_ITEMS: u32 = 8;
+/// the same of `shuffle_partition_target`, which keeps more of each
+pub const SHUFFLE_PARTITION_TARGET_ITEMS: u32 = 4;
 /// key columns
 pub const SHUFFLE_PARTITION_KEYS_MAX: u32 = 16;
 /// partitions of one launch
@@ -3057,8 +3121,10 @@ const _: () = {
         [::core::mem::offset_of!(ShufflePartitionScatterParams, stage_bytes) - 68usize];
 };
 
-/// threads per block of every kernel
+/// threads per block of every kernel but the passes
 pub const SORT_THREADS: u32 = 512;
+/// threads per block of the passes
+pub const SORT_PASS_THREADS: u32 = 384;
 /// bits that one pass sorts by
 pub const SORT_DIGIT_BITS: u32 = 8;
 /// values of a digit
@@ -3066,13 +3132,13 @@ pub const SORT_DIGITS: u32 = 256;
 /// key columns
 pub const SORT_KEYS_MAX: u32 = 16;
 /// rows per thread and tile: 32-bit words alone
-pub const SORT_ITEMS_U32: u32 = 20;
+pub const SORT_ITEMS_U32: u32 = 24;
 /// with row numbers
-pub const SORT_ITEMS_U32_ROWS: u32 = 16;
+pub const SORT_ITEMS_U32_ROWS: u32 = 20;
 /// 64-bit words alone
-pub const SORT_ITEMS_U64: u32 = 16;
+pub const SORT_ITEMS_U64: u32 = 20;
 /// with row numbers
-pub const SORT_ITEMS_U64_ROWS: u32 = 12;
+pub const SORT_ITEMS_U64_ROWS: u32 = 16;
 /// rows of one launch of a pass: counts have 30 bits
 pub const SORT_PORTION_ROWS_MAX: u32 = 1073741824;
 /// no physical type: words that are codes
@@ -3331,7 +3397,7 @@ pub struct SortPassParams {
     pub first_row: u64,
     /// rows of the portion, at most `SORT_PORTION_ROWS_MAX`
     pub row_count: u64,
-    /// rows of a tile, at most `SORT_THREADS` times the entry's items
+    /// rows of a tile, at most `SORT_PASS_THREADS` times the entry's items
     pub tile_rows: u32,
     /// first bit of the digit
     pub shift: u32,
@@ -5033,18 +5099,7 @@ unsafe impl Kernel for ProjectCompareI128 {
     type Params = ProjectBinaryParams;
 }
 
-/// Makes every entry empty. (`group_by_init` in `kernels/group_by.cu`)
-#[derive(Clone, Copy, Debug)]
-pub struct GroupByInit;
-
-// SAFETY: the only parameter of the entry is one `GroupByInitParams`, as its signature says.
-unsafe impl Kernel for GroupByInit {
-    const ENTRY: &'static str = "group_by_init";
-    const MODULE: &'static str = "group_by";
-    type Params = GroupByInitParams;
-}
-
-/// Raises the registers of a distinct-count sketch of the keys. (`group_by_sketch` in `kernels/group_by.cu`)
+/// Raises the registers of a distinct-count sketch of the keys, or of those in some of the tiles. (`group_by_sketch` in `kernels/group_by.cu`)
 #[derive(Clone, Copy, Debug)]
 pub struct GroupBySketch;
 
@@ -5088,39 +5143,6 @@ unsafe impl Kernel for GroupByUpdateWide {
     type Params = GroupByUpdateParams;
 }
 
-/// Merges the entries of another table, or spilled ones, into a table that has room for all. (`group_by_merge` in `kernels/group_by.cu`)
-#[derive(Clone, Copy, Debug)]
-pub struct GroupByMerge;
-
-// SAFETY: the only parameter of the entry is one `GroupByMergeParams`, as its signature says.
-unsafe impl Kernel for GroupByMerge {
-    const ENTRY: &'static str = "group_by_merge";
-    const MODULE: &'static str = "group_by";
-    type Params = GroupByMergeParams;
-}
-
-/// Merges entries with keys of several words into a table that has room for all. (`group_by_merge_wide` in `kernels/group_by.cu`)
-#[derive(Clone, Copy, Debug)]
-pub struct GroupByMergeWide;
-
-// SAFETY: the only parameter of the entry is one `GroupByMergeParams`, as its signature says.
-unsafe impl Kernel for GroupByMergeWide {
-    const ENTRY: &'static str = "group_by_merge_wide";
-    const MODULE: &'static str = "group_by";
-    type Params = GroupByMergeParams;
-}
-
-/// Lists the slots that hold a group. (`group_by_list` in `kernels/group_by.cu`)
-#[derive(Clone, Copy, Debug)]
-pub struct GroupByList;
-
-// SAFETY: the only parameter of the entry is one `GroupByListParams`, as its signature says.
-unsafe impl Kernel for GroupByList {
-    const ENTRY: &'static str = "group_by_list";
-    const MODULE: &'static str = "group_by";
-    type Params = GroupByListParams;
-}
-
 /// Unpacks one key column of the listed groups. (`group_by_emit_key` in `kernels/group_by_emit.cu`)
 #[derive(Clone, Copy, Debug)]
 pub struct GroupByEmitKey;
@@ -5141,6 +5163,50 @@ unsafe impl Kernel for GroupByEmitAggregate {
     const ENTRY: &'static str = "group_by_emit_aggregate";
     const MODULE: &'static str = "group_by_emit";
     type Params = GroupByEmitAggregateParams;
+}
+
+/// Makes every entry empty. (`group_by_init` in `kernels/group_by_table.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct GroupByInit;
+
+// SAFETY: the only parameter of the entry is one `GroupByInitParams`, as its signature says.
+unsafe impl Kernel for GroupByInit {
+    const ENTRY: &'static str = "group_by_init";
+    const MODULE: &'static str = "group_by_table";
+    type Params = GroupByInitParams;
+}
+
+/// Merges the entries of another table, or spilled ones, into a table that has room for all. (`group_by_merge` in `kernels/group_by_table.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct GroupByMerge;
+
+// SAFETY: the only parameter of the entry is one `GroupByMergeParams`, as its signature says.
+unsafe impl Kernel for GroupByMerge {
+    const ENTRY: &'static str = "group_by_merge";
+    const MODULE: &'static str = "group_by_table";
+    type Params = GroupByMergeParams;
+}
+
+/// Merges entries with keys of several words into a table that has room for all. (`group_by_merge_wide` in `kernels/group_by_table.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct GroupByMergeWide;
+
+// SAFETY: the only parameter of the entry is one `GroupByMergeParams`, as its signature says.
+unsafe impl Kernel for GroupByMergeWide {
+    const ENTRY: &'static str = "group_by_merge_wide";
+    const MODULE: &'static str = "group_by_table";
+    type Params = GroupByMergeParams;
+}
+
+/// Lists the slots that hold a group. (`group_by_list` in `kernels/group_by_table.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct GroupByList;
+
+// SAFETY: the only parameter of the entry is one `GroupByListParams`, as its signature says.
+unsafe impl Kernel for GroupByList {
+    const ENTRY: &'static str = "group_by_list";
+    const MODULE: &'static str = "group_by_table";
+    type Params = GroupByListParams;
 }
 
 /// Copies the values of the rows that were picked in this batch into their groups. (`group_by_carry` in `kernels/group_by_values.cu`)
@@ -5198,7 +5264,7 @@ unsafe impl Kernel for GroupByBound {
     type Params = GroupByBoundParams;
 }
 
-/// Carries what was put off: signs of narrow sums into their high words, and digits of exact sums. (`group_by_settle` in `kernels/group_by_values.cu`)
+/// Catches up on what was put off: marks of values that every group has, signs of narrow sums in their high words, carries of the digits of exact sums. (`group_by_settle` in `kernels/group_by_values.cu`)
 #[derive(Clone, Copy, Debug)]
 pub struct GroupBySettle;
 
@@ -5297,6 +5363,28 @@ unsafe impl Kernel for HashJoinFilterSample {
     type Params = HashJoinFilterParams;
 }
 
+/// Splits each part of a side, or the whole of it, by the next bits of the keys' hashes. (`hash_join_split` in `kernels/hash_join_parts.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct HashJoinSplit;
+
+// SAFETY: the only parameter of the entry is one `HashJoinSplitParams`, as its signature says.
+unsafe impl Kernel for HashJoinSplit {
+    const ENTRY: &'static str = "hash_join_split";
+    const MODULE: &'static str = "hash_join_parts";
+    type Params = HashJoinSplitParams;
+}
+
+/// Fills the slots of all parts. (`hash_join_build_parts` in `kernels/hash_join_parts.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct HashJoinBuildParts;
+
+// SAFETY: the only parameter of the entry is one `HashJoinBuildPartsParams`, as its signature says.
+unsafe impl Kernel for HashJoinBuildParts {
+    const ENTRY: &'static str = "hash_join_build_parts";
+    const MODULE: &'static str = "hash_join_parts";
+    type Params = HashJoinBuildPartsParams;
+}
+
 /// Says of every probe row whether its key is there, and where. (`hash_join_match` in `kernels/hash_join_probe.cu`)
 #[derive(Clone, Copy, Debug)]
 pub struct HashJoinMatch;
@@ -5372,39 +5460,6 @@ unsafe impl Kernel for HashJoinEmit {
     const ENTRY: &'static str = "hash_join_emit";
     const MODULE: &'static str = "hash_join_probe";
     type Params = HashJoinEmitParams;
-}
-
-/// Counts the rows of each part of a side. (`hash_join_split_count` in `kernels/hash_join_split.cu`)
-#[derive(Clone, Copy, Debug)]
-pub struct HashJoinSplitCount;
-
-// SAFETY: the only parameter of the entry is one `HashJoinSplitParams`, as its signature says.
-unsafe impl Kernel for HashJoinSplitCount {
-    const ENTRY: &'static str = "hash_join_split_count";
-    const MODULE: &'static str = "hash_join_split";
-    type Params = HashJoinSplitParams;
-}
-
-/// Gives every part its place: counts become starts. (`hash_join_split_starts` in `kernels/hash_join_split.cu`)
-#[derive(Clone, Copy, Debug)]
-pub struct HashJoinSplitStarts;
-
-// SAFETY: the only parameter of the entry is one `HashJoinSplitStartsParams`, as its signature says.
-unsafe impl Kernel for HashJoinSplitStarts {
-    const ENTRY: &'static str = "hash_join_split_starts";
-    const MODULE: &'static str = "hash_join_split";
-    type Params = HashJoinSplitStartsParams;
-}
-
-/// Writes the keys of a side, packed, and their rows, part after part. (`hash_join_split_rows` in `kernels/hash_join_split.cu`)
-#[derive(Clone, Copy, Debug)]
-pub struct HashJoinSplitRows;
-
-// SAFETY: the only parameter of the entry is one `HashJoinSplitParams`, as its signature says.
-unsafe impl Kernel for HashJoinSplitRows {
-    const ENTRY: &'static str = "hash_join_split_rows";
-    const MODULE: &'static str = "hash_join_split";
-    type Params = HashJoinSplitParams;
 }
 
 /// Absolute values and signs of floats, and inverted bits. (`math_unary` in `kernels/math.cu`)

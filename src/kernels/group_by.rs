@@ -1,9 +1,10 @@
 //! Launchers of `group_by`: a hash table of groups in device memory that grows as batches come.
 //!
-//! [`GroupTable`] chooses what each launch needs from a sketch of the keys: the table's capacity,
-//! and the size of the tables that blocks keep in shared memory. Rows that still find no slot are
-//! done again over a larger table, so that no estimate has to be right. Each update waits for the
-//! stream twice: for the sketch, and for the counts.
+//! [`GroupTable`] chooses what each launch needs from a sketch of the keys, or of a sample of them:
+//! the table's capacity, and the size of the tables that blocks keep in shared memory. Rows that
+//! still find no slot are done again over a larger table, so that no estimate has to be right. Each
+//! update waits for the stream for the sketch, up to three times where samples are taken, and for
+//! the counts.
 
 mod layout;
 mod sketch;
@@ -15,7 +16,7 @@ pub use values::registers;
 
 use std::sync::Arc;
 
-use super::abi::{self, GroupByInput, GroupByKey, GroupByTable};
+use super::abi::{self, GroupByKey, GroupByTable};
 use super::column::check_rows;
 use super::halves;
 use super::{DeviceColumn, DeviceRows, Kernel, Launch, OutputColumn, Status, address_of, blocks};
@@ -25,6 +26,12 @@ use crate::types::PhysicalType;
 
 /// The counters that an update raises, in the order in which they lie in device memory.
 const COUNTERS: u64 = 3;
+
+/// Of so many tiles a sample takes two, one for each of its halves.
+const SAMPLE_STEP: u32 = 16;
+
+/// Bytes of a table that the second-level cache holds whatever else goes through it.
+const CACHED_BYTES: u64 = 16 << 20;
 
 /// A hash table of groups and their accumulators.
 #[derive(Debug)]
@@ -41,6 +48,8 @@ pub struct GroupTable {
     unsettled_rows: u64,
     /// Of each accumulator; matters to sums of 128 bits.
     widths: Vec<Width>,
+    /// Bit a: accumulator a is an `ACCUMULATE_ANY` that is not written, for every row had a value.
+    present: u64,
 }
 
 /// A finished aggregate: what `emit_aggregate` makes of an accumulator.
@@ -82,7 +91,10 @@ impl GroupTable {
         let bytes = u64::from(abi::GROUP_BY_SKETCH_REGISTERS) * 4;
         let registers = Arc::new(launch.alloc_zeroed(bytes)?);
         let widths = vec![Width::Narrow(0); layout.accumulators()];
+        let any = (0..layout.accumulators()).filter(|a| layout.kind(*a) == abi::ACCUMULATE_ANY);
+        let present = any.fold(0, |mask, accumulator| mask | 1 << accumulator);
         Ok(GroupTable {
+            present,
             layout,
             tuning,
             entries,
@@ -135,6 +147,7 @@ impl GroupTable {
         let estimate = self.estimate(launch, &places, rows)?;
         self.reserve(launch, estimate)?;
         self.settle_digits(launch, rows.max())?;
+        let inputs = &self.without_presence(launch, inputs)?[..];
         let layout = self.narrowed(launch, inputs, rows)?;
         let per_launch = abi::GROUP_BY_ACCUMULATORS_MAX as usize;
         let passes: Vec<_> = if inputs.is_empty() {
@@ -185,12 +198,38 @@ impl GroupTable {
         Ok(())
     }
 
-    /// Raises the sketch by these keys, and answers the distinct keys of all updates so far.
+    /// The distinct keys of all updates so far and of these rows, by the sketch.
+    ///
+    /// The more rows, the fewer of their keys are new. So what the second half of a sample adds to
+    /// the first bounds what the other rows add, if rows come in no order: where that leaves the
+    /// table's capacity as it is, they are not looked at. Clustered keys add much.
     fn estimate(
         &mut self,
         launch: &Launch,
         places: &[GroupByKey; 16],
         rows: &DeviceRows,
+    ) -> Result<u64> {
+        if rows.max() >= self.tuning.sample_rows_min {
+            let half = self.sketch(launch, places, rows, (0, SAMPLE_STEP))?;
+            if half < rows.max() / u64::from(SAMPLE_STEP) / 4 {
+                let whole = self.sketch(launch, places, rows, (SAMPLE_STEP / 2, SAMPLE_STEP))?;
+                let most = whole + (whole - half) * u64::from(SAMPLE_STEP - 2);
+                if self.wanted_capacity(most) == self.wanted_capacity(whole) {
+                    return Ok(whole);
+                }
+            }
+        }
+        self.sketch(launch, places, rows, (0, 1))
+    }
+
+    /// Raises the sketch by the keys of some tiles (the first, and the distance between them), and
+    /// answers the distinct keys so far. Waits for the stream.
+    fn sketch(
+        &mut self,
+        launch: &Launch,
+        places: &[GroupByKey; 16],
+        rows: &DeviceRows,
+        (first_tile, tile_step): (u32, u32),
     ) -> Result<u64> {
         self.registers.order_write(launch.stream())?;
         let params = abi::GroupBySketchParams {
@@ -199,9 +238,13 @@ impl GroupTable {
             registers: address_of(&self.registers),
             row_count_device: rows.pointer(launch)?,
             row_count: rows.max(),
+            first_tile,
+            tile_step,
         };
-        let grid = blocks(rows.max(), abi::GROUP_BY_TABLE_THREADS * 16)
-            .min(u64::from(launch.device().properties().multiprocessors) * 8);
+        let resident = u64::from(launch.device().properties().multiprocessors)
+            * u64::from(abi::GROUP_BY_SKETCH_BLOCKS);
+        let tiles = blocks(rows.max(), abi::GROUP_BY_SKETCH_ROWS);
+        let grid = blocks(tiles, tile_step * 4).min(resident);
         self.layout
             .launch_by_width::<abi::GroupBySketch, abi::GroupBySketchWide>(
                 launch,
@@ -217,10 +260,19 @@ impl GroupTable {
         Ok(sketch::distinct_count(&bytes).max(self.groups))
     }
 
-    /// Makes room for this many groups, at a load of at most one half.
+    /// Slots for this many groups: a load of about one half at most; of a quarter where the table
+    /// stays in the cache for certain, so that rows of a warp seldom wait for a long probe.
+    fn wanted_capacity(&self, groups: u64) -> u64 {
+        let half = (groups + groups / 32).saturating_mul(2).next_power_of_two();
+        let quarter = half.saturating_mul(2);
+        let cached = quarter.saturating_mul(self.layout.entry_bytes()) <= CACHED_BYTES;
+        let wanted = if cached { quarter } else { half };
+        wanted.min(self.tuning.capacity_estimate_max)
+    }
+
+    /// Makes room for this many groups.
     fn reserve(&mut self, launch: &Launch, groups: u64) -> Result<()> {
-        let wanted = (groups + groups / 8).saturating_mul(2).next_power_of_two();
-        let wanted = wanted.min(self.tuning.capacity_estimate_max);
+        let wanted = self.wanted_capacity(groups);
         if wanted > self.capacity {
             self.grow(launch, wanted)
         } else {
@@ -335,12 +387,8 @@ impl GroupTable {
                 reserved: 0,
             };
             for (place, (accumulator, column)) in params.inputs.iter_mut().zip(pass.inputs) {
-                let column = column.view(launch)?;
-                *place = GroupByInput {
-                    column,
-                    accumulator: *accumulator,
-                    distances: u32::from(pass.distances),
-                };
+                let view = column.view(launch)?;
+                *place = GroupLayout::input(&pass.layout, *accumulator, view, pass.distances);
             }
             self.entries.order_write(launch.stream())?;
             self.layout
@@ -418,8 +466,10 @@ impl GroupTable {
         if other.groups == 0 {
             return Ok(());
         }
-        self.settle(launch)?;
-        other.settle(launch)?;
+        for table in [&mut *self, &mut *other] {
+            table.settle(launch)?;
+            table.settle_presence(launch, u64::MAX)?;
+        }
         let all = (self.groups + other.groups)
             .saturating_mul(2)
             .next_power_of_two();
@@ -511,7 +561,11 @@ impl GroupTable {
             factor: emit.factor,
             emit: emit.emit,
             accumulator: emit.accumulator,
-            count_accumulator: emit.count_accumulator,
+            count_accumulator: if self.present >> emit.count_accumulator & 1 == 1 {
+                abi::GROUP_BY_EVERY
+            } else {
+                emit.count_accumulator
+            },
             empty_is_zero: u32::from(emit.empty_is_zero),
             overflow_is_error: u32::from(emit.overflow_is_error),
             ddof: emit.ddof,
@@ -579,7 +633,8 @@ fn empty_entries(
         table,
         layout: layout.abi(),
     };
-    let grid = blocks(all, abi::GROUP_BY_TABLE_THREADS);
+    let resident = u64::from(launch.device().properties().multiprocessors) * 8;
+    let grid = blocks(all, abi::GROUP_BY_TABLE_THREADS).min(resident);
     // SAFETY: the buffer has an entry for every slot, the special ones included.
     unsafe { launch.launch::<abi::GroupByInit>(grid, abi::GROUP_BY_TABLE_THREADS, 0, &params) }?;
     Ok(entries)

@@ -8,7 +8,7 @@
 mod filter;
 mod layout;
 mod marks;
-mod split;
+mod parts;
 
 pub use layout::{JoinKey, JoinLayout, JoinTuning};
 pub use marks::JoinMarks;
@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::types::PhysicalType;
 use filter::{Filter, SampledFilter};
 use layout::{Range, Shape, hashed, no_side};
-use split::{Split, not_split};
+use parts::{Rest, build_parts, no_rest};
 
 /// Stands for no row: a build side has one row less than row numbers there are.
 const NO_ROW: u32 = u32::MAX;
@@ -90,6 +90,19 @@ fn read_words<const N: usize>(launch: &Launch, buffer: &DeviceBuffer, at: u64) -
         *word = bytes.try_into().map_or(0, u64::from_ne_bytes);
     }
     Ok(words)
+}
+
+/// Blocks of `hash_join_match` and `hash_join_pairs`: what runs at a time, so that no block is left
+/// for a second round.
+fn probe_grid(launch: &Launch, tuning: &JoinTuning, rows: u64) -> u64 {
+    let per_multiprocessor = tuning
+        .blocks_per_multiprocessor
+        .min(abi::HASH_JOIN_PROBE_BLOCKS);
+    let tuning = JoinTuning {
+        blocks_per_multiprocessor: per_multiprocessor,
+        ..*tuning
+    };
+    grid(launch, &tuning, rows, abi::HASH_JOIN_PROBE_ROWS)
 }
 
 /// A buffer whose bytes are all `value`.
@@ -179,12 +192,12 @@ impl JoinTable {
         }
         let layout = narrowed(launch, layout, columns, rows, &tuning)?;
         let build = layout.side(launch, columns)?;
-        let (dense, keys) = if layout.is_wide() {
-            (None, rows)
+        let (dense, keys, nulls) = if layout.is_wide() {
+            (None, rows, 0)
         } else {
             let found = queue_range(launch, &tuning, &build, rows)?;
             let range = read_words(launch, &found, 0).map(Range::of)?;
-            (range.dense(&tuning), range.words)
+            (range.dense(&tuning), range.words, range.nulls)
         };
         let slot_words = match need {
             JoinNeed::Existence => 1,
@@ -207,7 +220,7 @@ impl JoinTable {
         match (is_dense, need) {
             (true, JoinNeed::Existence) => this.build_bits(launch, &build, rows),
             (true, JoinNeed::Rows) => this.build_dense(launch, &build, rows),
-            (false, _) => this.build_hashed(launch, &build, rows, need),
+            (false, _) => this.build_hashed(launch, &build, rows, need, nulls > 0),
         }?;
         Ok(this)
     }
@@ -215,14 +228,14 @@ impl JoinTable {
     fn build_bits(&mut self, launch: &Launch, build: &HashJoinKeys, rows: u64) -> Result<()> {
         self.shape.layout = abi::HASH_JOIN_DENSE_BITS;
         self.slots = Some(filled(launch, self.shape.capacity.div_ceil(64) * 8, 0)?);
-        self.insert(launch, build, rows, None, None).map(drop)
+        self.insert(launch, build, rows, None).map(drop)
     }
 
     fn build_dense(&mut self, launch: &Launch, build: &HashJoinKeys, rows: u64) -> Result<()> {
         if !self.tuning.force_lists {
             self.shape.layout = abi::HASH_JOIN_DENSE_ROWS;
             self.rows = Some(filled(launch, self.shape.capacity * 4, 0xff)?);
-            if self.insert(launch, build, rows, None, None)? == 0 {
+            if self.insert(launch, build, rows, None)? == 0 {
                 return Ok(());
             }
         }
@@ -230,8 +243,8 @@ impl JoinTable {
         self.rows = None;
         self.slots = Some(filled(launch, self.shape.capacity * 8, 0)?);
         let ranks = Ranks::new(launch, rows)?;
-        self.insert(launch, build, rows, None, Some(&ranks))?;
-        self.make_lists(launch, &ranks, None, rows)
+        self.insert(launch, build, rows, Some(&ranks))?;
+        self.make_lists(launch, &ranks, rows)
     }
 
     fn build_hashed(
@@ -240,38 +253,69 @@ impl JoinTable {
         build: &HashJoinKeys,
         rows: u64,
         need: JoinNeed,
+        has_null_key: bool,
     ) -> Result<()> {
         self.shape.layout = match need {
             JoinNeed::Existence => abi::HASH_JOIN_HASH_KEYS,
             JoinNeed::Rows => abi::HASH_JOIN_HASH_ROWS,
         };
-        let known = DeviceRows::known(rows);
-        let split = self.split_bits();
-        let split = split.map(|bits| Split::new(launch, &self.tuning, build, &known, bits));
-        let split = split.transpose()?;
-        if self.split_bits().is_some() {
+        if !self.layout.is_wide() && self.shape.is_large(&self.tuning) {
             self.filter = Filter::new(launch, &self.tuning, build, rows)?;
+        }
+        let may_divide = !self.layout.is_wide() && !has_null_key;
+        let part_bits = match may_divide && !(need == JoinNeed::Rows && self.tuning.force_lists) {
+            true => self.shape.divide(&self.tuning),
+            false => None,
+        };
+        if let Some(part_bits) = part_bits
+            && self.build_by_parts(launch, build, rows, part_bits)?
+        {
+            return Ok(());
         }
         self.slots = Some(filled(launch, self.shape.slot_bytes(), 0xff)?);
         if need == JoinNeed::Existence {
-            let inserted = self.insert(launch, build, rows, split.as_ref(), None);
-            return inserted.map(drop);
+            return self.insert(launch, build, rows, None).map(drop);
         }
         let ranks = Ranks::new(launch, rows)?;
-        let duplicates = self.insert(launch, build, rows, split.as_ref(), Some(&ranks))?;
+        let duplicates = self.insert(launch, build, rows, Some(&ranks))?;
         if duplicates == 0 && !self.tuning.force_lists {
             return Ok(());
         }
         self.shape.layout = abi::HASH_JOIN_HASH_LISTS;
-        self.make_lists(launch, &ranks, split.as_ref(), rows)
+        self.make_lists(launch, &ranks, rows)
     }
 
-    /// Bits of the hash by which sides are split; none if they are not.
-    fn split_bits(&self) -> Option<u32> {
-        match self.layout.is_wide() {
-            true => None,
-            false => self.shape.split_bits(&self.tuning),
+    /// Builds a large table part by part. Answers whether it could: keys are even enough and, if
+    /// rows are wanted, none comes twice.
+    fn build_by_parts(
+        &mut self,
+        launch: &Launch,
+        build: &HashJoinKeys,
+        rows: u64,
+        part_bits: u32,
+    ) -> Result<bool> {
+        let slots = launch.alloc(self.shape.slot_bytes())?;
+        let special_bytes =
+            u64::from(abi::HASH_JOIN_SPECIAL_SLOTS) * u64::from(self.shape.slot_words) * 8;
+        let specials = slots.address() + (self.shape.slot_bytes() - special_bytes);
+        let driver = launch.device().driver();
+        driver.fill(launch.stream(), specials, 0xff, special_bytes)?;
+        self.slots = Some(Arc::new(slots));
+        let table = self.table(launch)?;
+        let side = (build, rows);
+        let rest = build_parts(launch, &self.tuning, table, side, part_bits)?;
+        let [mut duplicates, left] = read_words(launch, rest.counts(), 0)?;
+        let may_repeat = self.shape.slot_words == 1;
+        let mut is_built = left <= rest.room() && (may_repeat || duplicates == 0);
+        if is_built && left > 0 {
+            self.insert_from(launch, (build, left), Some(&rest), None, rest.counts())?;
+            [duplicates] = read_words(launch, rest.counts(), 0)?;
+            is_built = may_repeat || duplicates == 0;
         }
+        if !is_built {
+            self.slots = None;
+        }
+        Ok(is_built)
     }
 
     /// Puts the build side into the table. Answers the rows whose key was there, and waits for that.
@@ -280,37 +324,43 @@ impl JoinTable {
         launch: &Launch,
         build: &HashJoinKeys,
         rows: u64,
-        split: Option<&Split>,
         ranks: Option<&Ranks>,
     ) -> Result<u64> {
-        let status = Status::new(launch, "hash_join_insert")?;
         let duplicates = launch.alloc_zeroed(8)?;
-        let params = abi::HashJoinInsertParams {
-            build: *build,
-            table: self.table(launch)?,
-            split: split.map_or_else(not_split, Split::sorted),
-            row_slots: ranks.map_or(std::ptr::null_mut(), |r| address_of(&r.slots)),
-            row_ranks: ranks.map_or(std::ptr::null_mut(), |r| address_of(&r.ranks)),
-            duplicate_count: address_of(&duplicates),
-            status: status.pointer(),
-            row_count: rows,
-        };
-        let grid = grid(launch, &self.tuning, rows, abi::HASH_JOIN_THREADS);
-        self.launch_by_width::<abi::HashJoinInsert, abi::HashJoinInsertWide>(
-            launch, grid, &params,
-        )?;
-        status.check(launch)?;
+        self.insert_from(launch, (build, rows), None, ranks, &duplicates)?;
         read_words::<1>(launch, &duplicates, 0).map(|[count]| count)
     }
 
-    /// Turns the rows counted in each slot into lists.
-    fn make_lists(
-        &mut self,
+    /// Puts so many rows of the build side, or of those that are left, into the table; waits for
+    /// errors. The first word of `counts` is raised by rows whose key was there.
+    fn insert_from(
+        &self,
         launch: &Launch,
-        ranks: &Ranks,
-        split: Option<&Split>,
-        row_count: u64,
+        (build, row_count): (&HashJoinKeys, u64),
+        rest: Option<&Rest>,
+        ranks: Option<&Ranks>,
+        counts: &DeviceBuffer,
     ) -> Result<()> {
+        let status = Status::new(launch, "hash_join_insert")?;
+        let params = abi::HashJoinInsertParams {
+            build: *build,
+            table: self.table(launch)?,
+            rest: rest.map_or_else(no_rest, Rest::params),
+            row_slots: ranks.map_or(std::ptr::null_mut(), |r| address_of(&r.slots)),
+            row_ranks: ranks.map_or(std::ptr::null_mut(), |r| address_of(&r.ranks)),
+            duplicate_count: address_of(counts),
+            status: status.pointer(),
+            row_count,
+        };
+        let grid = grid(launch, &self.tuning, row_count, abi::HASH_JOIN_THREADS);
+        self.launch_by_width::<abi::HashJoinInsert, abi::HashJoinInsertWide>(
+            launch, grid, &params,
+        )?;
+        status.check(launch)
+    }
+
+    /// Turns the rows counted in each slot into lists.
+    fn make_lists(&mut self, launch: &Launch, ranks: &Ranks, row_count: u64) -> Result<()> {
         self.rows = Some(Arc::new(launch.alloc(row_count * 4)?));
         let list_count = launch.alloc_zeroed(8)?;
         let special = match self.shape.layout {
@@ -333,7 +383,6 @@ impl JoinTable {
             table,
             row_slots: address_of(&ranks.slots),
             row_ranks: address_of(&ranks.ranks),
-            rows: split.map_or_else(not_split, Split::sorted).rows,
             row_count,
         };
         // SAFETY: `insert` wrote slot and rank of every row; ranks are below the counts of their
@@ -460,7 +509,7 @@ impl JoinTable {
             invert: u32::from(invert),
             reserved: 0,
         };
-        let grid = grid(launch, &self.tuning, rows.max(), abi::HASH_JOIN_TILE_ROWS);
+        let grid = probe_grid(launch, &self.tuning, rows.max());
         self.launch_by_width::<abi::HashJoinMatch, abi::HashJoinMatchWide>(launch, grid, &params)
     }
 
@@ -494,14 +543,6 @@ impl JoinTable {
         let output = OutputColumn::new(launch, PhysicalType::UInt32, rows.max(), true)?;
         self.launch_match(launch, columns, rows, &output, false)?;
         Ok(output.into_column())
-    }
-
-    /// Whether so many probe rows are split, so that each part meets a part of the table that the
-    /// L2 cache holds. Where they are, [`JoinTable::select`] is better than [`JoinTable::found`].
-    pub fn splits(&self, rows_max: u64) -> bool {
-        let at_most = rows_max.saturating_mul(self.tuning.split_bytes_per_row);
-        let is_filtered = self.filter.is_some(); // what it keeps away needs no order
-        !is_filtered && self.split_bits().is_some() && self.shape.slot_bytes() <= at_most
     }
 
     /// Numbers of the probe rows whose key is there, or, inverted, is not, in no order. Their number
@@ -557,16 +598,12 @@ impl JoinTable {
     ) -> Result<DeviceRows> {
         let probe = self.layout.side(launch, columns)?;
         let filter = self.sampled(launch, &probe, rows)?;
-        let split = self.split_bits().filter(|_| self.splits(rows.max()));
-        let split = split.map(|bits| Split::new(launch, &self.tuning, &probe, rows, bits));
-        let split = split.transpose()?;
         let count = Arc::new(launch.alloc_zeroed(8)?);
         let params = abi::HashJoinPairsParams {
             probe,
             build: self.build_side(launch)?,
             table: self.table(launch)?,
             filter: filter.params(),
-            split: split.as_ref().map_or_else(not_split, Split::sorted),
             out_probe_rows: probe_rows.out().values.cast(),
             out_build_rows: build_rows.map_or(std::ptr::null_mut(), |b| b.out().values.cast()),
             out_row_count: address_of(&count),
@@ -575,7 +612,7 @@ impl JoinTable {
             invert: u32::from(invert),
             reserved: 0,
         };
-        let grid = grid(launch, &self.tuning, rows.max(), abi::HASH_JOIN_TILE_ROWS);
+        let grid = probe_grid(launch, &self.tuning, rows.max());
         self.launch_by_width::<abi::HashJoinPairs, abi::HashJoinPairsWide>(launch, grid, &params)?;
         Ok(DeviceRows::pending(rows.max(), count))
     }

@@ -49,7 +49,7 @@ impl Default for ShuffleTuning {
     fn default() -> Self {
         ShuffleTuning {
             tile_rows: 0,
-            blocks_per_multiprocessor: 4,
+            blocks_per_multiprocessor: 3, // what runs at one time
         }
     }
 }
@@ -495,7 +495,7 @@ fn queue_target(
     let threads = abi::SHUFFLE_PARTITION_THREADS;
     let resident = u64::from(launch.device().properties().multiprocessors)
         * u64::from(tuning.blocks_per_multiprocessor.max(1));
-    let grid = blocks(rows.max(), threads * abi::SHUFFLE_PARTITION_ITEMS).min(resident);
+    let grid = blocks(rows.max(), threads * abi::SHUFFLE_PARTITION_TARGET_ITEMS).min(resident);
     // SAFETY: key columns have `rows.max()` rows and were ordered by `view`; bounds were checked to be
     // one less than the partitions, codes are checked by the kernel; `targets` has a place per row,
     // `table` begins with a zeroed word per partition.

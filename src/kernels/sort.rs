@@ -18,9 +18,10 @@ use crate::error::Result;
 use crate::types::PhysicalType;
 use layout::{Direct, Direction, Field, Range};
 
-/// Blocks of a launch in grid strides, per multiprocessor: as many as their registers let it hold,
-/// so that all run at one time.
-const BLOCKS_PER_MULTIPROCESSOR: u64 = 3;
+/// Blocks of `sort_range` and of `sort_pack`, per multiprocessor: as many as their registers let it
+/// hold, so that all run at one time.
+const RANGE_BLOCKS: u64 = 2;
+const PACK_BLOCKS: u64 = 3;
 
 /// Rows that a block of `sort_range` and `sort_pack` takes at one time.
 const BLOCK_ROWS: u32 = 4 * abi::SORT_THREADS;
@@ -164,9 +165,8 @@ fn direct_of(keys: &[SortInput], tuning: &SortTuning) -> Option<Direct> {
 }
 
 /// Blocks for a launch over rows in grid strides.
-fn grid(launch: &Launch, rows: u64) -> u64 {
-    let resident =
-        u64::from(launch.device().properties().multiprocessors) * BLOCKS_PER_MULTIPROCESSOR;
+fn grid(launch: &Launch, rows: u64, per_multiprocessor: u64) -> u64 {
+    let resident = u64::from(launch.device().properties().multiprocessors) * per_multiprocessor;
     blocks(rows, BLOCK_ROWS).min(resident)
 }
 
@@ -183,7 +183,7 @@ fn ranges(
     rows: u64,
     direct: Option<&Direct>,
 ) -> Result<(Vec<Range>, Option<DeviceBuffer>)> {
-    let grid = grid(launch, rows);
+    let grid = grid(launch, rows, RANGE_BLOCKS);
     let part_bytes = size_of::<SortSpan>() as u64;
     let parts = launch.alloc(grid * keys.len() as u64 * part_bytes)?;
     let histogram = direct
@@ -373,7 +373,7 @@ impl Sort<'_> {
             params.fields[params.field_count as usize] = field.at(word_start, view);
             params.field_count += 1;
         }
-        let grid = grid(self.launch, self.row_count);
+        let grid = grid(self.launch, self.row_count, PACK_BLOCKS);
         // SAFETY: the columns, `rows` and `words` have `row_count` rows, and `rows` are numbers of
         // rows of the columns; the histogram has a count for each value of each digit.
         unsafe {
@@ -563,7 +563,7 @@ impl Radix<'_> {
     }
 
     fn tile_rows_max(&self) -> u32 {
-        self.items() * abi::SORT_THREADS
+        self.items() * abi::SORT_PASS_THREADS
     }
 
     fn pass(&self, params: &SortPassParams) -> Result<()> {
@@ -578,14 +578,15 @@ impl Radix<'_> {
     fn queue<K: Kernel<Params = SortPassParams>>(&self, params: &SortPassParams) -> Result<()> {
         let grid = blocks(params.row_count, params.tile_rows);
         let row_bytes = self.word_bytes + if self.rows { 4 } else { 0 };
-        let counters = 4 * abi::SORT_DIGITS * (abi::SORT_THREADS / 32);
-        let shared = self.tile_rows_max() * row_bytes + counters;
+        let per_value = 4 * abi::SORT_DIGITS * (abi::SORT_PASS_THREADS / 32);
+        let shared = self.tile_rows_max() * row_bytes + 2 * per_value;
         // SAFETY: words and row numbers have room for all rows; the starts come from counts of the
         // very words, so that every row has a place of its own; the states, zeroed, are as many as
-        // a portion has tiles; shared memory holds a tile and a counter per warp and value.
+        // a portion has tiles; shared memory holds a tile, and a counter and a mask per warp
+        // and value.
         unsafe {
             self.launch
-                .launch::<K>(grid, abi::SORT_THREADS, shared, params)
+                .launch::<K>(grid, abi::SORT_PASS_THREADS, shared, params)
         }
     }
 }

@@ -112,9 +112,13 @@ impl TopKRows<'_> {
             left = self.filter(&left, (0, 0), bound, abi::TOP_K_UP_TO)?;
         }
         let (mut sure, mut missing) = (Vec::new(), k);
+        let mut of_all = None; // a step at whose bound all rows are
         while left.count > few {
             let Some(own) = step else {
                 left = left.first(missing)?; // equal in all keys: the first ones win
+                if let (None, Some((own, bound))) = (&left.numbers, &of_all) {
+                    left = self.filter(&left, *own, bound, abi::TOP_K_AT)?;
+                }
                 break;
             };
             let bound = self.sample(&left, own, missing)?;
@@ -129,8 +133,12 @@ impl TopKRows<'_> {
                 continue;
             }
             missing -= below.count;
-            left = self.filter(&left, own, &bound, abi::TOP_K_AT)?;
-            sure.push(below);
+            if below.count == 0 && up_to.count == left.count {
+                of_all = Some((own, bound)); // nobody is out, so that nothing needs a list
+            } else {
+                left = self.filter(&left, own, &bound, abi::TOP_K_AT)?;
+                sure.push(below);
+            }
             step = steps.next();
         }
         if left.numbers.is_none() {

@@ -681,6 +681,98 @@ fn tables_are_chosen_by_their_keys() {
     }
 }
 
+fn read_u32(launch: &Launch, column: &DeviceColumn, rows: u64) -> Vec<u32> {
+    let mut bytes = vec![0u8; rows as usize * 4];
+    let values = column.values().expect("an array");
+    let read = launch
+        .device()
+        .read_at(launch.stream(), values, 0, &mut bytes);
+    read.expect("no failure");
+    let words = bytes.chunks_exact(4);
+    words
+        .map(|word| u32::from_ne_bytes(word.try_into().expect("four bytes")))
+        .collect()
+}
+
+/// Tables that are built in parts, by one pass and by two, by parts that are too small for what
+/// comes, and by so few places for what is left that the table is built anew; a key that repeats
+/// shows late.
+#[test]
+fn large_tables_are_built_in_parts() {
+    let parts = JoinTuning {
+        dense_places_min: 0,
+        dense_places_per_row: 0,
+        parts_table_bytes_min: 0,
+        small_table_bytes: 0,
+        part_bytes_max: 8 << 10,
+        ..JoinTuning::default()
+    };
+    let two_passes = JoinTuning {
+        part_level_bits: 2,
+        ..parts
+    };
+    let tight = JoinTuning {
+        part_deviations: 0,
+        slots_percent: 100,
+        ..two_passes
+    };
+    let too_tight = JoinTuning {
+        rest_rows_min: 0,
+        hash_bits: 63, // half of the parts stay empty
+        ..parts
+    };
+    // The greatest key's word is the mark of an empty slot.
+    let mut keys: Vec<i64> = (0..4999i64)
+        .map(|row| row.wrapping_mul(0x1e37_79b9_7f4a_7c15))
+        .collect();
+    keys.push(i64::MAX);
+    for device in devices() {
+        let stream = device.take_stream().expect("a stream");
+        let launch = Launch::new(&device, stream);
+        let absent = (0..3000i64).map(|row| row.wrapping_mul(0x1e37_79b9_7f4a_7c15) + 1);
+        let probe = upload_int64(&launch, absent.chain(keys.iter().rev().copied()));
+        let all = DeviceRows::known(8000);
+        for (case, tuning) in [parts, two_passes, tight, too_tight]
+            .into_iter()
+            .enumerate()
+        {
+            let layout = JoinLayout::new(&[INT64], false, &tuning).expect("one key");
+            let build = |keys: &[i64], need: JoinNeed| {
+                let column = upload_int64(&launch, keys.iter().copied());
+                let (layout, rows) = (layout.clone(), keys.len() as u64);
+                JoinTable::build(&launch, layout, &[&column], rows, need, tuning).expect("memory")
+            };
+            let twice = [&keys[..], &keys[17..18]].concat();
+            for keys in [&keys, &twice] {
+                let table = build(keys, JoinNeed::Existence);
+                assert_eq!(table.kind(), abi::HASH_JOIN_HASH_KEYS);
+                let (kept, rows) = table
+                    .select(&launch, &[&probe], &all, false)
+                    .expect("memory");
+                let mut kept = read_u32(&launch, &kept, rows.resolve(&launch).expect("rows"));
+                kept.sort_unstable();
+                assert_eq!(kept, (3000..8000).collect::<Vec<u32>>(), "case {case}");
+            }
+            let table = build(&keys, JoinNeed::Rows);
+            assert_eq!(table.kind(), abi::HASH_JOIN_HASH_ROWS, "case {case}");
+            let pairs = table.pairs(&launch, &[&probe], &all).expect("memory");
+            let rows = pairs.rows.resolve(&launch).expect("rows");
+            let probe_rows = read_u32(&launch, &pairs.probe_rows, rows);
+            let build_rows = read_u32(&launch, &pairs.build_rows, rows);
+            let mut pairs: Vec<_> = probe_rows.into_iter().zip(build_rows).collect();
+            pairs.sort_unstable();
+            let expected = (0..5000).map(|row| (3000 + row, 4999 - row));
+            assert_eq!(pairs, expected.collect::<Vec<_>>(), "case {case}");
+            let table = build(&twice, JoinNeed::Rows);
+            assert_eq!(table.kind(), abi::HASH_JOIN_HASH_LISTS, "case {case}");
+            let counted = table
+                .count(&launch, &[&probe], &all, false)
+                .expect("memory");
+            assert_eq!(counted.resolve(&launch).expect("rows"), 5001, "case {case}");
+        }
+    }
+}
+
 /// The other side's type for a key: the same, or another string's.
 fn partner(random: &mut Random, data_type: &DataType) -> DataType {
     match is_string(data_type) && random.once_in(2) {

@@ -9,11 +9,15 @@ use arrow::array::{
 };
 use pelton::backend::Backend;
 use pelton::backend::cpu::CpuBackend;
+use pelton::kernels::sort::{SortInput, SortTuning, sort_rows};
+use pelton::kernels::{DeviceColumn, Launch};
 use pelton::operators::{OperatorSpec, SortKey, SortSpec};
-use pelton::types::Schema;
+use pelton::types::{PhysicalType, Schema};
 
 use crate::batch_of;
-use crate::support::backends::{FoldPlan, Outcome, compare_backends, run_fold, same_outcome};
+use crate::support::backends::{
+    FoldPlan, Outcome, compare_backends, devices, run_fold, same_outcome,
+};
 use crate::support::equality::ordered;
 use crate::support::random::{Note, Random, for_each_case};
 use crate::support::tables::{self, Domain, Table};
@@ -204,6 +208,56 @@ fn many_rows_of_few_and_of_many_values() {
         let keys = Int64Array::from_iter_values(keys);
         let got = numbers(keys, random.once_in(2), false);
         assert_eq!(got.len(), count);
+    }
+}
+
+/// Keys that begin anywhere among the 16 bytes that a thread reads at a time.
+#[test]
+fn keys_that_begin_between_vectors() {
+    for device in devices() {
+        let launch = Launch::new(&device, device.take_stream().expect("a stream"));
+        let mut random = Random::new(11);
+        for (physical, width) in [(PhysicalType::Int32, 4), (PhysicalType::UInt64, 8)] {
+            for rows in [2, 3, 4, 5, 9, 4500] {
+                for offset in 0..5 {
+                    let bytes: Vec<u8> = (0..(offset + rows) * width)
+                        .map(|_| random.bits() as u8)
+                        .collect();
+                    let buffer = device.upload(launch.stream(), &bytes).expect("memory");
+                    let column = DeviceColumn::array(
+                        physical,
+                        Arc::new(buffer),
+                        None,
+                        offset as u64,
+                        rows as u64,
+                    );
+                    let key = SortInput {
+                        column: &column.expect("enough bytes"),
+                        descending: false,
+                        nulls_first: false,
+                        wanted: true,
+                    };
+                    let tuning = SortTuning::default();
+                    let sorted = sort_rows(&launch, &[key], rows as u64, false, &tuning);
+                    let sorted = sorted.expect("memory").keys.pop().flatten();
+                    let sorted = sorted.expect("a sorted key");
+                    let mut got = vec![0u8; rows * width];
+                    let values = sorted.values().expect("an array");
+                    let read = device.read_at(launch.stream(), values, 0, &mut got);
+                    read.expect("no failure");
+                    let number = |bytes: &[u8]| match bytes.try_into() {
+                        Ok(bytes) => i128::from(i32::from_ne_bytes(bytes)),
+                        Err(_) => u64::from_ne_bytes(bytes.try_into().expect("8 bytes")).into(),
+                    };
+                    let numbers = |bytes: &[u8]| -> Vec<i128> {
+                        bytes.chunks_exact(width).map(number).collect()
+                    };
+                    let mut expected = numbers(&bytes[offset * width..]);
+                    expected.sort_unstable();
+                    assert_eq!(numbers(&got), expected, "{rows} rows from {offset} on");
+                }
+            }
+        }
     }
 }
 

@@ -50,6 +50,7 @@ fn next_tuning() -> GroupTuning {
         0 => GroupTuning {
             capacity_min: 2,
             capacity_estimate_max: 4,
+            sample_rows_min: 0,
             probe_max: 1,
             narrow_bits: 0,
             exact_rows_max: 3,
@@ -63,6 +64,7 @@ fn next_tuning() -> GroupTuning {
         2 => GroupTuning {
             shared_bytes: 1 << 10,
             capacity_min: 2,
+            sample_rows_min: 0,
             probe_max: 2,
             narrow_bits: 14,
             exact_rows_max: 50,
@@ -76,6 +78,7 @@ fn next_tuning() -> GroupTuning {
         },
         4 => GroupTuning {
             shared_bytes: 4 << 10,
+            sample_rows_min: 100,
             hash_bits: 5,
             ..usual
         },
@@ -84,7 +87,7 @@ fn next_tuning() -> GroupTuning {
 }
 
 /// The same for joins: every kind of table, tables without a slot to spare, keys that all collide,
-/// sides split into few and many parts, one block for everything.
+/// tables built in few and many parts, one block for everything.
 fn next_join_tuning() -> JoinTuning {
     let usual = JoinTuning {
         dense_places_min: 1 << 12,
@@ -97,44 +100,47 @@ fn next_join_tuning() -> JoinTuning {
         dense_places_per_row: 0,
         ..usual
     };
-    let split = JoinTuning {
-        split_table_bytes_min: 0,
-        split_bytes_per_row: u64::MAX,
+    let parts = JoinTuning {
+        parts_table_bytes_min: 0,
         small_table_bytes: 0,
+        part_bytes_max: 1 << 10,
+        part_level_bits: 4,
         ..hashed
     };
     match SEED.get() % 12 {
         0 => hashed,
         9 => JoinTuning {
             filter_bits_per_key: 1, // one block, or few: most rows pass
-            ..split
+            ..parts
         },
         10 => JoinTuning {
             filter_bits_per_key: 40,
             force_lists: SEED.get() % 24 < 12,
-            ..split
+            ..parts
         },
         7 => JoinTuning {
-            split_part_bytes: 64, // up to seven bits
-            ..split
+            part_bytes_max: 512,
+            part_level_bits: 2, // often two passes
+            ..parts
         },
         8 => JoinTuning {
             hash_bits: 61,
-            force_lists: true,
-            split_part_bytes: 1 << 10,
-            ..split
+            part_deviations: 0, // many rows are left
+            ..parts
         },
         1 => JoinTuning {
             slots_percent: 0,
             small_slots_percent: 0,
-            ..split
+            part_level_bits: 2,
+            ..parts
         },
         2 => JoinTuning {
             hash_bits: 0,
             slots_percent: 100,
             small_slots_percent: 100,
             blocks_per_multiprocessor: 1,
-            ..split
+            rest_rows_min: 0, // all collide, and that is too many to be left
+            ..parts
         },
         3 => JoinTuning {
             force_wide: true,

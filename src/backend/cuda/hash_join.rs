@@ -439,16 +439,6 @@ impl Join<'_> {
         if !spec.kind.gives_build_rows() {
             let anti = spec.kind == JoinKind::Anti;
             let table = self.built.table()?;
-            let is_mark = spec.kind == JoinKind::Mark;
-            if spec.residual.is_none() && !is_mark && table.splits(self.batch.rows.max()) {
-                let (kept, rows) = table.select(launch, &keys, &self.batch.rows, anti)?;
-                let kept = Pairs {
-                    build_rows: kept.clone(),
-                    probe_rows: Some(kept),
-                    rows,
-                };
-                return Ok((self.gather(&kept, &spec.projection)?, kept.rows));
-            }
             let found = if spec.residual.is_none() {
                 table.found(launch, &keys, &self.batch.rows, anti)?
             } else {

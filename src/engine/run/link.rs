@@ -65,7 +65,7 @@ impl Output {
         match self {
             Output::Links(links) => to_links(run, links, sequence, batch).await,
             Output::Exchange(exchanger) => exchanger.send(run, lane, sequence, batch).await,
-            Output::Result(rows) => match run.host_rows(lane, sequence, batch)? {
+            Output::Result(rows) => match run.host_rows(lane, sequence, batch).await? {
                 Some(batch) => rows.send(batch).await,
                 None => Ok(Delivery::Accepted),
             },
@@ -108,11 +108,12 @@ impl Output {
 }
 
 impl QueryRun {
-    /// A batch as rows on the host, with the memory that they take; none if it has no rows.
+    /// A batch as rows on the host, with the memory that they take; none if it has no rows. Waits for
+    /// memory.
     ///
     /// # Errors
     /// What failed on the stream before, or `Reservation`.
-    pub(super) fn host_rows(
+    pub(super) async fn host_rows(
         &self,
         lane: &Lane,
         sequence: Sequence,
@@ -123,8 +124,9 @@ impl QueryRun {
             return Ok(None);
         }
         let bytes = batch.get_array_memory_size() as u64;
-        let held = self.memory.reserve_with_spilling(Tier::Host, bytes);
-        let held = held.map_err(|error| error.context("result"))?;
+        // Whoever takes the rows gives memory back as they go.
+        let held = self.memory.reserve_or_wait(Tier::Host, bytes, &self.wait);
+        let held = held.await.map_err(|error| error.context("result"))?;
         Ok(Some(Rows {
             sequence,
             batch,

@@ -36,10 +36,10 @@ use crate::backend::Backend;
 use crate::comm::{OperationId, agree};
 use crate::error::{Error, Result};
 use crate::memory::{
-    Batch, BatchStore, MemoryManager, Sequence, SpillClass, SpillManager, StoredBatch, Tier,
+    Batch, BatchStore, MemoryManager, Sequence, SpillClass, SpillManager, StoredBatch, Tier, Wait,
 };
 use crate::metrics::names;
-use crate::network::{Capacity, Handle, Receiver, Scope, Sender};
+use crate::network::{Capacity, Handle, Receiver, Registration, Scope, Sender};
 use crate::options::{ExecutorOption, FallbackMode};
 use crate::pipeline::{Pipeline, ScanSpec, Source, consumers};
 use crate::plan::{MemoryTable, StoredRows};
@@ -109,6 +109,10 @@ pub(super) struct QueryRun {
     pub(super) workers: usize,
     /// What flows between two pipelines at most.
     pub(super) capacity: Capacity,
+    /// How rows of the result wait for memory.
+    pub(super) wait: Wait,
+    /// Wakes those who wait for memory when the query ends early.
+    pub(super) _waking: Registration,
     /// Whether built sides narrow the scans of their probe sides.
     pub(super) dynamic_filters: bool,
     /// Results that the engine keeps.

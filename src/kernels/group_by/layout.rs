@@ -23,6 +23,8 @@ pub struct GroupTuning {
     pub capacity_min: u64,
     /// Most slots that an estimate may ask for; rows that find no slot ask for more.
     pub capacity_estimate_max: u64,
+    /// Rows of a batch from which on a sample of them may tell the number of groups.
+    pub sample_rows_min: u64,
     /// Slots looked at before a row waits for a larger table.
     pub probe_max: u64,
     /// Shared memory of a block's own table; 0: none.
@@ -42,6 +44,7 @@ impl Default for GroupTuning {
         GroupTuning {
             capacity_min: 1 << 10,
             capacity_estimate_max: 1 << 31,
+            sample_rows_min: 1 << 22,
             probe_max: 128,
             shared_bytes: 72 << 10, // three blocks of 512 threads on a multiprocessor of 228 KiB
             blocks_per_multiprocessor: 3,
@@ -105,6 +108,19 @@ fn no_column(physical: PhysicalType) -> abi::ColumnView {
         scalar_high: 0,
         type_: physical as u32,
         kind: abi::COLUMN_SCALAR,
+    }
+}
+
+/// How an accumulator of this kind takes a column: in a way of its own where that is one addition.
+fn form(kind: u32, column: &abi::ColumnView) -> u32 {
+    const INT64: u32 = PhysicalType::Int64 as u32;
+    const UINT64: u32 = PhysicalType::UInt64 as u32;
+    const FLOAT64: u32 = PhysicalType::Float64 as u32;
+    match (kind, column.kind, column.type_) {
+        (abi::ACCUMULATE_COUNT, _, _) => abi::INPUT_ONE,
+        (abi::ACCUMULATE_ADD, abi::COLUMN_ARRAY, INT64 | UINT64) => abi::INPUT_WORD,
+        (abi::ACCUMULATE_ADD_FLOAT, abi::COLUMN_ARRAY, FLOAT64) => abi::INPUT_FLOAT,
+        _ => abi::INPUT_GENERAL,
     }
 }
 
@@ -215,8 +231,31 @@ impl GroupLayout {
     pub(super) fn no_input(&self) -> GroupByInput {
         GroupByInput {
             column: no_column(PhysicalType::Boolean),
-            accumulator: 0,
-            distances: 0,
+            form: abi::INPUT_GENERAL,
+            kind: 0,
+            start: 0,
+        }
+    }
+
+    /// An input of a launch whose accumulators are of the kinds of `layout`, which is this one but
+    /// for sums that are narrowed.
+    pub(super) fn input(
+        layout: &GroupByLayout,
+        accumulator: u32,
+        column: abi::ColumnView,
+        distances: bool,
+    ) -> GroupByInput {
+        let kind = layout.kinds[accumulator as usize];
+        let form = if distances {
+            abi::INPUT_DISTANCES
+        } else {
+            form(u32::from(kind), &column)
+        };
+        GroupByInput {
+            column,
+            form,
+            kind: u16::from(kind),
+            start: u16::from(layout.starts[accumulator as usize]),
         }
     }
 

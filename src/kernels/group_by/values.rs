@@ -94,17 +94,28 @@ impl GroupTable {
             }
             *width = Width::Wide;
         }
-        self.settle_these(launch, narrow)
+        self.settle_these(launch, narrow, 0)
     }
 
-    /// The same for the narrow sums of a mask alone, and for exact sums.
-    fn settle_these(&mut self, launch: &Launch, narrow: u64) -> Result<()> {
+    /// Marks in the groups themselves that they have values, where that went without saying: before
+    /// groups may come that have none.
+    pub(super) fn settle_presence(&mut self, launch: &Launch, ended: u64) -> Result<()> {
+        let present = self.present & ended;
+        self.present &= !ended;
+        if present == 0 || self.groups == 0 {
+            return Ok(());
+        }
+        self.settle_these(launch, 0, present)
+    }
+
+    /// The same for the narrow sums and the marks of these masks alone, and for exact sums.
+    fn settle_these(&mut self, launch: &Launch, narrow: u64, present: u64) -> Result<()> {
         let layout = self.layout.abi();
         let exact = |index: &usize| u32::from(layout.kinds[*index]) == abi::ACCUMULATE_ADD_EXACT;
         let exact = (0..self.widths.len()).filter(exact);
         let carry = exact.fold(0, |mask, index| mask | 1 << index);
         self.unsettled_rows = 0;
-        if narrow | carry == 0 {
+        if narrow | present | carry == 0 {
             return Ok(());
         }
         self.entries.order_write(launch.stream())?;
@@ -112,6 +123,7 @@ impl GroupTable {
             layout,
             table: self.table(),
             narrow,
+            present,
             carry,
         };
         let threads = abi::GROUP_BY_TABLE_THREADS;
@@ -123,10 +135,26 @@ impl GroupTable {
     /// Settles exact sums before their digits could overflow.
     pub(super) fn settle_digits(&mut self, launch: &Launch, rows: u64) -> Result<()> {
         if self.unsettled_rows + rows >= self.tuning.exact_rows_max {
-            self.settle_these(launch, 0)?;
+            self.settle_these(launch, 0, 0)?;
         }
         self.unsettled_rows += rows;
         Ok(())
+    }
+
+    /// The inputs that have to be looked at: not those that would mark groups as having values where
+    /// every row has one, as long as that holds for all rows of the table.
+    pub(super) fn without_presence<'c>(
+        &mut self,
+        launch: &Launch,
+        inputs: &[(u32, &'c DeviceColumn)],
+    ) -> Result<Vec<(u32, &'c DeviceColumn)>> {
+        let sure = inputs.iter().filter(|(_, column)| !column.nullable());
+        let sure = sure.fold(0u64, |mask, (accumulator, _)| mask | 1 << accumulator);
+        self.settle_presence(launch, !sure)?;
+        let fed = inputs.iter().copied();
+        Ok(fed
+            .filter(|input| self.present >> input.0 & 1 == 0)
+            .collect())
     }
 
     /// The layout for a launch over these inputs: sums of 128 bits add to their low word alone where
@@ -163,7 +191,7 @@ impl GroupTable {
             }
         }
         if widened != 0 {
-            self.settle_these(launch, widened)?;
+            self.settle_these(launch, widened, 0)?;
         }
         Ok(layout)
     }

@@ -42,14 +42,20 @@ pub struct JoinTuning {
     pub force_lists: bool,
     /// Treats keys as wide, though they fit one word.
     pub force_wide: bool,
-    /// A table with open addressing of at least so many bytes is built and probed part by part. It
-    /// did not pay where it was measured (docs/benchmarks.md); tests force it.
-    pub split_table_bytes_min: u64,
-    /// Bytes of a table that one part meets.
-    pub split_part_bytes: u64,
-    /// Most bytes of a table per probe row, if the probe side is to be split.
-    pub split_bytes_per_row: u64,
-    /// Bits per build row of a Bloom filter in front of a table that would be split; 0: none.
+    /// A table with open addressing of at least so many bytes, which the L2 cache does not hold, is
+    /// built part by part in shared memory.
+    pub parts_table_bytes_min: u64,
+    /// Most bytes of the slots of a part, in shared memory.
+    pub part_bytes_max: u64,
+    /// Standard deviations of an even hash that a part has room for, above the mean.
+    pub part_deviations: u32,
+    /// Bits of the hash that one pass splits by, at most `abi::HASH_JOIN_LEVEL_BITS_MAX`; there are
+    /// two passes.
+    pub part_level_bits: u32,
+    /// Rows that may find no place in a part, besides one in 16, before the table is built as a
+    /// small one is.
+    pub rest_rows_min: u64,
+    /// Bits per build row of a Bloom filter in front of a table of `parts_table_bytes_min`; 0: none.
     pub filter_bits_per_key: u64,
     /// Most bytes of such a filter: one that the L2 cache does not hold costs what it saves.
     pub filter_bytes_max: u64,
@@ -72,15 +78,24 @@ impl Default for JoinTuning {
             dense_places_min: 1 << 20, // 4 MiB stay in the L2 cache
             force_lists: false,
             force_wide: false,
-            split_table_bytes_min: u64::MAX, // never: on an H200 it cost more than it gained
-            split_part_bytes: 16 << 20,      // two parts at a time, besides what streams by
-            split_bytes_per_row: 32,         // a sector is then looked at by a row on average
+            parts_table_bytes_min: 96 << 20, // twice the 40 MB
+            part_bytes_max: 100 << 10,       // a multiprocessor holds two
+            part_deviations: 6,              // one part in a billion has more
+            part_level_bits: 8,
+            rest_rows_min: 1 << 10,
             filter_bits_per_key: 0, // building one costs time, and who joins may know that rows match
             filter_bytes_max: 24 << 20,
             pairs_per_tile: 1 << 23, // 64 MiB of row numbers, and as much per column of 8 bytes
             force_pairs: false,
             blocks_per_multiprocessor: 8, // all the threads that a multiprocessor holds
         }
+    }
+}
+
+impl JoinTuning {
+    /// Bits of the hash that one pass splits by.
+    pub(super) fn level_bits(&self) -> u32 {
+        self.part_level_bits.clamp(1, abi::HASH_JOIN_LEVEL_BITS_MAX)
     }
 }
 
@@ -446,17 +461,25 @@ impl Shape {
         slots * u64::from(self.slot_words) * 8
     }
 
-    /// Bits of the hash by which a side of a table with open addressing is split; none if the table
-    /// is too small to gain by it.
-    pub(super) fn split_bits(&self, tuning: &JoinTuning) -> Option<u32> {
-        let bytes = self.slot_bytes();
-        let is_hashed = self.layout >= abi::HASH_JOIN_HASH_KEYS;
-        if !is_hashed || bytes < tuning.split_table_bytes_min {
+    /// Whether it is so large that it is built part by part, and may have a filter.
+    pub(super) fn is_large(&self, tuning: &JoinTuning) -> bool {
+        self.slot_bytes() >= tuning.parts_table_bytes_min
+    }
+
+    /// Bits of the hash that tell the parts of a large table apart; its slots become a multiple of
+    /// the parts. None if the table is small, or parts would be more than two passes make.
+    pub(super) fn divide(&mut self, tuning: &JoinTuning) -> Option<u32> {
+        let parts = self.slot_bytes().div_ceil(tuning.part_bytes_max.max(1));
+        let bits = parts.max(2).next_power_of_two().trailing_zeros();
+        if !self.is_large(tuning) || bits > 2 * tuning.level_bits() {
             return None;
         }
-        let parts = bytes.div_ceil(tuning.split_part_bytes.max(1));
-        let bits = parts.max(2).next_power_of_two().trailing_zeros();
-        Some(bits.min(abi::HASH_JOIN_SPLIT_BITS_MAX))
+        let capacity = self.capacity.next_multiple_of(SLOTS_MULTIPLE << bits);
+        if capacity > SLOTS_MAX {
+            return None;
+        }
+        self.capacity = capacity;
+        Some(bits)
     }
 }
 
@@ -465,23 +488,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tables_have_room_by_their_size_and_are_split_where_they_are_large() {
-        let tuning = JoinTuning {
-            split_table_bytes_min: 96 << 20,
-            ..JoinTuning::default()
-        };
+    fn tables_have_room_by_their_size_and_are_built_in_parts_where_they_are_large() {
+        let tuning = JoinTuning::default();
         let table = |keys, slot_words| {
             let mut table = hashed(keys, slot_words, &tuning);
-            table.layout = abi::HASH_JOIN_HASH_KEYS;
-            (table.capacity, table.split_bits(&tuning))
+            let bits = table.divide(&tuning);
+            if let Some(bits) = bits {
+                let part_bytes = (table.capacity >> bits) * u64::from(slot_words) * 8;
+                assert!(part_bytes <= tuning.part_bytes_max, "{part_bytes}");
+            }
+            (table.capacity, bits)
         };
         assert_eq!(table(0, 1), (4, None));
         assert_eq!(table(1_000, 2), (4_000, None));
         assert_eq!(table(1_000_000, 1), (3 << 20, None), "24 MiB");
         assert_eq!(table(1_000_000, 2), (2_000_000, None));
-        assert_eq!(table(10_000_000, 1), (20_000_000, Some(4)), "153 MiB");
-        assert_eq!(table(50_000_000, 2), (100_000_000, Some(7)), "1.5 GiB");
-        assert_eq!(table(1 << 40, 2), (SLOTS_MAX, Some(7)));
+        assert_eq!(table(10_000_000, 1), (20_004_864, Some(11)), "153 MiB");
+        assert_eq!(table(50_000_000, 2), (100_007_936, Some(14)), "1.5 GiB");
+        assert_eq!(table(400_000_000, 2), (800_000_000, None), "too many parts");
+        assert_eq!(table(1 << 40, 2), (SLOTS_MAX, None));
     }
 
     fn range(words: &[u64]) -> Range {

@@ -19,8 +19,6 @@ mod projections;
 mod push_down;
 mod semi_joins;
 mod sorts;
-#[cfg(test)]
-mod tests;
 
 use super::{LogicalPlan, Query};
 use crate::types::Semantics;

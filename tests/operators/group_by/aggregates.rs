@@ -97,6 +97,58 @@ fn order_is_that_of_batches_states_and_merges() {
     );
 }
 
+/// Batches without a null, then groups that have nothing but nulls, in one state and in two.
+#[test]
+fn groups_without_a_value_come_after_groups_with_values() {
+    let keys = Int64Array::from(vec![1, 2, 1, 1, 3, 2, 4, 4, 2]);
+    let values = Int64Array::from(vec![
+        Some(5),
+        Some(6),
+        Some(7),
+        None,
+        None,
+        Some(8),
+        Some(9),
+        Some(1),
+        Some(2),
+    ]);
+    let batch = batch_of(vec![
+        ("key", Arc::new(keys) as ArrayRef),
+        ("value", Arc::new(values) as ArrayRef),
+    ]);
+    let table = Table {
+        batches: (0..3).map(|part| batch.slice(part * 3, 3)).collect(),
+        whole: batch.clone(),
+    };
+    let aggregates = vec![(Sum, Some(1)), (Min, Some(1)), (Max, Some(1))];
+    let spec = spec_of(&batch.schema(), vec![0], aggregates, LENIENT);
+    let in_two = |state_of_batch| FoldPlan {
+        states: 2,
+        state_of_batch,
+        merge_order: vec![0, 1],
+    };
+    let plans = [
+        FoldPlan::single(3),
+        in_two(vec![0, 1, 0]),
+        in_two(vec![1, 0, 0]),
+    ];
+    for how in plans.iter().cycle().take(12) {
+        let Outcome::Rows(mut rows) = check(&spec, &table, how) else {
+            panic!("an error");
+        };
+        rows.sort_by_cached_key(|row| format!("{row:?}"));
+        let row = |numbers: [i128; 4]| numbers.map(Value::Integer).to_vec();
+        let nothing = [Value::Integer(3), Value::Null, Value::Null, Value::Null];
+        let expected = [
+            row([1, 12, 5, 7]),
+            row([2, 16, 2, 8]),
+            nothing.to_vec(),
+            row([4, 10, 1, 9]),
+        ];
+        assert_eq!(rows, expected);
+    }
+}
+
 #[test]
 fn floats_are_kept_bit_by_bit_by_first_and_canonical_by_extremes() {
     let batch = column(Float64Array::from(vec![-0.0, 1.0]));

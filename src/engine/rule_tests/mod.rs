@@ -5,8 +5,8 @@ mod predicates;
 
 use expect_test::Expect;
 
-use super::optimise;
 use crate::engine::LazyFrame;
+use crate::plan::optimise;
 use crate::plan::{LogicalPlan, ParquetFiles, Query};
 use crate::types::{ColumnEstimate, DataType, Field, Schema, Semantics};
 

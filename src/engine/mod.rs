@@ -75,6 +75,8 @@ pub struct Engine {
     /// How many queries were started: all ranks count alike.
     queries: Arc<AtomicU64>,
     kept: KeptResults,
+    /// Plans run as they are written.
+    as_written: bool,
 }
 
 impl std::fmt::Debug for Engine {
@@ -168,6 +170,7 @@ impl Engine {
             comm,
             queries: Arc::default(),
             kept: KeptResults::default(),
+            as_written: false,
         })
     }
 
@@ -194,6 +197,22 @@ impl Engine {
     pub fn seeded(mut self, seed: u64) -> Engine {
         self.pool = ActorPool::seeded(seed);
         self
+    }
+
+    /// The engine with no rule applied to plans: for tests of rules.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn as_written(mut self) -> Engine {
+        self.as_written = true;
+        self
+    }
+
+    /// The query that runs for a query.
+    fn chosen(&self, query: &Query) -> Query {
+        match self.as_written {
+            true => query.clone(),
+            false => optimise(query),
+        }
     }
 
     /// Which backend runs queries, and why.
@@ -325,7 +344,7 @@ impl Engine {
         store: Option<&Arc<BatchStore>>,
         refusals: Option<Refusals>,
     ) -> Result<Prepared> {
-        let pipelines = self.pipelines(&optimise(query))?;
+        let pipelines = self.pipelines(&self.chosen(query))?;
         let metrics = Arc::new(Metrics::default());
         let deadline = self.options.deadline().map(|after| Instant::now() + after);
         let scope = Scope::new(&self.pool, deadline);
@@ -406,7 +425,7 @@ impl Engine {
     }
 
     fn explain_here(&self, query: &Query) -> Result<String> {
-        let query = optimise(query);
+        let query = self.chosen(query);
         let pipelines = self.pipelines(&query)?;
         let mut text = String::from("plan\n");
         for line in query.to_string().lines() {

@@ -4,6 +4,8 @@
 //! Equal: the rows. A join is moved only where fewer rows are estimated to be asked below than above,
 //! and where none of its keys may fail.
 
+use std::collections::BTreeSet;
+
 use super::predicate::{column_of, columns_of, may_fail};
 use crate::expr::{Expr, JoinKind, Keep};
 use crate::plan::{LogicalPlan, join_names, join_pair, rows_of};
@@ -22,36 +24,12 @@ pub(super) fn push_down(plan: LogicalPlan, semantics: Semantics) -> LogicalPlan 
     plan.map_inputs(&mut |input| push_down(input, semantics))
 }
 
-/// The semi join on a side of the inner join on its left, if it is one that can go there.
+/// The semi join below the step on its left, on a side of an inner join, if it can go there.
 fn moved(plan: &LogicalPlan, semantics: Semantics) -> Option<LogicalPlan> {
-    let LogicalPlan::Join {
-        left,
-        right,
-        kind: JoinKind::Semi | JoinKind::Anti,
-        on,
-        residual,
-        suffix,
-        ..
-    } = plan
-    else {
+    let names = left_names(plan, semantics)?;
+    let LogicalPlan::Join { left, residual, .. } = plan else {
         return None;
     };
-    // What the join reads of its left input, which is what has to be there below.
-    let (own, other) = (left.schema().ok()?, right.schema().ok()?);
-    let pair = join_pair(&own, &other, suffix).ok()?;
-    let mut read: Vec<&Expr> = on.iter().map(|(l, _)| l).collect();
-    if read.iter().any(|key| may_fail(key, &own, semantics)) {
-        return None;
-    }
-    if residual
-        .iter()
-        .any(|residual| may_fail(residual, &pair, semantics))
-    {
-        return None;
-    }
-    read.extend(residual);
-    let mut names = read.into_iter().flat_map(columns_of).collect::<Vec<_>>();
-    names.retain(|name| own.index_of(name).is_ok());
     let over = |input: &LogicalPlan| plan.clone().with_left(input.clone());
     match left.as_ref() {
         LogicalPlan::Filter { input, predicate } => {
@@ -74,48 +52,97 @@ fn moved(plan: &LogicalPlan, semantics: Semantics) -> Option<LogicalPlan> {
             let (input, exprs) = (Box::new(moved(&below, semantics)?), exprs.clone());
             Some(LogicalPlan::Project { input, exprs })
         }
-        LogicalPlan::Join {
-            left: first,
-            right: second,
-            kind: JoinKind::Inner,
-            suffix: inner,
-            ..
-        } => {
-            let (a, b) = (first.schema().ok()?, second.schema().ok()?);
-            let all = join_names(&a, &b, inner);
-            let of_first = names.iter().all(|name| a.index_of(name).is_ok());
-            // Right columns under names of their own, which mean the same below.
-            let own_name = |name: &String| {
-                let place = all
-                    .iter()
-                    .skip(a.fields().len())
-                    .position(|have| have == name);
-                place.is_some_and(|place| b.field(place).name() == name)
-            };
-            let target = match of_first {
-                true => first,
-                false if names.iter().all(own_name) => second,
-                false => return None,
-            };
-            // A residual's names of right columns must not change with what is on the left.
-            let below = if of_first { &a } else { &b };
-            let kept = |schema: &SchemaRef| {
-                join_names(schema, &other, suffix).split_off(schema.fields().len())
-            };
-            let renamed = residual.is_some() && kept(below) != kept(&own);
-            if renamed || rows_of(target) > rows_of(left) {
-                return None;
-            }
-            let below = over(target);
-            let below = moved(&below, semantics).unwrap_or(below);
-            let mut sides = left.as_ref().clone();
-            if let LogicalPlan::Join { left, right, .. } = &mut sides {
-                **(if of_first { left } else { right }) = below;
-            }
-            Some(sides)
-        }
+        LogicalPlan::Join { .. } => into_side(plan, &names, semantics),
         _ => None,
     }
+}
+
+/// The columns of its left input that a semi or anti join reads, if none of what it asks may fail.
+fn left_names(plan: &LogicalPlan, semantics: Semantics) -> Option<BTreeSet<String>> {
+    let LogicalPlan::Join {
+        left,
+        right,
+        kind: JoinKind::Semi | JoinKind::Anti,
+        on,
+        residual,
+        suffix,
+        ..
+    } = plan
+    else {
+        return None;
+    };
+    let (own, other) = (left.schema().ok()?, right.schema().ok()?);
+    let mut names = BTreeSet::new();
+    for (key, _) in on {
+        if may_fail(key, &own, semantics) {
+            return None;
+        }
+        key.collect_columns(&mut names);
+    }
+    if let Some(residual) = residual {
+        let pair = join_pair(&own, &other, suffix).ok()?;
+        if may_fail(residual, &pair, semantics) {
+            return None;
+        }
+        residual.collect_columns(&mut names);
+    }
+    names.retain(|name| own.index_of(name).is_ok());
+    Some(names)
+}
+
+/// The semi join, which reads these columns on the left, on a side of the inner join there.
+fn into_side(
+    plan: &LogicalPlan,
+    names: &BTreeSet<String>,
+    semantics: Semantics,
+) -> Option<LogicalPlan> {
+    let LogicalPlan::Join {
+        left,
+        right,
+        residual,
+        suffix,
+        ..
+    } = plan
+    else {
+        return None;
+    };
+    let LogicalPlan::Join {
+        left: first,
+        right: second,
+        kind: JoinKind::Inner,
+        suffix: inner,
+        ..
+    } = left.as_ref()
+    else {
+        return None;
+    };
+    let (a, b) = (first.schema().ok()?, second.schema().ok()?);
+    let all = join_names(&a, &b, inner).split_off(a.fields().len());
+    let of_first = names.iter().all(|name| a.index_of(name).is_ok());
+    // Right columns under names of their own, which mean the same below.
+    let own_name = |name: &String| {
+        let place = all.iter().position(|have| have == name);
+        place.is_some_and(|place| b.field(place).name() == name)
+    };
+    if !of_first && !names.iter().all(own_name) {
+        return None;
+    }
+    let (target, schema) = if of_first { (first, &a) } else { (second, &b) };
+    // A residual's names of right columns must not change with what is on the left.
+    let (own, other) = (left.schema().ok()?, right.schema().ok()?);
+    let of_right =
+        |schema: &SchemaRef| join_names(schema, &other, suffix).split_off(schema.fields().len());
+    let renamed = residual.is_some() && of_right(schema) != of_right(&own);
+    if renamed || rows_of(target) > rows_of(left) {
+        return None;
+    }
+    let below = plan.clone().with_left(target.as_ref().clone());
+    let below = moved(&below, semantics).unwrap_or(below);
+    let mut joined = left.as_ref().clone();
+    if let LogicalPlan::Join { left, right, .. } = &mut joined {
+        **(if of_first { left } else { right }) = below;
+    }
+    Some(joined)
 }
 
 impl LogicalPlan {

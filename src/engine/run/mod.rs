@@ -162,15 +162,15 @@ impl QueryRun {
         self.refusals.contains_key(&number)
     }
 
-    /// Remembers who was refused what, if somebody was.
+    /// Remembers who was refused what, or has too little memory for it, if somebody was.
     fn note_refusal(&self, number: usize, error: &Error) {
-        if self.backends().falls_back(error) {
+        if self.backends().gives_up(error) {
             let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
             notes.refused.insert(number, error.to_string());
         }
     }
 
-    /// Pipelines that were refused while they ran, and those whose operators share batches with
+    /// Pipelines that were refused or short of memory while they ran, and those whose operators share batches with
     /// theirs; none if this attempt has nothing to add.
     pub(super) fn refused(&self, pipelines: &[Pipeline]) -> Option<Refusals> {
         let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);

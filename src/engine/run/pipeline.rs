@@ -48,6 +48,15 @@ impl Actor {
     /// # Errors
     /// The first error of any of its parts.
     pub(super) async fn drive(self) -> Result<()> {
+        let (run, number) = (Arc::clone(&self.run), self.number);
+        let driven = self.drive_all().await;
+        if let Err(error) = &driven {
+            run.note_refusal(number, error);
+        }
+        driven
+    }
+
+    async fn drive_all(self) -> Result<()> {
         let mut built = Vec::with_capacity(self.gates.len());
         for gate in &self.gates {
             built.push(match gate {

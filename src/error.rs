@@ -270,8 +270,9 @@ impl fmt::Display for ErrorKind {
             } => write!(
                 f,
                 "{tier} memory: {needed} bytes needed, {used} of {limit} in use; \
-                 raise `{}` or lower `target_partition_size`",
-                tier.limit_option()
+                 raise `{}` by {} or lower `target_partition_size`",
+                tier.limit_option(),
+                used.saturating_add(*needed).saturating_sub(*limit)
             ),
             ErrorKind::Device { operation, cause } => write!(f, "device {operation}: {cause}"),
             ErrorKind::DeviceNotFound { cause } => {

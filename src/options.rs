@@ -193,6 +193,10 @@ options! {
     channel_messages: Count = Count(1), "batches";
     /// Bytes of the batches that wait between two pipelines; one always may.
     channel_bytes: Bytes = Bytes(2 << 30), "bytes";
+    /// Whether the keys of a join's build side prune the scan of its probe side.
+    join_filter_pushdown: bool = true, "";
+    /// Bytes of a build side that every one of several ranks may get; 0 chooses by the device's memory.
+    broadcast_limit: Bytes = Bytes(0), "bytes";
     /// Compare the pages of Parquet files with their checksums, where they have any.
     parquet_check_crc: bool = true, "";
     /// Compare them also where kernels decompress the pages: the host then reads every byte.
@@ -414,6 +418,16 @@ impl EngineOptions {
     /// Bytes of the batches that wait between two pipelines.
     pub fn channel_bytes(&self) -> u64 {
         self.channel_bytes.0
+    }
+
+    /// Bytes of a build side that every rank may get; `None` chooses by the device's memory.
+    pub fn broadcast_limit(&self) -> Option<u64> {
+        Some(self.broadcast_limit.0).filter(|bytes| *bytes > 0)
+    }
+
+    /// Whether build sides prune the scans of probe sides.
+    pub fn join_filter_pushdown(&self) -> bool {
+        self.join_filter_pushdown
     }
 
     /// CUDA streams of the engine.

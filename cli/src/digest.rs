@@ -123,6 +123,7 @@ fn scan(engine: &Engine, path: &Path) -> pelton::Result<QueryResult> {
         paths,
         schema,
         rows: None,
+        columns: Vec::new(),
     };
     engine.execute(&Query {
         plan: LogicalPlan::Scan { files },

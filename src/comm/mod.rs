@@ -1,15 +1,41 @@
 //! Ranks and how they talk: one rank is one process with one device.
 //!
-//! A [`Communicator`] moves bytes and computes nothing. [`Single`] is the world of one rank; the
-//! communicators over TCP and NCCL come later and stand beside it.
+//! A [`Communicator`] moves messages and computes nothing. Every message belongs to an operation of a
+//! query ([`OperationId`]), which all ranks number alike, since they run the same plans in the same
+//! order; the first operation of a query compares the plans ([`agree`]). [`Single`] is the world of one
+//! rank, [`LocalWorld`] has several in one process; communicators over TCP and NCCL come later and
+//! stand beside them. Collectives are made of messages: [`all_gather`], [`barrier`].
 
 #![forbid(unsafe_code)]
 
-use std::sync::{Mutex, PoisonError};
+mod collectives;
+mod local;
+mod single;
 
-use crate::error::{Error, ErrorKind, Result};
+pub use collectives::{agree, all_gather, barrier};
+pub use local::{LocalRank, LocalWorld};
+pub use single::Single;
 
-/// The ranks of a query, and the collectives that they enter together.
+use std::future::Future;
+use std::pin::Pin;
+
+use bytes::Bytes;
+
+use crate::error::Result;
+
+/// What a communicator promises to have done later.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
+
+/// An operation of a query in which all ranks take part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OperationId {
+    /// The query, by its number among those that the ranks run together.
+    pub query: u64,
+    /// The operation, by its number in the query.
+    pub number: u32,
+}
+
+/// The ranks of a query, and the messages between them.
 pub trait Communicator: Send + Sync {
     /// This process's number, from 0.
     fn rank(&self) -> u32;
@@ -17,69 +43,24 @@ pub trait Communicator: Send + Sync {
     /// How many ranks there are.
     fn world(&self) -> u32;
 
-    /// Returns once every rank has called it.
+    /// Sends a message to a rank; waits while that one is far behind. Messages of one operation from
+    /// one rank to another arrive in order.
     ///
     /// # Errors
-    /// `PeerLost` if a rank is gone, `Cancelled` after an abort.
-    fn barrier(&self) -> Result<()>;
+    /// `PeerLost` if the rank is gone, `Cancelled` after an abort of the query.
+    fn send(&self, operation: OperationId, to: u32, message: Bytes) -> Pending<'_, ()>;
 
-    /// Every rank's bytes, in the order of the ranks.
+    /// The next message of an operation, and who sent it; waits for it.
     ///
     /// # Errors
-    /// As [`barrier`](Communicator::barrier).
-    fn all_gather(&self, bytes: &[u8]) -> Result<Vec<Vec<u8>>>;
+    /// `PeerLost` if a rank is gone, `Cancelled` after an abort of the query.
+    fn receive(&self, operation: OperationId) -> Pending<'_, (u32, Bytes)>;
 
-    /// Ends every collective, here and on all other ranks, with this cause.
-    fn abort(&self, cause: &str);
-}
+    /// Ends all operations of a query, here and on all other ranks, with this cause.
+    fn abort(&self, query: u64, cause: &str);
 
-/// The world of one rank.
-///
-/// ```
-/// use pelton::comm::{Communicator, Single};
-/// let comm = Single::default();
-/// assert_eq!((comm.rank(), comm.world()), (0, 1));
-/// assert_eq!(comm.all_gather(b"mine").unwrap(), vec![b"mine".to_vec()]);
-/// ```
-#[derive(Debug, Default)]
-pub struct Single {
-    aborted: Mutex<Option<String>>,
-}
-
-impl Single {
-    fn check(&self) -> Result<()> {
-        let aborted = self.aborted.lock().unwrap_or_else(PoisonError::into_inner);
-        match aborted.as_ref() {
-            None => Ok(()),
-            Some(cause) => Err(Error::new(ErrorKind::Cancelled {
-                cause: cause.clone(),
-            })),
-        }
-    }
-}
-
-impl Communicator for Single {
-    fn rank(&self) -> u32 {
-        0
-    }
-
-    fn world(&self) -> u32 {
-        1
-    }
-
-    fn barrier(&self) -> Result<()> {
-        self.check()
-    }
-
-    fn all_gather(&self, bytes: &[u8]) -> Result<Vec<Vec<u8>>> {
-        self.check()?;
-        Ok(vec![bytes.to_vec()])
-    }
-
-    fn abort(&self, cause: &str) {
-        let mut aborted = self.aborted.lock().unwrap_or_else(PoisonError::into_inner);
-        aborted.get_or_insert_with(|| cause.to_string());
-    }
+    /// Says that this rank has ended a query: what is left of its messages goes.
+    fn forget(&self, query: u64);
 }
 
 /// What of `items` is this rank's: every `world`-th, from its own number on (round robin).
@@ -89,41 +70,4 @@ pub fn share_of_rank<T>(comm: &dyn Communicator, items: Vec<T>) -> Vec<T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct Third;
-
-    impl Communicator for Third {
-        fn rank(&self) -> u32 {
-            2
-        }
-        fn world(&self) -> u32 {
-            3
-        }
-        fn barrier(&self) -> Result<()> {
-            Ok(())
-        }
-        fn all_gather(&self, _: &[u8]) -> Result<Vec<Vec<u8>>> {
-            Ok(Vec::new())
-        }
-        fn abort(&self, _: &str) {}
-    }
-
-    #[test]
-    fn shares_go_round() {
-        assert_eq!(share_of_rank(&Third, (0..8).collect()), [2, 5]);
-        assert_eq!(share_of_rank(&Single::default(), vec![1, 2]), [1, 2]);
-    }
-
-    #[test]
-    fn an_abort_ends_every_later_collective() {
-        let comm = Single::default();
-        assert!(comm.barrier().is_ok());
-        comm.abort("the query failed");
-        comm.abort("later");
-        let error = comm.barrier().err().map(|error| error.to_string());
-        assert_eq!(error.as_deref(), Some("cancelled: the query failed"));
-        assert!(comm.all_gather(b"x").is_err());
-    }
-}
+mod tests;

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod host;
+mod kept;
 mod lazy;
 #[cfg(test)]
 mod lowering_tests;
@@ -15,14 +16,18 @@ mod planner;
 mod run;
 mod scan;
 mod select;
+mod stream;
 mod threads;
 
+pub use kept::KeptResult;
 pub use lazy::{
     LazyFrame, LazyGroupBy, LazyJoin, concat_frames, from_batches, scan_parquet, scan_parquet_files,
 };
 pub use select::BackendChoice;
+pub use stream::ResultStream;
 
 use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -35,20 +40,30 @@ use crate::comm::{Communicator, Single};
 use crate::device::Driver;
 use crate::error::{Error, Result};
 use crate::memory::{
-    DiskFiles, Files, MemoryLimits, MemoryManager, Reservation, SpillManager, SpillOptions, Tier,
+    BatchStore, DiskFiles, Files, MemoryLimits, MemoryManager, Reservation, SpillManager,
+    SpillOptions, Tier,
 };
 use crate::metrics::{Metrics, Snapshot, names};
 use crate::network::{ActorPool, Capacity, Scope};
 use crate::options::EngineOptions;
-use crate::pipeline::{Pipeline, Source, describe, lower};
-use crate::plan::Query;
+use crate::pipeline::{Pipeline, Source, describe, distribute, lower};
+use crate::plan::{Query, optimise};
 use crate::storage::{PruneSteps, ReadOptions};
 use crate::types::SchemaRef;
+use kept::{KeptResults, Outcome};
 use planner::Planner;
 use run::{Backends, Parkings, Place, Prepared, QueryRun, Refusals, Rows};
 use select::Opened;
+use stream::Running;
 
-/// Executes queries. Shared by threads at will; queries do not see each other.
+/// Share of device memory that a build side may have which every rank gets, in percent.
+const BROADCAST_PERCENT: u64 = 15;
+
+/// Most bytes of such a build side.
+const BROADCAST_BYTES_MAX: u64 = 16_000_000_000;
+
+/// Executes queries. Shared by threads at will; queries do not see each other. A clone is the same engine.
+#[derive(Clone)]
 pub struct Engine {
     options: EngineOptions,
     memory: Arc<MemoryManager>,
@@ -58,6 +73,9 @@ pub struct Engine {
     cpu: Arc<dyn Backend>,
     choice: BackendChoice,
     comm: Arc<dyn Communicator>,
+    /// How many queries were started: all ranks count alike.
+    queries: Arc<AtomicU64>,
+    kept: KeptResults,
 }
 
 impl std::fmt::Debug for Engine {
@@ -105,10 +123,11 @@ impl Engine {
     /// `DeviceNotFound`, `KernelsNotBuilt` or `Unsupported` if the options ask for a backend that
     /// cannot be had.
     pub fn new(options: EngineOptions) -> Result<Engine> {
-        Engine::with_communicator(options, Arc::new(Single::default()))
+        Engine::with_communicator(options, Arc::new(Single))
     }
 
-    /// An engine that is one rank of several: it reads its share of a scan's partitions.
+    /// An engine that is one rank of several: it reads its share of a scan's partitions, and gives its
+    /// share of a result. All ranks run the same queries in the same order, each on a thread of its own.
     ///
     /// # Errors
     /// As [`Engine::new`].
@@ -157,6 +176,8 @@ impl Engine {
             cpu,
             choice,
             comm,
+            queries: Arc::default(),
+            kept: KeptResults::default(),
         }
     }
 
@@ -224,47 +245,118 @@ impl Engine {
     }
 
     fn execute_here(&self, query: &Query) -> Result<QueryResult> {
-        let started = Instant::now();
-        let pipelines = lower(query)?;
-        self.check_world(&pipelines)?;
-        let mut refusals = Refusals::new();
-        let (run, schema, mut rows) = loop {
-            let prepared = self.prepare(pipelines.clone(), refusals)?;
-            let (run, schema) = (Arc::clone(prepared.query()), prepared.schema()?);
-            let rows = prepared.run(Vec::new(), |all: &mut Vec<Rows>, rows| {
-                all.push(rows);
-                Ok(true)
-            });
-            match rows {
-                Ok(rows) => break (run, schema, rows),
-                // Nobody has seen a row yet: the CPU backend takes what was refused.
-                Err(error) => refusals = run.refused(&pipelines).ok_or(error)?,
-            }
-        };
+        let (run, schema, mut rows) = self.run_to_end(query, None)?;
         rows.sort_by_key(|rows| rows.sequence);
         let (batches, held): (Vec<RecordBatch>, _) =
             rows.into_iter().map(|rows| (rows.batch, rows.held)).unzip();
-        let metrics = &run.read.metrics;
         let count: usize = batches.iter().map(RecordBatch::num_rows).sum();
-        metrics.add(names::RESULT_ROWS, count as u64);
-        self.count_memory(metrics);
-        metrics.add_duration(names::QUERY_NANOSECONDS, started.elapsed());
+        run.read.metrics.add(names::RESULT_ROWS, count as u64);
         Ok(QueryResult {
             schema,
             batches,
-            metrics: metrics.snapshot(),
+            metrics: self.snapshot(&run),
             backend: self.backend.name(),
             fallbacks: run.fallbacks(),
             _held: held,
         })
     }
 
+    /// Runs a query whose rows go to a store.
+    fn execute_into(&self, query: &Query, store: &Arc<BatchStore>) -> Result<Outcome> {
+        let (run, schema, _) = self.run_to_end(query, Some(store))?;
+        run.read.metrics.add(names::RESULT_ROWS, store.rows());
+        Ok(Outcome {
+            number: run.query,
+            schema,
+            ordered: run.pipelines.last().is_some_and(Pipeline::gives_order),
+            metrics: self.snapshot(&run),
+            fallbacks: run.fallbacks(),
+        })
+    }
+
+    /// Runs a query to its end; its rows are the result, unless a store takes them.
+    fn run_to_end(
+        &self,
+        query: &Query,
+        store: Option<&Arc<BatchStore>>,
+    ) -> Result<(Arc<QueryRun>, SchemaRef, Vec<Rows>)> {
+        let started = Instant::now();
+        let mut refusals = None;
+        loop {
+            let prepared = self.prepare(query, false, store, refusals)?;
+            let (run, schema) = (Arc::clone(prepared.query()), prepared.schema()?);
+            let rows = prepared.run(Vec::new(), |all: &mut Vec<Rows>, rows| {
+                all.push(rows);
+                Ok(true)
+            });
+            self.ended(run.query, &rows);
+            match rows {
+                Ok(rows) => {
+                    let metrics = &run.read.metrics;
+                    metrics.add_duration(names::QUERY_NANOSECONDS, started.elapsed());
+                    return Ok((run, schema, rows));
+                }
+                // Nobody has seen a row yet: the CPU backend takes what was refused.
+                Err(error) => {
+                    refusals = Some(run.refused().ok_or(error)?);
+                    while store.is_some_and(|store| store.pop().is_some()) {}
+                }
+            }
+        }
+    }
+
+    /// Starts a query on a thread of its own.
+    fn start(
+        &self,
+        query: &Query,
+        ordered: bool,
+        refusals: Option<Refusals>,
+    ) -> Result<(Running, SchemaRef)> {
+        let prepared = self.prepare(query, ordered, None, refusals)?;
+        let (run, schema) = (Arc::clone(prepared.query()), prepared.schema()?);
+        let (canceller, number) = (run.scope.canceller(), run.query);
+        let (rows, thread) = prepared.start()?;
+        let running = Running {
+            run,
+            rows,
+            canceller,
+            thread,
+            number,
+        };
+        Ok((running, schema))
+    }
+
+    /// Tells the other ranks how a query ended here.
+    fn ended<T>(&self, number: u64, outcome: &Result<T>) {
+        if let Err(error) = outcome {
+            self.comm.abort(number, &error.to_string());
+        }
+        self.comm.forget(number);
+    }
+
+    /// The counters of a query, with those of the engine's memory.
+    fn snapshot(&self, run: &QueryRun) -> Snapshot {
+        self.count_memory(&run.read.metrics);
+        run.read.metrics.snapshot()
+    }
+
     /// The network of a query, ready to run; the pipelines that were refused run on the CPU.
-    fn prepare(&self, pipelines: Vec<Pipeline>, refusals: Refusals) -> Result<Prepared> {
+    fn prepare(
+        &self,
+        query: &Query,
+        ordered: bool,
+        store: Option<&Arc<BatchStore>>,
+        refusals: Option<Refusals>,
+    ) -> Result<Prepared> {
+        let pipelines = self.pipelines(&optimise(query))?;
         let metrics = Arc::new(Metrics::default());
         let deadline = self.options.deadline().map(|after| Instant::now() + after);
         let run = QueryRun {
             scope: Scope::new(&self.pool, deadline),
+            pipelines,
+            ordered,
+            query: self.queries.fetch_add(1, Ordering::Relaxed),
+            plan: query.to_string(),
             backend: Arc::clone(&self.backend),
             cpu: Arc::clone(&self.cpu),
             mode: self.options.fallback_mode(),
@@ -277,9 +369,12 @@ impl Engine {
                 messages: self.options.channel_messages(),
                 bytes: self.options.channel_bytes(),
             },
+            dynamic_filters: self.options.join_filter_pushdown(),
+            kept: self.kept.clone(),
+            keeps: store.cloned(),
             parkings: Parkings::new(&self.backend, &metrics),
             notes: Mutex::default(),
-            refusals,
+            refusals: refusals.unwrap_or_default(),
             read: ReadOptions {
                 batch_rows: self.options.max_rows_per_partition(),
                 memory: Arc::clone(&self.memory),
@@ -290,7 +385,7 @@ impl Engine {
             },
         };
         run.note_refusals();
-        run::prepare(run, pipelines)
+        run::prepare(run)
     }
 
     fn count_memory(&self, metrics: &Metrics) {
@@ -322,7 +417,8 @@ impl Engine {
     }
 
     fn explain_here(&self, query: &Query) -> Result<String> {
-        let pipelines = lower(query)?;
+        let query = optimise(query);
+        let pipelines = self.pipelines(&query)?;
         let mut text = String::from("plan\n");
         for line in query.to_string().lines() {
             let _ = writeln!(text, "  {line}");
@@ -340,7 +436,7 @@ impl Engine {
                     let kept = planner.prune(scan)?;
                     scan::about(&kept, planner.partition_bytes(&kept))
                 }
-                Source::Memory { .. } | Source::Pipelines(_) => String::new(),
+                Source::Memory { .. } | Source::Stored(_) | Source::Pipelines(_) => String::new(),
             };
             let (_, refused) = backends.source(pipeline)?;
             let mut refusals: Vec<Error> = refused.into_iter().collect();
@@ -390,20 +486,21 @@ impl Engine {
         }
     }
 
-    /// Breakers and limits need what all ranks have; only scans are shared out so far.
-    fn check_world(&self, pipelines: &[Pipeline]) -> Result<()> {
-        let alone = self.comm.world() == 1;
-        let simple = pipelines
-            .iter()
-            .all(|pipeline| pipeline.fold.is_none() && pipeline.limit.is_none());
-        if alone || simple {
-            return Ok(());
+    /// The pipelines of a query, as every rank runs them.
+    fn pipelines(&self, query: &Query) -> Result<Vec<Pipeline>> {
+        let pipelines = lower(query)?;
+        match self.comm.world() {
+            1 => Ok(pipelines),
+            _ => distribute(&pipelines, self.broadcast_bytes()),
         }
-        Err(Error::unsupported(
-            self.backend.name(),
-            "aggregations and limits over several ranks",
-            format!("there are {} ranks and no exchange yet", self.comm.world()),
-        ))
+    }
+
+    /// Most bytes of a build side that every rank gets.
+    fn broadcast_bytes(&self) -> u64 {
+        self.options.broadcast_limit().unwrap_or_else(|| {
+            let share = (self.planner().device_limit / 100).saturating_mul(BROADCAST_PERCENT);
+            share.min(BROADCAST_BYTES_MAX)
+        })
     }
 
     /// Worker threads of a pipeline.

@@ -2,6 +2,9 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -32,6 +35,27 @@ pub(super) fn catch<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
             cause: format!("a worker panicked: {message}"),
         }))
     })
+}
+
+/// Wakes a thread that waits.
+struct Unpark(thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Waits for a future on this thread, which is none of a pool's.
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => thread::park(),
+        }
+    }
 }
 
 /// Runs the work on a thread of its own, whatever stack the caller has left, and waits for it.

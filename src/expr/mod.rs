@@ -11,9 +11,11 @@ mod build;
 mod build_functions;
 mod coerce;
 mod display;
+mod failure;
 mod function;
 mod join;
 mod resolve;
+mod rewrite;
 mod typed;
 mod window;
 

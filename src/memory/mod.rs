@@ -17,6 +17,8 @@ mod host_parking;
 mod parking;
 mod reservation;
 mod residence;
+#[cfg(test)]
+mod residence_tests;
 mod segments;
 mod spill;
 mod stored;

@@ -159,6 +159,7 @@ impl MemoryManager {
             let limit = bytes.min(self.limits.of(tier));
             self.tier(tier).spill_limit.store(limit, Ordering::Relaxed);
         }
+        self.serve_waiters(false);
     }
 
     /// From which use on a tier is spilled, in bytes.

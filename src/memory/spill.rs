@@ -138,7 +138,9 @@ impl SpillManager {
     }
 
     /// Takes a batch into care. A batch in host memory is counted from here on; if there is no room
-    /// for it even when others are spilled, it is itself written to disk.
+    /// for it even when others are spilled, it is itself written to disk. A batch that is wanted in
+    /// several places is stored once and the [`StoredBatch`] shared: while somebody else holds a
+    /// clone of the batch, to move it would free nothing, and it stays.
     pub fn store(
         self: &Arc<Self>,
         batch: Batch,
@@ -200,7 +202,9 @@ impl SpillManager {
 
     fn move_down(&self, tier: Tier, bytes: u64) -> Result<u64> {
         let (mut freed, mut after, mut failures) = (0u64, None, Vec::new());
-        while self.enabled && freed < bytes && failures.len() < FAILURES_MAX {
+        let has_lower = matches!(tier, Tier::Device | Tier::Host);
+        let wanted = if self.enabled && has_lower { bytes } else { 0 };
+        while freed < wanted && failures.len() < FAILURES_MAX {
             let Some((key, stored)) = self.candidate(tier, after) else {
                 break;
             };

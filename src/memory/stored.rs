@@ -1,8 +1,8 @@
 //! A batch that is moved to lower tiers while nobody uses it.
 //!
-//! Locks, in the order in which they may be taken: a batch's, the list of batches, the line of those
-//! who wait for memory. No thread ever holds two batches' locks, and none is held while bytes are
-//! copied or a backend is called.
+//! Locks, in the order in which they may be taken: a batch's, the list of batches, that of the thread
+//! that looks, the line of those who wait for memory. No thread ever holds two batches' locks, and
+//! none is held while bytes are copied, a backend is called or memory is given back.
 
 #![forbid(unsafe_code)]
 
@@ -128,7 +128,7 @@ impl StoredBatch {
     }
 
     /// The batch, brought back if need be. It stays stored, and may be spilled again once what this
-    /// returns and all its clones are dropped.
+    /// returns and all its clones are dropped. The thread copies, or waits for who does.
     ///
     /// # Errors
     /// `Reservation` if there is no room for it even when others are spilled, `Io` and `Corrupt`
@@ -199,18 +199,19 @@ impl StoredBatch {
             }
             InFrom::Disk(on_disk) => {
                 let bytes = on_disk.written.bytes();
-                let needed = if tier == Tier::Host {
-                    self.bytes
-                } else {
-                    bytes
+                // Room on the device first: what is moved away for it needs the host, too.
+                let room = memory.reserve_with_spilling(tier, self.bytes)?;
+                let staged = match tier {
+                    Tier::Host => None,
+                    _ => Some(memory.reserve_with_spilling(Tier::Host, bytes)?),
                 };
-                let held = memory.reserve_with_spilling(Tier::Host, needed)?;
                 let parked = ParkedBatch {
                     sections: on_disk.written.read()?,
                     ..on_disk.parked.clone()
                 };
+                // A batch on the host stays counted by `room`; a device reserves for itself.
+                let held = Some(room).filter(|_| staged.is_none());
                 let batch = self.parking.unpark(&parked)?;
-                let held = Some(held).filter(|_| tier == Tier::Host);
                 (Tier::Disk, bytes, Live { batch, held })
             }
         };

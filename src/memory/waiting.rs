@@ -203,8 +203,8 @@ impl MemoryManager {
             return error;
         }
         error.context(format!(
-            "spill limit of {tier} memory ({soft} of {hard} bytes; \
-             `allow_overbooking_by_default=true` lets a reservation pass it)"
+            "below the spill limit, {soft} of {hard} bytes (raise `spill_{tier}_limit`, or set \
+             `allow_overbooking_by_default=true`)"
         ))
     }
 

@@ -18,7 +18,6 @@
 
 mod actor;
 mod bounded;
-pub mod channel;
 mod clock;
 mod fanout;
 mod gate;
@@ -34,7 +33,6 @@ mod throttle;
 mod wait;
 
 pub use bounded::{Capacity, Delivery, Metadata, Receiver, Sender, Weigh};
-pub use channel::channel;
 pub use clock::{Clock, SimulatedClock, SystemClock, TimerKey};
 pub use fanout::fanout;
 pub use gate::{Gate, GateReader};

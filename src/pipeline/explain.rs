@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::{LimitSpec, Pipeline, ScanSpec, Source, TransformSpec};
+use super::{Exchange, LimitSpec, Pipeline, ScanSpec, Source, TransformSpec};
 use crate::expr::{TypedExpr, TypedKind};
 use crate::operators::{GroupBySpec, OperatorSpec, Partitioning, SortKey, WindowSpec};
 use crate::types::Schema;
@@ -189,6 +189,7 @@ pub fn describe_source(source: &Source) -> String {
             let columns = names(table.schema(), projection);
             format!("table of {} rows: {columns}", table.rows())
         }
+        Source::Stored(rows) => format!("result {} of {} rows", rows.number, rows.rows),
         Source::Scan(ScanSpec {
             files,
             file_schema,
@@ -229,6 +230,15 @@ pub fn describe(number: usize, pipeline: &Pipeline, about_source: &str, about: &
     }
     if let Some(spec) = &pipeline.fold {
         let _ = writeln!(text, "   {}{}", operator(spec), about());
+    }
+    match &pipeline.exchange {
+        None => {}
+        Some(Exchange::Broadcast) => text += "   to every rank\n",
+        Some(Exchange::First) => text += "   to rank 0\n",
+        Some(Exchange::Hash(keys)) => {
+            let keys = names(&pipeline.output, keys);
+            let _ = writeln!(text, "   to ranks by the hash of {keys}");
+        }
     }
     match pipeline.limit {
         None => {}

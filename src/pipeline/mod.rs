@@ -9,9 +9,12 @@
 
 #![forbid(unsafe_code)]
 
+mod distribute;
 mod explain;
 mod lower;
+mod origin;
 
+pub use distribute::{Exchange, distribute};
 pub use explain::{describe, describe_source};
 pub use lower::lower;
 
@@ -20,7 +23,7 @@ use std::sync::Arc;
 
 use crate::expr::TypedExpr;
 use crate::operators::OperatorSpec;
-use crate::plan::MemoryTable;
+use crate::plan::{MemoryTable, StoredRows};
 use crate::types::{PhysicalType, SchemaRef};
 
 /// Most rows that are kept by a top-k rather than by a sort.
@@ -41,6 +44,8 @@ pub enum Source {
         /// Columns that are used, by index.
         projection: Vec<usize>,
     },
+    /// A result that the engine keeps.
+    Stored(StoredRows),
     /// What other pipelines leave, by their numbers, of one schema.
     Pipelines(Vec<usize>),
 }
@@ -104,6 +109,10 @@ pub struct Pipeline {
     pub ordered: bool,
     /// Rows that reach the fold, about.
     pub fold_rows: u64,
+    /// Where the rows that leave go, among several ranks; none: they stay.
+    pub exchange: Option<Exchange>,
+    /// Whether rank 0 alone has a result.
+    pub first_only: bool,
 }
 
 impl Pipeline {
@@ -118,18 +127,22 @@ impl Pipeline {
             output: Arc::clone(schema),
             ordered: false,
             fold_rows: 0,
+            exchange: None,
+            first_only: false,
         }
     }
 
     /// Bytes of the rows that reach the fold, about.
     pub fn fold_bytes(&self) -> u64 {
-        let Some(OperatorSpec::GroupBy(spec)) = &self.fold else {
-            return 0;
+        let input = match &self.fold {
+            Some(OperatorSpec::GroupBy(spec)) => &spec.input,
+            Some(OperatorSpec::HashJoinBuild(spec)) => &spec.build,
+            _ => return 0,
         };
         let width = |field: &crate::types::Field| {
             PhysicalType::of(field.data_type()).map_or(VARIABLE_BYTES, |p| p.bits().div_ceil(8))
         };
-        let row: u64 = spec.input.fields().iter().map(|field| width(field)).sum();
+        let row: u64 = input.fields().iter().map(|field| width(field)).sum();
         self.fold_rows.saturating_mul(row)
     }
 
@@ -146,7 +159,7 @@ impl Pipeline {
     pub fn inputs(&self) -> Vec<usize> {
         let mut inputs = match &self.source {
             Source::Pipelines(numbers) => numbers.clone(),
-            Source::Scan(_) | Source::Memory { .. } => Vec::new(),
+            Source::Scan(_) | Source::Memory { .. } | Source::Stored(_) => Vec::new(),
         };
         inputs.extend(
             self.transforms

@@ -28,6 +28,9 @@ impl LogicalPlan {
                 }
             }
             LogicalPlan::Memory { table } => write!(f, "table of {} rows", table.rows()),
+            LogicalPlan::Stored { rows } => {
+                write!(f, "result {} of {} rows", rows.number, rows.rows)
+            }
             LogicalPlan::Filter { predicate, .. } => write!(f, "filter {predicate}"),
             LogicalPlan::Project { exprs, .. } => write!(f, "project {}", List(exprs)),
             LogicalPlan::Aggregate {

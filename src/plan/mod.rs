@@ -10,12 +10,14 @@ mod build;
 mod display;
 mod estimate;
 mod memory_table;
+mod rules;
 mod schema;
 mod window;
 
 pub use build::{cume_dist, dense_rank, ntile, percent_rank, rank, row_number};
 pub(crate) use estimate::rows_of;
 pub use memory_table::MemoryTable;
+pub use rules::optimise;
 pub use schema::{aggregate_name, extract_aggregates, join_names, join_pair};
 pub use window::{WindowExpr, WindowExprFunction};
 
@@ -26,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::expr::{Expr, JoinKind, Keep};
-use crate::types::{Schema, SchemaRef, Semantics};
+use crate::types::{ColumnEstimate, Schema, SchemaRef, Semantics};
 
 /// A set of Parquet files with one schema.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,6 +40,23 @@ pub struct ParquetFiles {
     /// Rows of all files when the plan was made, if somebody counted: what joins choose sides by.
     #[serde(default)]
     pub rows: Option<u64>,
+    /// What was known of the schema's columns then, in its order; of those that are not there,
+    /// nothing. For estimates alone: no result depends on it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<ColumnEstimate>,
+}
+
+/// A result that an engine keeps: it alone can read it, as long as it does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StoredRows {
+    /// Its number in the engine.
+    pub number: u64,
+    /// Names and types of its columns.
+    pub schema: Schema,
+    /// How many rows it has.
+    pub rows: u64,
+    /// Whether they are in an order that was asked for.
+    pub ordered: bool,
 }
 
 /// What rows are ordered by.
@@ -66,6 +85,11 @@ pub enum LogicalPlan {
     Memory {
         /// The table.
         table: Arc<MemoryTable>,
+    },
+    /// The rows of an earlier result that an engine keeps.
+    Stored {
+        /// Which one.
+        rows: StoredRows,
     },
     /// The rows for which the predicate is true.
     Filter {
@@ -183,7 +207,9 @@ impl LogicalPlan {
     /// The steps below, in order.
     pub fn inputs(&self) -> Vec<&LogicalPlan> {
         match self {
-            LogicalPlan::Scan { .. } | LogicalPlan::Memory { .. } => Vec::new(),
+            LogicalPlan::Scan { .. } | LogicalPlan::Memory { .. } | LogicalPlan::Stored { .. } => {
+                Vec::new()
+            }
             LogicalPlan::Filter { input, .. }
             | LogicalPlan::Project { input, .. }
             | LogicalPlan::Aggregate { input, .. }
@@ -203,5 +229,71 @@ impl LogicalPlan {
             .into_iter()
             .map(LogicalPlan::steps)
             .sum::<usize>()
+    }
+
+    /// The step over other inputs, as many as it has.
+    #[must_use]
+    pub fn map_inputs(self, map: &mut dyn FnMut(LogicalPlan) -> LogicalPlan) -> LogicalPlan {
+        let mut boxed = |input: Box<LogicalPlan>| Box::new(map(*input));
+        match self {
+            LogicalPlan::Scan { .. } | LogicalPlan::Memory { .. } | LogicalPlan::Stored { .. } => {
+                self
+            }
+            LogicalPlan::Filter { input, predicate } => LogicalPlan::Filter {
+                input: boxed(input),
+                predicate,
+            },
+            LogicalPlan::Project { input, exprs } => LogicalPlan::Project {
+                input: boxed(input),
+                exprs,
+            },
+            LogicalPlan::Aggregate {
+                input,
+                group_keys,
+                aggregates,
+            } => LogicalPlan::Aggregate {
+                input: boxed(input),
+                group_keys,
+                aggregates,
+            },
+            LogicalPlan::Distinct { input, on, keep } => LogicalPlan::Distinct {
+                input: boxed(input),
+                on,
+                keep,
+            },
+            LogicalPlan::Join {
+                left,
+                right,
+                kind,
+                on,
+                null_equals_null,
+                residual,
+                suffix,
+            } => LogicalPlan::Join {
+                left: boxed(left),
+                right: boxed(right),
+                kind,
+                on,
+                null_equals_null,
+                residual,
+                suffix,
+            },
+            LogicalPlan::Sort { input, keys } => LogicalPlan::Sort {
+                input: boxed(input),
+                keys,
+            },
+            LogicalPlan::Window { input, functions } => LogicalPlan::Window {
+                input: boxed(input),
+                functions,
+            },
+            LogicalPlan::Union { inputs } => LogicalPlan::Union {
+                inputs: inputs.into_iter().map(map).collect(),
+            },
+            LogicalPlan::Limit { input, skip, rows } => LogicalPlan::Limit {
+                input: boxed(input),
+                skip,
+                rows,
+            },
+        }
     }
 }

@@ -14,6 +14,7 @@ pub(super) fn of(plan: &LogicalPlan) -> Result<SchemaRef> {
     match plan {
         LogicalPlan::Scan { files } => Ok(Arc::new(files.schema.clone())),
         LogicalPlan::Memory { table } => Ok(Arc::clone(table.schema())),
+        LogicalPlan::Stored { rows } => Ok(Arc::new(rows.schema.clone())),
         LogicalPlan::Filter { input, predicate } => {
             let schema = of(input)?;
             check_predicate("filter", predicate, &schema)?;
@@ -251,56 +252,16 @@ pub fn aggregate_name(index: usize) -> String {
 /// Replaces each aggregate of an expression by a column ([`aggregate_name`]), and adds function
 /// and operand to `found` (once for equal aggregates).
 pub fn extract_aggregates(expr: &Expr, found: &mut Vec<(AggregateFunction, Option<Expr>)>) -> Expr {
-    let mut walk = |expr: &Expr| Box::new(extract_aggregates(expr, found));
-    match expr {
-        Expr::Aggregate { function, expr } => {
-            let wanted = (*function, expr.as_deref().cloned());
-            let index = found
-                .iter()
-                .position(|have| *have == wanted)
-                .unwrap_or_else(|| {
-                    found.push(wanted);
-                    found.len() - 1
-                });
-            Expr::Column(aggregate_name(index))
-        }
-        Expr::Column(_) | Expr::Literal(_) => expr.clone(),
-        Expr::Alias { expr, name } => Expr::Alias {
-            expr: walk(expr),
-            name: name.clone(),
-        },
-        Expr::Binary { op, left, right } => Expr::Binary {
-            op: *op,
-            left: walk(left),
-            right: walk(right),
-        },
-        Expr::Not(expr) => Expr::Not(walk(expr)),
-        Expr::Negate(expr) => Expr::Negate(walk(expr)),
-        Expr::IsNull(expr) => Expr::IsNull(walk(expr)),
-        Expr::IsNotNull(expr) => Expr::IsNotNull(walk(expr)),
-        Expr::Cast { expr, to, strict } => Expr::Cast {
-            expr: walk(expr),
-            to: to.clone(),
-            strict: *strict,
-        },
-        Expr::Case {
-            branches,
-            otherwise,
-        } => Expr::Case {
-            branches: branches
-                .iter()
-                .map(|(when, then)| (*walk(when), *walk(then)))
-                .collect(),
-            otherwise: otherwise.as_ref().map(|otherwise| walk(otherwise)),
-        },
-        Expr::Coalesce(operands) => {
-            Expr::Coalesce(operands.iter().map(|operand| *walk(operand)).collect())
-        }
-        Expr::Function { function, operands } => Expr::Function {
-            function: function.clone(),
-            operands: operands.iter().map(|operand| *walk(operand)).collect(),
-        },
-    }
+    let Expr::Aggregate { function, expr } = expr else {
+        return expr.map_children(&mut |child| extract_aggregates(child, found));
+    };
+    let wanted = (*function, expr.as_deref().cloned());
+    let known = found.iter().position(|have| *have == wanted);
+    let index = known.unwrap_or_else(|| {
+        found.push(wanted);
+        found.len() - 1
+    });
+    Expr::Column(aggregate_name(index))
 }
 
 fn named(fields: Vec<Field>) -> Result<SchemaRef> {

@@ -13,6 +13,7 @@
 
 mod chunk;
 mod dataset;
+mod estimate;
 mod expand;
 mod footer;
 mod guard;

@@ -8,11 +8,13 @@
 #![forbid(unsafe_code)]
 
 pub(crate) mod calendar;
+mod estimate;
 mod literal;
 mod physical;
 mod semantics;
 
 pub use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+pub use estimate::ColumnEstimate;
 pub use literal::Literal;
 pub use physical::PhysicalType;
 pub use semantics::{DivisionByZero, EmptySum, Overflow, Semantics};

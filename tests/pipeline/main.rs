@@ -1,10 +1,18 @@
 //! Plans end to end, over Parquet files in a temporary folder.
 
+#[path = "../support/random.rs"]
+#[expect(dead_code, reason = "shared with tests that draw more")]
+mod random;
+
 mod backends;
 mod damage;
+mod dynamic_filters;
 mod errors;
 mod faults;
 mod files;
+mod optimise;
 mod pruning;
+mod ranks;
 mod results;
 mod splits;
+mod streams;

@@ -1,9 +1,6 @@
 //! However the rows are spread over files, row groups, partitions, batches and threads, a query
 //! gives the same multiset.
 
-use std::sync::Arc;
-
-use pelton::comm::Communicator;
 use pelton::prelude::*;
 
 use crate::files::{batch, engine, orders, sorted_rows, write};
@@ -109,50 +106,4 @@ fn queries_of_many_threads_do_not_disturb_each_other() -> Result<()> {
         }
         Ok(())
     })
-}
-
-/// A rank that hears of no other.
-struct Rank(u32);
-
-impl Communicator for Rank {
-    fn rank(&self) -> u32 {
-        self.0
-    }
-    fn world(&self) -> u32 {
-        3
-    }
-    fn barrier(&self) -> Result<()> {
-        Ok(())
-    }
-    fn all_gather(&self, bytes: &[u8]) -> Result<Vec<Vec<u8>>> {
-        Ok(vec![bytes.to_vec(); 3])
-    }
-    fn abort(&self, _: &str) {}
-}
-
-#[test]
-fn ranks_share_a_scan_and_refuse_what_needs_an_exchange() -> Result<()> {
-    let folder = crate::files::folder_of(&orders(1000), 30)?;
-    let frame = scan_parquet(folder.path())?.filter(col("amount").gt(lit(0)));
-    let mut together = Vec::new();
-    for rank in 0..3 {
-        let options = EngineOptions::default()
-            .with("backend", "cpu")?
-            .with("target_partition_size", "1")?;
-        let engine = Engine::with_communicator(options, Arc::new(Rank(rank)))?;
-        let rows = sorted_rows(&frame.collect(&engine)?)?;
-        assert!(rows.len() > 100);
-        together.extend(rows);
-        let error = frame.clone().limit(1).collect(&engine).err();
-        assert_eq!(
-            error.map(|error| error.to_string()).as_deref(),
-            Some(
-                "the cpu backend does not support aggregations and limits over several ranks: \
-                 there are 3 ranks and no exchange yet"
-            )
-        );
-    }
-    together.sort();
-    assert_eq!(together, sorted_rows(&frame.collect(&engine(&[])?)?)?);
-    Ok(())
 }

@@ -52,7 +52,15 @@ pub struct Data {
 }
 
 /// The name that makes up half of all, which are none.
-pub const NAMES: [&str; 7] = ["", "ada", "bo", "Köln", "dora", "e", "a name of some length"];
+pub const NAMES: [&str; 7] = [
+    "",
+    "ada",
+    "bo",
+    "Köln",
+    "dora",
+    "e",
+    "a name of some length",
+];
 
 pub fn failed(cause: impl std::fmt::Display) -> pelton::Error {
     pelton::Error::invalid("test", cause.to_string(), "")
@@ -101,15 +109,39 @@ fn facts_batch(facts: &[Fact]) -> Result<RecordBatch> {
     let price = price.with_precision_and_scale(12, 2).map_err(failed)?;
     let names = facts.iter().map(|fact| fact.name.as_deref());
     let columns: Vec<(&str, ArrayRef, bool)> = vec![
-        ("id", column::<Int64Array, _>(facts, |fact| Some(fact.id)), false),
+        (
+            "id",
+            column::<Int64Array, _>(facts, |fact| Some(fact.id)),
+            false,
+        ),
         ("key", column::<Int64Array, _>(facts, |fact| fact.key), true),
-        ("kind", column::<Int32Array, _>(facts, |fact| Some(fact.kind)), false),
+        (
+            "kind",
+            column::<Int32Array, _>(facts, |fact| Some(fact.kind)),
+            false,
+        ),
         ("name", Arc::new(names.collect::<StringArray>()), true),
-        ("amount", column::<Int64Array, _>(facts, |fact| fact.amount), true),
-        ("ratio", column::<Float64Array, _>(facts, |fact| Some(fact.ratio)), false),
+        (
+            "amount",
+            column::<Int64Array, _>(facts, |fact| fact.amount),
+            true,
+        ),
+        (
+            "ratio",
+            column::<Float64Array, _>(facts, |fact| Some(fact.ratio)),
+            false,
+        ),
         ("price", Arc::new(price), false),
-        ("day", column::<Date32Array, _>(facts, |fact| Some(fact.day)), false),
-        ("flag", column::<BooleanArray, _>(facts, |fact| fact.flag), true),
+        (
+            "day",
+            column::<Date32Array, _>(facts, |fact| Some(fact.day)),
+            false,
+        ),
+        (
+            "flag",
+            column::<BooleanArray, _>(facts, |fact| fact.flag),
+            true,
+        ),
     ];
     RecordBatch::try_from_iter_with_nullable(columns).map_err(failed)
 }
@@ -125,9 +157,17 @@ fn dims_batch(dims: &[Dim]) -> Result<RecordBatch> {
     let labels = dims.iter().map(|dim| dim.label.as_deref());
     let weights = dims.iter().map(|dim| dim.weight);
     let columns: Vec<(&str, ArrayRef, bool)> = vec![
-        ("key", Arc::new(dims.iter().map(|dim| dim.key).collect::<Int64Array>()), true),
+        (
+            "key",
+            Arc::new(dims.iter().map(|dim| dim.key).collect::<Int64Array>()),
+            true,
+        ),
         ("label", Arc::new(labels.collect::<StringArray>()), true),
-        ("weight", Arc::new(Int64Array::from_iter_values(weights)), false),
+        (
+            "weight",
+            Arc::new(Int64Array::from_iter_values(weights)),
+            false,
+        ),
     ];
     RecordBatch::try_from_iter_with_nullable(columns).map_err(failed)
 }

@@ -18,7 +18,15 @@ fn little_device_memory_is_enough() -> pelton::Result<()> {
             ];
             let engine = device(&options)?;
             let metrics = SUITE.check(&options.join(" "), &engine);
-            for m in &metrics { eprintln!("{limit} {executor} peak {} parts {} spill {} fallbacks {}", m.get("device_bytes_peak"), m.get("fold_parts"), m.get("spilled_device_bytes"), m.get("operator_fallbacks")); }
+            for m in &metrics {
+                eprintln!(
+                    "{limit} {executor} peak {} parts {} spill {} fallbacks {}",
+                    m.get("device_bytes_peak"),
+                    m.get("fold_parts"),
+                    m.get("spilled_device_bytes"),
+                    m.get("operator_fallbacks")
+                );
+            }
         }
     }
     Ok(())

@@ -23,7 +23,11 @@ pub fn filtered(data: &Data) -> Rows {
     let kept = data.facts.iter().filter_map(|fact| {
         let amount = fact.amount.filter(|amount| *amount > 100)?;
         let yes = "yes".to_string();
-        let what = if fact.flag == Some(true) { Some(&yes) } else { fact.name.as_ref() };
+        let what = if fact.flag == Some(true) {
+            Some(&yes)
+        } else {
+            fact.name.as_ref()
+        };
         (fact.kind != 3).then(|| {
             let sum = amount * 2 + i64::from(fact.kind);
             vec![integer(fact.id), integer(sum), text(what)]
@@ -168,7 +172,11 @@ pub fn crossed(data: &Data) -> Rows {
     let few = data.few.iter();
     few.flat_map(|one| {
         let row = move |two: &Dim| {
-            vec![text(one.label.as_ref()), integer(one.weight), integer(two.weight)]
+            vec![
+                text(one.label.as_ref()),
+                integer(one.weight),
+                integer(two.weight),
+            ]
         };
         data.few.iter().map(row)
     })
@@ -198,7 +206,13 @@ pub fn sorted(data: &Data) -> Rows {
         let amounts = amount_order(one, two);
         names.then(amounts).then(one.id.cmp(&two.id))
     });
-    let row = |fact: &&Fact| vec![integer(fact.id), text(fact.name.as_ref()), maybe(fact.amount)];
+    let row = |fact: &&Fact| {
+        vec![
+            integer(fact.id),
+            text(fact.name.as_ref()),
+            maybe(fact.amount),
+        ]
+    };
     facts.iter().map(row).collect()
 }
 
@@ -244,7 +258,11 @@ pub fn ranked(data: &Data) -> Rows {
     let mut row = |fact: &&Fact| {
         let number = numbers.entry(fact.kind).or_insert(0i64);
         *number += 1;
-        vec![integer(fact.id), integer(*number), integer(totals[&fact.kind])]
+        vec![
+            integer(fact.id),
+            integer(*number),
+            integer(totals[&fact.kind]),
+        ]
     };
     facts.iter().map(&mut row).collect()
 }

@@ -107,7 +107,10 @@ pub const PLANS: &[Plan] = &[
             .select([
                 col("id"),
                 (col("amount") * lit(2) + col("kind")).alias("sum"),
-                when(col("flag")).then(lit("yes")).otherwise(col("name")).alias("what"),
+                when(col("flag"))
+                    .then(lit("yes"))
+                    .otherwise(col("name"))
+                    .alias("what"),
             ]))
     }),
     plan("a filter that keeps nothing", |data| {
@@ -141,13 +144,16 @@ pub const PLANS: &[Plan] = &[
         ]))
     }),
     plan("groups by strings", |data| {
-        Ok(data.scan_facts()?.group_by([col("name"), col("flag")]).agg([
-            col("amount").mean().alias("mean"),
-            col("day").max().alias("last"),
-            col("flag").any().alias("any"),
-            col("kind").n_unique().alias("kinds"),
-            col("key").approx_n_unique().alias("keys"),
-        ]))
+        Ok(data
+            .scan_facts()?
+            .group_by([col("name"), col("flag")])
+            .agg([
+                col("amount").mean().alias("mean"),
+                col("day").max().alias("last"),
+                col("flag").any().alias("any"),
+                col("kind").n_unique().alias("kinds"),
+                col("key").approx_n_unique().alias("keys"),
+            ]))
     }),
     Plan {
         equality: Equality::ByFirst(1),
@@ -165,7 +171,9 @@ pub const PLANS: &[Plan] = &[
             let ninth = Probability::new(0.9)?;
             Ok(data.scan_facts()?.group_by([col("name")]).agg([
                 col("ratio").median().alias("median"),
-                col("amount").quantile(ninth, Interpolation::Linear).alias("ninth"),
+                col("amount")
+                    .quantile(ninth, Interpolation::Linear)
+                    .alias("ninth"),
             ]))
         })
     },
@@ -193,44 +201,82 @@ pub const PLANS: &[Plan] = &[
             .select(pick(&["name", "kind"]))
             .distinct(["name", "kind"], Keep::Any))
     }),
-    known("inner join", |d| oracle::joined(d, JoinKind::Inner), |d| on_key(d, JoinKind::Inner)),
-    known("left join", |d| oracle::joined(d, JoinKind::Left), |d| on_key(d, JoinKind::Left)),
-    known("right join", |d| oracle::joined(d, JoinKind::Right), |d| on_key(d, JoinKind::Right)),
-    known("full join", |d| oracle::joined(d, JoinKind::Full), |d| on_key(d, JoinKind::Full)),
-    known("semi join", |d| oracle::matched(d, true), |data| {
-        let joined = join(data, JoinKind::Semi)?.on([col("key")]);
-        Ok(joined.select(pick(&["id", "name"])))
-    }),
-    known("anti join", |d| oracle::matched(d, false), |data| {
-        let joined = join(data, JoinKind::Anti)?.on([col("key")]);
-        Ok(joined.select(pick(&["id", "name"])))
-    }),
+    known(
+        "inner join",
+        |d| oracle::joined(d, JoinKind::Inner),
+        |d| on_key(d, JoinKind::Inner),
+    ),
+    known(
+        "left join",
+        |d| oracle::joined(d, JoinKind::Left),
+        |d| on_key(d, JoinKind::Left),
+    ),
+    known(
+        "right join",
+        |d| oracle::joined(d, JoinKind::Right),
+        |d| on_key(d, JoinKind::Right),
+    ),
+    known(
+        "full join",
+        |d| oracle::joined(d, JoinKind::Full),
+        |d| on_key(d, JoinKind::Full),
+    ),
+    known(
+        "semi join",
+        |d| oracle::matched(d, true),
+        |data| {
+            let joined = join(data, JoinKind::Semi)?.on([col("key")]);
+            Ok(joined.select(pick(&["id", "name"])))
+        },
+    ),
+    known(
+        "anti join",
+        |d| oracle::matched(d, false),
+        |data| {
+            let joined = join(data, JoinKind::Anti)?.on([col("key")]);
+            Ok(joined.select(pick(&["id", "name"])))
+        },
+    ),
     known("mark join", oracle::marked, |data| {
         let joined = join(data, JoinKind::Mark)?.on([col("key")]);
         Ok(joined.select(pick(&["id", "mark"])))
     }),
-    known("inner join with a residual", |d| oracle::residual(d, JoinKind::Inner), |data| {
-        let joined = join(data, JoinKind::Inner)?.residual(col("weight").gt(col("kind")));
-        Ok(joined.on([col("key")]).select(pick(&JOINED)))
-    }),
-    known("full join with a residual", |d| oracle::residual(d, JoinKind::Full), |data| {
-        let joined = join(data, JoinKind::Full)?.residual(col("weight").gt(col("kind")));
-        Ok(joined.on([col("key")]).select(pick(&JOINED)))
-    }),
+    known(
+        "inner join with a residual",
+        |d| oracle::residual(d, JoinKind::Inner),
+        |data| {
+            let joined = join(data, JoinKind::Inner)?.residual(col("weight").gt(col("kind")));
+            Ok(joined.on([col("key")]).select(pick(&JOINED)))
+        },
+    ),
+    known(
+        "full join with a residual",
+        |d| oracle::residual(d, JoinKind::Full),
+        |data| {
+            let joined = join(data, JoinKind::Full)?.residual(col("weight").gt(col("kind")));
+            Ok(joined.on([col("key")]).select(pick(&JOINED)))
+        },
+    ),
     plan("left and anti joins with residuals", |data| {
         let left = join(data, JoinKind::Left)?.residual(col("weight").gt(col("kind")));
         let left = left.on([col("key")]).select(pick(&JOINED));
         let anti = left.join(data.scan_few()?, JoinKind::Anti);
-        Ok(anti.residual(col("weight_right").lt(col("amount"))).on([col("label")]))
+        Ok(anti
+            .residual(col("weight_right").lt(col("amount")))
+            .on([col("label")]))
     }),
     known("nulls equal nulls", oracle::null_equals_null, |data| {
         let joined = join(data, JoinKind::Right)?.null_equals_null();
-        Ok(joined.on([col("key")]).select(pick(&["id", "label", "weight"])))
+        Ok(joined
+            .on([col("key")])
+            .select(pick(&["id", "label", "weight"])))
     }),
     plan("join by strings", |data| {
         let dims = data.scan_dims()?.filter(col("weight").gt(lit(10)));
         let joined = data.scan_facts()?.join(dims, JoinKind::Inner);
-        Ok(joined.on_pairs([(col("name"), col("label"))]).select(pick(&["id", "name", "weight"])))
+        Ok(joined
+            .on_pairs([(col("name"), col("label"))])
+            .select(pick(&["id", "name", "weight"])))
     }),
     plan("join by two keys, one of them computed", |data| {
         let joined = join(data, JoinKind::Left)?;
@@ -241,7 +287,10 @@ pub const PLANS: &[Plan] = &[
     }),
     known("cross join", oracle::crossed, |data| {
         let few = data.scan_few()?.select([col("weight").alias("w")]);
-        Ok(data.scan_few()?.cross_join(few).select(pick(&["label", "weight", "w"])))
+        Ok(data
+            .scan_few()?
+            .cross_join(few)
+            .select(pick(&["label", "weight", "w"])))
     }),
     known("join by an inequality", oracle::unequal, |data| {
         let larger = data.scan_dims()?.join_where(
@@ -253,11 +302,17 @@ pub const PLANS: &[Plan] = &[
     plan("left join by an inequality", |data| {
         let few = data.scan_few()?;
         let joined = data.scan_dims()?.join(few, JoinKind::Full);
-        Ok(joined.residual(col("weight_right").gt(col("weight") + lit(25))).on([]))
+        Ok(joined
+            .residual(col("weight_right").gt(col("weight") + lit(25)))
+            .on([]))
     }),
     plan("joins in a row", |data| {
-        let weights = data.scan_dims()?.rename([("label", "l2"), ("weight", "w2")]);
-        let few = data.scan_few()?.select([col("label").alias("l3"), col("weight").alias("w3")]);
+        let weights = data
+            .scan_dims()?
+            .rename([("label", "l2"), ("weight", "w2")]);
+        let few = data
+            .scan_few()?
+            .select([col("label").alias("l3"), col("weight").alias("w3")]);
         let joined = on_key_with(data, JoinKind::Left)?
             .join(weights, JoinKind::Full)
             .on([col("key")])
@@ -268,7 +323,10 @@ pub const PLANS: &[Plan] = &[
     plan("a bushy join", |data| {
         let left = on_key_with(data, JoinKind::Inner)?;
         let few = data.scan_few()?.rename([("weight", "w")]);
-        let right = data.scan_dims()?.join(few, JoinKind::Inner).on([col("label")]);
+        let right = data
+            .scan_dims()?
+            .join(few, JoinKind::Inner)
+            .on([col("label")]);
         let right = right.select([col("key"), col("w"), col("weight").alias("w2")]);
         let joined = left.join(right, JoinKind::Inner).on([col("key")]);
         Ok(joined.group_by([col("id")]).agg([
@@ -286,7 +344,9 @@ pub const PLANS: &[Plan] = &[
     }),
     plan("skewed keys", |data| {
         let hot = data.scan_facts()?.filter(col("key").eq(lit(3))).limit(40);
-        let joined = data.scan_facts()?.join(hot.select(pick(&["key"])), JoinKind::Inner);
+        let joined = data
+            .scan_facts()?
+            .join(hot.select(pick(&["key"])), JoinKind::Inner);
         Ok(joined
             .on([col("key")])
             .group_by([col("kind")])
@@ -295,12 +355,23 @@ pub const PLANS: &[Plan] = &[
     Plan {
         oracle: Some(oracle::sorted),
         ..ordered("sort", |data| {
-            let keys = [col("name").desc().nulls_first(), col("amount").asc(), col("id").asc()];
-            Ok(data.scan_facts()?.sort(keys).select(pick(&["id", "name", "amount"])))
+            let keys = [
+                col("name").desc().nulls_first(),
+                col("amount").asc(),
+                col("id").asc(),
+            ];
+            Ok(data
+                .scan_facts()?
+                .sort(keys)
+                .select(pick(&["id", "name", "amount"])))
         })
     },
     ordered("sort of a join by an expression", |data| {
-        let keys = [(col("weight") * lit(-1)).asc(), col("id").desc(), col("label").asc()];
+        let keys = [
+            (col("weight") * lit(-1)).asc(),
+            col("id").desc(),
+            col("label").asc(),
+        ];
         Ok(on_key(data, JoinKind::Full)?.sort(keys))
     }),
     Plan {
@@ -318,13 +389,18 @@ pub const PLANS: &[Plan] = &[
         oracle: Some(oracle::top),
         ..ordered("top k", |data| {
             let keys = [col("ratio").desc(), col("id").asc()];
-            Ok(data.scan_facts()?.top_k(17, keys).select(pick(&["id", "ratio"])))
+            Ok(data
+                .scan_facts()?
+                .top_k(17, keys)
+                .select(pick(&["id", "ratio"])))
         })
     },
     Plan {
         oracle: Some(oracle::slice),
         ..ordered("a slice of a sort", |data| {
-            let sorted = data.scan_facts()?.sort([col("amount").asc(), col("id").asc()]);
+            let sorted = data
+                .scan_facts()?
+                .sort([col("amount").asc(), col("id").asc()]);
             Ok(sorted.slice(150, None).select(pick(&["id"])).limit(100))
         })
     },
@@ -333,7 +409,10 @@ pub const PLANS: &[Plan] = &[
         ..plan("windows with partitions", |data| {
             let order = [col("amount").desc(), col("id").asc()];
             let windows = data.scan_facts()?.with_windows([
-                row_number().over([col("kind")]).order_by(order.clone()).alias("number"),
+                row_number()
+                    .over([col("kind")])
+                    .order_by(order.clone())
+                    .alias("number"),
                 col("amount").sum().over([col("kind")]).alias("total"),
             ]);
             Ok(windows.select(pick(&["id", "number", "total"])))
@@ -341,7 +420,12 @@ pub const PLANS: &[Plan] = &[
     },
     plan("windows of one partition", |data| {
         let windows = data.scan_facts()?.with_windows([
-            col("amount").sum().over([]).order_by([col("id")]).running().alias("running"),
+            col("amount")
+                .sum()
+                .over([])
+                .order_by([col("id")])
+                .running()
+                .alias("running"),
             rank().over([]).order_by([col("kind")]).alias("rank"),
         ]);
         Ok(windows.select(pick(&["id", "running", "rank"])))
@@ -349,12 +433,33 @@ pub const PLANS: &[Plan] = &[
     plan("windows with two partitionings", |data| {
         let by_day = [col("day").asc(), col("id").desc()];
         let windows = data.scan_facts()?.with_windows([
-            col("amount").lag(1).over([col("key")]).order_by(by_day.clone()).alias("before"),
-            col("id").lead(2).or(-1).over([col("name")]).order_by(by_day.clone()).alias("behind"),
-            ntile(4).over([col("name")]).order_by(by_day.clone()).alias("tile"),
-            cume_dist().over([col("key")]).order_by([col("kind")]).alias("share"),
-            percent_rank().over([col("key")]).order_by([col("kind")]).alias("percent"),
-            dense_rank().over([col("key")]).order_by([col("kind")]).alias("dense"),
+            col("amount")
+                .lag(1)
+                .over([col("key")])
+                .order_by(by_day.clone())
+                .alias("before"),
+            col("id")
+                .lead(2)
+                .or(-1)
+                .over([col("name")])
+                .order_by(by_day.clone())
+                .alias("behind"),
+            ntile(4)
+                .over([col("name")])
+                .order_by(by_day.clone())
+                .alias("tile"),
+            cume_dist()
+                .over([col("key")])
+                .order_by([col("kind")])
+                .alias("share"),
+            percent_rank()
+                .over([col("key")])
+                .order_by([col("kind")])
+                .alias("percent"),
+            dense_rank()
+                .over([col("key")])
+                .order_by([col("kind")])
+                .alias("dense"),
         ]);
         Ok(windows.drop(["price", "flag"]))
     }),
@@ -374,15 +479,25 @@ pub const PLANS: &[Plan] = &[
             names(data.scan_dims()?, "label"),
             names(on_key_with(data, JoinKind::Inner)?, "label"),
         ]);
-        let groups = all.group_by([col("n"), col("key")]).agg([count_rows().alias("rows")]);
-        let joined = groups.join(data.scan_dims()?, JoinKind::Full).on([col("key")]);
+        let groups = all
+            .group_by([col("n"), col("key")])
+            .agg([count_rows().alias("rows")]);
+        let joined = groups
+            .join(data.scan_dims()?, JoinKind::Full)
+            .on([col("key")]);
         Ok(joined.select(pick(&["n", "key", "rows", "weight"])))
     }),
     plan("limits that are counted", |data| {
         let some = data.scan_facts()?.slice(50, Some(99));
         let counted = some.select([count_rows().alias("rows"), lit(1).max().alias("one")]);
-        let rest = data.scan_facts()?.slice(5, None).select([count_rows().alias("rows")]);
-        let none = data.scan_facts()?.limit(0).select([count_rows().alias("rows")]);
+        let rest = data
+            .scan_facts()?
+            .slice(5, None)
+            .select([count_rows().alias("rows")]);
+        let none = data
+            .scan_facts()?
+            .limit(0)
+            .select([count_rows().alias("rows")]);
         let with_one = |frame: LazyFrame| frame.with_columns([lit(1).alias("one")]);
         Ok(concat_frames([counted, with_one(rest), with_one(none)]))
     }),
@@ -401,7 +516,12 @@ pub const PLANS: &[Plan] = &[
             Ok(joined.select(pick(&["weight", "weight_right"])))
         };
         let mut all = Vec::new();
-        for kind in [JoinKind::Inner, JoinKind::Left, JoinKind::Right, JoinKind::Full] {
+        for kind in [
+            JoinKind::Inner,
+            JoinKind::Left,
+            JoinKind::Right,
+            JoinKind::Full,
+        ] {
             all.push(pairs(kind, false)?);
             all.push(pairs(kind, true)?);
         }
@@ -411,10 +531,19 @@ pub const PLANS: &[Plan] = &[
         let totals = totals(data)?;
         let most = totals.clone().select([col("total").max().alias("most")]);
         let joined = totals.clone().join(most, JoinKind::Inner);
-        let largest = joined.on_pairs([(col("total"), col("most"))]).select(pick(&["kind", "rows"]));
-        let shares = data.scan_facts()?.join(totals.clone(), JoinKind::Inner).on([col("kind")]);
+        let largest = joined
+            .on_pairs([(col("total"), col("most"))])
+            .select(pick(&["kind", "rows"]));
+        let shares = data
+            .scan_facts()?
+            .join(totals.clone(), JoinKind::Inner)
+            .on([col("kind")]);
         let shares = shares.select([col("kind"), (col("rows") + col("total")).alias("rows")]);
-        Ok(concat_frames([largest, totals.select(pick(&["kind", "rows"])), shares]))
+        Ok(concat_frames([
+            largest,
+            totals.select(pick(&["kind", "rows"])),
+            shares,
+        ]))
     }),
     plan("one join on both sides", |data| {
         let joined = on_key(data, JoinKind::Inner)?;
@@ -423,7 +552,9 @@ pub const PLANS: &[Plan] = &[
             .group_by([col("label")])
             .agg([col("weight").max().alias("heaviest")]);
         let both = joined.join(maximum, JoinKind::Inner).null_equals_null();
-        Ok(both.on([col("label")]).filter(col("weight").eq(col("heaviest"))))
+        Ok(both
+            .on([col("label")])
+            .filter(col("weight").eq(col("heaviest"))))
     }),
     ordered("everything", |data| {
         let totals = totals(data)?.filter(col("rows").gt(lit(3)));
@@ -436,7 +567,10 @@ pub const PLANS: &[Plan] = &[
         let groups = ranked
             .filter(col("rank").lt_eq(lit(5)))
             .group_by([col("label"), col("kind")])
-            .agg([col("amount").sum().alias("sum"), col("total").max().alias("total")]);
+            .agg([
+                col("amount").sum().alias("sum"),
+                col("total").max().alias("total"),
+            ]);
         let keys = [col("label").asc().nulls_last(), col("kind").desc()];
         Ok(groups.sort(keys).limit(25))
     }),

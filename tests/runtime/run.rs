@@ -3,8 +3,8 @@
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use pelton::device::simt::{SimtDriver, SimtOptions};
 use pelton::device::Driver;
+use pelton::device::simt::{SimtDriver, SimtOptions};
 use pelton::memory::{DiskFiles, Files, Tier};
 use pelton::metrics::Snapshot;
 use pelton::prelude::*;
@@ -64,7 +64,10 @@ pub fn assert_idle(what: &str, engine: &Engine) {
             return;
         }
         let waited = started.elapsed() > Duration::from_secs(2);
-        assert!(!waited, "{what}: device, host and disk still hold {used:?} bytes");
+        assert!(
+            !waited,
+            "{what}: device, host and disk still hold {used:?} bytes"
+        );
         std::thread::sleep(Duration::from_millis(1));
     }
 }

@@ -12,7 +12,7 @@ pub use source::{concat_frames, from_batches, scan_parquet, scan_parquet_files};
 
 use std::path::Path;
 
-use super::{Engine, QueryResult, threads};
+use super::{Engine, KeptResult, QueryResult, ResultStream, threads};
 use crate::error::Result;
 use crate::expr::{Expr, Keep};
 use crate::plan::{LogicalPlan, Query, SortExpr};
@@ -177,11 +177,29 @@ impl LazyFrame {
         engine.execute(&self.query)
     }
 
+    /// Runs the query and keeps its rows in the engine's memory, for other queries to read.
+    ///
+    /// # Errors
+    /// As [`Engine::execute`].
+    pub fn execute(&self, engine: &Engine) -> Result<KeptResult> {
+        KeptResult::of(engine, &self.query)
+    }
+
+    /// Runs the query and gives its rows as they come, in the order of a sort, else in any. The query
+    /// waits while nobody takes them.
+    ///
+    /// # Errors
+    /// As [`Engine::execute`], for what can be known before it runs; the iterator gives what comes
+    /// later, and ends there.
+    pub fn collect_iter(&self, engine: &Engine) -> Result<ResultStream> {
+        ResultStream::start(engine, &self.query, false)
+    }
+
     /// Runs the query and writes its rows as a Parquet file, or as a folder of files if the options
     /// give the rows of a file. Nothing is left after an error.
     ///
-    /// The rows come in the order of the result. Today the engine hands them over when the query
-    /// has ended, so that the result is in memory once before it is written.
+    /// The rows come in the order of a sort, else in that of the files; they are written while the query
+    /// runs.
     ///
     /// ```
     /// use pelton::prelude::*;
@@ -213,13 +231,14 @@ impl LazyFrame {
     ) -> Result<SinkSummary> {
         let schema = threads::on_own_stack(|| self.query.plan.schema())?;
         let mut sink = ParquetSink::create(path, schema, options)?;
-        let result = engine.execute(&self.query)?;
-        for batch in &result.batches {
-            sink.write(batch)?;
+        let mut result = ResultStream::start(engine, &self.query, true)?;
+        for batch in &mut result {
+            sink.write(&batch?)?;
         }
         let mut summary = sink.finish()?;
-        summary.metrics.counters.extend(result.metrics.counters);
-        summary.fallbacks = result.fallbacks;
+        let counters = result.metrics().counters.clone();
+        summary.metrics.counters.extend(counters);
+        summary.fallbacks = result.fallbacks().to_vec();
         Ok(summary)
     }
 }

@@ -41,6 +41,7 @@ pub fn scan_parquet_files<P: AsRef<Path>>(patterns: &[P]) -> Result<LazyFrame> {
         paths,
         schema: dataset.schema().as_ref().clone(),
         rows: Some(dataset.rows()),
+        columns: dataset.column_estimates(),
     };
     Ok(LazyFrame::of(LogicalPlan::Scan { files }))
 }

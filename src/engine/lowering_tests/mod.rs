@@ -25,6 +25,7 @@ fn table(name: &str, rows: u64, columns: &[(&str, DataType)]) -> LazyFrame {
                 paths: vec![format!("{name}.parquet").into()],
                 schema: Schema::new(fields.collect::<Vec<_>>()),
                 rows: Some(rows),
+                columns: Vec::new(),
             },
         },
         semantics: Semantics::default(),

@@ -10,13 +10,14 @@
 use std::sync::Arc;
 
 use super::bounds::range_of;
+use super::dynamic_filter::Bounds;
 use super::join::{Built, BuiltParts};
 use super::lane::Lane;
 use super::parts::{Splitter, parts_for};
 use super::steps::{FoldStep, fold};
 use super::{Place, QueryRun, sequence};
 use crate::error::{Error, Result};
-use crate::memory::{Batch, BatchStore, Sequence, SpillClass};
+use crate::memory::{Batch, BatchStore, Sequence, SpillClass, StoredBatch};
 use crate::operators::{
     FoldState, GroupByPhase, GroupBySpec, OperatorSpec, Partitioning, WindowSpec,
 };
@@ -191,11 +192,24 @@ pub(super) fn fold_store(
     step: &FoldStep,
     store: &BatchStore,
 ) -> Result<Vec<Batch>> {
-    let context = lane.context(step.place);
     let mut waiting = Vec::with_capacity(store.len());
     while let Some(entry) = store.pop() {
         waiting.push(entry);
     }
+    fold_batches(run, lane, step, waiting)
+}
+
+/// Folds stored batches in their order.
+///
+/// # Errors
+/// As the operator's contract says.
+pub(super) fn fold_batches(
+    run: &QueryRun,
+    lane: &Lane,
+    step: &FoldStep,
+    mut waiting: Vec<(Sequence, Arc<StoredBatch>)>,
+) -> Result<Vec<Batch>> {
+    let context = lane.context(step.place);
     waiting.sort_by_key(|(sequence, _)| *sequence);
     let mut state = step.fold.init(context)?;
     for (_, stored) in waiting {
@@ -218,6 +232,12 @@ fn kept(
     store: &BatchStore,
     shared: bool,
 ) -> Result<Finished> {
+    if let OperatorSpec::HashJoinBuild(spec) = &step.spec
+        && run.wants_bounds(number)
+        && let Some(bounds) = Bounds::of(run, number, lane, spec, store)?
+    {
+        run.note_bounds(number, bounds);
+    }
     let parts = parts_for(store.bytes(), run.limit_of(step.place));
     let (input, by) = match &step.spec {
         _ if parts == 1 => return kept_whole(run, lane, &step, store),

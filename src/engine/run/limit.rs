@@ -77,7 +77,7 @@ pub(super) async fn limited(
     for rows in taking.await? {
         let sent = match &output {
             Output::Result(result) => result.send(rows).await?,
-            Output::Links(_) => {
+            Output::Links(_) | Output::Exchange(_) | Output::Kept(_) => {
                 output
                     .send(run, &lane, rows.sequence, Batch::host(rows.batch))
                     .await?
@@ -87,6 +87,5 @@ pub(super) async fn limited(
             break;
         }
     }
-    output.finish();
-    Ok(())
+    output.finish(run).await
 }

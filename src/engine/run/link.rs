@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 
-use super::QueryRun;
+use super::exchange::{Exchanger, to_links};
 use super::lane::Lane;
+use super::{QueryRun, sequence};
 use crate::error::Result;
-use crate::memory::{Batch, Reservation, Sequence, SpillClass, StoredBatch, Tier};
+use crate::memory::{Batch, BatchStore, Reservation, Sequence, SpillClass, StoredBatch, Tier};
 use crate::network::{Delivery, Sender, Weigh};
+use crate::types::Schema;
 
 /// A batch between two pipelines. While it waits it may be spilled.
 #[derive(Clone)]
@@ -40,8 +42,12 @@ impl Weigh for Rows {
 pub(super) enum Output {
     /// To the pipelines that read them: to each a copy of every batch.
     Links(Vec<Sender<Message>>),
+    /// To the pipelines that read them, on the ranks that they belong to.
+    Exchange(Exchanger),
     /// Out of the engine.
     Result(Sender<Rows>),
+    /// Into the engine's keeping.
+    Kept(Arc<BatchStore>),
 }
 
 impl Output {
@@ -57,30 +63,47 @@ impl Output {
         batch: Batch,
     ) -> Result<Delivery> {
         match self {
-            Output::Links(links) => {
-                let stored = run.store(batch, SpillClass::Queued);
-                let mut wanted = Delivery::Unwanted;
-                for link in links {
-                    let stored = Arc::clone(&stored);
-                    if link.send(Message { sequence, stored }).await? == Delivery::Accepted {
-                        wanted = Delivery::Accepted;
-                    }
-                }
-                Ok(wanted)
-            }
+            Output::Links(links) => to_links(run, links, sequence, batch).await,
+            Output::Exchange(exchanger) => exchanger.send(run, lane, sequence, batch).await,
             Output::Result(rows) => match run.host_rows(lane, sequence, batch)? {
                 Some(batch) => rows.send(batch).await,
                 None => Ok(Delivery::Accepted),
             },
+            Output::Kept(store) => {
+                store.push(sequence, run.store(batch, SpillClass::Result));
+                Ok(Delivery::Accepted)
+            }
         }
     }
 
+    /// Says behind a unit's last batch that it was the last, to whoever puts them in order.
+    ///
+    /// # Errors
+    /// `Cancelled`.
+    pub(super) async fn unit_ended(&self, run: &QueryRun, unit: u64) -> Result<()> {
+        if let Output::Result(rows) = self {
+            let end = Rows {
+                sequence: sequence(unit, u32::MAX),
+                batch: RecordBatch::new_empty(Arc::new(Schema::empty())),
+                held: run.memory.reserve(Tier::Host, 0)?,
+            };
+            let _ = rows.send(end).await?;
+        }
+        Ok(())
+    }
+
     /// Says that all has been sent.
-    pub(super) fn finish(self) {
+    ///
+    /// # Errors
+    /// `PeerLost` if a rank is gone.
+    pub(super) async fn finish(self, run: &QueryRun) -> Result<()> {
         match self {
             Output::Links(links) => links.into_iter().for_each(Sender::finish),
+            Output::Exchange(exchanger) => exchanger.finish(run).await?,
             Output::Result(rows) => rows.finish(),
+            Output::Kept(_) => {}
         }
+        Ok(())
     }
 }
 

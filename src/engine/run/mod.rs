@@ -8,7 +8,10 @@
 //! happens at a breaker, `join` and `parts` what happens where memory is too short for one table.
 
 mod bounds;
+mod dynamic_filter;
+mod exchange;
 mod fold;
+mod in_order;
 mod join;
 mod lane;
 mod limit;
@@ -22,20 +25,29 @@ mod worker;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use arrow::array::RecordBatch;
 
+use super::kept::KeptResults;
 use super::planner::Planner;
+use super::threads;
 use crate::backend::Backend;
+use crate::comm::{OperationId, agree};
 use crate::error::{Error, Result};
-use crate::memory::{Batch, MemoryManager, Sequence, SpillClass, SpillManager, StoredBatch, Tier};
+use crate::memory::{
+    Batch, BatchStore, MemoryManager, Sequence, SpillClass, SpillManager, StoredBatch, Tier,
+};
 use crate::metrics::names;
 use crate::network::{Capacity, Handle, Receiver, Scope, Sender};
 use crate::options::{ExecutorOption, FallbackMode};
 use crate::pipeline::{Pipeline, ScanSpec, Source, consumers};
-use crate::plan::MemoryTable;
+use crate::plan::{MemoryTable, StoredRows};
 use crate::storage::{Partition, ReadOptions};
 use crate::types::SchemaRef;
+use dynamic_filter::Bounds;
+use exchange::Exchanger;
+pub(super) use in_order::InOrder;
 use lane::Lane;
 pub(super) use link::Rows;
 use link::{Message, Output};
@@ -62,6 +74,11 @@ fn sequence(unit: u64, number: u32) -> Sequence {
     Sequence((unit & (u64::MAX >> 24)) << 24 | u64::from(number.min((1 << 24) - 1)))
 }
 
+/// The unit of a batch's place.
+fn unit_of(place: Sequence) -> u64 {
+    place.0 >> 24
+}
+
 /// The place of a batch that the `input`-th of several pipelines left: behind those of the ones before.
 fn place_in_union(input: usize, place: Sequence) -> Sequence {
     match input {
@@ -73,6 +90,13 @@ fn place_in_union(input: usize, place: Sequence) -> Sequence {
 /// What all actors of a query share.
 pub(super) struct QueryRun {
     pub(super) scope: Scope,
+    pub(super) pipelines: Vec<Pipeline>,
+    /// Whether the rows of a scan leave in the order of its files.
+    pub(super) ordered: bool,
+    /// What the query does, for other ranks to compare with what they do.
+    pub(super) plan: String,
+    /// The query's number among those that all ranks run.
+    pub(super) query: u64,
     pub(super) backend: Arc<dyn Backend>,
     pub(super) cpu: Arc<dyn Backend>,
     pub(super) mode: FallbackMode,
@@ -85,6 +109,12 @@ pub(super) struct QueryRun {
     pub(super) workers: usize,
     /// What flows between two pipelines at most.
     pub(super) capacity: Capacity,
+    /// Whether built sides narrow the scans of their probe sides.
+    pub(super) dynamic_filters: bool,
+    /// Results that the engine keeps.
+    pub(super) kept: KeptResults,
+    /// Where the result goes, if the engine keeps it.
+    pub(super) keeps: Option<Arc<BatchStore>>,
     pub(super) parkings: Parkings,
     pub(super) notes: Mutex<Notes>,
     /// Pipelines that the CPU backend runs whole: an earlier attempt was refused in their midst.
@@ -99,6 +129,8 @@ pub(super) type Refusals = BTreeMap<usize, String>;
 pub(super) struct Notes {
     fallbacks: Vec<String>,
     refused: Refusals,
+    /// What the keys of built sides lie between, by the pipeline's number.
+    bounds: BTreeMap<usize, Arc<Bounds>>,
     /// Parts of a pipeline's fold, by number and operator.
     parts: BTreeMap<(usize, &'static str), u32>,
 }
@@ -124,10 +156,28 @@ impl QueryRun {
         Lane::create(&self.backend, &self.cpu, metrics, timeout)
     }
 
+    /// Checks that all ranks are about to run the same query.
+    async fn agree(&self) -> Result<()> {
+        let comm = self.planner.comm.as_ref();
+        if comm.world() == 1 {
+            return Ok(());
+        }
+        let _outside = self.scope.outside();
+        agree(comm, self.operation(0), &self.plan).await
+    }
+
     /// Takes a batch into the spill manager's care.
     fn store(&self, batch: Batch, class: SpillClass) -> Arc<StoredBatch> {
         let parking = self.parkings.of(&batch);
         self.spiller.store(batch, parking, class)
+    }
+
+    /// An operation of the query in which all ranks take part.
+    fn operation(&self, number: u32) -> OperationId {
+        OperationId {
+            query: self.query,
+            number,
+        }
     }
 
     /// Bytes of the tier that operators of a place work in.
@@ -158,6 +208,20 @@ impl QueryRun {
         }
     }
 
+    /// True if what leaves the engine must be put in the order of its units, which say when they end.
+    pub(super) fn in_order(&self) -> bool {
+        let unordered = |pipeline: &Pipeline| {
+            let parted = !matches!(pipeline.source, Source::Pipelines(_));
+            parted && pipeline.fold.is_none() && pipeline.limit.is_none() && !pipeline.gives_order()
+        };
+        self.ordered && self.pipelines.last().is_some_and(unordered)
+    }
+
+    /// True if the workers of a pipeline say when a unit ends.
+    fn tells_ends(&self, number: usize) -> bool {
+        number == self.pipelines.len() && self.in_order()
+    }
+
     fn forced(&self, number: usize) -> bool {
         self.refusals.contains_key(&number)
     }
@@ -172,7 +236,7 @@ impl QueryRun {
 
     /// Pipelines that were refused or short of memory while they ran, and those whose operators share batches with
     /// theirs; none if this attempt has nothing to add.
-    pub(super) fn refused(&self, pipelines: &[Pipeline]) -> Option<Refusals> {
+    pub(super) fn refused(&self) -> Option<Refusals> {
         let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all = self.refusals.clone();
         all.extend(notes.refused.clone());
@@ -182,7 +246,7 @@ impl QueryRun {
         // A built side and its probes lie with one backend.
         loop {
             let before = all.len();
-            for (pipeline, number) in pipelines.iter().zip(1..) {
+            for (pipeline, number) in self.pipelines.iter().zip(1..) {
                 let built = pipeline
                     .transforms
                     .iter()
@@ -199,6 +263,16 @@ impl QueryRun {
                 return Some(all);
             }
         }
+    }
+
+    fn note_bounds(&self, number: usize, bounds: Bounds) {
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        notes.bounds.insert(number, Arc::new(bounds));
+    }
+
+    fn bounds_of(&self, number: usize) -> Option<Arc<Bounds>> {
+        let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        notes.bounds.get(&number).cloned()
     }
 
     fn note_parts(&self, number: usize, operator: &'static str, parts: u32) {
@@ -238,6 +312,18 @@ impl QueryRun {
         Ok(pieces)
     }
 
+    /// The batches of a result that the engine keeps.
+    fn kept_batches(&self, rows: &StoredRows) -> Result<Vec<(Sequence, Arc<StoredBatch>)>> {
+        let store = self.kept.get(rows.number).ok_or_else(|| {
+            let cause = "is not kept by this engine, or not any more";
+            let remedy = "hold on to it as long as its frames run";
+            Error::invalid(format!("result {}", rows.number), cause, remedy)
+        })?;
+        let mut batches = store.batches();
+        batches.sort_by_key(|(place, _)| *place);
+        Ok(batches)
+    }
+
     /// No more workers than partitions that fit the device at one time, so that none waits for
     /// memory that another one will never free.
     fn scan_workers(&self, units: &Units) -> usize {
@@ -256,7 +342,7 @@ struct Wiring {
 }
 
 impl Wiring {
-    fn new(run: &QueryRun, pipelines: &[Pipeline], result: Sender<Rows>) -> Wiring {
+    fn new(run: &QueryRun, pipelines: &[Pipeline], result: Sender<Rows>) -> Result<Wiring> {
         let count = pipelines.len();
         let mut wiring = Wiring {
             links: (0..count).map(|_| Vec::new()).collect(),
@@ -286,15 +372,29 @@ impl Wiring {
                 }
             }
         }
-        for (target, senders) in wiring.targets.iter_mut().zip(senders) {
-            if !senders.is_empty() {
-                *target = Some(Target::Output(Output::Links(senders)));
+        let ends = wiring.targets.iter_mut().zip(senders).zip(pipelines);
+        for (((target, senders), pipeline), number) in ends.zip(1..) {
+            if senders.is_empty() {
+                continue;
             }
+            *target = Some(Target::Output(match &pipeline.exchange {
+                None => Output::Links(senders),
+                Some(exchange) => {
+                    let exchange = exchange.clone();
+                    Output::Exchange(Exchanger::new(run, number, pipeline, exchange, senders)?)
+                }
+            }));
         }
         if let Some(last) = wiring.targets.last_mut() {
-            *last = Some(Target::Output(Output::Result(result)));
+            *last = Some(Target::Output(match &run.keeps {
+                None => Output::Result(result),
+                Some(store) => {
+                    result.finish();
+                    Output::Kept(Arc::clone(store))
+                }
+            }));
         }
-        wiring
+        Ok(wiring)
     }
 }
 
@@ -325,8 +425,9 @@ pub(super) struct Prepared {
 ///
 /// # Errors
 /// `Unsupported` for what no backend may run.
-pub(super) fn prepare(run: QueryRun, pipelines: Vec<Pipeline>) -> Result<Prepared> {
+pub(super) fn prepare(run: QueryRun) -> Result<Prepared> {
     let run = Arc::new(run);
+    let pipelines = run.pipelines.clone();
     let capacity = match run.executor {
         ExecutorOption::Tasks => usize::MAX,
         ExecutorOption::Streaming => run.workers * RESULTS_PER_WORKER,
@@ -335,7 +436,7 @@ pub(super) fn prepare(run: QueryRun, pipelines: Vec<Pipeline>) -> Result<Prepare
         messages: capacity,
         bytes: u64::MAX,
     });
-    let mut wiring = Wiring::new(&run, &pipelines, result);
+    let mut wiring = Wiring::new(&run, &pipelines, result)?;
     let mut actors = Vec::with_capacity(pipelines.len());
     for (index, pipeline) in pipelines.into_iter().enumerate() {
         let number = index + 1;
@@ -388,25 +489,43 @@ impl Prepared {
         let Prepared { run, actors, rows } = self;
         let scope = run.scope.clone();
         scope.run(async move {
-            match run.executor {
-                ExecutorOption::Tasks => {
-                    for actor in actors {
-                        start(&run, actor).await?;
-                    }
-                    collect(rows, state, take).await
-                }
-                ExecutorOption::Streaming => {
-                    let handles: Vec<_> =
-                        actors.into_iter().map(|actor| start(&run, actor)).collect();
-                    let state = collect(rows, state, take).await?;
-                    for handle in handles {
-                        handle.await?;
-                    }
-                    Ok(state)
-                }
-            }
+            let collecting = run.scope.spawn_part("result", collect(rows, state, take));
+            drive(run, actors).await?;
+            collecting.await
         })
     }
+
+    /// Starts the query on a thread of its own. Result: the rows as they come, and how it ended.
+    ///
+    /// # Errors
+    /// The system refuses the thread.
+    pub(super) fn start(self) -> Result<(Receiver<Rows>, JoinHandle<Result<()>>)> {
+        let Prepared { run, actors, rows } = self;
+        let scope = run.scope.clone();
+        let thread = threads::named("pelton-query").spawn(move || scope.run(drive(run, actors)));
+        let thread = thread.map_err(|cause| threads::not_started(&cause))?;
+        Ok((rows, thread))
+    }
+}
+
+/// Runs all pipelines to their end.
+async fn drive(run: Arc<QueryRun>, actors: Vec<Actor>) -> Result<()> {
+    run.agree().await?;
+    match run.executor {
+        ExecutorOption::Tasks => {
+            for actor in actors {
+                start(&run, actor).await?;
+            }
+        }
+        ExecutorOption::Streaming => {
+            let start = |actor| start(&run, actor);
+            let handles: Vec<_> = actors.into_iter().map(start).collect();
+            for handle in handles {
+                handle.await?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn start(run: &Arc<QueryRun>, actor: Actor) -> Handle<()> {

@@ -12,6 +12,7 @@ use super::source::{Unit, Units};
 use super::steps::Steps;
 use super::worker::{End, Stage};
 use super::{QueryRun, sequence};
+use crate::comm::share_of_rank;
 use crate::error::{Error, Result};
 use crate::memory::{Batch, SpillClass};
 use crate::network::{Delivery, Gate, GateReader, Receiver};
@@ -64,6 +65,23 @@ impl Actor {
                 None => None,
             });
         }
+        let inbox = match &self.target {
+            Target::Output(Output::Exchange(exchanger)) => {
+                let name = format!("pipeline {}, inbox", self.number);
+                let inbox = exchanger.inbox(&self.run);
+                Some(self.run.scope.spawn_part(name, inbox.take()))
+            }
+            _ => None,
+        };
+        self.work(built).await?;
+        match inbox {
+            Some(inbox) => inbox.await,
+            None => Ok(()),
+        }
+    }
+
+    /// What the pipeline does once it has what its joins need.
+    async fn work(self, built: Vec<Option<Built>>) -> Result<()> {
         let units = self.units()?;
         let workers = self.workers(&units);
         let bytes = self.pipeline.fold_bytes();
@@ -76,6 +94,8 @@ impl Actor {
             consumers,
             ..
         } = self;
+        // Without keys there is a row of nothing: one rank gives it for all.
+        let silent = pipeline.first_only && run.planner.comm.rank() != 0;
         let fold = steps.fold.take();
         let folding = fold.map(|step| Folding::new(&run, number, step, bytes, workers));
         let folding = folding.transpose()?.map(Arc::new);
@@ -95,7 +115,10 @@ impl Actor {
                 let states = std::mem::take(&mut stages.states);
                 drop(stages); // the built sides of its joins are of no use any more
                 let lane = run.lane()?;
-                let finished = sole(folding)?.finish(&run, number, &lane, states, consumers > 1)?;
+                let finished = match silent {
+                    true => Finished::Batches(Vec::new()),
+                    false => sole(folding)?.finish(&run, number, &lane, states, consumers > 1)?,
+                };
                 hand_on(&run, &lane, finished, target).await
             }
             (None, Target::Output(output)) => match pipeline.limit {
@@ -104,8 +127,7 @@ impl Actor {
                     stages
                         .all(units, || End::Output(Arc::clone(&output)))
                         .await?;
-                    sole(output)?.finish();
-                    Ok(())
+                    sole(output)?.finish(&run).await
                 }
                 Some(limit) => limited(&run, stages, units, limit, output).await,
             },
@@ -123,7 +145,7 @@ impl Actor {
         }
         let most = match &self.pipeline.source {
             Source::Scan(_) => self.run.scan_workers(units),
-            Source::Memory { .. } | Source::Pipelines(_) => self.run.workers,
+            Source::Memory { .. } | Source::Stored(_) | Source::Pipelines(_) => self.run.workers,
         };
         units.count().map_or(most, |count| most.min(count)).max(1)
     }
@@ -131,7 +153,8 @@ impl Actor {
     fn units(&self) -> Result<Units> {
         match &self.pipeline.source {
             Source::Scan(scan) => {
-                let partitions = self.run.partitions(scan)?;
+                let scan = self.run.narrowed(&self.pipeline, scan);
+                let partitions = self.run.partitions(&scan)?;
                 let units = partitions.into_iter().zip(0..);
                 Ok(Units::ready(units.map(|(partition, index)| {
                     Unit::Partition(index, partition)
@@ -139,9 +162,17 @@ impl Actor {
             }
             Source::Memory { table, projection } => {
                 let rows = self.run.table_rows(table, projection)?;
+                let rows = share_of_rank(self.run.planner.comm.as_ref(), rows);
                 let units = rows.into_iter().zip(0..);
                 Ok(Units::ready(
                     units.map(|(rows, index)| Unit::Rows(sequence(index, 0), rows)),
+                ))
+            }
+            Source::Stored(rows) => {
+                let batches = self.run.kept_batches(rows)?;
+                let units = batches.into_iter();
+                Ok(Units::ready(
+                    units.map(|(place, stored)| Unit::Stored(place, stored)),
                 ))
             }
             Source::Pipelines(_) => Ok(Units::links(self.links.clone())),
@@ -226,6 +257,7 @@ impl Stages {
             from,
             until,
             units,
+            tells_ends: matches!(end, End::Output(_)) && self.run.tells_ends(self.number),
             end,
         });
         let name = |index: usize| format!("pipeline {}, worker {index}", self.number);
@@ -284,8 +316,7 @@ async fn hand_on(
         }
         _ => return Err(Error::invalid("fold", "gave what nobody can take", "")),
     };
-    output.finish();
-    Ok(())
+    output.finish(run).await
 }
 
 async fn send_all(

@@ -8,7 +8,7 @@ use arrow::array::RecordBatch;
 
 use super::link::Message;
 use super::parts::Part;
-use super::place_in_union;
+use super::{place_in_union, unit_of};
 use crate::error::Result;
 use crate::memory::{Sequence, StoredBatch};
 use crate::network::Receiver;
@@ -24,6 +24,16 @@ pub(super) enum Unit {
     Stored(Sequence, Arc<StoredBatch>),
     /// Both sides of a part of a join.
     Part(u64, Part),
+}
+
+impl Unit {
+    /// Its place among the units.
+    pub(super) fn index(&self) -> u64 {
+        match self {
+            Unit::Partition(index, _) | Unit::Part(index, _) => *index,
+            Unit::Rows(place, _) | Unit::Stored(place, _) => unit_of(*place),
+        }
+    }
 }
 
 /// The input of a pipeline, shared by its workers.

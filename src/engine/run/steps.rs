@@ -63,7 +63,9 @@ impl Backends<'_> {
         let checked = match &pipeline.source {
             Source::Scan(_) => self.own.check_scan(&pipeline.input),
             // Host rows may stay there until an operator needs them.
-            Source::Memory { .. } | Source::Pipelines(_) => return Ok((Place::Cpu, None)),
+            Source::Memory { .. } | Source::Stored(_) | Source::Pipelines(_) => {
+                return Ok((Place::Cpu, None));
+            }
         };
         match checked {
             Ok(()) => Ok((Place::Own, None)),

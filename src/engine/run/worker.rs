@@ -43,6 +43,8 @@ pub(super) struct Stage {
     pub(super) until: usize,
     pub(super) units: Units,
     pub(super) end: End,
+    /// Whether every unit's end is told behind its batches.
+    pub(super) tells_ends: bool,
 }
 
 /// What a worker has, and how far it is.
@@ -82,7 +84,8 @@ impl Stage {
                 break;
             };
             self.run.scope.check()?;
-            let wanted = match unit {
+            let index = unit.index();
+            let mut wanted = match unit {
                 Unit::Partition(index, partition) => {
                     self.partition(lane, index, &partition, &mut progress)
                         .await?
@@ -100,6 +103,12 @@ impl Stage {
                     self.part(lane, index, &part, &mut progress.state).await?
                 }
             };
+            if self.tells_ends {
+                wanted = self.catch_up(&mut progress).await?;
+                if let End::Output(output) = &self.end {
+                    output.unit_ended(&self.run, index).await?;
+                }
+            }
             if wanted == Delivery::Unwanted {
                 self.units.stop();
                 break;

@@ -10,8 +10,7 @@ use crate::expr::{AggregateFunction, Expr, Keep, TypedExpr, aggregate_type, reso
 use crate::operators::{
     AggregateSpec, DistinctSpec, FloatSums, GroupByPhase, GroupBySpec, OperatorSpec,
 };
-use crate::plan::rows_of;
-use crate::plan::{LogicalPlan, aggregate_name, extract_aggregates};
+use crate::plan::{LogicalPlan, aggregate_name, extract_aggregates, rows_of};
 use crate::types::{Field, Schema, SchemaRef};
 
 impl Lowering<'_> {

@@ -52,7 +52,8 @@ impl Lowering<'_> {
         };
         let build_side = self.side(build.0, &build.1, &build.2)?;
         let built = self.open_above_limit(&build_side.schema);
-        let parked = std::mem::replace(
+        let rows = rows_of(build.0);
+        let mut parked = std::mem::replace(
             built,
             Pipeline::new(Source::Pipelines(Vec::new()), &build_side.schema),
         );
@@ -70,6 +71,7 @@ impl Lowering<'_> {
             semantics: self.semantics,
         };
         let (spec, output) = names.finish(spec, swapped, residual.as_ref(), wanted)?;
+        parked.fold_rows = rows as u64; // saturates
         self.add_join(parked, spec, &output);
         Ok(output)
     }

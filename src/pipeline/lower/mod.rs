@@ -16,7 +16,7 @@ use super::{Pipeline, ScanSpec, Source, TransformSpec};
 use crate::error::{Error, Result};
 use crate::expr::{Expr, TypedExpr, TypedKind, resolve};
 use crate::operators::{FilterSpec, OperatorSpec, ProjectSpec};
-use crate::plan::{LogicalPlan, MemoryTable, ParquetFiles, Query};
+use crate::plan::{LogicalPlan, MemoryTable, ParquetFiles, Query, StoredRows};
 use crate::types::{DataType, Schema, SchemaRef, Semantics};
 use columns::{
     all_names, columns_of, exprs_are_columns, map_columns, no_columns, output_field, projected,
@@ -98,6 +98,7 @@ impl Lowering<'_> {
         match plan {
             LogicalPlan::Scan { files } => self.scan(files, wanted),
             LogicalPlan::Memory { table } => self.memory(table, wanted),
+            LogicalPlan::Stored { rows } => self.stored(rows, wanted),
             LogicalPlan::Filter { input, predicate } => self.filter(input, predicate, wanted),
             LogicalPlan::Project { input, exprs } => self.project(input, exprs, wanted),
             LogicalPlan::Aggregate {
@@ -199,6 +200,19 @@ impl Lowering<'_> {
             ..Pipeline::new(source, &schema)
         });
         Ok(schema)
+    }
+
+    /// All columns of a kept result, and a choice of them.
+    fn stored(&mut self, rows: &StoredRows, wanted: &BTreeSet<String>) -> Result<SchemaRef> {
+        let schema = Arc::new(rows.schema.clone());
+        self.current = Some(Pipeline {
+            ordered: rows.ordered,
+            ..Pipeline::new(Source::Stored(rows.clone()), &schema)
+        });
+        let columns = columns_of(&schema, wanted)?;
+        let output = projected(&schema, &columns);
+        self.pick(&schema, &columns, &output);
+        Ok(output)
     }
 
     fn scan(&mut self, files: &ParquetFiles, wanted: &BTreeSet<String>) -> Result<SchemaRef> {

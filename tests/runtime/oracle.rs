@@ -229,6 +229,26 @@ pub fn stable(data: &Data) -> Rows {
     facts.iter().map(row).collect()
 }
 
+pub fn stable_top(data: &Data) -> Rows {
+    let mut rows = stable(data);
+    rows.truncate(50);
+    rows
+}
+
+/// By name, the first row and the last one in the stable order of the kinds.
+pub fn firsts(data: &Data) -> Rows {
+    let mut facts: Vec<&Fact> = data.facts.iter().collect();
+    facts.sort_by_key(|fact| fact.kind);
+    let (mut firsts, mut lasts) = (BTreeMap::new(), BTreeMap::new());
+    for fact in facts {
+        firsts.entry(&fact.name).or_insert(fact.id);
+        lasts.insert(&fact.name, fact.id);
+    }
+    let all = firsts.into_iter().chain(lasts);
+    let row = |(name, id): (&Option<String>, i64)| vec![text(name.as_ref()), integer(id)];
+    all.map(row).collect()
+}
+
 pub fn top(data: &Data) -> Rows {
     let mut facts: Vec<&Fact> = data.facts.iter().collect();
     facts.sort_by(|one, two| two.ratio.total_cmp(&one.ratio).then(one.id.cmp(&two.id)));

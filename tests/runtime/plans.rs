@@ -381,6 +381,22 @@ pub const PLANS: &[Plan] = &[
             Ok(sorted.select(pick(&["kind", "id"])))
         })
     },
+    Plan {
+        oracle: Some(oracle::stable_top),
+        ..ordered("a stable top k", |data| {
+            let first = data.facts_in_memory()?.top_k(50, [col("kind").desc()]);
+            Ok(first.select(pick(&["kind", "id"])))
+        })
+    },
+    known("the first of a sort", oracle::firsts, |data| {
+        let sorted = data.facts_in_memory()?.sort([col("kind").asc()]);
+        let firsts = sorted.clone().distinct(["name"], Keep::First);
+        let firsts = firsts.select(pick(&["name", "id"]));
+        let lasts = sorted
+            .group_by([col("name")])
+            .agg([col("id").last().alias("id")]);
+        Ok(concat_frames([firsts, lasts]))
+    }),
     ordered("a sort by one value", |data| {
         let equal = data.facts_in_memory()?.with_columns([lit(1).alias("one")]);
         Ok(equal.sort([col("one")]).select(pick(&["id", "ratio"])))

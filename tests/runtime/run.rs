@@ -36,7 +36,7 @@ pub fn emulated(options: &[&str], simt: SimtOptions, files: Arc<dyn Files>) -> R
 pub fn quick(seed: u64) -> SimtOptions {
     SimtOptions {
         seed,
-        checked: std::env::var_os("PELTON_CHECKED").is_some(),
+        checked: false,
         ..SimtOptions::default()
     }
 }
@@ -46,10 +46,28 @@ pub fn device(options: &[&str]) -> Result<Engine> {
     emulated(options, quick(1), Arc::new(DiskFiles))
 }
 
+/// How a plan is run: [`run`] or [`run_streaming`].
+pub type Run = fn(&Plan, &Data, &Engine) -> Result<(Rows, Snapshot)>;
+
 /// Runs a plan, and asserts that the engine then holds nothing.
 pub fn run(plan: &Plan, data: &Data, engine: &Engine) -> Result<(Rows, Snapshot)> {
     let outcome = (plan.frame)(data)?.collect(engine);
     let outcome = outcome.map(|result| (rows(&result.batches), result.metrics.clone()));
+    assert_idle(plan.name, engine);
+    outcome
+}
+
+/// As [`run`], the rows taken as they come, so that the result need not fit.
+pub fn run_streaming(plan: &Plan, data: &Data, engine: &Engine) -> Result<(Rows, Snapshot)> {
+    let collect = || {
+        let mut stream = (plan.frame)(data)?.collect_iter(engine)?;
+        let mut all = Rows::new();
+        for batch in &mut stream {
+            all.extend(rows(&[batch?]));
+        }
+        Ok((all, stream.metrics().clone()))
+    };
+    let outcome = collect();
     assert_idle(plan.name, engine);
     outcome
 }
@@ -91,31 +109,27 @@ impl Suite {
         Ok(Suite { data, expected })
     }
 
-    /// Runs every plan on an engine and compares.
+    /// Runs every plan on an engine, or the one that `PELTON_PLAN` names, and compares.
     pub fn check(&self, what: &str, engine: &Engine) -> Vec<Snapshot> {
-        self.check_some(what, engine, |_| true)
+        self.check_some(what, engine, run, |_| true)
     }
 
-    /// As [`Suite::check`], for some plans.
+    /// As [`Suite::check`], for some plans, run by `run`.
     pub fn check_some(
         &self,
         what: &str,
         engine: &Engine,
+        run: Run,
         wanted: impl Fn(&Plan) -> bool,
     ) -> Vec<Snapshot> {
-        let mut all = Vec::new();
-        let mut wrong = Vec::new();
+        let chosen = std::env::var("PELTON_PLAN").ok();
+        let chosen = |plan: &Plan| chosen.as_ref().is_none_or(|chosen| chosen == plan.name);
+        let (mut all, mut wrong) = (Vec::new(), Vec::new());
         for (plan, expected) in PLANS.iter().zip(&self.expected) {
-            let chosen = std::env::var("PELTON_PLAN").ok();
-            if !wanted(plan) || chosen.is_some_and(|chosen| chosen != plan.name) {
+            if !wanted(plan) || !chosen(plan) {
                 continue;
             }
-            let started = Instant::now();
-            let ran = run(plan, &self.data, engine);
-            if std::env::var_os("PELTON_SLOW").is_some() && started.elapsed().as_millis() > 200 {
-                eprintln!("{what}: {}: {:?}", plan.name, started.elapsed());
-            }
-            match ran {
+            match run(plan, &self.data, engine) {
                 Ok((got, metrics)) => {
                     if let Err(difference) = plan.compare(expected, &got) {
                         wrong.push(format!("{}: {difference}", plan.name));
@@ -129,6 +143,10 @@ impl Suite {
         all
     }
 }
+
+/// 8000 facts in row groups of 200.
+pub static LARGE: LazyLock<Suite> =
+    LazyLock::new(|| Suite::new(8_000, 200).expect("the plans run on one thread"));
 
 /// 600 facts in row groups of 40.
 pub static SUITE: LazyLock<Suite> =

@@ -69,6 +69,9 @@ pub(super) enum Place {
 /// Result batches per worker that may wait for who collects them.
 const RESULTS_PER_WORKER: usize = 2;
 
+/// Share of the host's limit that a batch which waits may have.
+const HOST_PIECE_SHARE: u64 = 32;
+
 /// The place of a batch: that of its unit, then that within the unit.
 fn sequence(unit: u64, number: u32) -> Sequence {
     Sequence((unit & (u64::MAX >> 24)) << 24 | u64::from(number.min((1 << 24) - 1)))
@@ -166,6 +169,32 @@ impl QueryRun {
         agree(comm, self.operation(0), &self.plan).await
     }
 
+    /// A batch in pieces that the host can hold several of at one time: one that is as large as all
+    /// memory could never be brought back. Batches of a device are what its operators made room for.
+    fn pieces(&self, batch: Batch) -> Vec<Batch> {
+        let Some(rows) = batch.as_host() else {
+            return vec![batch];
+        };
+        let bytes = self.parkings.of(&batch).bytes(&batch);
+        let most = (self.memory.limits().host / HOST_PIECE_SHARE).max(1);
+        let count = rows.num_rows();
+        if bytes <= most || count < 2 {
+            return vec![batch];
+        }
+        let pieces = usize::try_from(bytes.div_ceil(most)).unwrap_or(count);
+        let each = count.div_ceil(pieces).max(1);
+        let starts = (0..count).step_by(each);
+        let piece = |start| Batch::host(rows.slice(start, each.min(count - start)));
+        starts.map(piece).collect()
+    }
+
+    /// Adds a batch to a store, whose batches may be spilled.
+    fn store_in(&self, store: &BatchStore, place: Sequence, batch: Batch, class: SpillClass) {
+        for piece in self.pieces(batch) {
+            store.push(place, self.store(piece, class));
+        }
+    }
+
     /// Takes a batch into the spill manager's care.
     fn store(&self, batch: Batch, class: SpillClass) -> Arc<StoredBatch> {
         let parking = self.parkings.of(&batch);
@@ -220,6 +249,12 @@ impl QueryRun {
     /// True if the workers of a pipeline say when a unit ends.
     fn tells_ends(&self, number: usize) -> bool {
         number == self.pipelines.len() && self.in_order()
+    }
+
+    /// Whether a pipeline's rows are in an order that its fold must keep, among equal keys.
+    fn keeps_order(&self, number: usize) -> bool {
+        let pipeline = self.pipelines.get(number.saturating_sub(1));
+        pipeline.is_some_and(Pipeline::keeps_order)
     }
 
     fn forced(&self, number: usize) -> bool {
@@ -428,12 +463,8 @@ pub(super) struct Prepared {
 pub(super) fn prepare(run: QueryRun) -> Result<Prepared> {
     let run = Arc::new(run);
     let pipelines = run.pipelines.clone();
-    let capacity = match run.executor {
-        ExecutorOption::Tasks => usize::MAX,
-        ExecutorOption::Streaming => run.workers * RESULTS_PER_WORKER,
-    };
     let (result, rows) = run.scope.channel(Capacity {
-        messages: capacity,
+        messages: run.workers * RESULTS_PER_WORKER,
         bytes: u64::MAX,
     });
     let mut wiring = Wiring::new(&run, &pipelines, result)?;

@@ -158,6 +158,17 @@ pub(super) fn partition(
     }
 }
 
+/// As [`partition`], on the CPU backend.
+///
+/// # Errors
+/// `Unsupported` if it cannot run it.
+pub(super) fn partition_on_cpu(run: &QueryRun, spec: &OperatorSpec) -> Result<Box<dyn Partition>> {
+    match run.cpu.instantiate(spec)? {
+        Operator::Partition(partition) => Ok(partition),
+        _ => Err(wrong(spec, "partition")),
+    }
+}
+
 fn instantiate(run: &QueryRun, number: usize, spec: &OperatorSpec) -> Result<(Place, Operator)> {
     if run.forced(number) {
         return Ok((Place::Cpu, run.cpu.instantiate(spec)?));

@@ -22,7 +22,7 @@ use values::{Bytes, Count, OptionValue, Pause, Rows};
 use crate::error::{Error, Result};
 
 /// Variables with our prefix that are no options: they steer builds and tests.
-const OTHER_VARIABLES: [&str; 12] = [
+const OTHER_VARIABLES: [&str; 13] = [
     "PELTON_BENCH_CSV",
     "PELTON_BENCH_ROWS",
     "PELTON_CACHE_DIR",
@@ -32,6 +32,7 @@ const OTHER_VARIABLES: [&str; 12] = [
     "PELTON_MUTANTS",
     "PELTON_NCCL_LIBRARY",
     "PELTON_NVCC",
+    "PELTON_PLAN",
     "PELTON_REQUIRE_CONFORMANCE",
     "PELTON_REQUIRE_GPU",
     "PELTON_REQUIRE_NVCC",

@@ -175,3 +175,27 @@ fn a_limit_is_a_limit_and_nothing_stays_reserved() {
         assert!(device.memory().peak(Tier::Device) <= limit);
     }
 }
+
+#[test]
+fn memory_is_freed_after_every_read_of_its_own_stream_too() -> Result<()> {
+    let bytes = [7u8; 64];
+    for seed in 0..40 {
+        let options = SimtOptions {
+            seed,
+            ..SimtOptions::default()
+        };
+        let device = device(options, MemoryLimits::UNLIMITED);
+        let (home, other) = (device.take_stream()?, device.take_stream()?);
+        let read = device.upload(home, &bytes)?;
+        let (first, second) = (device.alloc(other, 64)?, device.alloc(home, 64)?);
+        device.copy(other, (&first, 0), (&read, 0), 64)?;
+        device.copy(home, (&second, 0), (&read, 0), 64)?;
+        drop(read);
+        let mut back = [0u8; 64];
+        for (stream, buffer) in [(home, &second), (other, &first)] {
+            device.read(stream, buffer, &mut back)?;
+            assert_eq!(back, bytes, "seed {seed}");
+        }
+    }
+    Ok(())
+}

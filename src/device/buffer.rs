@@ -12,7 +12,7 @@ use crate::memory::{Reservation, StreamHandle};
 struct Order {
     /// The stream of the last write, where the memory is valid without waiting.
     home: StreamHandle,
-    /// Streams that have read since.
+    /// Streams that have read since; the home too, if it has read after another one.
     readers: Vec<StreamHandle>,
 }
 
@@ -134,10 +134,15 @@ impl DeviceBuffer {
     /// The driver refuses an event.
     pub fn order_read(&self, stream: StreamHandle) -> Result<()> {
         let mut order = self.order();
-        if order.home != stream && !order.readers.contains(&stream) {
-            self.wait(stream, order.home)?;
-            order.readers.push(stream);
+        let is_home = order.home == stream;
+        // What is at home comes before the first reader's work, but not what follows there.
+        if is_home && order.readers.is_empty() || order.readers.contains(&stream) {
+            return Ok(());
         }
+        if !is_home {
+            self.wait(stream, order.home)?;
+        }
+        order.readers.push(stream);
         Ok(())
     }
 

@@ -134,15 +134,15 @@ impl Device {
     }
 
     /// Allocates device memory, valid once `stream` reaches this point. The contents are
-    /// undefined.
+    /// undefined. Where the limit is reached, stored batches are moved away first.
     ///
     /// # Errors
-    /// `Reservation` if the limit would be passed, `Device` if the driver has no memory left.
+    /// `Reservation` if the limit would be passed all the same, `Device` if the driver has no memory left.
     pub fn alloc(self: &Arc<Self>, stream: StreamHandle, bytes: u64) -> Result<DeviceBuffer> {
         self.check_stream(stream)?;
         // Kernels write bitmaps in words and may read whole words: round up, in the account too.
         let bytes = bytes.max(1).next_multiple_of(64);
-        let reservation = self.memory.reserve(Tier::Device, bytes)?;
+        let reservation = self.memory.reserve_with_spilling(Tier::Device, bytes)?;
         let address = match self.driver.alloc(stream, bytes) {
             Ok(address) => address,
             Err(_) => {

@@ -38,10 +38,12 @@ use arrow::array::RecordBatch;
 use crate::backend::Backend;
 use crate::backend::cpu::CpuBackend;
 use crate::comm::{Communicator, Single};
+#[cfg(any(feature = "cuda", feature = "simt"))]
+use crate::device::Driver;
 use crate::error::{Error, Result};
 use crate::memory::{
-    BatchStore, DiskFiles, MemoryLimits, MemoryManager, Reservation, SpillManager, SpillOptions,
-    Tier, Wait,
+    BatchStore, DiskFiles, Files, MemoryLimits, MemoryManager, Reservation, SpillManager,
+    SpillOptions, Tier, Wait,
 };
 use crate::metrics::{Metrics, Snapshot, names};
 use crate::network::{ActorPool, Capacity, Scope};
@@ -53,6 +55,7 @@ use crate::types::SchemaRef;
 use kept::{KeptResults, Outcome};
 use planner::Planner;
 use run::{Backends, Parkings, Place, Prepared, QueryRun, Refusals, Rows};
+use select::Opened;
 use stream::Running;
 
 /// Share of device memory that a build side may have which every rank gets, in percent.
@@ -136,8 +139,17 @@ impl Engine {
         options: EngineOptions,
         comm: Arc<dyn Communicator>,
     ) -> Result<Engine> {
-        let host_bytes = host::memory_bytes();
         let opened = select::open(&options)?;
+        Ok(Engine::over(options, opened, Arc::new(DiskFiles), comm))
+    }
+
+    fn over(
+        options: EngineOptions,
+        opened: Opened,
+        files: Arc<dyn Files>,
+        comm: Arc<dyn Communicator>,
+    ) -> Engine {
+        let host_bytes = host::memory_bytes();
         let memory = MemoryManager::new(MemoryLimits {
             device: options.device_memory_limit().of(opened.device_bytes()),
             pinned: options.pinned_memory_limit().of(host_bytes),
@@ -155,11 +167,11 @@ impl Engine {
             enabled: options.spill(),
             check_every: options.periodic_spill_check(),
         };
-        let spiller = SpillManager::new(&memory, spilling, Arc::new(DiskFiles));
+        let spiller = SpillManager::new(&memory, spilling, files);
         let pool = ActorPool::threads(options.num_streaming_threads());
         let cpu: Arc<dyn Backend> = Arc::new(CpuBackend::new());
         let (backend, choice) = opened.backend(&memory, &cpu);
-        Ok(Engine {
+        Engine {
             options,
             memory,
             spiller,
@@ -171,7 +183,20 @@ impl Engine {
             queries: Arc::default(),
             kept: KeptResults::default(),
             as_written: false,
-        })
+        }
+    }
+
+    /// An engine over a device and spill files that the caller made, the CPU backend without a
+    /// device: for tests of what fails.
+    #[doc(hidden)]
+    #[cfg(any(feature = "cuda", feature = "simt"))]
+    pub fn with_driver(
+        options: EngineOptions,
+        driver: Option<Arc<dyn Driver>>,
+        files: Arc<dyn Files>,
+    ) -> Engine {
+        let opened = Opened::brought(driver);
+        Engine::over(options, opened, files, Arc::new(Single))
     }
 
     /// An engine over a backend that the caller made: for tests of backends.

@@ -55,6 +55,16 @@ impl Opened {
         }
     }
 
+    /// A device that the caller opened, or none.
+    #[cfg(any(feature = "cuda", feature = "simt"))]
+    pub(super) fn brought(driver: Option<Arc<dyn Driver>>) -> Self {
+        let reason = "the caller brought it";
+        match driver {
+            Some(driver) => opened(driver, reason),
+            None => Opened::cpu(reason.to_string()),
+        }
+    }
+
     /// Bytes of the device, if there is one: what a share of device memory is a share of.
     pub(super) fn device_bytes(&self) -> Option<u64> {
         #[cfg(any(feature = "cuda", feature = "simt"))]

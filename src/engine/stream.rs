@@ -119,14 +119,16 @@ impl ResultStream {
                 }
                 Ok(None) => {
                     self.end()?;
-                    if let Some(in_order) = &mut self.in_order {
+                    if let (Some(in_order), None) = (&mut self.in_order, &self.running) {
                         in_order.end();
                     }
                 }
                 Err(secondary) => {
                     // The query's own error says more than that it ended.
                     self.end()?;
-                    return Err(secondary);
+                    if self.running.is_none() {
+                        return Err(secondary);
+                    }
                 }
             }
         }

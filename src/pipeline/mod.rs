@@ -146,10 +146,15 @@ impl Pipeline {
         self.fold_rows.saturating_mul(row)
     }
 
+    /// True if the rows behind the transforms are in an order, which a fold must not lose.
+    pub fn keeps_order(&self) -> bool {
+        self.ordered && self.transforms.iter().all(|t| t.built.is_none())
+    }
+
     /// True if what leaves is in an order that was asked for.
     pub fn gives_order(&self) -> bool {
         match &self.fold {
-            None => self.ordered && self.transforms.iter().all(|t| t.built.is_none()),
+            None => self.keeps_order(),
             Some(OperatorSpec::Sort(_) | OperatorSpec::TopK(_)) => true,
             Some(_) => false,
         }

@@ -296,7 +296,7 @@ impl PartitionReader {
     fn reserve(&self, bytes: u64) -> Result<Reservation> {
         let started = Instant::now();
         loop {
-            match self.options.memory.reserve(Tier::Host, bytes) {
+            match self.options.memory.reserve_with_spilling(Tier::Host, bytes) {
                 Err(error)
                     if matches!(error.kind(), ErrorKind::Reservation { .. })
                         && started.elapsed() < self.options.reserve_timeout =>

@@ -212,12 +212,15 @@ pub(super) async fn to_links(
     sequence: Sequence,
     batch: Batch,
 ) -> Result<Delivery> {
-    let stored = run.store(batch, SpillClass::Queued);
     let mut wanted = Delivery::Unwanted;
-    for link in links {
-        let stored = Arc::clone(&stored);
-        if link.send(Message { sequence, stored }).await? == Delivery::Accepted {
-            wanted = Delivery::Accepted;
+    for piece in run.pieces(batch) {
+        let stored = run.store(piece, SpillClass::Queued);
+        wanted = Delivery::Unwanted;
+        for link in links {
+            let stored = Arc::clone(&stored);
+            if link.send(Message { sequence, stored }).await? == Delivery::Accepted {
+                wanted = Delivery::Accepted;
+            }
         }
     }
     Ok(wanted)

@@ -85,7 +85,7 @@ impl Folding {
         let (step, grouped) = match self {
             Folding::States(step, grouped) => (step, grouped),
             Folding::Kept(_, store, class) => {
-                store.push(place, run.store(batch, *class));
+                run.store_in(store, place, batch, *class);
                 return Ok(());
             }
         };
@@ -122,8 +122,7 @@ impl Folding {
             Folding::States(step, Some(grouped)) => {
                 let place = sequence(u64::MAX, 0);
                 for batch in merge(&step, lane, states)? {
-                    let stored = run.store(batch, SpillClass::Aggregate);
-                    grouped.written.push(place, stored);
+                    run.store_in(&grouped.written, place, batch, SpillClass::Aggregate);
                 }
                 grouped.finish(run, number, lane).map(Finished::Parts)
             }
@@ -269,7 +268,10 @@ fn kept(
         OperatorSpec::HashJoinBuild(_) => SpillClass::Build,
         _ => SpillClass::SortRun,
     };
-    let splitter = Splitter::new(run, number, &input, by, parts, class)?;
+    let splitter = match run.keeps_order(number) {
+        true => Splitter::keeping_order(run, &input, by, parts, class)?,
+        false => Splitter::new(run, number, &input, by, parts, class)?,
+    };
     splitter.split_all(run, lane, store)?;
     run.note_parts(number, step.spec.name(), parts);
     let stores = splitter.stores;
@@ -340,8 +342,7 @@ impl Grouped {
         state: FoldState,
     ) -> Result<()> {
         for batch in step.fold.finish(lane.context(step.place), state)? {
-            self.written
-                .push(place, run.store(batch, SpillClass::Aggregate));
+            run.store_in(&self.written, place, batch, SpillClass::Aggregate);
         }
         Ok(())
     }

@@ -65,12 +65,9 @@ impl Output {
         match self {
             Output::Links(links) => to_links(run, links, sequence, batch).await,
             Output::Exchange(exchanger) => exchanger.send(run, lane, sequence, batch).await,
-            Output::Result(rows) => match run.host_rows(lane, sequence, batch).await? {
-                Some(batch) => rows.send(batch).await,
-                None => Ok(Delivery::Accepted),
-            },
+            Output::Result(rows) => run.send_rows(rows, lane, sequence, batch).await,
             Output::Kept(store) => {
-                store.push(sequence, run.store(batch, SpillClass::Result));
+                run.store_in(store, sequence, batch, SpillClass::Result);
                 Ok(Delivery::Accepted)
             }
         }
@@ -108,29 +105,44 @@ impl Output {
 }
 
 impl QueryRun {
-    /// A batch as rows on the host, with the memory that they take; none if it has no rows. Waits for
-    /// memory.
+    /// Sends the rows of a batch, on the host, with the memory that they take; waits while whoever
+    /// takes them is behind.
     ///
     /// # Errors
-    /// What failed on the stream before, or `Reservation`.
-    pub(super) async fn host_rows(
+    /// What failed on the stream before, `Reservation`, `Cancelled`.
+    pub(super) async fn send_rows(
         &self,
+        to: &Sender<Rows>,
         lane: &Lane,
         sequence: Sequence,
         batch: Batch,
-    ) -> Result<Option<Rows>> {
-        let batch = lane.download(batch)?;
-        if batch.num_rows() == 0 {
-            return Ok(None);
+    ) -> Result<Delivery> {
+        let rows = Batch::host(lane.download(batch)?);
+        if rows.rows_max() == 0 {
+            return Ok(Delivery::Accepted);
         }
-        let bytes = batch.get_array_memory_size() as u64;
-        // Whoever takes the rows gives memory back as they go.
-        let held = self.memory.reserve_or_wait(Tier::Host, bytes, &self.wait);
-        let held = held.await.map_err(|error| error.context("result"))?;
-        Ok(Some(Rows {
-            sequence,
-            batch,
-            held,
-        }))
+        for piece in self.pieces(rows) {
+            let bytes = self.parkings.of(&piece).bytes(&piece);
+            let held = match self.memory.reserve_with_spilling(Tier::Host, bytes) {
+                Ok(held) => Ok(held),
+                // Whoever takes the rows gives memory back as they go.
+                Err(_) => {
+                    self.memory
+                        .reserve_or_wait(Tier::Host, bytes, &self.wait)
+                        .await
+                }
+            };
+            let held = held.map_err(|error| error.context("result"))?;
+            let batch = lane.download(piece)?;
+            let rows = Rows {
+                sequence,
+                batch,
+                held,
+            };
+            if to.send(rows).await? == Delivery::Unwanted {
+                return Ok(Delivery::Unwanted);
+            }
+        }
+        Ok(Delivery::Accepted)
     }
 }

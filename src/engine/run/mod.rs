@@ -69,6 +69,9 @@ pub(super) enum Place {
 /// Result batches per worker that may wait for who collects them.
 const RESULTS_PER_WORKER: usize = 2;
 
+/// Share of the host's limit that a batch which waits may have.
+const HOST_PIECE_SHARE: u64 = 32;
+
 /// The place of a batch: that of its unit, then that within the unit.
 fn sequence(unit: u64, number: u32) -> Sequence {
     Sequence((unit & (u64::MAX >> 24)) << 24 | u64::from(number.min((1 << 24) - 1)))
@@ -170,6 +173,32 @@ impl QueryRun {
         agree(comm, self.operation(0), &self.plan).await
     }
 
+    /// A batch in pieces that the host can hold several of at one time: one that is as large as all
+    /// memory could never be brought back. Batches of a device are what its operators made room for.
+    fn pieces(&self, batch: Batch) -> Vec<Batch> {
+        let Some(rows) = batch.as_host() else {
+            return vec![batch];
+        };
+        let bytes = self.parkings.of(&batch).bytes(&batch);
+        let most = (self.memory.limits().host / HOST_PIECE_SHARE).max(1);
+        let count = rows.num_rows();
+        if bytes <= most || count < 2 {
+            return vec![batch];
+        }
+        let pieces = usize::try_from(bytes.div_ceil(most)).unwrap_or(count);
+        let each = count.div_ceil(pieces).max(1);
+        let starts = (0..count).step_by(each);
+        let piece = |start| Batch::host(rows.slice(start, each.min(count - start)));
+        starts.map(piece).collect()
+    }
+
+    /// Adds a batch to a store, whose batches may be spilled.
+    fn store_in(&self, store: &BatchStore, place: Sequence, batch: Batch, class: SpillClass) {
+        for piece in self.pieces(batch) {
+            store.push(place, self.store(piece, class));
+        }
+    }
+
     /// Takes a batch into the spill manager's care.
     fn store(&self, batch: Batch, class: SpillClass) -> Arc<StoredBatch> {
         let parking = self.parkings.of(&batch);
@@ -226,19 +255,25 @@ impl QueryRun {
         number == self.pipelines.len() && self.in_order()
     }
 
+    /// Whether a pipeline's rows are in an order that its fold must keep, among equal keys.
+    fn keeps_order(&self, number: usize) -> bool {
+        let pipeline = self.pipelines.get(number.saturating_sub(1));
+        pipeline.is_some_and(Pipeline::keeps_order)
+    }
+
     fn forced(&self, number: usize) -> bool {
         self.refusals.contains_key(&number)
     }
 
-    /// Remembers who was refused what, if somebody was.
+    /// Remembers who was refused what, or has too little memory for it, if somebody was.
     fn note_refusal(&self, number: usize, error: &Error) {
-        if self.backends().falls_back(error) {
+        if self.backends().gives_up(error) {
             let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
             notes.refused.insert(number, error.to_string());
         }
     }
 
-    /// Pipelines that were refused while they ran, and those whose operators share batches with
+    /// Pipelines that were refused or short of memory while they ran, and those whose operators share batches with
     /// theirs; none if this attempt has nothing to add.
     pub(super) fn refused(&self) -> Option<Refusals> {
         let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -432,12 +467,8 @@ pub(super) struct Prepared {
 pub(super) fn prepare(run: QueryRun) -> Result<Prepared> {
     let run = Arc::new(run);
     let pipelines = run.pipelines.clone();
-    let capacity = match run.executor {
-        ExecutorOption::Tasks => usize::MAX,
-        ExecutorOption::Streaming => run.workers * RESULTS_PER_WORKER,
-    };
     let (result, rows) = run.scope.channel(Capacity {
-        messages: capacity,
+        messages: run.workers * RESULTS_PER_WORKER,
         bytes: u64::MAX,
     });
     let mut wiring = Wiring::new(&run, &pipelines, result)?;

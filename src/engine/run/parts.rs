@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::lane::Lane;
-use super::steps::partition;
+use super::steps::{partition, partition_on_cpu};
 use super::{Place, QueryRun};
 use crate::error::Result;
 use crate::memory::{Batch, BatchStore, Sequence, SpillClass};
@@ -34,6 +34,14 @@ pub(super) fn parts_for(bytes: u64, limit: u64) -> u32 {
     u32::try_from(parts.clamp(min, max)).unwrap_or(*PARTITIONS.end())
 }
 
+fn split(input: &SchemaRef, by: Partitioning, partitions: u32) -> OperatorSpec {
+    OperatorSpec::ShufflePartition(ShufflePartitionSpec {
+        input: Arc::clone(input),
+        partitions,
+        by,
+    })
+}
+
 /// Both sides of one part of a join.
 pub(super) struct Part {
     pub(super) build: Arc<BatchStore>,
@@ -61,18 +69,33 @@ impl Splitter {
         parts: u32,
         class: SpillClass,
     ) -> Result<Splitter> {
-        let spec = OperatorSpec::ShufflePartition(ShufflePartitionSpec {
-            input: Arc::clone(input),
-            partitions: parts,
-            by,
-        });
-        let (place, partition) = partition(run, number, &spec)?;
-        Ok(Splitter {
+        let (place, partition) = partition(run, number, &split(input, by, parts))?;
+        Ok(Splitter::of(place, partition, class, parts))
+    }
+
+    /// Splits into so many parts, in which rows keep the order that they came in. That is the CPU
+    /// backend's way alone; the rows are on the way to the host anyway.
+    ///
+    /// # Errors
+    /// `Unsupported` if the CPU backend cannot split such batches.
+    pub(super) fn keeping_order(
+        run: &QueryRun,
+        input: &SchemaRef,
+        by: Partitioning,
+        parts: u32,
+        class: SpillClass,
+    ) -> Result<Splitter> {
+        let partition = partition_on_cpu(run, &split(input, by, parts))?;
+        Ok(Splitter::of(Place::Cpu, partition, class, parts))
+    }
+
+    fn of(place: Place, partition: Box<dyn Partition>, class: SpillClass, parts: u32) -> Splitter {
+        Splitter {
             place,
             partition,
             class,
             stores: (0..parts).map(|_| Arc::default()).collect(),
-        })
+        }
     }
 
     /// Adds the rows of a batch to their parts.
@@ -90,7 +113,7 @@ impl Splitter {
         let pieces = self.partition.next(lane.context(self.place), batch)?;
         for (store, piece) in self.stores.iter().zip(pieces) {
             if piece.rows_max() > 0 {
-                store.push(sequence, run.store(piece, self.class));
+                run.store_in(store, sequence, piece, self.class);
             }
         }
         Ok(())

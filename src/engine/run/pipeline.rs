@@ -14,6 +14,7 @@ use super::worker::{End, Stage};
 use super::{QueryRun, sequence};
 use crate::comm::share_of_rank;
 use crate::error::{Error, Result};
+use crate::expr::AggregateFunction;
 use crate::memory::{Batch, SpillClass};
 use crate::network::{Delivery, Gate, GateReader, Receiver};
 use crate::operators::{FoldState, OperatorSpec, Partitioning};
@@ -49,6 +50,15 @@ impl Actor {
     /// # Errors
     /// The first error of any of its parts.
     pub(super) async fn drive(self) -> Result<()> {
+        let (run, number) = (Arc::clone(&self.run), self.number);
+        let driven = self.drive_all().await;
+        if let Err(error) = &driven {
+            run.note_refusal(number, error);
+        }
+        driven
+    }
+
+    async fn drive_all(self) -> Result<()> {
         let mut built = Vec::with_capacity(self.gates.len());
         for gate in &self.gates {
             built.push(match gate {
@@ -128,10 +138,11 @@ impl Actor {
         }
     }
 
-    /// No more workers than units; one where the order of batches matters, so that they leave in it.
+    /// No more workers than units; one where the order of batches matters, so that they leave, or are
+    /// folded, in it.
     fn workers(&self, units: &Units) -> usize {
-        let gives_order = self.pipeline.fold.is_none() && self.pipeline.gives_order();
-        if gives_order {
+        let minds_order = self.pipeline.fold.as_ref().is_none_or(minds_order);
+        if minds_order && self.pipeline.keeps_order() {
             return 1;
         }
         let most = match &self.pipeline.source {
@@ -168,6 +179,18 @@ impl Actor {
             }
             Source::Pipelines(_) => Ok(Units::links(self.links.clone())),
         }
+    }
+}
+
+/// Whether what a fold gives depends on the order in which batches come to its state.
+fn minds_order(fold: &OperatorSpec) -> bool {
+    match fold {
+        OperatorSpec::TopK(_) => true,
+        OperatorSpec::GroupBy(spec) => spec.aggregates.iter().any(|aggregate| {
+            use AggregateFunction::{Collect, First, Last};
+            matches!(aggregate.function, First | Last | Collect)
+        }),
+        _ => false, // what is kept until the end is put in order there
     }
 }
 

@@ -76,9 +76,20 @@ impl Backends<'_> {
 
     /// True if the engine's backend refused, and the CPU's may take its place.
     pub(in crate::engine) fn falls_back(&self, error: &Error) -> bool {
-        matches!(error.kind(), ErrorKind::Unsupported { .. })
-            && self.own.name() != self.cpu.name()
-            && self.mode != FallbackMode::Raise
+        matches!(error.kind(), ErrorKind::Unsupported { .. }) && self.may_fall_back()
+    }
+
+    /// True if the engine's backend cannot go on, where the CPU's may: it refused, or what it works on
+    /// does not fit its memory.
+    pub(in crate::engine) fn gives_up(&self, error: &Error) -> bool {
+        let tier = self.own.tier();
+        let short = matches!(error.kind(), ErrorKind::Reservation { tier: full, .. }
+            if *full == tier && tier != self.cpu.tier());
+        self.falls_back(error) || short && self.may_fall_back()
+    }
+
+    fn may_fall_back(&self) -> bool {
+        self.own.name() != self.cpu.name() && self.mode != FallbackMode::Raise
     }
 }
 
@@ -143,6 +154,17 @@ pub(super) fn partition(
 ) -> Result<(Place, Box<dyn Partition>)> {
     match instantiate(run, number, spec)? {
         (place, Operator::Partition(partition)) => Ok((place, partition)),
+        _ => Err(wrong(spec, "partition")),
+    }
+}
+
+/// As [`partition`], on the CPU backend.
+///
+/// # Errors
+/// `Unsupported` if it cannot run it.
+pub(super) fn partition_on_cpu(run: &QueryRun, spec: &OperatorSpec) -> Result<Box<dyn Partition>> {
+    match run.cpu.instantiate(spec)? {
+        Operator::Partition(partition) => Ok(partition),
         _ => Err(wrong(spec, "partition")),
     }
 }

@@ -312,10 +312,7 @@ impl Stage {
         let started = Instant::now();
         match &self.end {
             End::Output(output) => output.send(&self.run, lane, place, batch).await,
-            End::Counted(rows) => match self.run.host_rows(lane, place, batch).await? {
-                Some(batch) => rows.send(batch).await,
-                None => Ok(Delivery::Accepted),
-            },
+            End::Counted(rows) => self.run.send_rows(rows, lane, place, batch).await,
             End::Fold(folding) => {
                 folding.next(&self.run, lane, state, place, batch)?;
                 self.count(started);

@@ -266,7 +266,11 @@ impl<'a> Fetch<'a> {
             let bytes = chunk.facts().bytes;
             match self.file(stored)?.prepared_bytes(bytes) {
                 0 => continue,
-                needed => held.push(self.options.memory.reserve(Tier::Host, needed)?),
+                needed => held.push(
+                    self.options
+                        .memory
+                        .reserve_with_spilling(Tier::Host, needed)?,
+                ),
             }
             let of_file = ranges.entry(stored.file_index).or_default();
             of_file.extend(chunk.ranges());
@@ -338,16 +342,16 @@ impl<'a> Fetch<'a> {
         let chunk = stored.chunk()?;
         let facts = chunk.facts();
         let memory = Arc::clone(&self.options.memory);
-        let held = memory.reserve(Tier::Host, facts.bytes)?;
+        let held = memory.reserve_with_spilling(Tier::Host, facts.bytes)?;
         let joined = self.file(stored)?.read_joined(&[chunk.ranges()])?;
         let bytes = joined.into_iter().next().unwrap_or_default();
         let pages = chunk.pages(&bytes, self.options.check_crc)?;
         let sizes = pages.iter().map(|page| u64::from(page.uncompressed_bytes));
-        let _whole = memory.reserve(Tier::Host, sizes.sum())?;
+        let _whole = memory.reserve_with_spilling(Tier::Host, sizes.sum())?;
         drop(held);
         let bodies = stored.decompress(bytes)?;
         let sizes = bodies.iter().map(|body| body.len() as u64);
-        let held = memory.reserve(Tier::Host, sizes.sum())?;
+        let held = memory.reserve_with_spilling(Tier::Host, sizes.sum())?;
         let fitting = bodies.len() == pages.len()
             && pages
                 .iter()

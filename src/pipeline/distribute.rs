@@ -204,15 +204,13 @@ impl Distribution {
             }
             OperatorSpec::GroupBy(spec) => return self.group_by(spec, now, spread, rows),
             OperatorSpec::Sort(_) => self.cut(now, &mut spread, Exchange::First),
-            OperatorSpec::TopK(spec) => {
-                if spread != Spread::First {
-                    now.fold = Some(OperatorSpec::TopK(TopKSpec {
-                        k: spec.kept(),
-                        offset: 0,
-                        ..spec.clone()
-                    }));
-                    self.cut(now, &mut spread, Exchange::First);
-                }
+            OperatorSpec::TopK(spec) if spread != Spread::First => {
+                now.fold = Some(OperatorSpec::TopK(TopKSpec {
+                    k: spec.kept(),
+                    offset: 0,
+                    ..spec.clone()
+                }));
+                self.cut(now, &mut spread, Exchange::First);
             }
             OperatorSpec::Window(spec) if spec.partition_by.is_empty() => {
                 self.cut(now, &mut spread, Exchange::First);

@@ -28,7 +28,7 @@ const STATES_SHARE: u64 = 4;
 /// How a fold takes its batches.
 pub(super) enum Folding {
     /// As they come, into a state per worker.
-    States(FoldStep, Option<Grouped>),
+    States(FoldStep, Option<Box<Grouped>>),
     /// All at the end.
     Kept(FoldStep, Arc<BatchStore>, SpillClass),
 }
@@ -61,7 +61,7 @@ impl Folding {
             OperatorSpec::GroupBy(spec) => {
                 let grouped = Grouped::new(run, number, (spec, step.place), bytes, workers)?;
                 return Ok(match grouped {
-                    Some((partial, grouped)) => Folding::States(partial, Some(grouped)),
+                    Some((partial, grouped)) => Folding::States(partial, Some(Box::new(grouped))),
                     None => Folding::States(step, None),
                 });
             }
@@ -124,7 +124,8 @@ impl Folding {
                 for batch in merge(&step, lane, states)? {
                     run.store_in(&grouped.written, place, batch, SpillClass::Aggregate);
                 }
-                grouped.finish(run, number, lane).map(Finished::Parts)
+                let parts = grouped.finish(run, number, lane)?;
+                Ok(Finished::Parts(Box::new(parts)))
             }
             Folding::Kept(step, store, _) => kept(run, number, lane, step, &store, shared),
         }
@@ -136,7 +137,7 @@ pub(super) enum Finished {
     /// All batches of the result, in order.
     Batches(Vec<Batch>),
     /// Parts of the result, in order, each made when it is asked for.
-    Parts(Parts),
+    Parts(Box<Parts>),
     /// What a join's probe needs.
     Built(Built),
 }
@@ -281,7 +282,7 @@ fn kept(
             stores,
             shared,
         }))),
-        _ => Finished::Parts(Parts { step, stores }),
+        _ => Finished::Parts(Box::new(Parts { step, stores })),
     })
 }
 

@@ -87,20 +87,20 @@ impl Lane {
         if self.host.is_none() {
             return match batch.data() {
                 // The CPU backend takes host batches as they are; a device uploads.
-                BatchData::Host(rows) => self.upload(rows.clone()),
+                BatchData::Host(rows) => self.upload(rows),
                 BatchData::Device(_) => Ok(batch),
             };
         }
         match (batch.data(), place) {
-            (BatchData::Host(rows), Place::Own) => self.upload(rows.clone()),
+            (BatchData::Host(rows), Place::Own) => self.upload(rows),
             (BatchData::Device(_), Place::Cpu) => self.download(batch).map(Batch::host),
             _ => Ok(batch),
         }
     }
 
-    fn upload(&self, rows: arrow::array::RecordBatch) -> Result<Batch> {
+    fn upload(&self, rows: &arrow::array::RecordBatch) -> Result<Batch> {
         let Stream { backend, context } = &self.own;
-        backend.upload_or_wait(context, &rows, self.reserve_timeout)
+        backend.upload_or_wait(context, rows, self.reserve_timeout)
     }
 
     /// The rows of a batch on the host; waits for them.

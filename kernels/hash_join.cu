@@ -3,8 +3,8 @@
 //           hash_join_mark
 // Method    the build side: one pass finds the range of the keys, one puts them into the table, or,
 //           of a large one, what hash_join_parts.cu left, and ranks the rows of each key (warps add
-//           once per key, so that a frequent one is no hot spot); where keys repeat, lists get their
-//           places and are filled. Besides, the marks of rows that were matched
+//           once per key, so that a frequent one is no hot spot); where keys repeat, lists get
+//           their places and are filled. Besides, the marks of rows that were matched
 // Cost      per build row: reads the key twice, one 32 B sector and one atomic, writes 8 B; where
 //           keys repeat, one more sector read and one written
 // Source    lists by count, scan and fill are common knowledge; written from the idea

@@ -1,6 +1,7 @@
 // Operator  hash_join (src/operators/hash_join.rs states the contract)
 // Kernels   hash_join_split hash_join_build_parts
-// Method    a table that the L2 cache does not hold is built without touching it at random: the keys
+// Method    a table that the L2 cache does not hold is built without touching it at random: the
+// keys
 //           are split by the highest bits of their hashes, once or twice, until the slots of a part
 //           fit shared memory; a block fills them there and writes them side by side. Parts have
 //           room for what hashes make likely, so that nothing is counted before; rows beyond that,
@@ -8,7 +9,8 @@
 //           or rows are wanted and a key repeats, blocks stop early
 // Cost      per row and split: reads and writes 8 B of key, and 4 B of row number if rows are
 //           wanted; then reads them once more and writes each slot once
-// Source    radix partitioning for joins: S. Manegold, P. Boncz, M. Kersten, "Optimizing Main-Memory
+// Source    radix partitioning for joins: S. Manegold, P. Boncz, M. Kersten, "Optimizing
+// Main-Memory
 //           Join on Modern Hardware", IEEE TKDE 2002; written from the idea
 #include "hash_join.cuh"
 
@@ -89,12 +91,12 @@ hash_join_split(GRID_CONSTANT(HashJoinSplitParams) params) {
   DYN_SHARED(uint64_t, tile_words);
   uint32_t *tile_rows = (uint32_t *)(tile_words + HASH_JOIN_SPLIT_ROWS);
   SHARED(uint32_t, counts, HashJoinPartsPolicy::COUNTERS);
-  SHARED(uint32_t, targets, HashJoinPartsPolicy::COUNTERS);  // of the part's row 0, if it were there
+  SHARED(uint32_t, targets,
+         HashJoinPartsPolicy::COUNTERS);  // of the part's row 0, if it were there
   SHARED(uint32_t, warp_counts, HashJoinPartsPolicy::WARPS);
   const uint32_t own = threadIdx.x;
   const uint64_t from_part = blockIdx.x / params.tiles_per_part;
-  const uint64_t tile_row =
-      (uint64_t)(blockIdx.x % params.tiles_per_part) * HASH_JOIN_SPLIT_ROWS;
+  const uint64_t tile_row = (uint64_t)(blockIdx.x % params.tiles_per_part) * HASH_JOIN_SPLIT_ROWS;
   const bool first = params.from.words == nullptr;
   const uint64_t rows = first ? params.row_count : hash_join_part_rows(params.from, from_part);
   const uint64_t base = first ? 0 : from_part * params.from.room;
@@ -221,9 +223,8 @@ hash_join_build_parts(GRID_CONSTANT(HashJoinBuildPartsParams) params) {
       if (first + i * THREADS >= rows) continue;
       const uint64_t hash = hash_join_hash<false>(table.hash_mask_bits, words[i]);
       const uint64_t slot = hash_join_start<false>(table, {words[i], HASH_JOIN_WORD}, hash);
-      const HashJoinFilled filled =
-          hash_join_fill_slot(slots, table.slot_words, slot - part * slot_count, slot_count,
-                              words[i], numbers[i]);
+      const HashJoinFilled filled = hash_join_fill_slot(
+          slots, table.slot_words, slot - part * slot_count, slot_count, words[i], numbers[i]);
       if (filled == HASH_JOIN_CROWDED) hash_join_leave(params.rest, words[i], numbers[i]);
       duplicates += filled == HASH_JOIN_REPEATS;
     }

@@ -1,6 +1,7 @@
 // Operator  shuffle_partition (src/operators/shuffle_partition.rs states the contract)
 // Kernels   shuffle_partition_bounds shuffle_partition_target
-// Method    the keys' words are mixed, or looked for among the bounds, key by key; a block counts its
+// Method    the keys' words are mixed, or looked for among the bounds, key by key; a block counts
+// its
 //           rows by partition in shared memory and adds once per partition at its end
 // Cost      reads the keys, writes 2 B per row
 // Source    multiply-shift to a range: D. Lemire, "Fast Random Integer Generation in an Interval",

@@ -1,10 +1,11 @@
 // Operator  shuffle_partition (src/operators/shuffle_partition.rs states the contract)
 // Kernels   shuffle_partition_layout shuffle_partition_clear shuffle_partition_scatter
-// Method    a tile of rows is split in shared memory: every row gets a slot, slots are in the order of
-//           the partitions; one atomic per tile and partition reserves the rows of a run. Then every
-//           column is read side by side, put into its slots in shared memory, and written slot by
-//           slot, so that a run is one stretch of memory; the next column is on its way to the L2
-//           cache meanwhile. Bitmaps are put together 32 slots at a time
+// Method    a tile of rows is split in shared memory: every row gets a slot, slots are in the order
+// of
+//           the partitions; one atomic per tile and partition reserves the rows of a run. Then
+//           every column is read side by side, put into its slots in shared memory, and written
+//           slot by slot, so that a run is one stretch of memory; the next column is on its way to
+//           the L2 cache meanwhile. Bitmaps are put together 32 slots at a time
 // Cost      per row: reads 4 B (the second time from cache) and every column, writes every column
 // Source    multi-split: S. Ashkiani et al., "GPU Multisplit", PPoPP 2016; written from the idea
 #include "abi/page.h"

@@ -1,5 +1,6 @@
-// What the kernels of sort and top_k share: values as unsigned codes that compare as they do.
-// Source  the codes of integers and floats are common knowledge; written from the idea
+// What the kernels of sort and top_k share: values as unsigned codes that compare as they do, and
+// how often each digit of a word has each value. Source  the codes of integers and floats are
+// common knowledge; written from the idea
 #pragma once
 #include "abi/sort.h"
 #include "primitives/value.cuh"
@@ -73,5 +74,36 @@ KERNEL_FN uint128_t sort_column_code_any(const ColumnView &column, uint64_t row)
     case 4: return sort_column_code<4>(column, row);
     case 16: return sort_column_code_wide(column, row);
     default: return sort_column_code<8>(column, row);
+  }
+}
+
+struct SortPolicy {
+  static const uint32_t WARPS = SORT_THREADS / 32;
+  static const uint32_t ITEMS = 4;  // rows of a thread that are on their way at one time
+  static const uint32_t BLOCK_ROWS = SORT_THREADS * ITEMS;
+  static const uint32_t DIGITS_MAX = 8;    // of a word
+  static const uint32_t BLOCKS = 3;        // per multiprocessor, of `sort_pack`
+  static const uint32_t RANGE_BLOCKS = 2;  // of `sort_range`, which has more in flight
+};
+static_assert(SORT_DIGITS <= SORT_THREADS, "a thread per value of a digit");
+static_assert(SORT_DIGITS == 1 << SORT_DIGIT_BITS, "a digit has all values of its bits");
+
+KERNEL_FN void sort_histogram_clear(uint32_t *counts, uint32_t digits) {
+  for (uint32_t i = threadIdx.x; i < digits * SORT_DIGITS; i += SORT_THREADS) counts[i] = 0;
+  __syncthreads();
+}
+
+KERNEL_FN void sort_histogram_count(uint32_t *counts, uint32_t digits, uint64_t word) {
+#pragma unroll  // sort/keys
+  for (uint32_t digit = 0; digit < SortPolicy::DIGITS_MAX; digit++) {
+    if (digit >= digits) break;
+    atomicAdd(counts + digit * SORT_DIGITS + (word >> digit * SORT_DIGIT_BITS & 255), 1u);
+  }
+}
+
+KERNEL_FN void sort_histogram_add(const uint32_t *counts, uint32_t digits, uint32_t *histogram) {
+  __syncthreads();
+  for (uint32_t i = threadIdx.x; i < digits * SORT_DIGITS; i += SORT_THREADS) {
+    if (counts[i]) atomicAdd(histogram + i, counts[i]);
   }
 }

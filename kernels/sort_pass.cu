@@ -1,11 +1,11 @@
 // Operator  sort (src/operators/sort.rs states the contract)
 // Kernels   sort_pass_u32 sort_pass_u32_rows sort_pass_u64 sort_pass_u64_rows
 // Method    one pass of a stable radix sort from the least significant digit on: a block takes a
-//           tile, counts its digits and tells the tiles behind it, then ranks its rows (the lanes of
-//           a warp that have one digit find each other by their bits in a shared word) and puts them
-//           at their places in shared memory; it learns from the tiles before it, value by value,
-//           where its rows go (decoupled look-back), and writes them, so that rows of one value
-//           leave side by side
+//           tile, counts its digits and tells the tiles behind it, then ranks its rows (the lanes
+//           of a warp that have one digit find each other by their bits in a shared word) and puts
+//           them at their places in shared memory; it learns from the tiles before it, value by
+//           value, where its rows go (decoupled look-back), and writes them, so that rows of one
+//           value leave side by side
 // Cost      reads and writes each word (4 or 8 B) and row number (4 B, not read by the first pass)
 //           once per pass; per tile 1 KiB of states written, a few read
 // Source    A. Adinets, D. Merrill, "Onesweep: A Faster Least Significant Digit Radix Sort for
@@ -196,8 +196,7 @@ KERNEL_FN void sort_pass(const SortPassParams &params) {
 #pragma unroll  // sort/keys
   for (uint32_t i = 0; i < ITEMS; i++) {
     if (i >= steps) break;
-    const uint32_t place =
-        sort_place(sort_digit(words[i], params.shift), own_counters, own_masks);
+    const uint32_t place = sort_place(sort_digit(words[i], params.shift), own_counters, own_masks);
     staged[place] = words[i];
     if (ROWS) staged_rows[place] = numbers[ROWS ? i : 0];
   }
@@ -234,7 +233,8 @@ sort_pass_u32(GRID_CONSTANT(SortPassParams) params) {
 /// Puts 32-bit words and their row numbers in the order of one digit.
 ///
 /// Shape   words[row_count], rows[row_count] -> out_words[row_count], out_rows[row_count]
-/// Launch  grid = ceil(row_count / tile_rows), block = SORT_PASS_THREADS, shared = staged words and row
+/// Launch  grid = ceil(row_count / tile_rows), block = SORT_PASS_THREADS, shared = staged words and
+/// row
 ///         numbers, counters, masks
 /// Order   that of the digit; equal digits keep theirs
 /// Nulls   none here
@@ -262,7 +262,8 @@ sort_pass_u64(GRID_CONSTANT(SortPassParams) params) {
 /// Puts 64-bit words and their row numbers in the order of one digit.
 ///
 /// Shape   words[row_count], rows[row_count] -> out_words[row_count], out_rows[row_count]
-/// Launch  grid = ceil(row_count / tile_rows), block = SORT_PASS_THREADS, shared = staged words and row
+/// Launch  grid = ceil(row_count / tile_rows), block = SORT_PASS_THREADS, shared = staged words and
+/// row
 ///         numbers, counters, masks
 /// Order   that of the digit; equal digits keep theirs
 /// Nulls   none here

@@ -5979,17 +5979,6 @@ unsafe impl Kernel for SortPack {
     type Params = SortPackParams;
 }
 
-/// Finds the range of each key's codes, and the bits that they share; of a single key, counts the digits as well. (`sort_range` in `kernels/sort.cu`)
-#[derive(Clone, Copy, Debug)]
-pub struct SortRange;
-
-// SAFETY: the only parameter of the entry is one `SortRangeParams`, as its signature says.
-unsafe impl Kernel for SortRange {
-    const ENTRY: &'static str = "sort_range";
-    const MODULE: &'static str = "sort";
-    type Params = SortRangeParams;
-}
-
 /// The keys of sorted rows, from their packed words. (`sort_unpack` in `kernels/sort.cu`)
 #[derive(Clone, Copy, Debug)]
 pub struct SortUnpack;
@@ -6054,6 +6043,17 @@ unsafe impl Kernel for SortPassU64Rows {
     const ENTRY: &'static str = "sort_pass_u64_rows";
     const MODULE: &'static str = "sort_pass";
     type Params = SortPassParams;
+}
+
+/// Finds the range of each key's codes, and the bits that they share; of a single key, counts the digits as well. (`sort_range` in `kernels/sort_range.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct SortRange;
+
+// SAFETY: the only parameter of the entry is one `SortRangeParams`, as its signature says.
+unsafe impl Kernel for SortRange {
+    const ENTRY: &'static str = "sort_range";
+    const MODULE: &'static str = "sort_range";
+    type Params = SortRangeParams;
 }
 
 /// Takes a value per code from a table. (`strings_lookup` in `kernels/strings.cu`)

@@ -58,7 +58,8 @@ const RULES: [Rule; 10] = [
 ///     .join_where(scan_parquet(&orders)?, col("amount").eq(col("amount_right")))
 ///     .filter(col("customer_id").eq(lit(1)));
 /// let plan = optimise(frame.query()).plan.to_string();
-/// assert!(plan.starts_with("inner join on amount = amount\n  filter (customer_id = 1)"));
+/// assert!(plan.contains("inner join on amount = "));
+/// assert!(plan.contains("filter (customer_id = 1)\n") && !plan.starts_with("filter"));
 /// # Ok(())
 /// # }
 /// ```

@@ -22,12 +22,13 @@ use values::{Bytes, Count, OptionValue, Pause, Rows};
 use crate::error::{Error, Result};
 
 /// Variables with our prefix that are no options: they steer builds and tests.
-const OTHER_VARIABLES: [&str; 13] = [
+const OTHER_VARIABLES: [&str; 14] = [
     "PELTON_BENCH_CSV",
     "PELTON_BENCH_ROWS",
     "PELTON_CACHE_DIR",
     "PELTON_CASES",
     "PELTON_CUDA_ARCHS",
+    "PELTON_EMULATED",
     "PELTON_MUTANT",
     "PELTON_MUTANTS",
     "PELTON_NCCL_LIBRARY",

@@ -4,6 +4,18 @@
 #[path = "../examples/link_hash_join.rs"]
 mod link_hash_join;
 
+#[expect(dead_code, reason = "an example has a `main`")]
+#[path = "../examples/larger_than_memory.rs"]
+mod larger_than_memory;
+
+#[test]
+fn larger_than_memory_gives_the_same_rows_in_little() {
+    let rows = |options: &[&str]| larger_than_memory::run(None, options).expect("it runs");
+    let much = rows(&["backend=cpu"]);
+    assert_eq!(much.len(), 100);
+    assert_eq!(rows(&["backend=cpu", "host_memory_limit=400KiB"]), much);
+}
+
 #[test]
 fn link_hash_join_finds_the_pairs() {
     expect_test::expect![[r#"

@@ -28,6 +28,10 @@ use super::values::{Rows, rows};
 /// device comes with a seed of its own each time, so that cases meet many schedules.
 pub fn backends() -> Vec<Arc<dyn Backend>> {
     let mut backends: Vec<Arc<dyn Backend>> = vec![Arc::new(CpuBackend::new())];
+    if !emulates() {
+        backends.extend(cuda());
+        return backends;
+    }
     backends.push(if SEED.get() % 3 == 2 {
         Arc::new(CudaBackend::uploading_views(emulated_device()))
     } else {
@@ -260,6 +264,13 @@ pub fn devices() -> Vec<Arc<Device>> {
 /// a failure.
 fn cuda() -> Option<Arc<dyn Backend>> {
     cuda_backend().map(|backend| backend as Arc<dyn Backend>)
+}
+
+/// Whether emulated devices are under test: `PELTON_EMULATED=0` leaves them out, for many cases on a GPU.
+fn emulates() -> bool {
+    static EMULATES: LazyLock<bool> =
+        LazyLock::new(|| std::env::var_os("PELTON_EMULATED").is_none_or(|value| value != "0"));
+    *EMULATES
 }
 
 /// Whether a GPU is under test.

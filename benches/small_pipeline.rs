@@ -37,15 +37,15 @@ fn table(rows: u64, names: [&str; 2], value: impl Fn(u64) -> [i64; 2]) -> Record
     RecordBatch::try_new(schema, vec![column(0), column(1)]).unwrap()
 }
 
-fn transform(backend: &dyn Backend, spec: OperatorSpec) -> Box<dyn Transform> {
-    match backend.instantiate(&spec).unwrap() {
+fn transform(backend: &dyn Backend, spec: &OperatorSpec) -> Box<dyn Transform> {
+    match backend.instantiate(spec).unwrap() {
         Operator::Transform(transform) => transform,
         _ => unreachable!("{} is a transform", spec.name()),
     }
 }
 
-fn fold(backend: &dyn Backend, spec: OperatorSpec) -> Box<dyn Fold> {
-    match backend.instantiate(&spec).unwrap() {
+fn fold(backend: &dyn Backend, spec: &OperatorSpec) -> Box<dyn Fold> {
+    match backend.instantiate(spec).unwrap() {
         Operator::Fold(fold) => fold,
         _ => unreachable!("{} is a fold", spec.name()),
     }
@@ -109,14 +109,14 @@ fn main() {
         float_sums: FloatSums::default(),
         phase: GroupByPhase::Complete,
     };
-    let builder = fold(&backend, OperatorSpec::HashJoinBuild(join.clone()));
+    let builder = fold(&backend, &OperatorSpec::HashJoinBuild(join.clone()));
     let mut state = builder.init(&context).unwrap();
     let rows = backend.upload(&context, build).unwrap();
     builder.next(&context, &mut state, rows).unwrap();
     let built = builder.finish(&context, state).unwrap().remove(0);
-    let filter = transform(&backend, OperatorSpec::Filter(filter));
-    let join = transform(&backend, OperatorSpec::HashJoinProbe(join));
-    let groups = fold(&backend, OperatorSpec::GroupBy(groups));
+    let filter = transform(&backend, &OperatorSpec::Filter(filter));
+    let join = transform(&backend, &OperatorSpec::HashJoinProbe(join));
+    let groups = fold(&backend, &OperatorSpec::GroupBy(groups));
     let probe: Batch = backend.upload(&context, probe).unwrap();
     let run = || -> Batch {
         let kept = filter.next(&context, None, probe.clone()).unwrap().unwrap();

@@ -1,7 +1,8 @@
 // Operator  Parquet page decoding: rows of pages that were not all decoded
 // Kernels   page_find_rows, page_count_rows
 // Method    one row, or one bound, per thread: a binary search in a sorted table
-// Cost      page_find_rows reads 4 B per row where rows are listed and writes 4 B per row; tables of
+// Cost      page_find_rows reads 4 B per row where rows are listed and writes 4 B per row; tables
+// of
 //           an entry per page stay in the cache
 // Source    none needed
 #include "abi/page.h"

@@ -29,6 +29,9 @@ use parts::{Rest, build_parts, no_rest};
 /// Stands for no row: a build side has one row less than row numbers there are.
 const NO_ROW: u32 = u32::MAX;
 
+/// Shared memory of a block that static arrays take, at most.
+const SHARED_BYTES_TAKEN: u32 = 1 << 10;
+
 /// What probing asks of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JoinNeed {
@@ -103,6 +106,12 @@ fn probe_grid(launch: &Launch, tuning: &JoinTuning, rows: u64) -> u64 {
         ..*tuning
     };
     grid(launch, &tuning, rows, abi::HASH_JOIN_PROBE_ROWS)
+}
+
+/// Shared memory of a block that is ours to ask for: static arrays take some.
+fn shared_bytes_max(launch: &Launch) -> u64 {
+    let all = launch.device().properties().shared_bytes_per_block_max;
+    u64::from(all.saturating_sub(SHARED_BYTES_TAKEN))
 }
 
 /// A buffer whose bytes are all `value`.
@@ -264,7 +273,7 @@ impl JoinTable {
         }
         let may_divide = !self.layout.is_wide() && !has_null_key;
         let part_bits = match may_divide && !(need == JoinNeed::Rows && self.tuning.force_lists) {
-            true => self.shape.divide(&self.tuning),
+            true => self.shape.divide(&self.tuning, shared_bytes_max(launch)),
             false => None,
         };
         if let Some(part_bits) = part_bits

@@ -467,9 +467,11 @@ impl Shape {
     }
 
     /// Bits of the hash that tell the parts of a large table apart; its slots become a multiple of
-    /// the parts. None if the table is small, or parts would be more than two passes make.
-    pub(super) fn divide(&mut self, tuning: &JoinTuning) -> Option<u32> {
-        let parts = self.slot_bytes().div_ceil(tuning.part_bytes_max.max(1));
+    /// the parts. None if the table is small, or parts that fit `shared_bytes_max` would be more than
+    /// two passes make.
+    pub(super) fn divide(&mut self, tuning: &JoinTuning, shared_bytes_max: u64) -> Option<u32> {
+        let part_bytes = tuning.part_bytes_max.min(shared_bytes_max).max(1);
+        let parts = self.slot_bytes().div_ceil(part_bytes);
         let bits = parts.max(2).next_power_of_two().trailing_zeros();
         if !self.is_large(tuning) || bits > 2 * tuning.level_bits() {
             return None;
@@ -492,10 +494,10 @@ mod tests {
         let tuning = JoinTuning::default();
         let table = |keys, slot_words| {
             let mut table = hashed(keys, slot_words, &tuning);
-            let bits = table.divide(&tuning);
+            let bits = table.divide(&tuning, 96 << 10);
             if let Some(bits) = bits {
                 let part_bytes = (table.capacity >> bits) * u64::from(slot_words) * 8;
-                assert!(part_bytes <= tuning.part_bytes_max, "{part_bytes}");
+                assert!(part_bytes <= 96 << 10, "{part_bytes}");
             }
             (table.capacity, bits)
         };
@@ -504,7 +506,7 @@ mod tests {
         assert_eq!(table(1_000_000, 1), (3 << 20, None), "24 MiB");
         assert_eq!(table(1_000_000, 2), (2_000_000, None));
         assert_eq!(table(10_000_000, 1), (20_004_864, Some(11)), "153 MiB");
-        assert_eq!(table(50_000_000, 2), (100_007_936, Some(14)), "1.5 GiB");
+        assert_eq!(table(40_000_000, 2), (80_019_456, Some(14)), "1.2 GiB");
         assert_eq!(table(400_000_000, 2), (800_000_000, None), "too many parts");
         assert_eq!(table(1 << 40, 2), (SLOTS_MAX, None));
     }

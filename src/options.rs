@@ -17,7 +17,7 @@ mod values;
 pub use values::{
     BackendOption, ExecutorOption, FallbackMode, LateDecodingOption, LogLevel, MemoryLimit,
 };
-use values::{Bytes, Count, OptionValue, Pause, Rows};
+use values::{Bytes, Count, FileName, OptionValue, Pause, Rows};
 
 use crate::error::{Error, Result};
 
@@ -219,6 +219,8 @@ options! {
     fallback_mode: FallbackMode = FallbackMode::Warn, "";
     /// Least severe message that is logged.
     log: LogLevel = LogLevel::Warn, "";
+    /// File that the trace of each query is written to, in the place of the one before.
+    trace: FileName = FileName(None), "";
     /// Print the counters of a query after it.
     statistics: bool = false, "";
     /// Folder that every generated kernel is written to, for reading.
@@ -516,6 +518,11 @@ impl EngineOptions {
     /// Least severe message that is logged.
     pub fn log(&self) -> LogLevel {
         self.log
+    }
+
+    /// File that traces are written to.
+    pub fn trace_file(&self) -> Option<PathBuf> {
+        self.trace.0.clone()
     }
 
     /// Whether counters are printed.

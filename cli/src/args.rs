@@ -56,9 +56,17 @@ pub struct Globals {
     #[arg(long, global = true, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
-    /// Print the query's counters to standard error
+    /// Print what went through each step of a query, and its counters, to standard error
     #[arg(long, global = true)]
     pub stats: bool,
+
+    /// Write the same as JSON
+    #[arg(long, global = true, value_name = "FILE")]
+    pub stats_json: Option<PathBuf>,
+
+    /// Write when everything happened, for Perfetto or Chrome; the same as the option `trace`
+    #[arg(long, global = true, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
 
     /// Set an engine option; may be repeated (`pelton config` lists them)
     #[arg(short = 'o', long = "option", global = true, value_name = "NAME=VALUE")]

@@ -14,6 +14,8 @@ pub enum Exit {
     Usage = 2,
     /// A GPU was asked for and none is usable.
     NoDevice = 3,
+    /// Somebody pressed Ctrl-C.
+    Interrupted = 130,
 }
 
 impl From<Exit> for ExitCode {

@@ -1,23 +1,64 @@
 //! Ctrl-C: whatever is half done is removed, and the exit code is 130.
 //!
-//! Temporary files register here, because an interrupted process runs no destructors.
+//! A query that runs is cancelled, so that the command ends as after any other error. Otherwise the
+//! process ends here, and runs no destructors: temporary files register, so that they are removed all the
+//! same.
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-/// 128 and the signal's number, as shells have it.
-const EXIT_INTERRUPTED: i32 = 130;
+use pelton::engine::QueryControl;
+
+use crate::failure::Exit;
+
+/// How long a query that was cancelled may take to end.
+const GRACE: Duration = Duration::from_secs(5);
 
 static TEMPORARY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+static RUNNING: Mutex<Option<QueryControl>> = Mutex::new(None);
+static REQUESTED: AtomicBool = AtomicBool::new(false);
 
-/// Removes temporary files and exits on Ctrl-C, from now on.
+/// Cancels what runs, removes temporary files and exits on Ctrl-C, from now on.
 pub fn install() {
     // Without a handler Ctrl-C still ends the process, only less tidily.
     let _ = ctrlc::set_handler(|| {
+        REQUESTED.store(true, Ordering::SeqCst);
+        let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(control) = running.as_ref() {
+            control.cancel("interrupted");
+            drop(running);
+            // The command ends before; if not, the query does not look.
+            std::thread::sleep(GRACE);
+        }
         remove_all();
-        std::process::exit(EXIT_INTERRUPTED);
+        std::process::exit(Exit::Interrupted as i32);
     });
+}
+
+/// Whether somebody pressed Ctrl-C.
+pub fn requested() -> bool {
+    REQUESTED.load(Ordering::SeqCst)
+}
+
+/// While this lives, an interrupt cancels the query.
+#[derive(Debug)]
+pub struct Interruptible(());
+
+impl Interruptible {
+    /// Registers a query; there is one at a time.
+    pub fn new(control: &QueryControl) -> Self {
+        *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) = Some(control.clone());
+        Interruptible(())
+    }
+}
+
+impl Drop for Interruptible {
+    fn drop(&mut self) {
+        *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
 }
 
 fn remove_all() {

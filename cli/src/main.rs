@@ -21,6 +21,7 @@ mod quickstart;
 mod rewrite;
 mod run;
 mod session;
+mod statistics;
 mod terminal;
 
 use std::process::ExitCode;

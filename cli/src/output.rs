@@ -101,6 +101,17 @@ fn sink(path: &Path, schema: &SchemaRef, batches: &[RecordBatch]) -> Result<(), 
     Ok(())
 }
 
+/// Writes a value as a JSON file, whole or not at all.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn json_file(path: &Path, value: &impl serde::Serialize) -> Result<(), Failure> {
+    to_file(path, |out| {
+        serde_json::to_writer_pretty(&mut *out, value).map_err(Failure::new)?;
+        Ok(writeln!(out)?)
+    })
+}
+
 /// Fills a file that appears only when it is complete.
 fn to_file(
     path: &Path,

@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use pelton::engine::QueryControl;
 use pelton::plan::Query;
 
 use crate::args::Globals;
@@ -17,6 +18,8 @@ A plan is what the library's `Query` serialises to.
 Examples:
   pelton run plan.json
   pelton run plan.json --explain
+  pelton run plan.json --analyze
+  pelton run plan.json --trace trace.json             open it with Perfetto
   pelton run plan.json --output totals.parquet
   make-plan | pelton run - --format csv --stats";
 
@@ -31,6 +34,10 @@ pub struct RunArgs {
     /// Print how the query would run, instead of running it
     #[arg(long)]
     explain: bool,
+
+    /// Run the query, and print what went through each of its steps in the place of its rows
+    #[arg(long, conflicts_with = "explain")]
+    analyze: bool,
 }
 
 /// Runs the command.
@@ -42,6 +49,12 @@ pub fn run(args: &RunArgs, globals: &Globals, terminal: Terminal) -> Result<(), 
     let engine = session::engine(globals, terminal)?;
     if args.explain {
         return output::text(&engine.explain(&query)?);
+    }
+    if args.analyze {
+        let control = QueryControl::new().timed();
+        let result = session::watch(&engine, &query, &control, terminal)?;
+        session::tell(&engine, &result, globals, terminal)?;
+        return output::text(&engine.analysis(&query, &result)?);
     }
     let result = session::execute(&engine, &query, globals, terminal)?;
     output::write(&result.schema, &result.batches, globals)

@@ -1,18 +1,28 @@
 //! From the command line to an engine, and from the engine's errors to failures.
 
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
 use pelton::ErrorKind;
-use pelton::engine::{Engine, QueryResult};
+use pelton::engine::{Engine, QueryControl, QueryResult};
 use pelton::options::EngineOptions;
 use pelton::plan::Query;
 
 use crate::args::{Backend, Globals};
 use crate::failure::{Exit, Failure};
-use crate::terminal::Terminal;
+use crate::interrupt::{self, Interruptible};
+use crate::terminal::{self, Terminal};
+use crate::{output, statistics};
+
+/// Between two looks at how far a query is.
+const PROGRESS_PAUSE: Duration = Duration::from_millis(100);
 
 impl From<pelton::Error> for Failure {
     fn from(error: pelton::Error) -> Self {
         let exit = match error.kind() {
             ErrorKind::DeviceNotFound { .. } | ErrorKind::KernelsNotBuilt { .. } => Exit::NoDevice,
+            ErrorKind::Cancelled { .. } if interrupt::requested() => Exit::Interrupted,
             _ => Exit::Failed,
         };
         Failure::Told {
@@ -40,6 +50,12 @@ pub fn options(globals: &Globals) -> Result<EngineOptions, Failure> {
         };
         options.set("backend", name).map_err(Failure::usage)?;
     }
+    if let Some(file) = &globals.trace {
+        let file = file.to_str().ok_or_else(|| {
+            Failure::usage("the name of the trace's file is not Unicode: choose another one")
+        })?;
+        options.set("trace", file).map_err(Failure::usage)?;
+    }
     Ok(options)
 }
 
@@ -56,6 +72,7 @@ pub fn engine(globals: &Globals, terminal: Terminal) -> Result<Engine, Failure> 
 /// # Errors
 /// A backend that cannot be had.
 pub fn engine_of(options: EngineOptions, terminal: Terminal) -> Result<Engine, Failure> {
+    terminal.listen(options.log());
     let engine = Engine::new(options)?;
     let choice = engine.backend_choice();
     terminal.detail(&format!("backend {}: {}", choice.name, choice.reason));
@@ -72,14 +89,63 @@ pub fn execute(
     globals: &Globals,
     terminal: Terminal,
 ) -> Result<QueryResult, Failure> {
-    let result = engine.execute(query)?;
+    let result = watch(engine, query, &QueryControl::new(), terminal)?;
+    tell(engine, &result, globals, terminal)?;
+    Ok(result)
+}
+
+/// Runs a query under the eyes of who waits: with a progress bar, and so that Ctrl-C ends it.
+///
+/// # Errors
+/// The query's.
+pub fn watch(
+    engine: &Engine,
+    query: &Query,
+    control: &QueryControl,
+    terminal: Terminal,
+) -> Result<QueryResult, Failure> {
+    let _interruptible = Interruptible::new(control);
+    let bar = terminal.progress(0, "querying");
+    if bar.is_hidden() {
+        return Ok(engine.execute_with(query, control)?);
+    }
+    let outcome = thread::scope(|scope| {
+        let (running, ended) = mpsc::channel::<()>();
+        let bar = &bar;
+        scope.spawn(move || {
+            while ended.recv_timeout(PROGRESS_PAUSE) == Err(RecvTimeoutError::Timeout) {
+                let progress = control.progress();
+                bar.set_length(progress.rows_total);
+                bar.set_position(progress.rows);
+                bar.set_message(format!("querying, {}", terminal::bytes(progress.bytes)));
+            }
+        });
+        let outcome = engine.execute_with(query, control);
+        drop(running);
+        outcome
+    });
+    bar.finish_and_clear();
+    Ok(outcome?)
+}
+
+/// Tells what fell back to the CPU, and the counters if they were asked for.
+///
+/// # Errors
+/// The file of the counters cannot be written.
+pub fn tell(
+    engine: &Engine,
+    result: &QueryResult,
+    globals: &Globals,
+    terminal: Terminal,
+) -> Result<(), Failure> {
     for fallback in &result.fallbacks {
         terminal.note(&format!("note: on the CPU: {fallback}"));
     }
     if globals.stats || engine.options().statistics() {
-        for (name, value) in &result.metrics.counters {
-            terminal.always(&format!("{name} {value}"));
-        }
+        terminal.always(&statistics::text(&result.metrics));
     }
-    Ok(result)
+    match &globals.stats_json {
+        Some(file) => output::json_file(file, &result.metrics),
+        None => Ok(()),
+    }
 }

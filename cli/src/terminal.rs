@@ -6,6 +6,12 @@ use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use pelton::metrics::FALLBACK_TARGET;
+use pelton::options::LogLevel;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// How much a command tells about its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,6 +62,35 @@ impl Terminal {
             // If standard error is gone there is nobody to tell.
             let _ = writeln!(std::io::stderr().lock(), "{line}");
         }
+    }
+
+    /// Has the engine's events told, those at least as severe as `level`; errors alone if quiet. The first
+    /// call counts.
+    pub fn listen(self, level: LogLevel) {
+        let quiet = self.verbosity == Verbosity::Quiet;
+        let level = match level {
+            LogLevel::None => LevelFilter::OFF,
+            _ if quiet => LevelFilter::ERROR,
+            LogLevel::Error => LevelFilter::ERROR,
+            LogLevel::Warn => LevelFilter::WARN,
+            LogLevel::Info => LevelFilter::INFO,
+            LogLevel::Debug => LevelFilter::DEBUG,
+            LogLevel::Trace => LevelFilter::TRACE,
+        };
+        // What runs on the CPU instead is told by a note after the query in any case.
+        let fallbacks = match level {
+            LevelFilter::WARN => LevelFilter::ERROR,
+            level => level,
+        };
+        let events = tracing_subscriber::fmt::layer()
+            .with_writer(std::io::stderr)
+            .with_target(false)
+            .without_time();
+        let filter = Targets::new()
+            .with_default(level)
+            .with_target(FALLBACK_TARGET, fallbacks);
+        let listening = tracing_subscriber::registry().with(events.with_filter(filter));
+        let _already = listening.try_init();
     }
 
     /// A progress bar over `total` rows; hidden unless people watch.

@@ -13,12 +13,14 @@ pub mod cpu;
 pub mod cuda;
 mod strings;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 
 use crate::error::{ErrorKind, Result};
 use crate::memory::{Batch, ParkedBatch, Tier, park_host, unpark_host};
+use crate::metrics::StreamClock;
 use crate::operators::{Context, Operator, OperatorSpec, StreamHandle};
 use crate::storage::{Partition, ReadOptions};
 use crate::types::SchemaRef;
@@ -149,6 +151,20 @@ pub trait Backend: Send + Sync {
     /// `Reservation` if it does not fit.
     fn unpark(&self, context: &Context, parked: &ParkedBatch) -> Result<Batch> {
         self.upload(context, unpark_host(parked)?)
+    }
+
+    /// A clock of the backend's streams, for one query; none where work is done when a call returns, so
+    /// that the host's clock says it all.
+    ///
+    /// # Errors
+    /// The device refuses.
+    fn clock(&self) -> Result<Option<Arc<dyn StreamClock>>> {
+        Ok(None)
+    }
+
+    /// Bytes a second that the backend's memory moves at most, where that is known.
+    fn memory_bytes_per_second(&self) -> Option<u64> {
+        None
     }
 
     /// Moves a batch to the host and waits for it.

@@ -366,6 +366,7 @@ fn properties_of(device: sys::CUdevice) -> Result<DeviceProperties> {
         compute_capability: (major, minor),
         driver_version: format!("{}.{}", version / 1000, version % 1000 / 10),
         memory_bytes: memory_bytes as u64,
+        memory_bytes_per_second: memory_speed(device),
         multiprocessors: attribute(device, Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
         shared_bytes_per_block_max: attribute(
             device,
@@ -377,6 +378,15 @@ fn properties_of(device: sys::CUdevice) -> Result<DeviceProperties> {
         )?),
         kernels,
     })
+}
+
+/// Two words of the bus a clock, as memory of a double data rate moves them.
+fn memory_speed(device: sys::CUdevice) -> Option<u64> {
+    use sys::CUdevice_attribute_enum as Attribute;
+    let attribute = |which| attribute(device, which).ok().map(u64::from);
+    let kilohertz = attribute(Attribute::CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE)?;
+    let bits = attribute(Attribute::CU_DEVICE_ATTRIBUTE_GLOBAL_MEMORY_BUS_WIDTH)?;
+    Some(2 * 1000 * kilohertz * bits / 8).filter(|speed| *speed > 0)
 }
 
 /// What the kernels in this binary were compiled for; empty if they were not.

@@ -35,6 +35,8 @@ pub struct DeviceProperties {
     pub driver_version: String,
     /// Device memory in bytes.
     pub memory_bytes: u64,
+    /// Bytes a second that device memory moves at most, by its clock and its bus, where they are told.
+    pub memory_bytes_per_second: Option<u64>,
     /// Streaming multiprocessors.
     pub multiprocessors: u32,
     /// Most bytes of shared memory that one block may have.

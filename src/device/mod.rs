@@ -8,6 +8,7 @@ mod buffer;
 mod driver;
 mod foreign;
 mod pinned;
+mod timers;
 
 #[cfg(feature = "cuda")]
 pub mod cuda;
@@ -24,6 +25,7 @@ pub use buffer::DeviceBuffer;
 pub use driver::{DeviceProperties, Driver, EventHandle, KernelHandle, LaunchShape};
 pub use foreign::{FOREIGN_ALIGNMENT, ForeignEvent, ForeignMemory, ForeignStream};
 pub use pinned::{PinnedPool, PinnedSlab};
+pub use timers::DeviceClock;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};

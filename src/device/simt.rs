@@ -30,6 +30,7 @@ impl SimtDriver {
             compute_capability: (0, 0),
             driver_version: env!("CARGO_PKG_VERSION").to_string(),
             memory_bytes: options.memory_bytes,
+            memory_bytes_per_second: None,
             multiprocessors: options.resident_blocks.max(1),
             shared_bytes_per_block_max: 96 << 10,
             l2_bytes: 1 << 20,

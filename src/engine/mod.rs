@@ -7,6 +7,8 @@
 
 #![forbid(unsafe_code)]
 
+mod analyze;
+mod control;
 mod host;
 mod kept;
 mod lazy;
@@ -21,6 +23,7 @@ mod select;
 mod stream;
 mod threads;
 
+pub use control::QueryControl;
 pub use kept::KeptResult;
 pub use lazy::{
     LazyFrame, LazyGroupBy, LazyJoin, concat_frames, from_batches, scan_parquet, scan_parquet_files,
@@ -29,9 +32,8 @@ pub use select::BackendChoice;
 pub use stream::ResultStream;
 
 use std::fmt::Write;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use arrow::array::RecordBatch;
 
@@ -45,13 +47,14 @@ use crate::memory::{
     BatchStore, DiskFiles, Files, MemoryLimits, MemoryManager, Reservation, SpillManager,
     SpillOptions, Tier, Wait,
 };
-use crate::metrics::{Metrics, Snapshot, names};
+use crate::metrics::{Snapshot, names};
 use crate::network::{ActorPool, Capacity, Scope};
 use crate::options::EngineOptions;
 use crate::pipeline::{Pipeline, Source, describe, distribute, lower};
 use crate::plan::{Query, optimise};
 use crate::storage::{PruneSteps, ReadOptions};
 use crate::types::SchemaRef;
+use control::Watched;
 use kept::{KeptResults, Outcome};
 use planner::Planner;
 use run::{Backends, Parkings, Place, Prepared, QueryRun, Refusals, Rows};
@@ -80,6 +83,8 @@ pub struct Engine {
     kept: KeptResults,
     /// Plans run as they are written.
     as_written: bool,
+    /// How many run now.
+    running: Arc<AtomicUsize>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -183,6 +188,7 @@ impl Engine {
             queries: Arc::default(),
             kept: KeptResults::default(),
             as_written: false,
+            running: Arc::default(),
         }
     }
 
@@ -262,11 +268,19 @@ impl Engine {
     /// for files that cannot be read; whatever the operators' contracts say. The engine stays
     /// usable.
     pub fn execute(&self, query: &Query) -> Result<QueryResult> {
-        threads::on_own_stack(|| self.execute_here(query))
+        self.execute_with(query, &QueryControl::new())
     }
 
-    fn execute_here(&self, query: &Query) -> Result<QueryResult> {
-        let (run, schema, mut rows) = self.run_to_end(query, None)?;
+    /// As [`Engine::execute`], with something to watch and to cancel the query by.
+    ///
+    /// # Errors
+    /// As [`Engine::execute`]; `Cancelled`, `DeadlinePassed`; `Io` for a trace that cannot be written.
+    pub fn execute_with(&self, query: &Query, control: &QueryControl) -> Result<QueryResult> {
+        threads::on_own_stack(|| self.execute_here(query, control))
+    }
+
+    fn execute_here(&self, query: &Query, control: &QueryControl) -> Result<QueryResult> {
+        let (run, schema, mut rows) = self.run_to_end(query, None, control)?;
         rows.sort_by_key(|rows| rows.sequence);
         let (batches, held): (Vec<RecordBatch>, _) =
             rows.into_iter().map(|rows| (rows.batch, rows.held)).unzip();
@@ -284,7 +298,7 @@ impl Engine {
 
     /// Runs a query whose rows go to a store.
     fn execute_into(&self, query: &Query, store: &Arc<BatchStore>) -> Result<Outcome> {
-        let (run, schema, _) = self.run_to_end(query, Some(store))?;
+        let (run, schema, _) = self.run_to_end(query, Some(store), &QueryControl::new())?;
         run.read.metrics.add(names::RESULT_ROWS, store.rows());
         Ok(Outcome {
             number: run.query,
@@ -300,11 +314,24 @@ impl Engine {
         &self,
         query: &Query,
         store: Option<&Arc<BatchStore>>,
+        control: &QueryControl,
     ) -> Result<(Arc<QueryRun>, SchemaRef, Vec<Rows>)> {
-        let started = Instant::now();
+        let watched = self.watch(control)?;
+        let _entered = watched.span.enter();
+        let outcome = self.attempt(query, store, &watched);
+        watched.end(outcome)
+    }
+
+    /// Tries a query until no backend refuses anything.
+    fn attempt(
+        &self,
+        query: &Query,
+        store: Option<&Arc<BatchStore>>,
+        watched: &Arc<Watched>,
+    ) -> Result<(Arc<QueryRun>, SchemaRef, Vec<Rows>)> {
         let mut refusals = None;
         loop {
-            let prepared = self.prepare(query, false, store, refusals)?;
+            let prepared = self.prepare(query, false, store, refusals, watched)?;
             let (run, schema) = (Arc::clone(prepared.query()), prepared.schema()?);
             let rows = prepared.run(Vec::new(), |all: &mut Vec<Rows>, rows| {
                 all.push(rows);
@@ -312,11 +339,7 @@ impl Engine {
             });
             self.ended(run.query, &rows);
             match rows {
-                Ok(rows) => {
-                    let metrics = &run.read.metrics;
-                    metrics.add_duration(names::QUERY_NANOSECONDS, started.elapsed());
-                    return Ok((run, schema, rows));
-                }
+                Ok(rows) => return Ok((run, schema, rows)),
                 // Nobody has seen a row yet: the CPU backend takes what was refused.
                 Err(error) => {
                     refusals = Some(run.refused().ok_or(error)?);
@@ -332,8 +355,9 @@ impl Engine {
         query: &Query,
         ordered: bool,
         refusals: Option<Refusals>,
+        watched: &Arc<Watched>,
     ) -> Result<(Running, SchemaRef)> {
-        let prepared = self.prepare(query, ordered, None, refusals)?;
+        let prepared = self.prepare(query, ordered, None, refusals, watched)?;
         let (run, schema) = (Arc::clone(prepared.query()), prepared.schema()?);
         let (canceller, number) = (run.scope.canceller(), run.query);
         let (rows, thread) = prepared.start()?;
@@ -357,7 +381,7 @@ impl Engine {
 
     /// The counters of a query, with those of the engine's memory.
     fn snapshot(&self, run: &QueryRun) -> Snapshot {
-        self.count_memory(&run.read.metrics);
+        run.watched.count(&run.read.metrics);
         run.read.metrics.snapshot()
     }
 
@@ -368,11 +392,11 @@ impl Engine {
         ordered: bool,
         store: Option<&Arc<BatchStore>>,
         refusals: Option<Refusals>,
+        watched: &Arc<Watched>,
     ) -> Result<Prepared> {
         let pipelines = self.pipelines(&self.chosen(query))?;
-        let metrics = Arc::new(Metrics::default());
-        let deadline = self.options.deadline().map(|after| Instant::now() + after);
-        let scope = Scope::new(&self.pool, deadline);
+        let metrics = watched.metrics();
+        let scope = Scope::new(&self.pool, watched.deadline());
         let memory = Arc::clone(&self.memory);
         let waking = scope.on_abort(move || memory.wake_all());
         let check = scope.clone();
@@ -384,6 +408,7 @@ impl Engine {
                 cancelled: Arc::new(move || check.check()),
             },
             _waking: waking,
+            watched: Arc::clone(watched),
             scope,
             pipelines,
             ordered,
@@ -418,25 +443,8 @@ impl Engine {
             },
         };
         run.note_refusals();
+        watched.attach(&run.scope, &run.read.metrics);
         run::prepare(run)
-    }
-
-    fn count_memory(&self, metrics: &Metrics) {
-        for (name, tier) in [
-            (names::DEVICE_BYTES_PEAK, Tier::Device),
-            (names::HOST_BYTES_PEAK, Tier::Host),
-            (names::DISK_BYTES_PEAK, Tier::Disk),
-        ] {
-            metrics.raise(name, self.memory.peak(tier));
-        }
-        for ((from, to), moved) in self.spiller.statistics().moved {
-            let name = match (from, to) {
-                (Tier::Device, _) => names::SPILLED_DEVICE_BYTES,
-                (Tier::Host, Tier::Disk) => names::SPILLED_HOST_BYTES,
-                _ => names::UNSPILLED_BYTES,
-            };
-            metrics.add(name, moved.bytes);
-        }
     }
 
     /// The plan, its pipelines, what is not read, and which backend runs what. Reads of files what
@@ -452,22 +460,14 @@ impl Engine {
     fn explain_here(&self, query: &Query) -> Result<String> {
         let query = self.chosen(query);
         let pipelines = self.pipelines(&query)?;
-        let mut text = String::from("plan\n");
-        for line in query.to_string().lines() {
-            let _ = writeln!(text, "  {line}");
-        }
-        let BackendChoice { name, reason, .. } = &self.choice;
-        let executor = self.options.executor();
-        let _ = writeln!(
-            text,
-            "backend {name}: {reason}\nexecutor {executor}\npipelines"
-        );
+        let mut text = self.heading(&query);
         let (backends, planner) = (self.backends(), self.planner());
         for (index, pipeline) in pipelines.iter().enumerate() {
             let about_source = match &pipeline.source {
                 Source::Scan(scan) => {
                     let kept = planner.prune(scan)?;
-                    scan::about(&kept, planner.partition_bytes(&kept))
+                    let partitions = kept.partitions(planner.partition_bytes(&kept));
+                    scan::record(&kept, partitions.len()).to_string()
                 }
                 Source::Memory { .. } | Source::Stored(_) | Source::Pipelines(_) => String::new(),
             };
@@ -492,6 +492,21 @@ impl Engine {
             }
         }
         Ok(text)
+    }
+
+    /// The plan, and who runs it.
+    fn heading(&self, query: &Query) -> String {
+        let mut text = String::from("plan\n");
+        for line in query.to_string().lines() {
+            let _ = writeln!(text, "  {line}");
+        }
+        let BackendChoice { name, reason, .. } = &self.choice;
+        let executor = self.options.executor();
+        let _ = writeln!(
+            text,
+            "backend {name}: {reason}\nexecutor {executor}\npipelines"
+        );
+        text
     }
 
     fn backends(&self) -> Backends<'_> {

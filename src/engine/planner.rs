@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::scan;
 use crate::comm::{Communicator, share_of_rank};
 use crate::error::{Error, Result};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, ScanRecord};
 use crate::pipeline::ScanSpec;
 use crate::storage::{Dataset, Kept, Partition, PruneSteps};
 
@@ -63,15 +63,21 @@ impl Planner {
         })
     }
 
-    /// The partitions of a scan that this rank reads; what is pruned is counted.
+    /// The partitions of a scan that this rank reads, and what of the files is read; what is pruned is
+    /// counted.
     ///
     /// # Errors
     /// As [`Planner::prune`].
-    pub(super) fn partitions(&self, scan: &ScanSpec, metrics: &Metrics) -> Result<Vec<Partition>> {
+    pub(super) fn partitions(
+        &self,
+        scan: &ScanSpec,
+        metrics: &Metrics,
+    ) -> Result<(Vec<Partition>, ScanRecord)> {
         let kept = self.prune(scan)?;
         scan::count(&kept, metrics);
         let partitions = kept.partitions(self.partition_bytes(&kept));
-        Ok(share_of_rank(self.comm.as_ref(), partitions))
+        let record = scan::record(&kept, partitions.len());
+        Ok((share_of_rank(self.comm.as_ref(), partitions), record))
     }
 
     /// How many partitions of so many uncompressed bytes the device can work on at one time.

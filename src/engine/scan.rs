@@ -1,46 +1,31 @@
 //! What is said of a scan: in `explain`, and in a query's counters.
 
-use std::fmt::Write;
-
-use crate::metrics::{Metrics, names};
+use crate::metrics::{Metrics, PrunedRecord, ScanRecord, names};
 use crate::options::{EngineOptions, LateDecodingOption};
 use crate::storage::{Kept, LateMode};
 
-/// What is read, in partitions of about so many bytes, and what each step of pruning removed.
-pub(super) fn about(kept: &Kept, partition_bytes: u64) -> String {
-    let mut text = format!(
-        "{} of {} row groups, {} rows, {} bytes, in {} partitions",
-        kept.row_groups().len(),
-        kept.row_groups_total(),
-        kept.rows(),
-        kept.bytes(),
-        kept.partitions(partition_bytes).len()
-    );
-    // The lines of a pipeline stand three to the right.
-    let mut line = |what: String| {
-        let _ = write!(text, "\n   {what}");
-    };
+/// What is read, in so many partitions, and what each step of pruning removed.
+pub(super) fn record(kept: &Kept, partitions: usize) -> ScanRecord {
     let pruned = kept.pruned();
-    for (step, removed) in pruned.steps() {
-        if removed.row_groups == 0 {
-            continue;
-        }
-        let (row_groups, bytes) = (removed.row_groups, removed.bytes);
-        let files = match (step, pruned.files) {
-            ("statistics", files @ 1..) => format!(", {files} whole files among them"),
-            _ => String::new(),
-        };
-        line(format!(
-            "pruned by {step}: {row_groups} row groups of {bytes} compressed bytes{files}"
-        ));
+    let removed = pruned.steps().into_iter();
+    let removed = removed.filter(|(_, removed)| removed.row_groups > 0);
+    ScanRecord {
+        row_groups: kept.row_groups().len() as u64,
+        row_groups_total: kept.row_groups_total() as u64,
+        rows: kept.rows(),
+        bytes: kept.bytes(),
+        partitions: partitions as u64,
+        pruned: removed
+            .map(|(step, removed)| PrunedRecord {
+                step,
+                row_groups: removed.row_groups,
+                bytes: removed.bytes,
+            })
+            .collect(),
+        files_pruned: pruned.files,
+        pages_pruned: pruned.pages,
+        page_bytes_pruned: pruned.page_bytes,
     }
-    if pruned.pages > 0 {
-        let (pages, bytes) = (pruned.pages, pruned.page_bytes);
-        line(format!(
-            "pruned by page indexes: {pages} pages of {bytes} compressed bytes in the others"
-        ));
-    }
-    text
 }
 
 /// Whether a device decodes late.

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use arrow::array::RecordBatch;
 
 use super::run::{InOrder, QueryRun, Rows};
-use super::{Engine, threads};
+use super::{Engine, QueryControl, threads};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::Reservation;
 use crate::metrics::{Snapshot, names};
@@ -68,7 +68,9 @@ impl ResultStream {
     /// Starts a query. With `ordered`, rows of a scan come in the order of the files.
     pub(super) fn start(engine: &Engine, query: &Query, ordered: bool) -> Result<ResultStream> {
         let engine = engine.clone();
-        let (running, schema) = threads::on_own_stack(|| engine.start(query, ordered, None))?;
+        let watched = engine.watch(&QueryControl::new())?;
+        let (running, schema) =
+            threads::on_own_stack(|| engine.start(query, ordered, None, &watched))?;
         let in_order = running.run.in_order().then(InOrder::default);
         Ok(ResultStream {
             engine,
@@ -162,17 +164,20 @@ impl ResultStream {
             Ok(()) => {
                 self.fallbacks = run.fallbacks();
                 self.metrics = self.engine.snapshot(&run);
-                Ok(())
+                run.watched.end(Ok(()))
             }
             Err(error) => {
                 let refused = match self.given {
                     true => None,
                     false => run.refused(),
                 };
-                let refusals = refused.ok_or(error)?;
+                let Some(refusals) = refused else {
+                    return run.watched.end(Err(error));
+                };
                 let ordered = self.in_order.is_some();
                 let (running, _) = threads::on_own_stack(|| {
-                    self.engine.start(&self.query, ordered, Some(refusals))
+                    let (query, watched) = (&self.query, &run.watched);
+                    self.engine.start(query, ordered, Some(refusals), watched)
                 })?;
                 self.in_order = running.run.in_order().then(InOrder::default);
                 self.running = Some(running);
@@ -204,6 +209,8 @@ impl Drop for ResultStream {
             running.rows.drain();
             let ended = running.thread.join().unwrap_or(Ok(()));
             self.engine.ended(running.number, &ended);
+            // Nobody is left to hear of a trace that cannot be written.
+            let _untold = running.run.watched.end(ended);
         }
     }
 }

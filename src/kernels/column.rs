@@ -38,6 +38,11 @@ impl DeviceRows {
         self.max
     }
 
+    /// The exact number, if the host knows it.
+    pub fn exact(&self) -> Option<u64> {
+        self.exact.is_none().then_some(self.max)
+    }
+
     /// The exact number. Waits for the stream if a kernel decides it.
     ///
     /// # Errors

@@ -77,7 +77,7 @@ use std::sync::Arc;
 use crate::device::{Device, DeviceBuffer, LaunchShape};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::StreamHandle;
-use crate::metrics::{Metrics, names};
+use crate::metrics::{Metrics, StreamSpan};
 use crate::types::PhysicalType;
 
 /// A kernel entry and its launch struct.
@@ -152,6 +152,11 @@ impl<'a> Launch<'a> {
         self.copies
     }
 
+    /// A span of what is put on a stream from now on until it is dropped, if the query is traced.
+    fn span(&self, stream: StreamHandle, name: &'static str) -> Option<StreamSpan<'a>> {
+        self.metrics?.on_stream(stream.0, name)
+    }
+
     /// A buffer of this stream; contents undefined.
     fn alloc(&self, bytes: u64) -> Result<DeviceBuffer> {
         self.device.alloc(self.stream, bytes)
@@ -168,9 +173,45 @@ impl<'a> Launch<'a> {
         let bytes = unsafe {
             std::slice::from_raw_parts(structs.as_ptr().cast::<u8>(), size_of_val(structs))
         };
-        let buffer = self.device.upload(self.copies, bytes)?;
+        let buffer = self.upload_on(self.copies, bytes)?;
         buffer.order_read(self.stream)?;
         Ok(buffer)
+    }
+
+    /// Copies host bytes to a new buffer of this stream.
+    ///
+    /// # Errors
+    /// As [`Device::upload`].
+    pub fn upload(&self, bytes: &[u8]) -> Result<DeviceBuffer> {
+        self.upload_on(self.stream, bytes)
+    }
+
+    fn upload_on(&self, stream: StreamHandle, bytes: &[u8]) -> Result<DeviceBuffer> {
+        let _span = self.copying(stream, "copy to device", bytes.len() as u64);
+        self.device.upload(stream, bytes)
+    }
+
+    /// Copies bytes of a buffer, from `start` on, to the host and waits for them.
+    ///
+    /// # Errors
+    /// As [`Device::read_at`].
+    ///
+    /// # Panics
+    /// The buffer ends before.
+    pub fn read(&self, buffer: &DeviceBuffer, start: u64, bytes: &mut [u8]) -> Result<()> {
+        let _span = self.copying(self.stream, "copy to host", bytes.len() as u64);
+        self.device.read_at(self.stream, buffer, start, bytes)
+    }
+
+    /// Counts a copy of a stream; what this gives is dropped when it is queued.
+    pub fn copying(
+        &self,
+        stream: StreamHandle,
+        name: &'static str,
+        bytes: u64,
+    ) -> Option<StreamSpan<'a>> {
+        self.metrics?.copied(stream.0, bytes);
+        self.span(stream, name)
     }
 
     /// Queues a kernel over `grid` blocks; a grid of nothing is not launched.
@@ -203,8 +244,9 @@ impl<'a> Launch<'a> {
             std::slice::from_raw_parts(std::ptr::from_ref(params).cast::<u8>(), params_bytes)
         };
         if let Some(metrics) = self.metrics {
-            metrics.add(names::KERNEL_LAUNCHES, 1);
+            metrics.launched(self.stream.0);
         }
+        let _span = self.span(self.stream, K::ENTRY);
         let shape = LaunchShape {
             grid,
             block,

@@ -6,7 +6,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, RecordBatch};
 
 use crate::types::SchemaRef;
 
@@ -16,6 +16,10 @@ use crate::types::SchemaRef;
 pub trait DeviceBatch: Any + Send + Sync + fmt::Debug {
     /// Upper bound of the rows. The exact number may still be on the device.
     fn rows_max(&self) -> u64;
+    /// The exact number of rows, if the host knows it.
+    fn rows_exact(&self) -> Option<u64> {
+        None
+    }
     /// Bytes of the backend's memory that the columns hold on to.
     fn bytes(&self) -> u64;
     /// For the backend's own downcast.
@@ -78,6 +82,30 @@ impl Batch {
         match &self.data {
             BatchData::Host(batch) => batch.num_rows() as u64,
             BatchData::Device(columns) => columns.rows_max(),
+        }
+    }
+
+    /// The exact number of rows, if the host knows it.
+    pub fn rows_exact(&self) -> Option<u64> {
+        match &self.data {
+            BatchData::Host(batch) => Some(batch.num_rows() as u64),
+            BatchData::Device(columns) => columns.rows_exact(),
+        }
+    }
+
+    /// Bytes of the rows: of host columns those that the rows take, not what their buffers have beside.
+    pub fn bytes(&self) -> u64 {
+        match &self.data {
+            BatchData::Host(batch) => {
+                let columns = batch.columns().iter();
+                let bytes = columns.map(|column| {
+                    let data = column.to_data();
+                    data.get_slice_memory_size()
+                        .unwrap_or_else(|_| column.get_buffer_memory_size())
+                });
+                bytes.sum::<usize>() as u64
+            }
+            BatchData::Device(columns) => columns.bytes(),
         }
     }
 }

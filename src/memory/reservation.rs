@@ -41,14 +41,21 @@ impl Tier {
     }
 }
 
-impl fmt::Display for Tier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Tier {
+    /// Its name, as options and messages have it.
+    pub fn name(self) -> &'static str {
+        match self {
             Tier::Device => "device",
             Tier::Pinned => "pinned",
             Tier::Host => "host",
             Tier::Disk => "disk",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Tier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -89,6 +96,8 @@ impl MemoryLimits {
 struct TierUse {
     used: AtomicU64,
     peak: AtomicU64,
+    /// The peak since somebody last wanted it to begin anew.
+    recent_peak: AtomicU64,
     /// Of `used`, what was granted beyond the spill limit.
     overbooked: AtomicU64,
     spill_limit: AtomicU64,
@@ -99,6 +108,7 @@ impl TierUse {
         TierUse {
             used: AtomicU64::new(0),
             peak: AtomicU64::new(0),
+            recent_peak: AtomicU64::new(0),
             overbooked: AtomicU64::new(0),
             spill_limit: AtomicU64::new(limit),
         }
@@ -191,6 +201,19 @@ impl MemoryManager {
         self.tier(tier).peak.load(Ordering::Relaxed)
     }
 
+    /// Lets recent peaks begin anew, from what is reserved now.
+    pub fn begin_recent_peaks(&self) {
+        for tier in &self.tiers {
+            let used = tier.used.load(Ordering::Relaxed);
+            tier.recent_peak.store(used, Ordering::Relaxed);
+        }
+    }
+
+    /// The most bytes that were reserved in a tier at one time since recent peaks last began anew.
+    pub fn recent_peak(&self, tier: Tier) -> u64 {
+        self.tier(tier).recent_peak.load(Ordering::Relaxed)
+    }
+
     /// Reserves bytes of a tier until the reservation is dropped.
     ///
     /// # Errors
@@ -213,8 +236,11 @@ impl MemoryManager {
                 .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |used| {
                     used.checked_add(bytes).filter(|after| *after <= limit)
                 })?;
-        let peak = &self.tier(tier).peak;
+        let TierUse {
+            peak, recent_peak, ..
+        } = self.tier(tier);
         peak.fetch_max(before + bytes, Ordering::Relaxed);
+        recent_peak.fetch_max(before + bytes, Ordering::Relaxed);
         Ok(())
     }
 

@@ -25,6 +25,7 @@ use super::segments::{Segments, Written};
 use super::stored::{SpillClass, StoredBatch, thread_parks};
 use super::watch::Watch;
 use crate::error::Result;
+use crate::metrics::Metrics;
 
 /// Batches that may fail to move in one [`SpillManager::spill`] before it gives up: one batch that
 /// cannot be moved must not keep the others, a full disk must not be tried for all.
@@ -111,6 +112,8 @@ pub struct SpillManager {
     flights: Flights,
     watch: Option<Watch>,
     statistics: Mutex<SpillStatistics>,
+    /// Queries that want to know what is moved while they run.
+    observers: Mutex<Vec<Weak<Metrics>>>,
 }
 
 impl SpillManager {
@@ -132,6 +135,7 @@ impl SpillManager {
                 .filter(|_| options.enabled)
                 .map(Watch::new),
             statistics: Mutex::default(),
+            observers: Mutex::default(),
         });
         memory.set_spiller(Arc::downgrade(&spiller));
         spiller
@@ -293,7 +297,29 @@ impl SpillManager {
         self.segments.write(sections, class)
     }
 
+    /// Tells a query of every batch that is moved while it runs, whichever query it is of.
+    pub fn observe(&self, metrics: &Arc<Metrics>) {
+        let mut observers = self.observers_mut();
+        observers.retain(|known| known.strong_count() > 0);
+        observers.push(Arc::downgrade(metrics));
+    }
+
+    fn observers_mut(&self) -> MutexGuard<'_, Vec<Weak<Metrics>>> {
+        let observers = self.observers.lock();
+        observers.unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn record(&self, from: Tier, to: Tier, bytes: u64, time: Duration) {
+        tracing::debug!(
+            from = from.name(),
+            to = to.name(),
+            bytes,
+            ?time,
+            "moved a batch"
+        );
+        for metrics in self.observers_mut().iter().filter_map(Weak::upgrade) {
+            metrics.moved(from.name(), to.name(), bytes, time);
+        }
         let mut statistics = self.statistics_mut();
         let moved = statistics.moved.entry((from, to)).or_default();
         moved.batches += 1;

@@ -1,6 +1,7 @@
 //! Types of option values: how each is read and printed.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// A type of option values.
@@ -272,6 +273,21 @@ impl OptionValue for Option<String> {
     }
     fn print(&self) -> String {
         self.clone().unwrap_or_default()
+    }
+}
+
+/// A file, or none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct FileName(pub(super) Option<PathBuf>);
+
+impl OptionValue for FileName {
+    const EXPECTED: &'static str = "a file; empty for none";
+    fn parse(text: &str) -> Option<Self> {
+        Some(FileName((!text.is_empty()).then(|| PathBuf::from(text))))
+    }
+    fn print(&self) -> String {
+        let text = self.0.as_ref().map(|path| path.display().to_string());
+        text.unwrap_or_default()
     }
 }
 

@@ -211,8 +211,8 @@ pub fn describe_source(source: &Source) -> String {
     }
 }
 
-/// A pipeline in lines: its source, `about_source` if that says something, and its operators,
-/// each with what `about` says of it, the fold's last. `number` counts from 1.
+/// A pipeline in lines: its source, the lines of `about_source`, and its steps: transforms, fold,
+/// exchange, limit, each with what `about` says of it, as far as that goes. `number` counts from 1.
 pub fn describe(number: usize, pipeline: &Pipeline, about_source: &str, about: &[&str]) -> String {
     let mut about = about.iter();
     let mut about = || {
@@ -221,8 +221,8 @@ pub fn describe(number: usize, pipeline: &Pipeline, about_source: &str, about: &
             .map_or_else(String::new, |about| format!(" [{about}]"))
     };
     let mut text = format!("{number}. {}\n", describe_source(&pipeline.source));
-    if !about_source.is_empty() {
-        let _ = writeln!(text, "   {about_source}");
+    for line in about_source.lines() {
+        let _ = writeln!(text, "   {line}");
     }
     for TransformSpec { spec, built } in &pipeline.transforms {
         let built = built.map_or_else(String::new, |n| format!(", built by pipeline {}", n + 1));
@@ -231,28 +231,26 @@ pub fn describe(number: usize, pipeline: &Pipeline, about_source: &str, about: &
     if let Some(spec) = &pipeline.fold {
         let _ = writeln!(text, "   {}{}", operator(spec), about());
     }
-    match &pipeline.exchange {
-        None => {}
-        Some(Exchange::Broadcast) => text += "   to every rank\n",
-        Some(Exchange::First) => text += "   to rank 0\n",
-        Some(Exchange::Hash(keys)) => {
-            let keys = names(&pipeline.output, keys);
-            let _ = writeln!(text, "   to ranks by the hash of {keys}");
-        }
+    if let Some(exchange) = &pipeline.exchange {
+        let to = match exchange {
+            Exchange::Broadcast => "to every rank".to_string(),
+            Exchange::First => "to rank 0".to_string(),
+            Exchange::Hash(keys) => {
+                format!("to ranks by the hash of {}", names(&pipeline.output, keys))
+            }
+        };
+        let _ = writeln!(text, "   {to}{}", about());
     }
-    match pipeline.limit {
-        None => {}
-        Some(LimitSpec { skip, rows }) => {
-            let rows = match rows {
-                u64::MAX => String::new(),
-                rows => format!(" {rows}"),
-            };
-            let skip = match skip {
-                0 => String::new(),
-                skip => format!(" from {skip}"),
-            };
-            let _ = writeln!(text, "   limit{rows}{skip}");
-        }
+    if let Some(LimitSpec { skip, rows }) = pipeline.limit {
+        let rows = match rows {
+            u64::MAX => String::new(),
+            rows => format!(" {rows}"),
+        };
+        let skip = match skip {
+            0 => String::new(),
+            skip => format!(" from {skip}"),
+        };
+        let _ = writeln!(text, "   limit{rows}{skip}{}", about());
     }
     text
 }

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::time::Instant;
 
 use clap::Args;
-use pelton::engine::{Engine, scan_parquet_files};
+use pelton::engine::{Engine, QueryControl, scan_parquet_files};
 use pelton::metrics::names;
 use pelton::prelude::{Expr, LazyFrame, col, lit};
 
@@ -94,7 +94,7 @@ pub fn run(args: &ScanArgs, globals: &Globals, terminal: Terminal) -> Result<(),
     ))?;
     let runs = (args.repeat, globals.stats);
     for (name, columns) in sets(args, &names)? {
-        output::text(&measure(&engine, &scan, &name, &columns, runs)?)?;
+        output::text(&measure((&engine, terminal), &scan, &name, &columns, runs)?)?;
     }
     Ok(())
 }
@@ -156,7 +156,7 @@ fn sets(args: &ScanArgs, all: &[String]) -> Result<Vec<(String, Vec<String>)>, F
 }
 
 fn measure(
-    engine: &Engine,
+    (engine, terminal): (&Engine, Terminal),
     scan: &LazyFrame,
     name: &str,
     columns: &[String],
@@ -170,7 +170,7 @@ fn measure(
     let mut line = String::new();
     for run in 0..=repeat {
         let started = Instant::now();
-        let result = query.collect(engine)?;
+        let result = session::watch(engine, query.query(), &QueryControl::new(), terminal)?;
         let seconds = started.elapsed().as_secs_f64();
         if let Some(fallback) = result.fallbacks.first() {
             return Err(Failure::new(format!("not measured, because {fallback}")));

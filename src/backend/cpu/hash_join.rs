@@ -65,6 +65,10 @@ impl DeviceBatch for JoinTable {
         self.batch.num_rows() as u64
     }
 
+    fn rows_exact(&self) -> Option<u64> {
+        Some(self.rows_max())
+    }
+
     fn bytes(&self) -> u64 {
         self.batch.get_array_memory_size() as u64
     }

@@ -28,6 +28,10 @@ impl DeviceBatch for CudaBatch {
         self.rows.max()
     }
 
+    fn rows_exact(&self) -> Option<u64> {
+        self.rows.exact()
+    }
+
     fn bytes(&self) -> u64 {
         let flat: u64 = self.columns.iter().map(DeviceColumn::bytes).sum();
         flat + self.nested.iter().map(NestedColumn::bytes).sum::<u64>()

@@ -97,8 +97,7 @@ pub(super) fn read_bytes(
     bytes: u64,
 ) -> Result<Vec<u8>> {
     let mut host = vec![0; bytes as usize];
-    let device = launch.device();
-    device.read_at(launch.stream(), buffer, start, &mut host)?;
+    launch.read(buffer, start, &mut host)?;
     Ok(host)
 }
 

@@ -69,6 +69,10 @@ impl DeviceBatch for JoinBuilt {
         self.batch.rows.max()
     }
 
+    fn rows_exact(&self) -> Option<u64> {
+        self.batch.rows.exact()
+    }
+
     fn bytes(&self) -> u64 {
         self.batch.bytes() + self.table.as_ref().map_or(0, JoinTable::bytes)
     }

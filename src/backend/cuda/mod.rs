@@ -41,10 +41,11 @@ pub use crate::kernels::hash_join::JoinTuning;
 pub use crate::kernels::sort::SortTuning;
 
 use super::{Backend, Batches, when_there_is_room};
-use crate::device::Device;
+use crate::device::{Device, DeviceClock};
 use crate::error::Result;
 use crate::kernels::{Launch, Status};
 use crate::memory::{Batch, StreamHandle, Tier};
+use crate::metrics::StreamClock;
 use crate::operators::{Context, Operator, OperatorSpec};
 use crate::storage::{Partition, ReadOptions};
 use crate::types::SchemaRef;
@@ -278,6 +279,14 @@ impl Backend for CudaBackend {
 
     fn tier(&self) -> Tier {
         Tier::Device
+    }
+
+    fn clock(&self) -> Result<Option<Arc<dyn StreamClock>>> {
+        Ok(Some(Arc::new(DeviceClock::new(&self.shared.device)?)))
+    }
+
+    fn memory_bytes_per_second(&self) -> Option<u64> {
+        self.shared.device.properties().memory_bytes_per_second
     }
 
     fn upload(&self, context: &Context, batch: RecordBatch) -> Result<Batch> {

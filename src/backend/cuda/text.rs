@@ -64,7 +64,7 @@ impl HostText {
         let (offsets, bytes, count) = text_collect(launch, column, rows)?;
         let read = |buffer, bytes: u64| {
             let mut host = vec![0; bytes as usize];
-            launch.device().read(launch.stream(), buffer, &mut host)?;
+            launch.read(buffer, 0, &mut host)?;
             Ok::<_, Error>(host)
         };
         let offsets = read(&offsets, 8 * (rows + 1))?;
@@ -147,8 +147,7 @@ pub(super) fn upload(launch: &Launch, array: &ArrayRef) -> Result<DeviceColumn> 
     let failed = |cause: arrow::error::ArrowError| Error::invalid("column", cause.to_string(), "");
     let array = cast(array, &DataType::Binary).map_err(failed)?;
     let binary: &BinaryArray = array.as_binary();
-    let (device, stream) = (launch.device(), launch.stream());
-    let text = Arc::new(device.upload(stream, binary.value_data())?);
+    let text = Arc::new(launch.upload(binary.value_data())?);
     let mut views = Vec::with_capacity(16 * binary.len());
     for ends in binary.value_offsets().windows(2) {
         // Offsets of an array are ascending and not negative.
@@ -156,12 +155,12 @@ pub(super) fn upload(launch: &Launch, array: &ArrayRef) -> Result<DeviceColumn> 
         views.extend(address.to_ne_bytes());
         views.extend(u64::from(ends[1].abs_diff(ends[0])).to_ne_bytes());
     }
-    let values = Arc::new(device.upload(stream, &views)?);
+    let values = Arc::new(launch.upload(&views)?);
     let validity = match binary.nulls().filter(|nulls| nulls.null_count() > 0) {
         None => None,
         Some(nulls) => {
             let bits = nulls.inner().sliced();
-            Some(Arc::new(device.upload(stream, &bits)?))
+            Some(Arc::new(launch.upload(&bits)?))
         }
     };
     launch.count(

@@ -71,15 +71,14 @@ struct HostValues {
 }
 
 fn upload_column(launch: &Launch, host: &HostValues, rows: u64) -> Result<DeviceColumn> {
-    let (device, stream) = (launch.device(), launch.stream());
-    let values = Arc::new(device.upload(stream, &host.bytes)?);
+    let values = Arc::new(launch.upload(&host.bytes)?);
     let validity = match &host.validity {
         None => None,
         Some(bits) => {
             // The bitmap must start `host.offset` bits into its first byte, as the values do.
             let skip = bits.offset() / 8;
             let bytes = bits.values().get(skip..).unwrap_or_default();
-            Some(Arc::new(device.upload(stream, bytes)?))
+            Some(Arc::new(launch.upload(bytes)?))
         }
     };
     DeviceColumn::array(host.physical, values, validity, host.offset, rows)

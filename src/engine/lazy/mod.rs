@@ -169,6 +169,14 @@ impl LazyFrame {
         engine.explain(&self.query)
     }
 
+    /// Runs the query and says what it did; see [`Engine::explain_analyze`].
+    ///
+    /// # Errors
+    /// As [`Engine::execute`].
+    pub fn explain_analyze(&self, engine: &Engine) -> Result<String> {
+        engine.explain_analyze(&self.query)
+    }
+
     /// Runs the query.
     ///
     /// # Errors
@@ -236,8 +244,7 @@ impl LazyFrame {
             sink.write(&batch?)?;
         }
         let mut summary = sink.finish()?;
-        let counters = result.metrics().counters.clone();
-        summary.metrics.counters.extend(counters);
+        summary.metrics.absorb(result.metrics().clone());
         summary.fallbacks = result.fallbacks().to_vec();
         Ok(summary)
     }

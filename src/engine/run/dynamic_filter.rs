@@ -4,6 +4,8 @@
 //! The least and the greatest key of a build side become a predicate of the scan on the probe side,
 //! which prunes by it as by any other. A build side without keys prunes all.
 
+use std::sync::Arc;
+
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Int64Type, UInt64Type};
@@ -15,6 +17,7 @@ use super::steps::fold;
 use crate::error::{Error, Result};
 use crate::expr::{AggregateFunction, BinaryOp, JoinKind, TypedExpr, TypedKind};
 use crate::memory::BatchStore;
+use crate::metrics::Meter;
 use crate::operators::{
     AggregateSpec, FloatSums, GroupByPhase, GroupBySpec, HashJoinSpec, OperatorSpec,
 };
@@ -42,7 +45,7 @@ impl Bounds {
         run: &QueryRun,
         number: usize,
         lane: &Lane,
-        spec: &HashJoinSpec,
+        (spec, meter): (&HashJoinSpec, &Arc<Meter>),
         store: &BatchStore,
     ) -> Result<Option<Bounds>> {
         let types = spec
@@ -66,7 +69,7 @@ impl Bounds {
         }
         let bounds = OperatorSpec::GroupBy(GroupBySpec {
             input: spec.build.clone(),
-            output: std::sync::Arc::new(Schema::new(fields)),
+            output: Arc::new(Schema::new(fields)),
             group_keys: Vec::new(),
             aggregates,
             semantics: Semantics::default(),
@@ -76,7 +79,7 @@ impl Bounds {
         if run.backend.instantiate(&bounds).is_err() {
             return Ok(None);
         }
-        let step = fold(run, number, &bounds)?;
+        let step = fold(run, number, bounds, meter)?;
         let batches = fold_batches(run, lane, &step, store.batches())?;
         let Some(row) = batches.into_iter().next() else {
             return Ok(None);

@@ -17,10 +17,12 @@ use bytes::Bytes;
 use super::lane::Lane;
 use super::link::Message;
 use super::steps::partition;
+use super::watch::took;
 use super::{Place, QueryRun};
 use crate::comm::{Communicator, OperationId};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{Batch, Sequence, SpillClass};
+use crate::metrics::{Choice, Meter, RowCount, StepKind};
 use crate::network::{Delivery, Sender};
 use crate::operators::{OperatorSpec, Partition, Partitioning, ShufflePartitionSpec};
 use crate::pipeline::{Exchange, Pipeline};
@@ -41,6 +43,7 @@ pub(super) struct Exchanger {
     split: Option<(Place, Box<dyn Partition>)>,
     /// Who reads on this rank.
     links: Vec<Sender<Message>>,
+    meter: Arc<Meter>,
 }
 
 impl Exchanger {
@@ -65,7 +68,21 @@ impl Exchanger {
             }
             Exchange::Broadcast | Exchange::First => None,
         };
+        let way = match &exchange {
+            Exchange::Hash(_) => "hash",
+            Exchange::Broadcast => "broadcast",
+            Exchange::First => "first",
+        };
+        run.decide(number, Choice::Exchange { way });
+        let step = pipeline.transforms.len() + usize::from(pipeline.fold.is_some()) + 1;
+        let place = split.as_ref().map(|(place, _)| *place);
         Ok(Exchanger {
+            meter: run.meter(
+                (number, step),
+                (StepKind::Exchange, "exchange"),
+                place,
+                None,
+            ),
             operation: run.operation(OPERATIONS_BEFORE + number as u32),
             comm,
             exchange,
@@ -86,18 +103,22 @@ impl Exchanger {
         batch: Batch,
     ) -> Result<Delivery> {
         let (rank, world) = (self.comm.rank(), self.comm.world());
+        took(&self.meter, &batch);
         match (&self.exchange, &self.split) {
             (Exchange::Broadcast, _) => {
                 let rows = lane.download(batch.clone())?;
                 let message = encode(sequence, &rows)?;
                 for other in (0..world).filter(|other| *other != rank) {
-                    self.post(run, other, message.clone()).await?;
+                    self.post_rows(run, lane, other, &rows, message.clone())
+                        .await?;
                 }
                 self.keep(run, sequence, batch).await
             }
             (Exchange::Hash(_), Some((place, partition))) => {
+                let watch = lane.watch(&self.meter, *place);
                 let batch = lane.bring(batch, *place)?;
                 let pieces = partition.next(lane.context(*place), batch)?;
+                drop(watch);
                 for (piece, to) in pieces.into_iter().zip(0..) {
                     if piece.rows_max() == 0 {
                         continue;
@@ -107,7 +128,8 @@ impl Exchanger {
                         let _ = self.keep(run, sequence, piece).await?;
                     } else {
                         let rows = lane.download(piece)?;
-                        self.post(run, to, encode(sequence, &rows)?).await?;
+                        let message = encode(sequence, &rows)?;
+                        self.post_rows(run, lane, to, &rows, message).await?;
                     }
                 }
                 Ok(Delivery::Accepted)
@@ -116,7 +138,8 @@ impl Exchanger {
             _ => {
                 let rows = lane.download(batch)?;
                 if rows.num_rows() > 0 {
-                    self.post(run, 0, encode(sequence, &rows)?).await?;
+                    let message = encode(sequence, &rows)?;
+                    self.post_rows(run, lane, 0, &rows, message).await?;
                 }
                 Ok(Delivery::Accepted)
             }
@@ -125,6 +148,23 @@ impl Exchanger {
 
     async fn keep(&self, run: &QueryRun, sequence: Sequence, batch: Batch) -> Result<Delivery> {
         to_links(run, &self.links, sequence, batch).await
+    }
+
+    async fn post_rows(
+        &self,
+        run: &QueryRun,
+        lane: &Lane,
+        to: u32,
+        rows: &RecordBatch,
+        message: Bytes,
+    ) -> Result<()> {
+        let count = RowCount {
+            rows: rows.num_rows() as u64,
+            exact: true,
+        };
+        self.meter.gave(count, message.len() as u64);
+        let _span = lane.span("send to a rank");
+        self.post(run, to, message).await
     }
 
     async fn post(&self, run: &QueryRun, to: u32, message: Bytes) -> Result<()> {

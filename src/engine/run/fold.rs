@@ -15,9 +15,11 @@ use super::join::{Built, BuiltParts};
 use super::lane::Lane;
 use super::parts::{Splitter, parts_for};
 use super::steps::{FoldStep, fold};
+use super::watch::took;
 use super::{Place, QueryRun, sequence};
 use crate::error::{Error, Result};
 use crate::memory::{Batch, BatchStore, Sequence, SpillClass, StoredBatch};
+use crate::metrics::Meter;
 use crate::operators::{
     FoldState, GroupByPhase, GroupBySpec, OperatorSpec, Partitioning, WindowSpec,
 };
@@ -59,7 +61,7 @@ impl Folding {
             }
             OperatorSpec::Sort(_) | OperatorSpec::Window(_) => SpillClass::SortRun,
             OperatorSpec::GroupBy(spec) => {
-                let grouped = Grouped::new(run, number, (spec, step.place), bytes, workers)?;
+                let grouped = Grouped::new(run, number, (spec, &step), bytes, workers)?;
                 return Ok(match grouped {
                     Some((partial, grouped)) => Folding::States(partial, Some(Box::new(grouped))),
                     None => Folding::States(step, None),
@@ -68,6 +70,30 @@ impl Folding {
             _ => return Ok(Folding::States(step, None)),
         };
         Ok(Folding::Kept(step, Arc::default(), class))
+    }
+
+    fn step(&self) -> &FoldStep {
+        match self {
+            Folding::States(step, _) | Folding::Kept(step, ..) => step,
+        }
+    }
+
+    /// Which backend folds.
+    pub(super) fn place(&self) -> Place {
+        self.step().place
+    }
+
+    /// Where the fold's batches must be, if it folds them as they come.
+    pub(super) fn brings(&self) -> Option<Place> {
+        match self {
+            Folding::States(step, _) => Some(step.place),
+            Folding::Kept(..) => None,
+        }
+    }
+
+    /// Who counts what the fold takes and gives.
+    pub(super) fn meter(&self) -> &Arc<Meter> {
+        &self.step().meter
     }
 
     /// Folds a batch into a worker's state.
@@ -82,6 +108,8 @@ impl Folding {
         place: Sequence,
         batch: Batch,
     ) -> Result<()> {
+        took(self.meter(), &batch);
+        let _watch = lane.watch(self.meter(), self.place());
         let (step, grouped) = match self {
             Folding::States(step, grouped) => (step, grouped),
             Folding::Kept(_, store, class) => {
@@ -89,7 +117,6 @@ impl Folding {
                 return Ok(());
             }
         };
-        let batch = lane.bring(batch, step.place)?;
         let context = lane.context(step.place);
         let state_now = match state {
             Some(state) => state,
@@ -234,7 +261,7 @@ fn kept(
 ) -> Result<Finished> {
     if let OperatorSpec::HashJoinBuild(spec) = &step.spec
         && run.wants_bounds(number)
-        && let Some(bounds) = Bounds::of(run, number, lane, spec, store)?
+        && let Some(bounds) = Bounds::of(run, number, lane, (spec, &step.meter), store)?
     {
         run.note_bounds(number, bounds);
     }
@@ -311,10 +338,11 @@ impl Grouped {
     fn new(
         run: &QueryRun,
         number: usize,
-        (spec, place): (&GroupBySpec, Place),
+        (spec, step): (&GroupBySpec, &FoldStep),
         bytes: u64,
         workers: usize,
     ) -> Result<Option<(FoldStep, Grouped)>> {
+        let place = step.place;
         let budget = run.limit_of(place) / STATES_SHARE;
         if spec.phase != GroupByPhase::Complete || spec.group_keys.is_empty() || bytes <= budget {
             return Ok(None);
@@ -325,12 +353,13 @@ impl Grouped {
         if !has(&partial) || !has(&last) {
             return Ok(None);
         }
+        let phase = |spec| fold(run, number, spec, &step.meter);
         let grouped = Grouped {
-            last: fold(run, number, &last)?,
+            last: phase(last)?,
             written: BatchStore::default(),
             state_bytes: budget / workers.max(1) as u64,
         };
-        Ok(Some((fold(run, number, &partial)?, grouped)))
+        Ok(Some((phase(partial)?, grouped)))
     }
 
     /// Writes a state down as rows.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Place;
+use super::watch::OwnTrack;
 use crate::backend::Backend;
 use crate::error::Result;
 use crate::memory::{Batch, BatchData};
@@ -40,6 +41,7 @@ pub(super) struct Lane {
     /// The CPU backend, for operators that the engine's own refuses.
     host: Option<Stream>,
     reserve_timeout: std::time::Duration,
+    track: OwnTrack,
 }
 
 impl Lane {
@@ -49,6 +51,7 @@ impl Lane {
         cpu: &Arc<dyn Backend>,
         metrics: &Arc<Metrics>,
         reserve_timeout: std::time::Duration,
+        track: OwnTrack,
     ) -> Result<Lane> {
         let alone = own.name() == cpu.name();
         Ok(Lane {
@@ -58,7 +61,13 @@ impl Lane {
                 false => Some(Stream::create(cpu, metrics)?),
             },
             reserve_timeout,
+            track,
         })
+    }
+
+    /// The track of the actor that uses it, if the query is traced.
+    pub(super) fn track(&self) -> &OwnTrack {
+        &self.track
     }
 
     /// The context for operators of this place.
@@ -79,6 +88,7 @@ impl Lane {
 
     /// Waits for all work of the lane, and reports what failed there.
     pub(super) fn synchronize(&self) -> Result<()> {
+        let _span = self.span("synchronize");
         self.own.backend.synchronize(self.own.context.stream)
     }
 
@@ -100,6 +110,7 @@ impl Lane {
 
     fn upload(&self, rows: &arrow::array::RecordBatch) -> Result<Batch> {
         let Stream { backend, context } = &self.own;
+        let _span = self.span("upload");
         backend.upload_or_wait(context, rows, self.reserve_timeout)
     }
 
@@ -107,7 +118,10 @@ impl Lane {
     pub(super) fn download(&self, batch: Batch) -> Result<arrow::array::RecordBatch> {
         match batch.data() {
             BatchData::Host(rows) => Ok(rows.clone()),
-            BatchData::Device(_) => self.own.backend.download(&self.own.context, batch),
+            BatchData::Device(_) => {
+                let _span = self.span("download");
+                self.own.backend.download(&self.own.context, batch)
+            }
         }
     }
 }

@@ -6,14 +6,16 @@ use super::QueryRun;
 use super::link::{Output, Rows};
 use super::pipeline::{Stages, sole};
 use super::source::Units;
+use super::watch::{gave, took};
 use super::worker::End;
 use crate::error::Result;
 use crate::memory::Batch;
+use crate::metrics::{Meter, StepKind};
 use crate::network::{Capacity, Delivery, Receiver};
 use crate::pipeline::LimitSpec;
 
 /// Takes rows until there are enough. Where it matters which, they come in order.
-async fn take(limit: LimitSpec, incoming: Receiver<Rows>) -> Result<Vec<Rows>> {
+async fn take(limit: LimitSpec, incoming: Receiver<Rows>, meter: Arc<Meter>) -> Result<Vec<Rows>> {
     let enough = limit.skip.saturating_add(limit.rows);
     let (mut taken, mut count) = (Vec::new(), 0u64);
     while count < enough {
@@ -21,6 +23,7 @@ async fn take(limit: LimitSpec, incoming: Receiver<Rows>) -> Result<Vec<Rows>> {
             return Ok(cut(limit, taken));
         };
         count += rows.batch.num_rows() as u64;
+        took(&meter, &Batch::host(rows.batch.clone()));
         taken.push(rows);
     }
     incoming.drain();
@@ -67,14 +70,23 @@ pub(super) async fn limited(
     };
     let (sender, receiver) = run.scope.channel::<Rows>(capacity);
     let name = format!("pipeline {}, limit", stages.number);
-    let taking = run.scope.spawn_part(name, take(limit, receiver));
+    let step = stages.steps();
+    let meter = run.meter(
+        (stages.number, step),
+        (StepKind::Limit, "limit"),
+        None,
+        None,
+    );
+    let taking = take(limit, receiver, Arc::clone(&meter));
+    let taking = run.scope.spawn_part(name, taking);
     let sender = Arc::new(sender);
     stages
         .all(units, || End::Counted(Arc::clone(&sender)))
         .await?;
     sole(sender)?.finish();
-    let lane = run.lane()?;
+    let lane = run.lane(&stages.track)?;
     for rows in taking.await? {
+        gave(&meter, &Batch::host(rows.batch.clone()));
         let sent = match &output {
             Output::Result(result) => result.send(rows).await?,
             Output::Links(_) | Output::Exchange(_) | Output::Kept(_) => {

@@ -21,6 +21,7 @@ mod parts;
 mod pipeline;
 mod source;
 mod steps;
+mod watch;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -28,7 +29,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use arrow::array::RecordBatch;
+use tracing::Instrument;
 
+use super::control::Watched;
 use super::kept::KeptResults;
 use super::planner::Planner;
 use super::threads;
@@ -38,7 +41,7 @@ use crate::error::{Error, Result};
 use crate::memory::{
     Batch, BatchStore, MemoryManager, Sequence, SpillClass, SpillManager, StoredBatch, Tier, Wait,
 };
-use crate::metrics::names;
+use crate::metrics::{Choice, FALLBACK_TARGET, names};
 use crate::network::{Capacity, Handle, Receiver, Registration, Scope, Sender};
 use crate::options::{ExecutorOption, FallbackMode};
 use crate::pipeline::{Pipeline, ScanSpec, Source, consumers};
@@ -56,6 +59,7 @@ use pipeline::{Actor, Target};
 use source::Units;
 pub(super) use steps::Backends;
 use steps::Steps;
+use watch::OwnTrack;
 
 /// Which backend runs an operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +100,8 @@ pub(super) struct QueryRun {
     pub(super) pipelines: Vec<Pipeline>,
     /// Whether the rows of a scan leave in the order of its files.
     pub(super) ordered: bool,
+    /// The query as its caller sees it.
+    pub(super) watched: Arc<Watched>,
     /// What the query does, for other ranks to compare with what they do.
     pub(super) plan: String,
     /// The query's number among those that all ranks run.
@@ -158,9 +164,10 @@ impl QueryRun {
         }
     }
 
-    fn lane(&self) -> Result<Lane> {
+    /// A lane for the actor with this track.
+    fn lane(&self, track: &OwnTrack) -> Result<Lane> {
         let (metrics, timeout) = (&self.read.metrics, self.read.reserve_timeout);
-        Lane::create(&self.backend, &self.cpu, metrics, timeout)
+        Lane::create(&self.backend, &self.cpu, metrics, timeout, track.clone())
     }
 
     /// Checks that all ranks are about to run the same query.
@@ -222,13 +229,17 @@ impl QueryRun {
         }
     }
 
-    fn note_fallback(&self, number: usize, error: &Error) {
-        self.note_reason(number, &error.to_string());
+    /// Keeps why an operator runs on the CPU, and gives it.
+    fn note_fallback(&self, number: usize, error: &Error) -> String {
+        let reason = error.to_string();
+        self.note_reason(number, &reason);
+        reason
     }
 
     fn note_reason(&self, number: usize, reason: &str) {
         self.read.metrics.add(names::OPERATOR_FALLBACKS, 1);
         if self.mode == FallbackMode::Warn {
+            tracing::warn!(target: FALLBACK_TARGET, pipeline = number, reason, "runs on the CPU");
             let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
             notes.fallbacks.push(format!("pipeline {number}: {reason}"));
         }
@@ -261,8 +272,9 @@ impl QueryRun {
         pipeline.is_some_and(Pipeline::keeps_order)
     }
 
-    fn forced(&self, number: usize) -> bool {
-        self.refusals.contains_key(&number)
+    /// Why the CPU backend runs a pipeline whole, if it does.
+    fn forced(&self, number: usize) -> Option<&String> {
+        self.refusals.get(&number)
     }
 
     /// Remembers who was refused what, or has too little memory for it, if somebody was.
@@ -315,9 +327,16 @@ impl QueryRun {
     }
 
     fn note_parts(&self, number: usize, operator: &'static str, parts: u32) {
-        self.read.metrics.add(names::FOLD_PARTS, u64::from(parts));
+        let metrics = &self.read.metrics;
+        metrics.add(names::FOLD_PARTS, u64::from(parts));
+        self.decide(number, Choice::Parts { operator, parts });
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         notes.parts.insert((number, operator), parts);
+    }
+
+    fn decide(&self, number: usize, choice: Choice) {
+        tracing::debug!(pipeline = number, "{choice}");
+        self.read.metrics.decide(number, choice);
     }
 
     /// Operators that ran on the CPU instead, each with the reason.
@@ -327,8 +346,9 @@ impl QueryRun {
     }
 
     /// The partitions of a scan that this rank reads.
-    fn partitions(&self, scan: &ScanSpec) -> Result<Vec<Partition>> {
-        let partitions = self.planner.partitions(scan, &self.read.metrics)?;
+    fn partitions(&self, number: usize, scan: &ScanSpec) -> Result<Vec<Partition>> {
+        let (partitions, record) = self.planner.partitions(scan, &self.read.metrics)?;
+        self.decide(number, Choice::Scan(record));
         self.read
             .metrics
             .add(names::PARTITIONS, partitions.len() as u64);
@@ -565,7 +585,8 @@ async fn drive(run: Arc<QueryRun>, actors: Vec<Actor>) -> Result<()> {
 
 fn start(run: &Arc<QueryRun>, actor: Actor) -> Handle<()> {
     let name = format!("pipeline {}", actor.number);
-    run.scope.spawn_part(name, actor.drive())
+    let span = tracing::info_span!(parent: &run.watched.span, "pipeline", number = actor.number);
+    run.scope.spawn_part(name, actor.drive().instrument(span))
 }
 
 async fn collect<T>(

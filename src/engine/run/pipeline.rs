@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tracing::Instrument;
+
 use super::fold::{Finished, Folding};
 use super::join::Built;
 use super::lane::Lane;
@@ -10,12 +12,14 @@ use super::link::{Message, Output};
 use super::parts::{Part, Splitter};
 use super::source::{Unit, Units};
 use super::steps::Steps;
+use super::watch::{OwnTrack, gave};
 use super::worker::{End, Stage};
-use super::{QueryRun, sequence};
+use super::{Place, QueryRun, sequence};
 use crate::comm::share_of_rank;
 use crate::error::{Error, Result};
 use crate::expr::AggregateFunction;
 use crate::memory::{Batch, SpillClass};
+use crate::metrics::{Choice, Meter};
 use crate::network::{Delivery, Gate, GateReader, Receiver};
 use crate::operators::{FoldState, OperatorSpec, Partitioning};
 use crate::pipeline::{Pipeline, Source};
@@ -59,6 +63,10 @@ impl Actor {
     }
 
     async fn drive_all(self) -> Result<()> {
+        let track = self.run.track(&format!("pipeline {}", self.number));
+        let waiting = track
+            .as_ref()
+            .map(|track| track.span("wait for build sides"));
         let mut built = Vec::with_capacity(self.gates.len());
         for gate in &self.gates {
             built.push(match gate {
@@ -66,6 +74,7 @@ impl Actor {
                 None => None,
             });
         }
+        drop(waiting);
         let inbox = match &self.target {
             Target::Output(Output::Exchange(exchanger)) => {
                 let name = format!("pipeline {}, inbox", self.number);
@@ -74,7 +83,7 @@ impl Actor {
             }
             _ => None,
         };
-        self.work(built).await?;
+        self.work(built, track).await?;
         match inbox {
             Some(inbox) => inbox.await,
             None => Ok(()),
@@ -82,7 +91,7 @@ impl Actor {
     }
 
     /// What the pipeline does once it has what its joins need.
-    async fn work(self, built: Vec<Option<Built>>) -> Result<()> {
+    async fn work(self, built: Vec<Option<Built>>, track: OwnTrack) -> Result<()> {
         let units = self.units()?;
         let workers = self.workers(&units);
         let bytes = self.pipeline.fold_bytes();
@@ -107,6 +116,7 @@ impl Actor {
             built: Arc::new(built),
             workers,
             states: Vec::new(),
+            track,
         };
         match (folding, target) {
             (Some(folding), target) => {
@@ -114,13 +124,16 @@ impl Actor {
                     .all(units, || End::Fold(Arc::clone(&folding)))
                     .await?;
                 let states = std::mem::take(&mut stages.states);
+                let lane = run.lane(&stages.track)?;
                 drop(stages); // the built sides of its joins are of no use any more
-                let lane = run.lane()?;
+                let (meter, place) = (Arc::clone(folding.meter()), folding.place());
+                let watch = lane.watch(&meter, place);
                 let finished = match silent {
                     true => Finished::Batches(Vec::new()),
                     false => sole(folding)?.finish(&run, number, &lane, states, consumers > 1)?,
                 };
-                hand_on(&run, &lane, finished, target).await
+                drop(watch);
+                hand_on(&run, &lane, (&meter, place), finished, target).await
             }
             (None, Target::Output(output)) => match pipeline.limit {
                 None => {
@@ -155,8 +168,15 @@ impl Actor {
     fn units(&self) -> Result<Units> {
         match &self.pipeline.source {
             Source::Scan(scan) => {
-                let scan = self.run.narrowed(&self.pipeline, scan);
-                let partitions = self.run.partitions(&scan)?;
+                let narrowed = self.run.narrowed(&self.pipeline, scan);
+                if narrowed.predicate != scan.predicate {
+                    self.run.decide(self.number, Choice::DynamicFilter);
+                }
+                let partitions = self.run.partitions(self.number, &narrowed)?;
+                for partition in &partitions {
+                    let rows = partition.row_groups().iter().map(|group| group.rows).sum();
+                    self.steps.source_meter.expect(rows, partition.bytes());
+                }
                 let units = partitions.into_iter().zip(0..);
                 Ok(Units::ready(units.map(|(partition, index)| {
                     Unit::Partition(index, partition)
@@ -165,6 +185,12 @@ impl Actor {
             Source::Memory { table, projection } => {
                 let rows = self.run.table_rows(table, projection)?;
                 let rows = share_of_rank(self.run.planner.comm.as_ref(), rows);
+                for rows in &rows {
+                    let rows = Batch::host(rows.clone());
+                    self.steps
+                        .source_meter
+                        .expect(rows.rows_max(), rows.bytes());
+                }
                 let units = rows.into_iter().zip(0..);
                 Ok(Units::ready(
                     units.map(|(rows, index)| Unit::Rows(sequence(index, 0), rows)),
@@ -202,9 +228,15 @@ pub(super) struct Stages {
     built: Arc<Vec<Option<Built>>>,
     workers: usize,
     states: Vec<FoldState>,
+    pub(super) track: OwnTrack,
 }
 
 impl Stages {
+    /// The place of a step behind all transforms, as meters count them.
+    pub(super) fn steps(&self) -> usize {
+        self.steps.transforms.len() + 1
+    }
+
     /// Runs all stages; the batches of the last one end as `end` says.
     ///
     /// # Errors
@@ -275,17 +307,18 @@ impl Stages {
             end,
         });
         let name = |index: usize| format!("pipeline {}, worker {index}", self.number);
+        self.run.decide(self.number, Choice::Workers(workers));
         let work = |index| {
-            self.run
-                .scope
-                .spawn_part(name(index), Arc::clone(&stage).work())
+            let name = name(index);
+            let work = Arc::clone(&stage).work(self.run.track(&name));
+            self.run.scope.spawn_part(name, work.in_current_span())
         };
         let handles: Vec<_> = (0..workers).map(work).collect();
         for handle in handles {
             self.states.extend(handle.await?);
         }
         let mut state = None;
-        let lane = self.run.lane()?;
+        let lane = self.run.lane(&self.track)?;
         if stage.finish(&lane, &mut state).await? == Delivery::Unwanted {
             stage.units.stop();
         }
@@ -304,23 +337,31 @@ pub(super) fn sole<T>(shared: Arc<T>) -> Result<T> {
 async fn hand_on(
     run: &Arc<QueryRun>,
     lane: &Lane,
+    (meter, place): (&Meter, Place),
     finished: Finished,
     target: Target,
 ) -> Result<()> {
     let output = match (finished, target) {
         (Finished::Built(built), Target::Gate(gate)) => {
+            if let Built::Whole(batch) = &built {
+                gave(meter, batch);
+            }
             gate.set(built);
             return Ok(());
         }
         (Finished::Batches(batches), Target::Output(output)) => {
             // Whether they are wanted or not, there are no more.
+            batches.iter().for_each(|batch| gave(meter, batch));
             let _ = send_all(run, lane, &output, 0, batches).await?;
             output
         }
         (Finished::Parts(parts), Target::Output(output)) => {
             for index in 0..parts.count() {
                 run.scope.check()?;
+                let watch = lane.watch(meter, place);
                 let batches = parts.fold(run, lane, index)?;
+                drop(watch);
+                batches.iter().for_each(|batch| gave(meter, batch));
                 if send_all(run, lane, &output, index as u64, batches).await? == Delivery::Unwanted
                 {
                     break;
@@ -341,6 +382,7 @@ async fn send_all(
     batches: Vec<Batch>,
 ) -> Result<Delivery> {
     for (batch, number) in batches.into_iter().zip(0..) {
+        let _span = lane.span("send");
         if output
             .send(run, lane, sequence(unit, number), batch)
             .await?

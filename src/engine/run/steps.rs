@@ -1,8 +1,11 @@
 //! A pipeline's operators, each on the backend that has it.
 
+use std::sync::Arc;
+
 use super::{Place, QueryRun};
 use crate::backend::Backend;
 use crate::error::{Error, ErrorKind, Result};
+use crate::metrics::{Meter, StepKind};
 use crate::operators::{Fold, Operator, OperatorSpec, Partition, Transform};
 use crate::options::FallbackMode;
 use crate::pipeline::{Pipeline, Source};
@@ -12,6 +15,7 @@ pub(super) struct Step {
     pub(super) place: Place,
     pub(super) transform: Box<dyn Transform>,
     pub(super) spec: OperatorSpec,
+    pub(super) meter: Arc<Meter>,
 }
 
 /// The fold at the end of a pipeline.
@@ -19,12 +23,14 @@ pub(super) struct FoldStep {
     pub(super) place: Place,
     pub(super) fold: Box<dyn Fold>,
     pub(super) spec: OperatorSpec,
+    pub(super) meter: Arc<Meter>,
 }
 
 /// All operators of a pipeline.
 pub(super) struct Steps {
     /// Where the source's batches are made.
     pub(super) source: Place,
+    pub(super) source_meter: Arc<Meter>,
     pub(super) transforms: Vec<Step>,
     pub(super) fold: Option<FoldStep>,
 }
@@ -100,46 +106,97 @@ impl Steps {
     /// `Unsupported` for what no backend may run.
     pub(super) fn new(run: &QueryRun, number: usize, pipeline: &Pipeline) -> Result<Steps> {
         let (source, refusal) = match run.forced(number) {
-            true => (Place::Cpu, None),
-            false => run.backends().source(pipeline)?,
+            Some(reason) => (Place::Cpu, Some(reason.clone())),
+            None => {
+                let (place, refusal) = run.backends().source(pipeline)?;
+                (
+                    place,
+                    refusal.map(|error| run.note_fallback(number, &error)),
+                )
+            }
         };
-        if let Some(error) = refusal {
-            run.note_fallback(number, &error);
-        }
+        let (operator, place) = match &pipeline.source {
+            Source::Scan(_) => ("scan", Some(source)),
+            Source::Memory { .. } => ("table", None),
+            Source::Stored(_) => ("result", None),
+            Source::Pipelines(_) => ("pipelines", None),
+        };
+        let kind = (StepKind::Source, operator);
+        let source_meter = run.meter((number, 0), kind, place, refusal);
         let mut transforms = Vec::with_capacity(pipeline.transforms.len());
-        for transform in &pipeline.transforms {
-            let (place, operator) = instantiate(run, number, &transform.spec)?;
+        for (transform, step) in pipeline.transforms.iter().zip(1..) {
+            let (place, operator, reason) = instantiate(run, number, &transform.spec)?;
             let Operator::Transform(operator) = operator else {
                 return Err(wrong(&transform.spec, "transform"));
             };
+            let kind = (StepKind::Transform, transform.spec.name());
             transforms.push(Step {
                 place,
                 transform: operator,
                 spec: transform.spec.clone(),
+                meter: run.meter((number, step), kind, Some(place), reason),
             });
         }
-        let fold = pipeline.fold.as_ref().map(|spec| fold(run, number, spec));
+        let fold = pipeline.fold.as_ref().map(|spec| {
+            let (place, fold, reason) = make_fold(run, number, spec)?;
+            let kind = (StepKind::Fold, spec.name());
+            Ok::<_, Error>(FoldStep {
+                place,
+                fold,
+                spec: spec.clone(),
+                meter: run.meter((number, transforms.len() + 1), kind, Some(place), reason),
+            })
+        });
         Ok(Steps {
             source,
-            transforms,
+            source_meter,
             fold: fold.transpose()?,
+            transforms,
         })
+    }
+
+    /// Puts the exact rows of a batch that has come to the host behind the first `until` transforms in
+    /// the place of their bound: those of the last one, and of what gives as many rows as it takes.
+    pub(super) fn resolve(&self, until: usize, bound: u64, exact: u64) {
+        for step in self.transforms[..until].iter().rev() {
+            step.meter.resolve_given(bound, exact);
+            if !matches!(step.spec, OperatorSpec::Project(_)) {
+                return;
+            }
+            step.meter.resolve_taken(bound, exact);
+        }
+        self.source_meter.resolve_given(bound, exact);
     }
 }
 
-/// Makes a fold.
+/// Makes a fold that works for another one, and counts as a part of it.
 ///
 /// # Errors
 /// `Unsupported` if no backend may run it.
-pub(super) fn fold(run: &QueryRun, number: usize, spec: &OperatorSpec) -> Result<FoldStep> {
-    let (place, operator) = instantiate(run, number, spec)?;
-    match operator {
-        Operator::Fold(fold) => Ok(FoldStep {
-            place,
-            fold,
-            spec: spec.clone(),
-        }),
-        Operator::Transform(_) | Operator::Partition(_) => Err(wrong(spec, "fold")),
+pub(super) fn fold(
+    run: &QueryRun,
+    number: usize,
+    spec: OperatorSpec,
+    meter: &Arc<Meter>,
+) -> Result<FoldStep> {
+    let (place, fold, _) = make_fold(run, number, &spec)?;
+    Ok(FoldStep {
+        place,
+        fold,
+        spec,
+        meter: Arc::clone(meter),
+    })
+}
+
+/// A fold, with the reason if it is not the engine's own backend that makes it.
+fn make_fold(
+    run: &QueryRun,
+    number: usize,
+    spec: &OperatorSpec,
+) -> Result<(Place, Box<dyn Fold>, Option<String>)> {
+    match instantiate(run, number, spec)? {
+        (place, Operator::Fold(fold), reason) => Ok((place, fold, reason)),
+        _ => Err(wrong(spec, "fold")),
     }
 }
 
@@ -153,7 +210,7 @@ pub(super) fn partition(
     spec: &OperatorSpec,
 ) -> Result<(Place, Box<dyn Partition>)> {
     match instantiate(run, number, spec)? {
-        (place, Operator::Partition(partition)) => Ok((place, partition)),
+        (place, Operator::Partition(partition), _) => Ok((place, partition)),
         _ => Err(wrong(spec, "partition")),
     }
 }
@@ -169,15 +226,17 @@ pub(super) fn partition_on_cpu(run: &QueryRun, spec: &OperatorSpec) -> Result<Bo
     }
 }
 
-fn instantiate(run: &QueryRun, number: usize, spec: &OperatorSpec) -> Result<(Place, Operator)> {
-    if run.forced(number) {
-        return Ok((Place::Cpu, run.cpu.instantiate(spec)?));
+fn instantiate(
+    run: &QueryRun,
+    number: usize,
+    spec: &OperatorSpec,
+) -> Result<(Place, Operator, Option<String>)> {
+    if let Some(reason) = run.forced(number) {
+        return Ok((Place::Cpu, run.cpu.instantiate(spec)?, Some(reason.clone())));
     }
     let (place, operator, refusal) = run.backends().instantiate(spec)?;
-    if let Some(error) = refusal {
-        run.note_fallback(number, &error);
-    }
-    Ok((place, operator))
+    let reason = refusal.map(|error| run.note_fallback(number, &error));
+    Ok((place, operator, reason))
 }
 
 fn wrong(spec: &OperatorSpec, role: &str) -> Error {

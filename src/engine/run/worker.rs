@@ -10,10 +10,11 @@ use super::link::{Output, Rows};
 use super::parts::{Part, Splitter};
 use super::source::{Unit, Units};
 use super::steps::Steps;
-use super::{QueryRun, sequence};
+use super::watch::{OwnTrack, gave, rows_of, took};
+use super::{Place, QueryRun, sequence};
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::{Batch, Sequence};
-use crate::metrics::names;
+use crate::memory::{Batch, Sequence, StoredBatch};
+use crate::metrics::{Choice, RowCount, names};
 use crate::network::{Delivery, Sender};
 use crate::operators::FoldState;
 use crate::storage::Partition;
@@ -62,24 +63,27 @@ impl Stage {
     ///
     /// # Errors
     /// Those of sources, operators, copies and channels.
-    pub(super) async fn work(self: Arc<Self>) -> Result<Option<FoldState>> {
-        let worked = self.work_all().await;
+    pub(super) async fn work(self: Arc<Self>, track: OwnTrack) -> Result<Option<FoldState>> {
+        let worked = self.work_all(track).await;
         if let Err(error) = &worked {
             self.run.note_refusal(self.number, error);
         }
         worked
     }
 
-    async fn work_all(&self) -> Result<Option<FoldState>> {
+    async fn work_all(&self, track: OwnTrack) -> Result<Option<FoldState>> {
         // While a batch is computed on one lane, the next one is read and decoded on the other.
-        let lanes = [self.run.lane()?, self.run.lane()?];
+        let lanes = [self.run.lane(&track)?, self.run.lane(&track)?];
         let mut progress = Progress {
             state: None,
             waiting: None,
             alone: false,
         };
         for lane in lanes.iter().cycle() {
-            let Some(unit) = self.units.next().await? else {
+            let waiting = lane.span("wait for input");
+            let unit = self.units.next().await?;
+            drop(waiting);
+            let Some(unit) = unit else {
                 let _last = self.catch_up(&mut progress).await?;
                 break;
             };
@@ -92,10 +96,11 @@ impl Stage {
                 }
                 Unit::Rows(place, rows) => {
                     let batch = Batch::host(rows);
+                    self.passed(&batch);
                     self.batch(lane, place, batch, &mut progress.state).await?
                 }
                 Unit::Stored(place, stored) => {
-                    let batch = stored.get()?;
+                    let batch = self.bring_back(lane, &stored)?;
                     drop(stored);
                     self.batch(lane, place, batch, &mut progress.state).await?
                 }
@@ -131,26 +136,33 @@ impl Stage {
     ) -> Result<Delivery> {
         let place = self.steps.source;
         let (backend, context) = (lane.backend(place), lane.context(place));
-        let scan = || backend.scan(context, partition, &self.run.read);
+        let meter = &self.steps.source_meter;
+        let scan = || {
+            let _watch = lane.watch(meter, place);
+            let mut batches = backend.scan(context, partition, &self.run.read)?;
+            let next = batches.next();
+            Ok::<_, Error>((batches, next))
+        };
         if progress.alone && self.catch_up(progress).await? == Delivery::Unwanted {
             return Ok(Delivery::Unwanted);
         }
-        let mut batches = scan()?;
-        let mut next = batches.next();
+        let (mut batches, mut next) = scan()?;
         let short = matches!(&next, Some(Err(error))
             if matches!(error.kind(), ErrorKind::Reservation { .. }));
         if short && progress.waiting.is_some() {
             // There is no room for two batches of a worker: from now on one after the other.
             progress.alone = true;
+            self.run.decide(self.number, Choice::OneBatchAtATime);
             if self.catch_up(progress).await? == Delivery::Unwanted {
                 return Ok(Delivery::Unwanted);
             }
-            batches = scan()?;
-            next = batches.next();
+            drop((batches, next)); // what they hold is needed now
+            (batches, next) = scan()?;
         }
         let mut number = 0;
         while let Some(batch) = next {
             let batch = batch?;
+            gave(meter, &batch);
             if self.catch_up(progress).await? == Delivery::Unwanted {
                 return Ok(Delivery::Unwanted);
             }
@@ -162,9 +174,28 @@ impl Stage {
             if self.catch_up(progress).await? == Delivery::Unwanted {
                 return Ok(Delivery::Unwanted);
             }
+            let _watch = lane.watch(meter, place);
             next = batches.next();
         }
+        let rows = partition.row_groups().iter().map(|group| group.rows).sum();
+        meter.took(RowCount { rows, exact: true }, partition.bytes());
         Ok(Delivery::Accepted)
+    }
+
+    /// Counts a batch of a source that hands on what it has.
+    fn passed(&self, batch: &Batch) {
+        let meter = &self.steps.source_meter;
+        let (rows, bytes) = (rows_of(batch), batch.bytes());
+        meter.took(rows, bytes);
+        meter.gave(rows, bytes);
+    }
+
+    /// What another pipeline left, back from wherever it was spilled to.
+    fn bring_back(&self, lane: &Lane, stored: &StoredBatch) -> Result<Batch> {
+        let _watch = lane.watch(&self.steps.source_meter, self.steps.source);
+        let batch = stored.get()?;
+        self.passed(&batch);
+        Ok(batch)
     }
 
     /// Computes the batch that waits, if there is one.
@@ -259,8 +290,12 @@ impl Stage {
         let Some(step) = self.steps.transforms.get(index) else {
             return Ok(Delivery::Accepted);
         };
-        match step.transform.finish(lane.context(step.place), built)? {
+        let watch = lane.watch(&step.meter, step.place);
+        let finished = step.transform.finish(lane.context(step.place), built)?;
+        drop(watch);
+        match finished {
             Some(batch) => {
+                gave(&step.meter, &batch);
                 let batch = self.transform(lane, index + 1, None, batch)?;
                 self.end(lane, place, batch, state).await
             }
@@ -286,17 +321,43 @@ impl Stage {
                 (_, _, Some(Some(Built::Whole(built)))) => Some(built),
                 _ => None,
             };
-            batch = lane.bring(batch, step.place)?;
+            batch = self.bring(lane, index, step.place, batch)?;
+            took(&step.meter, &batch);
+            let watch = lane.watch(&step.meter, step.place);
             let next = step
                 .transform
                 .next(lane.context(step.place), built, batch)?;
+            drop(watch);
             let Some(next) = next else {
                 return Ok(None);
             };
+            gave(&step.meter, &next);
             batch = next;
         }
         self.count(started);
         Ok(Some(batch))
+    }
+
+    /// The batch where operators of a place can read it. If it came to the host, the rows that the
+    /// `index` transforms before gave are known now.
+    fn bring(&self, lane: &Lane, index: usize, place: Place, batch: Batch) -> Result<Batch> {
+        let before = rows_of(&batch);
+        let batch = lane.bring(batch, place)?;
+        if let (false, Some(rows)) = (before.exact, batch.rows_exact()) {
+            self.steps.resolve(index, before.rows, rows);
+        }
+        Ok(batch)
+    }
+
+    /// A batch that has passed all transforms, on the host.
+    fn to_host(&self, lane: &Lane, batch: Batch) -> Result<Batch> {
+        let before = rows_of(&batch);
+        let batch = Batch::host(lane.download(batch)?);
+        if !before.exact {
+            self.steps
+                .resolve(self.until, before.rows, batch.rows_max());
+        }
+        Ok(batch)
     }
 
     async fn end(
@@ -310,20 +371,32 @@ impl Stage {
             return Ok(Delivery::Accepted);
         };
         let started = Instant::now();
-        match &self.end {
-            End::Output(output) => output.send(&self.run, lane, place, batch).await,
-            End::Counted(rows) => self.run.send_rows(rows, lane, place, batch).await,
+        let rows = match &self.end {
+            End::Output(output) => match output.as_ref() {
+                Output::Result(rows) => rows,
+                output => return output.send(&self.run, lane, place, batch).await,
+            },
+            End::Counted(rows) => rows.as_ref(),
             End::Fold(folding) => {
+                let batch = match folding.brings() {
+                    Some(place) => self.bring(lane, self.until, place, batch)?,
+                    None => batch,
+                };
                 folding.next(&self.run, lane, state, place, batch)?;
                 self.count(started);
-                Ok(Delivery::Accepted)
+                return Ok(Delivery::Accepted);
             }
             End::Split(splitter) => {
+                let join = self.steps.transforms.get(self.until);
+                let _watch = join.map(|join| lane.watch(&join.meter, join.place));
                 splitter.split(&self.run, lane, place, batch)?;
                 self.count(started);
-                Ok(Delivery::Accepted)
+                return Ok(Delivery::Accepted);
             }
-        }
+        };
+        let batch = self.to_host(lane, batch)?;
+        let _span = lane.span("send");
+        self.run.send_rows(rows, lane, place, batch).await
     }
 
     fn count(&self, started: Instant) {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::device::{DeviceBuffer, PinnedSlab};
 use crate::error::Result;
 use crate::kernels::Launch;
-use crate::metrics::{Metrics, names};
+use crate::metrics::{Metrics, names, span_here};
 use crate::storage::OpenedFile;
 
 /// Fills a device buffer from its start on. Small pieces share a slab and a copy.
@@ -54,7 +54,9 @@ impl<'a> Transport<'a> {
             while at < range.end {
                 let portion = self.portion(range.end - at)?;
                 let started = Instant::now();
+                let span = span_here("read");
                 file.read_exact_at(portion, at)?;
+                drop(span);
                 let elapsed = started.elapsed();
                 passing(portion)?;
                 let bytes = portion.len();
@@ -91,6 +93,7 @@ impl<'a> Transport<'a> {
             Some(slab) => slab,
             None => {
                 let started = Instant::now();
+                let _span = span_here("wait for pinned memory");
                 let slab = self.launch.device().pinned().take()?;
                 let waited = names::PINNED_WAIT_NANOSECONDS;
                 self.metrics.add_duration(waited, started.elapsed());
@@ -118,7 +121,9 @@ impl<'a> Transport<'a> {
             return Ok(());
         };
         let (device, stream) = (self.launch.device(), self.launch.copies());
+        let copying = (self.launch).copying(stream, "copy to device", filled as u64);
         device.write_slab(stream, self.buffer, self.copied, slab, filled)?;
+        drop(copying);
         self.copied += filled as u64;
         Ok(())
     }

@@ -1,0 +1,126 @@
+//! What was decided while a query ran, because only then enough was known.
+
+use std::fmt;
+
+/// Row groups that one step of pruning removed.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct PrunedRecord {
+    /// The step: `statistics`, `Bloom filters` and so on.
+    pub step: &'static str,
+    /// Row groups removed.
+    pub row_groups: u64,
+    /// Their compressed bytes.
+    pub bytes: u64,
+}
+
+/// What of its files a scan reads.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct ScanRecord {
+    /// Row groups that are read.
+    pub row_groups: u64,
+    /// Row groups of the files.
+    pub row_groups_total: u64,
+    /// Rows of those that are read.
+    pub rows: u64,
+    /// Uncompressed bytes of their columns that are read.
+    pub bytes: u64,
+    /// Partitions in which they are read, by all ranks together.
+    pub partitions: u64,
+    /// What each step of pruning removed; those that removed nothing are left out.
+    pub pruned: Vec<PrunedRecord>,
+    /// Files of which nothing is read.
+    pub files_pruned: u64,
+    /// Pages of the row groups that are read of which no row is needed, by page indexes.
+    pub pages_pruned: u64,
+    /// Compressed bytes of those pages.
+    pub page_bytes_pruned: u64,
+}
+
+impl fmt::Display for ScanRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} of {} row groups, {} rows, {} bytes, in {} partitions",
+            self.row_groups, self.row_groups_total, self.rows, self.bytes, self.partitions
+        )?;
+        for PrunedRecord {
+            step,
+            row_groups,
+            bytes,
+        } in &self.pruned
+        {
+            let files = match (*step, self.files_pruned) {
+                ("statistics", files @ 1..) => format!(", {files} whole files among them"),
+                _ => String::new(),
+            };
+            write!(
+                f,
+                "\npruned by {step}: {row_groups} row groups of {bytes} compressed bytes{files}"
+            )?;
+        }
+        if self.pages_pruned > 0 {
+            let (pages, bytes) = (self.pages_pruned, self.page_bytes_pruned);
+            write!(
+                f,
+                "\npruned by page indexes: {pages} pages of {bytes} compressed bytes in the others"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// A decision.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Choice {
+    /// What a scan reads.
+    Scan(ScanRecord),
+    /// So many workers share a pipeline's input.
+    Workers(usize),
+    /// Memory does not suffice to read a batch while another one is computed.
+    OneBatchAtATime,
+    /// A scan leaves out rows whose keys no built side has, as far as that is known.
+    DynamicFilter,
+    /// What an operator keeps does not fit at one time, and is split into parts.
+    Parts {
+        /// The operator.
+        operator: &'static str,
+        /// How many parts.
+        parts: u32,
+    },
+    /// The rows of a pipeline go to other ranks.
+    Exchange {
+        /// `hash`, `broadcast` or `first`.
+        way: &'static str,
+    },
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Choice::Scan(record) => write!(f, "{record}"),
+            Choice::Workers(1) => write!(f, "1 worker"),
+            Choice::Workers(workers) => write!(f, "{workers} workers"),
+            Choice::OneBatchAtATime => {
+                write!(f, "a worker reads one batch at a time: memory is short")
+            }
+            Choice::DynamicFilter => write!(f, "pruned by the keys of build sides, too"),
+            Choice::Parts { operator, parts } => match *operator {
+                "sort" => write!(f, "sort in {parts} ranges of its keys"),
+                "hash_join" => write!(f, "hash_join in {parts} parts of both sides"),
+                operator => write!(f, "{operator} in {parts} parts by its keys"),
+            },
+            Choice::Exchange { way } => write!(f, "exchange: {way}"),
+        }
+    }
+}
+
+/// A decision, and whom it concerns.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Decision {
+    /// The pipeline's number, from 1.
+    pub pipeline: usize,
+    /// What was decided.
+    pub choice: Choice,
+}

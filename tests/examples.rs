@@ -12,7 +12,7 @@ mod larger_than_memory;
 fn larger_than_memory_gives_the_same_rows_in_little() {
     let rows = |options: &[&str]| larger_than_memory::run(None, options).expect("it runs");
     let much = rows(&["backend=cpu"]);
-    assert_eq!(much.len(), 100);
+    assert_eq!(much.len(), 80);
     assert_eq!(rows(&["backend=cpu", "host_memory_limit=400KiB"]), much);
 }
 

@@ -30,7 +30,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{JoinKind, MARK_NAME, TypedExpr, TypedKind};
 use crate::limits::KEYS_MAX;
 use crate::types::{DataType, Field, Schema, SchemaRef, Semantics, is_string};
@@ -241,9 +241,17 @@ pub fn too_many_build_rows(operator: &'static str, rows: u64) -> Error {
 
 /// The error for a batch that joins to too many rows.
 pub fn too_many_output_rows(operator: &'static str, rows: u64, rows_max: u64) -> Error {
-    let cause = format!("one batch joins to {rows} rows, more than {rows_max}");
+    let cause = format!("{TOO_MANY_OUTPUT_ROWS} {rows} rows, more than {rows_max}");
     Error::invalid(operator, cause, "lower `max_rows_per_partition`")
 }
+
+/// Whether an error says that a batch joins to too many rows, so that less of it may do.
+pub fn is_too_many_output_rows(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::InvalidInput { cause, .. }
+        if cause.starts_with(TOO_MANY_OUTPUT_ROWS))
+}
+
+const TOO_MANY_OUTPUT_ROWS: &str = "one batch joins to";
 
 /// Keys of these types can be equal.
 fn comparable(build: &DataType, probe: &DataType) -> bool {

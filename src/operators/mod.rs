@@ -27,7 +27,10 @@ pub use group_by::{
     AggregateSpec, FloatSums, GroupByPhase, GroupBySpec, SKETCH_BITS, SKETCH_RANK_MAX, Sketch,
     aggregate_state, estimate_distinct, hash_bytes, hash_words,
 };
-pub use hash_join::{BUILD_ROWS_MAX, HashJoinSpec, too_many_build_rows, too_many_output_rows};
+pub use hash_join::{
+    BUILD_ROWS_MAX, HashJoinSpec, is_too_many_output_rows, too_many_build_rows,
+    too_many_output_rows,
+};
 pub use nested_loop_join::NestedLoopJoinSpec;
 pub use project::ProjectSpec;
 pub use shuffle_partition::{

@@ -7,7 +7,9 @@ use arrow::array::RecordBatch;
 use pelton::ErrorKind;
 use pelton::backend::{Backend, cpu::CpuBackend};
 use pelton::memory::Batch;
-use pelton::operators::{Context, Operator, OperatorSpec, StreamHandle, Transform};
+use pelton::operators::{
+    Context, Operator, OperatorSpec, StreamHandle, Transform, too_many_output_rows,
+};
 use pelton::prelude::*;
 use pelton::types::SchemaRef;
 
@@ -22,6 +24,8 @@ enum Fault {
     PanicInFilter,
     FailSynchronize,
     ShortOfMemory,
+    /// Batches of more rows than the countdown says join to too many rows.
+    TooManyPairs,
 }
 
 /// The CPU backend under another name, with a fault.
@@ -56,6 +60,27 @@ impl Transform for PanickingFilter {
     }
 }
 
+struct NarrowJoin(Box<dyn Transform>, Arc<AtomicI64>);
+
+impl Transform for NarrowJoin {
+    fn next(
+        &self,
+        context: &Context,
+        built: Option<&Batch>,
+        batch: Batch,
+    ) -> Result<Option<Batch>> {
+        let most = self.1.load(Ordering::SeqCst).unsigned_abs();
+        match batch.rows_max() > most {
+            true => Err(too_many_output_rows("hash_join", batch.rows_max(), most)),
+            false => self.0.next(context, built, batch),
+        }
+    }
+
+    fn finish(&self, context: &Context, built: Option<&Batch>) -> Result<Option<Batch>> {
+        self.0.finish(context, built)
+    }
+}
+
 impl Backend for Faulty {
     fn name(&self) -> &'static str {
         "faulty"
@@ -71,6 +96,12 @@ impl Backend for Faulty {
             (Fault::PanicInFilter, Operator::Transform(inner)) => {
                 let filter = PanickingFilter(inner, Arc::clone(&self.countdown));
                 Ok(Operator::Transform(Box::new(filter)))
+            }
+            (Fault::TooManyPairs, Operator::Transform(inner))
+                if matches!(spec, OperatorSpec::HashJoinProbe(_)) =>
+            {
+                let join = NarrowJoin(inner, Arc::clone(&self.countdown));
+                Ok(Operator::Transform(Box::new(join)))
             }
             (_, operator) => Ok(operator),
         }
@@ -178,6 +209,26 @@ fn an_error_anywhere_ends_the_query_and_not_the_engine() -> Result<()> {
             assert_eq!(sorted_rows(&query.collect(&engine)?)?, expected);
         }
     }
+    Ok(())
+}
+
+#[test]
+fn a_batch_that_joins_to_too_many_rows_goes_in_halves() -> Result<()> {
+    let folder = folder_of(&orders(400), 100)?;
+    let scan = || scan_parquet(folder.path());
+    let joined = scan()?
+        .join(scan()?, JoinKind::Full)
+        .on([col("customer"), col("city")])
+        .select([col("day"), col("amount_right")]);
+    let expected = sorted_rows(&joined.collect(&crate::files::engine(&[])?)?)?;
+    for most in [99, 7, 1] {
+        let (_, engine) = faulty(Fault::TooManyPairs, most, MANY)?;
+        assert_eq!(sorted_rows(&joined.collect(&engine)?)?, expected);
+    }
+    let (_, engine) = faulty(Fault::TooManyPairs, 0, MANY)?;
+    let error = joined.collect(&engine).err().map(|error| error.to_string());
+    let error = error.unwrap_or_default();
+    assert!(error.contains("one batch joins to 1 rows"), "{error}");
     Ok(())
 }
 

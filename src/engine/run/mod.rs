@@ -19,6 +19,7 @@ mod link;
 mod parking;
 mod parts;
 mod pipeline;
+mod room;
 mod source;
 mod steps;
 mod watch;

@@ -8,6 +8,7 @@ use super::join::{Built, BuiltParts};
 use super::lane::Lane;
 use super::link::{Output, Rows};
 use super::parts::{Part, Splitter};
+use super::room::{FEW_ROWS, goes_in_halves, halves};
 use super::source::{Unit, Units};
 use super::steps::Steps;
 use super::watch::{OwnTrack, gave, rows_of, took};
@@ -100,7 +101,8 @@ impl Stage {
                     self.batch(lane, place, batch, &mut progress.state).await?
                 }
                 Unit::Stored(place, stored) => {
-                    let batch = self.bring_back(lane, &stored)?;
+                    let bring = || self.bring_back(lane, &stored);
+                    let batch = self.run.when_there_is_room(bring).await?;
                     drop(stored);
                     self.batch(lane, place, batch, &mut progress.state).await?
                 }
@@ -213,8 +215,44 @@ impl Stage {
         batch: Batch,
         state: &mut Option<FoldState>,
     ) -> Result<Delivery> {
-        let batch = self.transform(lane, self.from, None, batch)?;
-        self.end(lane, place, batch, state).await
+        self.through(lane, (self.from, None), place, batch, state)
+            .await
+    }
+
+    /// Runs a batch through the transforms from one on, and ends what they give. Where there is no
+    /// room for that, or it joins to more rows than a batch may have, it goes in halves. `first` is
+    /// what the first of them needs, if it is not among the built batches.
+    async fn through(
+        &self,
+        lane: &Lane,
+        (from, first): (usize, Option<&Batch>),
+        place: Sequence,
+        batch: Batch,
+        state: &mut Option<FoldState>,
+    ) -> Result<Delivery> {
+        let mut rest = vec![batch];
+        while let Some(batch) = rest.pop() {
+            let transform = || self.transform(lane, from, first, batch.clone());
+            let transformed = match batch.rows_max() > FEW_ROWS {
+                true => transform(),
+                false => self.run.when_there_is_room(transform).await,
+            };
+            match transformed {
+                Err(error) if goes_in_halves(&error) => {
+                    let [one, two] = halves(lane, batch)?.ok_or(error)?;
+                    rest.extend([two, one]);
+                    continue;
+                }
+                transformed => {
+                    drop(batch);
+                    let batch = transformed?;
+                    if self.end(lane, place, batch, state).await? == Delivery::Unwanted {
+                        return Ok(Delivery::Unwanted);
+                    }
+                }
+            }
+        }
+        Ok(Delivery::Accepted)
     }
 
     /// Joins a part of the probe side to its part of the build side.
@@ -229,10 +267,10 @@ impl Stage {
         let built = parts.build(&self.run, lane, &part.build)?;
         while let Some((place, stored)) = part.probe.pop() {
             self.run.scope.check()?;
-            let batch = stored.get()?;
+            let batch = self.run.when_there_is_room(|| stored.get()).await?;
             drop(stored);
-            let batch = self.transform(lane, self.from, Some(&built), batch)?;
-            if self.end(lane, place, batch, state).await? == Delivery::Unwanted {
+            let join = (self.from, Some(&built));
+            if self.through(lane, join, place, batch, state).await? == Delivery::Unwanted {
                 return Ok(Delivery::Unwanted);
             }
         }
@@ -296,8 +334,8 @@ impl Stage {
         match finished {
             Some(batch) => {
                 gave(&step.meter, &batch);
-                let batch = self.transform(lane, index + 1, None, batch)?;
-                self.end(lane, place, batch, state).await
+                self.through(lane, (index + 1, None), place, batch, state)
+                    .await
             }
             None => Ok(Delivery::Accepted),
         }

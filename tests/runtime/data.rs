@@ -85,12 +85,11 @@ fn facts(random: &mut Random, count: usize) -> Vec<Fact> {
         day: random.below(400) as i32,
         flag: Some(random.once_in(3)).filter(|_| !random.once_in(5)),
     };
-    let mut fact = fact;
-    (0..count).map(|id| fact(id)).collect()
+    (0..count).map(fact).collect()
 }
 
 fn dims(random: &mut Random, count: usize, keys: usize) -> Vec<Dim> {
-    let mut dim = |number: usize| Dim {
+    let dim = |number: usize| Dim {
         key: match random.below(15) {
             0 => None,
             1 | 2 => Some(number as i64 / 2),
@@ -101,7 +100,7 @@ fn dims(random: &mut Random, count: usize, keys: usize) -> Vec<Dim> {
             .map(|name| (*name).to_string()),
         weight: random.between(-20..=20),
     };
-    (0..count).map(|number| dim(number)).collect()
+    (0..count).map(dim).collect()
 }
 
 fn facts_batch(facts: &[Fact]) -> Result<RecordBatch> {
@@ -180,7 +179,10 @@ fn write(path: &Path, batch: &RecordBatch, rows_per_group: usize) -> Result<()> 
     let file = File::create(path)?;
     let mut writer =
         ArrowWriter::try_new(file, batch.schema(), Some(properties)).map_err(failed)?;
-    writer.write(batch).map_err(failed)?;
+    for start in (0..batch.num_rows()).step_by(rows_per_group) {
+        let rows = rows_per_group.min(batch.num_rows() - start);
+        writer.write(&batch.slice(start, rows)).map_err(failed)?;
+    }
     writer.close().map_err(failed)?;
     Ok(())
 }

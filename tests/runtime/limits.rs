@@ -8,6 +8,9 @@ use pelton::prelude::*;
 use crate::plans::Plan;
 use crate::run::{LARGE, Run, SUITE, Suite, device, engine, run, run_streaming};
 
+/// Makes an engine with options.
+type Make = fn(&[&str]) -> Result<Engine>;
+
 fn options(limits: &[String], executor: &str) -> Vec<String> {
     let mut all = limits.to_vec();
     all.push(format!("executor={executor}"));
@@ -25,7 +28,7 @@ fn options(limits: &[String], executor: &str) -> Vec<String> {
 /// Runs plans in so little memory, checks the peaks, and gives the counters of all.
 fn check(
     suite: &Suite,
-    (make, run): (fn(&[&str]) -> Result<Engine>, Run),
+    (make, run): (Make, Run),
     limits: &[String],
     wanted: fn(&Plan) -> bool,
 ) -> Result<Vec<Snapshot>> {
@@ -59,7 +62,7 @@ fn every_plan_runs_in_little_device_memory() -> Result<()> {
 
 #[test]
 fn every_plan_runs_in_little_host_memory() -> Result<()> {
-    for share in [2, 10] {
+    for share in [3, 12] {
         let limit = format!("host_memory_limit={}", LARGE.data.bytes() / share);
         let metrics = check(&LARGE, (engine, run_streaming), &[limit], |_| true)?;
         assert!(most(&metrics, "fold_parts") > 1);
@@ -104,7 +107,7 @@ fn little_device_and_host_memory_go_to_disk() -> Result<()> {
     let host_limit = format!("host_memory_limit={}", LARGE.data.bytes() / 4);
     let metrics = check(
         &LARGE,
-        (device, run),
+        (device, run_streaming),
         &[device_limit, host_limit],
         is_in_parts,
     )?;

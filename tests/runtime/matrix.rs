@@ -68,3 +68,38 @@ fn shapes_of_execution_do_not_matter_on_a_device() -> pelton::Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn time_grows_with_the_partitions_and_no_faster() -> pelton::Result<()> {
+    use std::time::{Duration, Instant};
+
+    let time = |count: usize| -> pelton::Result<Duration> {
+        let data = crate::data::Data::new(count, 4)?;
+        let one = engine(&["target_partition_size=1", "num_streaming_threads=2"])?;
+        let mut took = Duration::ZERO;
+        for plan in PLANS {
+            let names = [
+                "groups",
+                "inner join",
+                "sort",
+                "windows with partitions",
+                "a union",
+            ];
+            if names.contains(&plan.name) {
+                let frame = (plan.frame)(&data)?;
+                let started = Instant::now();
+                let rows = frame.collect(&one)?.rows();
+                assert!(rows > 0);
+                took += started.elapsed();
+            }
+        }
+        Ok(took)
+    };
+    let (few, many) = (time(2_000)?, time(16_000)?);
+    // Eight times the partitions: sixteen times the time, with room for a busy machine.
+    assert!(
+        many < few * 24 + Duration::from_millis(500),
+        "{few:?}, then {many:?}"
+    );
+    Ok(())
+}

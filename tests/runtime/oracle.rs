@@ -92,11 +92,11 @@ pub fn distinct(data: &Data) -> Rows {
 }
 
 /// Pairs of rows for which `is_match`, and what the kind keeps of the others.
-fn pairs<'a>(
-    data: &'a Data,
+fn pairs(
+    data: &Data,
     kind: JoinKind,
     is_match: impl Fn(&Fact, &Dim) -> bool,
-) -> Vec<(Option<&'a Fact>, Option<&'a Dim>)> {
+) -> Vec<(Option<&Fact>, Option<&Dim>)> {
     let mut pairs = Vec::new();
     let mut found = vec![false; data.dims.len()];
     for fact in &data.facts {

@@ -144,9 +144,9 @@ impl Suite {
     }
 }
 
-/// 8000 facts in row groups of 200.
+/// 4000 facts in row groups of 100.
 pub static LARGE: LazyLock<Suite> =
-    LazyLock::new(|| Suite::new(8_000, 200).expect("the plans run on one thread"));
+    LazyLock::new(|| Suite::new(4_000, 100).expect("the plans run on one thread"));
 
 /// 600 facts in row groups of 40.
 pub static SUITE: LazyLock<Suite> =

@@ -95,6 +95,12 @@ impl Shared {
         Ok(self.launch(context).with_copies(own))
     }
 
+    /// The stream of copies that belongs to a stream, if it has one.
+    fn copies_of(&self, stream: StreamHandle) -> Option<StreamHandle> {
+        let copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
+        copies.get(&stream).copied()
+    }
+
     /// Keeps a status word until somebody waits for the stream.
     fn watch(&self, stream: StreamHandle, status: Status) {
         let places = None;
@@ -253,10 +259,11 @@ impl Backend for CudaBackend {
             .unwrap_or_else(PoisonError::into_inner);
         let own = copies.remove(&stream);
         drop(copies);
-        if let Some(own) = own {
-            self.shared.device.give_back_stream(own);
+        for stream in own.into_iter().chain([stream]) {
+            // Whoever takes the stream next must not hear of what failed before.
+            let _told_or_unwanted = self.shared.device.driver().stream_synchronize(stream);
+            self.shared.device.give_back_stream(stream);
         }
-        self.shared.device.give_back_stream(stream);
     }
 
     fn synchronize(&self, stream: StreamHandle) -> Result<()> {
@@ -264,6 +271,10 @@ impl Backend for CudaBackend {
             .shared
             .settle(&Launch::new(&self.shared.device, stream));
         self.shared.device.driver().stream_synchronize(stream)?;
+        // What a copy on the stream's own stream of copies failed of is told nowhere else.
+        if let Some(copies) = self.shared.copies_of(stream) {
+            self.shared.device.driver().stream_synchronize(copies)?;
+        }
         settled
     }
 

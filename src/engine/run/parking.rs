@@ -58,7 +58,11 @@ impl BackendParking {
             stream,
             metrics: Arc::clone(&self.metrics),
         };
-        let done = work(&context);
+        // A copy that failed must be told here: nobody waits for this stream again.
+        let done = work(&context).and_then(|done| {
+            self.backend.synchronize(stream)?;
+            Ok(done)
+        });
         self.backend.stream_destroy(stream);
         done
     }

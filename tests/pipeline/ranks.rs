@@ -29,7 +29,7 @@ fn on_ranks(world: u32, options: &[&str], frame: &LazyFrame) -> Vec<Result<Vec<S
             })
         };
         let handles: Vec<_> = ranks.iter().map(start).collect();
-        let joined = handles.into_iter().map(|handle| handle.join());
+        let joined = handles.into_iter().map(std::thread::ScopedJoinHandle::join);
         joined
             .map(|rows| rows.unwrap_or_else(|_| Err(failed("a rank panicked"))))
             .collect()
@@ -204,7 +204,7 @@ fn ranks_that_run_other_queries_are_told() -> Result<()> {
             })
         };
         let handles: Vec<_> = ranks.iter().map(start).collect();
-        let joined = handles.into_iter().map(|handle| handle.join());
+        let joined = handles.into_iter().map(std::thread::ScopedJoinHandle::join);
         joined
             .map(|text| text.unwrap_or_else(|_| Err(failed("a rank panicked"))))
             .collect::<Result<_>>()

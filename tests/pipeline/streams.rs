@@ -1,5 +1,6 @@
 //! Results as they come, and results that stay.
 
+use arrow::array::RecordBatch;
 use pelton::memory::Tier;
 use pelton::prelude::*;
 
@@ -70,7 +71,7 @@ fn a_stream_holds_its_query_back() -> Result<()> {
     let bytes: usize = all
         .batches
         .iter()
-        .map(|batch| batch.get_array_memory_size())
+        .map(RecordBatch::get_array_memory_size)
         .sum();
     assert!(held < bytes as u64 / 4, "{held} of {bytes}");
     Ok(())

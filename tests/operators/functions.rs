@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Date32Array, Decimal128Array, Float32Array, Float64Array, Int8Array, Int32Array,
-    Int64Array, RecordBatch, StringArray, TimestampNanosecondArray, TimestampSecondArray,
+    ArrayRef, Date32Array, Decimal128Array, Float16Array, Float32Array, Float64Array, Int8Array,
+    Int32Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray,
+    TimestampSecondArray,
 };
 use pelton::backend::Backend;
 use pelton::backend::cpu::CpuBackend;
@@ -283,6 +284,9 @@ fn lists_have_the_nulls_of_sql() {
     both(&a().is_in((-9..0).chain(5..9)), &wide, booleans(&[f, t, t]));
     let odd = one(Float64Array::from(vec![-0.0, -f64::NAN, 1.0]));
     both(&a().is_in([0.0, f64::NAN]), &odd, booleans(&[t, t, f]));
+    let halves = [1.5, -0.0, f32::NAN].map(half::f16::from_f32);
+    let halves = one(Float16Array::from_iter_values(halves));
+    both(&a().is_in([1.5, 0.0]), &halves, booleans(&[t, t, f]));
     let words = one(StringArray::from(vec![Some("a"), Some("é"), None]));
     both(&a().is_in(["é", "zz"]), &words, booleans(&[f, t, n]));
 }

@@ -207,7 +207,8 @@ impl GroupTable {
         match column.physical() {
             PhysicalType::Int64 if self.tuning.narrow_bits > 0 => {}
             PhysicalType::Int64 | PhysicalType::UInt64 | PhysicalType::Int128 => return Ok(None),
-            other => return Ok(Some(1 << other.bits())),
+            // Beyond 63 bits there is no bound that would help.
+            other => return Ok(1u64.checked_shl(other.bits() as u32)),
         }
         let bound = launch.alloc_zeroed(8)?;
         let params = abi::GroupByBoundParams {

@@ -34,16 +34,18 @@ pub(super) fn call(evaluator: &Evaluator, list: &InList, call: &Call) -> Result<
 
 /// The bits that all equal values have: one zero, one NaN, as the kernels have them.
 fn canonical(data_type: &DataType, bits: u128) -> u128 {
+    let single = |value: f32| {
+        let value = if value.is_nan() {
+            f32::NAN
+        } else {
+            value + 0.0
+        };
+        value.to_bits().into()
+    };
     match data_type {
-        DataType::Float32 => {
-            let value = f32::from_bits(bits as u32);
-            let value = if value.is_nan() {
-                f32::NAN
-            } else {
-                value + 0.0
-            };
-            value.to_bits().into()
-        }
+        // Kernels compare halves as singles.
+        DataType::Float16 => single(half::f16::from_bits(bits as u16).to_f32()),
+        DataType::Float32 => single(f32::from_bits(bits as u32)),
         DataType::Float64 => {
             let value = f64::from_bits(bits as u64);
             let value = if value.is_nan() {

@@ -5,7 +5,7 @@ use super::function;
 use crate::error::{Error, Result};
 use crate::expr::{AggregateFunction, TypedExpr, TypedKind};
 use crate::limits::KEYS_MAX;
-use crate::operators::{AggregateSpec, GroupByPhase, GroupBySpec, OperatorSpec, SortKey};
+use crate::operators::{GroupByPhase, GroupBySpec, OperatorSpec, SortKey};
 use crate::types::{DataType, Field, PhysicalType, SchemaRef};
 
 /// Checks an operator and every type it meets.
@@ -69,13 +69,15 @@ pub(super) fn check(backend: &'static str, spec: &OperatorSpec) -> Result<()> {
 fn check_aggregates(group_by: &GroupBySpec) -> Result<(), String> {
     use AggregateFunction as Function;
     let phased = group_by.phase != GroupByPhase::Complete;
-    for AggregateSpec { function, input } in &group_by.aggregates {
-        let input = input.map(|index| group_by.input.field(index).data_type());
+    for aggregate in &group_by.aggregates {
+        let function = &aggregate.function;
+        // The type of the values, not of their state: the state of an exact sum is bytes.
+        let values = group_by.operand_type(aggregate);
         let spread = matches!(
             function,
             Function::Variance(_) | Function::StandardDeviation(_)
         );
-        let exact = input.is_some_and(|input| group_by.sums_exactly(*function, input));
+        let exact = values.is_some_and(|values| group_by.sums_exactly(*function, &values));
         if exact && (spread || phased) {
             return Err(format!("an exact {function}"));
         }

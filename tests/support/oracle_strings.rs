@@ -117,15 +117,14 @@ fn places<'a>(whole: &'a [char], part: &'a [char]) -> impl Iterator<Item = usize
 }
 
 /// What a delimiter separates.
-fn parts(whole: &[char], delimiter: &[char]) -> Vec<String> {
-    match places(whole, delimiter).next() {
-        None => vec![whole.iter().collect()],
-        Some(place) => {
-            let mut found = vec![whole[..place].iter().collect()];
-            found.extend(parts(&whole[place + delimiter.len()..], delimiter));
-            found
-        }
+fn parts(mut whole: &[char], delimiter: &[char]) -> Vec<String> {
+    let mut found = Vec::new();
+    while let Some(place) = places(whole, delimiter).next() {
+        found.push(whole[..place].iter().collect());
+        whole = &whole[place + delimiter.len()..];
     }
+    found.push(whole.iter().collect());
+    found
 }
 
 /// LIKE by a table: which starts of the string the pattern so far matches.

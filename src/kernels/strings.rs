@@ -445,7 +445,8 @@ pub fn ascii_case(
     rows: u64,
 ) -> Result<Option<DeviceColumn>> {
     check(&[input])?;
-    let output = OutputColumn::new(launch, PhysicalType::View, rows, input.nullable())?;
+    // As long as the operands: the columns of a batch stay of one length, however few rows count.
+    let output = OutputColumn::new(launch, PhysicalType::View, input.rows(), input.nullable())?;
     let (offsets, bytes) = room(launch, input, rows)?;
     let other = launch.alloc_zeroed(4)?;
     let params = StringsCaseParams {
@@ -491,7 +492,8 @@ pub fn concat(
         return Err(Error::invalid("concat", cause, "nest several"));
     };
     let nullable = separator.is_none() && operands.iter().any(|operand| operand.nullable());
-    let output = OutputColumn::new(launch, PhysicalType::View, rows, nullable)?;
+    // As long as the operands: the columns of a batch stay of one length, however few rows count.
+    let output = OutputColumn::new(launch, PhysicalType::View, first.rows(), nullable)?;
     let text = launch.upload_structs(separator.unwrap_or_default().as_bytes())?;
     let mut params = StringsConcatParams {
         operands: [first.view(launch)?; abi::STRINGS_OPERANDS_MAX as usize],
@@ -540,7 +542,8 @@ pub fn replace(
     if from.is_empty() {
         return Err(Error::invalid("replace", "nothing is replaced", ""));
     }
-    let output = OutputColumn::new(launch, PhysicalType::View, rows, input.nullable())?;
+    // As long as the operands: the columns of a batch stay of one length, however few rows count.
+    let output = OutputColumn::new(launch, PhysicalType::View, input.rows(), input.nullable())?;
     let from_text = launch.upload_structs(from.as_bytes())?;
     let to_text = launch.upload_structs(to.as_bytes())?;
     let mut params = StringsReplaceParams {

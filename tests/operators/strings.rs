@@ -574,25 +574,26 @@ fn random_functions_where_kernels_know_the_rows() {
 
 #[test]
 fn strings_of_a_filter_that_leaves_no_row_are_as_long_as_its_columns() {
-    let table = table(&mut Random::new(1));
-    let schema = table.schema();
-    let wanted = col("a").upper().eq(lit("there is no such string"));
-    let filter = FilterSpec {
-        input: Arc::clone(&schema),
-        predicate: resolve(&wanted, &schema).expect("a type"),
-        projection: vec![0, 1],
-        semantics: LENIENT,
-    };
-    let twice = || concat([col("a"), col("a")]);
-    let chosen = when(col("b").length().gt(lit(2)))
-        .then(twice())
-        .otherwise(col("b"));
-    let exprs = [chosen, twice().upper(), twice().replace("a", "b")];
-    let project = projection(&schema, &exprs);
-    check(
-        &[OperatorSpec::Filter(filter), OperatorSpec::Project(project)],
-        &table,
-    );
+    for_each_case("strings of no row", |random| {
+        let table = table(random);
+        let schema = table.schema();
+        let filter = FilterSpec {
+            input: Arc::clone(&schema),
+            predicate: resolve(&col("a").eq(lit("there is none")), &schema).expect("a type"),
+            projection: vec![0, 1],
+            semantics: LENIENT,
+        };
+        let twice = || concat([col("a"), col("a")]);
+        let chosen = when(col("b").length().gt(lit(2)))
+            .then(twice())
+            .otherwise(col("b"));
+        let exprs = [chosen, twice().upper(), twice().replace("a", "b")];
+        let project = projection(&schema, &exprs);
+        check(
+            &[OperatorSpec::Filter(filter), OperatorSpec::Project(project)],
+            &table,
+        );
+    });
 }
 
 /// A regular expression, and where its matches that begin at a place end: by trying all ways.

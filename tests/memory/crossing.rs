@@ -10,6 +10,13 @@ use pelton::memory::{MemoryLimits, SpillClass, Tier};
 
 use crate::bed::{Bed, batch_bytes, limits, numbered, rows_of, until};
 
+/// Waits until the device has been asked to park a first batch.
+fn move_begun(bed: &Bed) {
+    until("the move", || {
+        bed.device.parked.load(Ordering::Relaxed) == 1
+    });
+}
+
 #[test]
 fn who_needs_memory_waits_for_what_others_are_moving() {
     let bytes = batch_bytes(1);
@@ -18,9 +25,7 @@ fn who_needs_memory_waits_for_what_others_are_moving() {
     thread::scope(|scope| {
         let gate = bed.device.gate.lock().unwrap();
         let spilling = scope.spawn(|| bed.spiller.spill(Tier::Device, 1));
-        until("the move", || {
-            bed.device.parked.load(Ordering::Relaxed) == 1
-        });
+        move_begun(&bed);
         let needing = scope.spawn(|| bed.memory.reserve_with_spilling(Tier::Device, bytes));
         thread::sleep(Duration::from_millis(10));
         assert!(!needing.is_finished());
@@ -38,9 +43,7 @@ fn a_move_stands_in_nobodys_way() {
         thread::scope(|scope| {
             let gate = bed.device.gate.lock().unwrap();
             let spilling = scope.spawn(|| bed.spiller.spill(Tier::Device, 1));
-            until("the move", || {
-                bed.device.parked.load(Ordering::Relaxed) == 1
-            });
+            move_begun(&bed);
             let batch = match take {
                 false => stored.get().unwrap(),
                 true => Arc::clone(&stored).take().unwrap(),
@@ -62,9 +65,7 @@ fn a_batch_that_is_dropped_while_it_moves_leaves_nothing() {
     thread::scope(|scope| {
         let gate = bed.device.gate.lock().unwrap();
         let spilling = scope.spawn(|| bed.spiller.spill(Tier::Device, 1));
-        until("the move", || {
-            bed.device.parked.load(Ordering::Relaxed) == 1
-        });
+        move_begun(&bed);
         drop(stored);
         drop(gate);
         assert!(spilling.join().unwrap().is_ok());

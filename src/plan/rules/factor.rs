@@ -13,31 +13,16 @@ pub(super) fn factor(plan: LogicalPlan, _: Semantics) -> LogicalPlan {
 }
 
 fn factor_steps(plan: LogicalPlan) -> LogicalPlan {
-    let plan = plan.map_inputs(&mut factor_steps);
-    match plan {
-        LogicalPlan::Filter { input, predicate } => LogicalPlan::Filter {
-            input,
-            predicate: factored(predicate),
-        },
-        LogicalPlan::Join {
-            left,
-            right,
-            kind,
-            on,
-            null_equals_null,
-            residual,
-            suffix,
-        } => LogicalPlan::Join {
-            left,
-            right,
-            kind,
-            on,
-            null_equals_null,
-            residual: residual.map(factored),
-            suffix,
-        },
-        other => other,
+    let mut plan = plan.map_inputs(&mut factor_steps);
+    if let LogicalPlan::Filter { predicate, .. }
+    | LogicalPlan::Join {
+        residual: Some(predicate),
+        ..
+    } = &mut plan
+    {
+        *predicate = factored(predicate.clone());
     }
+    plan
 }
 
 fn factored(predicate: Expr) -> Expr {

@@ -4,8 +4,8 @@
 #include "primitives/prelude.cuh"
 
 /// The 32 bits from byte `at` on, least significant byte first; bytes at or beyond `bytes` are
-/// zero. Scope thread · Result in the caller · Memory two aligned words, single bytes near the end
-/// · JIT yes
+/// zero. Scope thread · Result in the caller · Memory two aligned words, so up to 3 bytes in front
+/// of `at`, single bytes near the end · JIT yes
 KERNEL_FN uint32_t bytes_u32(const uint8_t *data, uint64_t bytes, uint64_t at) {
   if (at + 8 <= bytes) {
     const uint64_t address = (uint64_t)(data + at);

@@ -410,7 +410,12 @@ impl DecodeBatch {
                 lengths[index as usize] = word.map_or(0, u64::from_ne_bytes);
             }
         }
-        let total = (lengths.iter()).try_fold(SLACK_BYTES, |sum, length| sum.checked_add(*length));
+        // The text of a page begins at a word: strings are read by words, and what lies in front of
+        // it, where a page has nulls, is not written.
+        let total = lengths.iter_mut().try_fold(SLACK_BYTES, |sum, length| {
+            *length = length.checked_next_multiple_of(size_of::<u64>() as u64)?;
+            sum.checked_add(*length)
+        });
         let total = total.ok_or_else(|| refused("its strings are longer than 64 bits count"))?;
         if total == SLACK_BYTES {
             return Ok(Vec::new());

@@ -2,7 +2,9 @@
 //!
 //! A file is written beside its name and renamed when complete, so it is all there or not at all.
 
+use std::fs::Permissions;
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use arrow::array::RecordBatch;
@@ -12,7 +14,7 @@ use arrow::json::writer::{JsonArray, JsonFormat, LineDelimited};
 use arrow::util::pretty::pretty_format_batches_with_schema;
 use clap::ValueEnum;
 use parquet::arrow::ArrowWriter;
-use pelton::storage::{ParquetSink, SinkOptions};
+use pelton::storage::{ParquetSink, SinkOptions, temporary_file};
 
 use crate::args::Globals;
 use crate::canonical;
@@ -122,17 +124,10 @@ fn to_file(
         _ => Path::new("."),
     };
     let failed = |cause: &dyn std::fmt::Display| Failure::path("write", path, cause);
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".pelton-output-");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // As any new file: the user's mask applies.
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    let file = builder
-        .tempfile_in(folder)
-        .map_err(|cause| failed(&cause))?;
+    // As any new file: the user's mask applies.
+    let permissions = Permissions::from_mode(0o666);
+    let file = temporary_file(folder, "output", Some(permissions));
+    let file = file.map_err(|cause| failed(&cause))?;
     let _registered = Registered::new(file.path());
     let mut out = BufWriter::with_capacity(1 << 20, file.as_file());
     fill(&mut out)?;

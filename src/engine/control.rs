@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::memory::{MemoryManager, SpillManager, Tier};
 use crate::metrics::{Metrics, Progress, TierRecord, Timing, Trace, names};
 use crate::network::{Canceller, Scope};
+use crate::storage::temporary_file;
 
 /// A query that is about to run, or runs, seen from outside. Clones are the same; use one for one
 /// query at a time.
@@ -264,10 +265,7 @@ fn write(trace: &Trace, path: &std::path::Path) -> Result<()> {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => std::path::Path::new("."),
     };
-    let mut file = tempfile::Builder::new()
-        .prefix(".pelton-trace-")
-        .tempfile_in(folder)
-        .map_err(|cause| failed(&cause))?;
+    let mut file = temporary_file(folder, "trace", None).map_err(|cause| failed(&cause))?;
     let mut out = std::io::BufWriter::new(file.as_file_mut());
     let written = trace.write(&mut out).and_then(|()| {
         use std::io::Write;

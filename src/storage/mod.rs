@@ -34,6 +34,7 @@ mod selected;
 mod sink;
 mod split;
 mod stored;
+mod temporary;
 mod thrift;
 
 pub use chunk::ColumnChunk;
@@ -61,3 +62,5 @@ pub use sink::{
     ZSTD_LEVEL_DEFAULT,
 };
 pub use stored::StoredChunk;
+#[doc(hidden)]
+pub use temporary::{TemporaryFolder, temporary_file, temporary_folder};

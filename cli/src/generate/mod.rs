@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use parquet::basic::Compression;
 use parquet::file::properties::{WriterProperties, WriterPropertiesPtr};
-use pelton::storage::SinkCodec;
+use pelton::storage::{SinkCodec, temporary_folder};
 
 pub use tables::Table;
 
@@ -160,9 +160,7 @@ pub fn generate(
     }
 
     fs::create_dir_all(folder).map_err(|cause| Failure::path("make folder", folder, cause))?;
-    let temporary = tempfile::Builder::new()
-        .prefix(".pelton-gen-")
-        .tempdir_in(folder)
+    let temporary = temporary_folder(folder, "gen", None)
         .map_err(|cause| Failure::path("write to", folder, cause))?;
     let _registered = Registered::new(temporary.path());
     for layout in layouts.iter().filter(|layout| layout.files > 1) {

@@ -1,18 +1,23 @@
 //! Where a sink's bytes go: a file or a folder that appears under its name when it is whole.
 //!
 //! Everything is written beside the target, under a temporary name in the same folder, so that
-//! the last step is a rename. Dropping a target removes what was written.
+//! the last step is a rename. Dropping a target removes what was written; what a killed process left
+//! is removed by the next target in the folder.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use tempfile::{NamedTempFile, TempDir};
+use tempfile::NamedTempFile;
 
 use crate::error::{Error, Result};
+use crate::storage::temporary::{TemporaryFolder, temporary_file, temporary_folder};
 
-/// Begins the name of what is not whole yet. The dot hides it from patterns.
-const PREFIX: &str = ".pelton-sink-";
+/// In the name of what is not whole yet. It begins with a dot, which hides it from patterns.
+const PURPOSE: &str = "sink";
+
+/// Begins the name of a folder that is about to be replaced: somebody's rows, which nobody sweeps.
+const OLD_PREFIX: &str = ".pelton-old-";
 
 /// Most files of a folder: their names have five digits, and sort as they are numbered.
 const FILES_MAX: usize = 100_000;
@@ -30,7 +35,10 @@ pub(super) struct Target {
 #[derive(Debug)]
 enum Made {
     File(NamedTempFile),
-    Folder { folder: TempDir, files: usize },
+    Folder {
+        folder: TemporaryFolder,
+        files: usize,
+    },
 }
 
 impl Target {
@@ -51,16 +59,12 @@ impl Target {
             check_file(path, overwrite)?;
         }
         let failed = |cause: io::Error| Error::io(path, "write", &cause);
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(PREFIX);
-        if let Some(permissions) = permissions(is_folder) {
-            builder.permissions(permissions);
-        }
+        let permissions = permissions(is_folder);
         let made = if is_folder {
-            let folder = builder.tempdir_in(parent).map_err(failed)?;
+            let folder = temporary_folder(parent, PURPOSE, permissions).map_err(failed)?;
             Made::Folder { folder, files: 0 }
         } else {
-            Made::File(builder.tempfile_in(parent).map_err(failed)?)
+            Made::File(temporary_file(parent, PURPOSE, permissions).map_err(failed)?)
         };
         Ok(Target {
             path: path.to_path_buf(),
@@ -209,13 +213,18 @@ fn check_folder(path: &Path, overwrite: bool) -> Result<()> {
 
 /// Renames a whole folder to its name. What stood there goes aside first, and comes back if the
 /// second step fails.
-fn commit_folder(folder: TempDir, path: &Path, parent: &Path, overwrite: bool) -> Result<()> {
+fn commit_folder(
+    folder: TemporaryFolder,
+    path: &Path,
+    parent: &Path,
+    overwrite: bool,
+) -> Result<()> {
     check_folder(path, overwrite)?; // it may have changed while rows were written
     let failed = |cause: io::Error| Error::io(path, "write", &cause);
     let mut old = None;
     if path.is_dir() {
         let aside = tempfile::Builder::new()
-            .prefix(PREFIX)
+            .prefix(OLD_PREFIX)
             .tempdir_in(parent)
             .map_err(failed)?;
         fs::rename(path, aside.path()).map_err(failed)?;
@@ -228,7 +237,7 @@ fn commit_folder(folder: TempDir, path: &Path, parent: &Path, overwrite: bool) -
         return Err(failed(cause));
     }
     // There is nothing left under the temporary name; the old folder goes as `aside` is dropped.
-    let _ = folder.keep();
+    folder.keep();
     Ok(())
 }
 

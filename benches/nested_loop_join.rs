@@ -17,7 +17,6 @@ use pelton::backend::Backend;
 use pelton::backend::cuda::CudaBackend;
 use pelton::expr::{Expr, col, resolve};
 use pelton::memory::Batch;
-use pelton::metrics::Metrics;
 use pelton::operators::{Context, JoinKind, NestedLoopJoinSpec, Operator, OperatorSpec};
 use pelton::types::{DataType, DivisionByZero, EmptySum, Field, Overflow, Schema, Semantics};
 use support::{Bench, Case, Clock, mixed, rows};
@@ -88,7 +87,7 @@ fn join(
     let backend = CudaBackend::new(Arc::clone(&bench.device));
     let context = Context {
         stream: bench.stream,
-        metrics: Arc::new(Metrics::default()),
+        ..Context::detached()
     };
     let mut spec = NestedLoopJoinSpec {
         kind: JoinKind::Inner,

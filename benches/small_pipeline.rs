@@ -59,7 +59,7 @@ fn main() {
     let backend = CudaBackend::new(Arc::clone(&bench.device));
     let context = Context {
         stream: bench.stream,
-        metrics: Arc::default(),
+        ..Context::detached()
     };
     let probe = table(ROWS, ["key", "value"], |row| {
         [(mixed(row) % BUILD_ROWS) as i64, row as i64]

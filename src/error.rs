@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::any::Any;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -130,6 +131,11 @@ pub enum ErrorKind {
         /// Who ended it.
         cause: String,
     },
+    /// Code panicked: a defect of it, and never of the data. The query has ended, the engine goes on.
+    Panicked {
+        /// What the panic says.
+        message: String,
+    },
 }
 
 /// An [`ErrorKind`] with the steps that led to it.
@@ -158,6 +164,11 @@ impl Error {
     pub fn context(mut self, step: impl Into<String>) -> Self {
         self.context.push(step.into());
         self
+    }
+
+    /// Whether this is the last step that was added.
+    pub(crate) fn is_in(&self, step: &str) -> bool {
+        self.context.last().is_some_and(|last| last == step)
     }
 
     /// An [`ErrorKind::InvalidInput`].
@@ -205,6 +216,18 @@ impl Error {
             file: file.as_ref().to_path_buf(),
             place: place.into(),
             cause: cause.to_string(),
+        })
+    }
+
+    /// An [`ErrorKind::Panicked`], of what a caught panic carries.
+    pub fn panicked(panic: &(dyn Any + Send)) -> Self {
+        let message = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("no message");
+        Error::new(ErrorKind::Panicked {
+            message: message.to_string(),
         })
     }
 
@@ -305,6 +328,9 @@ impl fmt::Display for ErrorKind {
                 write!(f, "the deadline of {allowed:?} has passed; allow more time")
             }
             ErrorKind::Cancelled { cause } => write!(f, "cancelled: {cause}"),
+            ErrorKind::Panicked { message } => {
+                write!(f, "panicked: {message}; this is a defect, please report it")
+            }
         }
     }
 }

@@ -192,8 +192,10 @@ fn an_interrupt_cancels_the_query_and_leaves_nothing() {
     let mut rest = String::new();
     errors.read_to_string(&mut rest).unwrap();
     assert_eq!(status.code(), Some(130), "{rest}");
-    assert!(rest.contains("error: cancelled: interrupted"), "{rest}");
-    assert!(asked.elapsed().as_secs() < 5, "it did not end by itself");
+    assert!(rest.contains("cancelled: interrupted"), "{rest}");
+    assert!(rest.contains("nested_loop_join"), "{rest}");
+    let took = asked.elapsed();
+    assert!(took.as_secs() < 1, "it took {took:?}");
     assert_eq!(names(scratch.path()), Vec::<String>::new());
     // The trace is there: it was asked for, and shows how far the query came.
     assert_eq!(

@@ -337,6 +337,7 @@ impl Engine {
                 all.push(rows);
                 Ok(true)
             });
+            let rows = rows.map_err(|error| run.with_pipelines(error));
             self.ended(run.query, &rows);
             match rows {
                 Ok(rows) => return Ok((run, schema, rows)),

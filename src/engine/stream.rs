@@ -159,6 +159,7 @@ impl ResultStream {
             let cause = "the query's thread ended early".to_string();
             Err(Error::new(ErrorKind::Cancelled { cause }))
         });
+        let ended = ended.map_err(|error| run.with_pipelines(error));
         self.engine.ended(number, &ended);
         match ended {
             Ok(()) => {

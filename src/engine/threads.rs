@@ -25,16 +25,7 @@ pub(super) fn not_started(cause: &io::Error) -> Error {
 
 /// Runs the work and turns its panic into an error.
 pub(super) fn catch<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let message = panic
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| panic.downcast_ref::<&str>().copied())
-            .unwrap_or("no message");
-        Err(Error::new(ErrorKind::Cancelled {
-            cause: format!("a worker panicked: {message}"),
-        }))
-    })
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Error::panicked(&*panic)))
 }
 
 /// Wakes a thread that waits.

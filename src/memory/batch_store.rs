@@ -21,7 +21,7 @@ use super::stored::StoredBatch;
 /// # let rows = RecordBatch::try_from_iter([("a", Arc::new(Int64Array::from(vec![1, 2])) as _)]);
 /// # let batch = Batch::host(rows.unwrap());
 /// let store = BatchStore::default();
-/// store.push(Sequence(7), spiller.store(batch, Arc::new(HostParking), SpillClass::Queued));
+/// store.push(Sequence(7), spiller.store(batch, Arc::new(HostParking), SpillClass::Queued)?);
 /// assert_eq!((store.len(), store.rows(), store.bytes()), (1, 2, 16));
 /// let (sequence, stored) = store.pop().unwrap();
 /// assert_eq!((sequence, stored.take()?.rows_max()), (Sequence(7), 2));

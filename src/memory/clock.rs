@@ -4,10 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::Waker;
-use std::thread;
 use std::time::{Duration, Instant};
+
+use super::sync::{Builder, Condvar, Mutex, MutexGuard};
 
 /// Tells the time and wakes who waits for it.
 pub trait Clock: fmt::Debug + Send + Sync {
@@ -106,7 +107,7 @@ impl SystemClock {
         let (start, shared) = (self.start, Arc::clone(&self.shared));
         // If the system refuses a thread, the next alarm tries again; a release of memory still
         // wakes whoever waits.
-        *started = thread::Builder::new()
+        *started = Builder::new()
             .name("pelton-clock".to_string())
             .spawn(move || ring(start, &shared))
             .is_ok();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::files::{Files, SpillFile, read_error, write_error};
 use crate::error::{Error, Result};
@@ -55,6 +55,7 @@ struct Plan {
     seed: Mutex<u64>,
     calls: [AtomicU64; 3],
     happened: AtomicU64,
+    last: Mutex<Option<Instant>>,
 }
 
 impl Plan {
@@ -78,6 +79,8 @@ impl Plan {
         }
         if fault.is_some() {
             self.happened.fetch_add(1, Ordering::Relaxed);
+            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            *last = Some(Instant::now());
         }
         fault
     }
@@ -122,6 +125,7 @@ impl FaultyFiles {
             seed: Mutex::new(seed),
             calls: Default::default(),
             happened: AtomicU64::new(0),
+            last: Mutex::default(),
         };
         FaultyFiles {
             files,
@@ -145,6 +149,12 @@ impl FaultyFiles {
     /// Faults so far.
     pub fn happened(&self) -> u64 {
         self.plan.happened.load(Ordering::Relaxed)
+    }
+
+    /// When the last fault happened.
+    pub fn last(&self) -> Option<Instant> {
+        let last = self.plan.last.lock();
+        *last.unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,9 +2,10 @@
 
 #![forbid(unsafe_code)]
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
 use super::reservation::Tier;
+use super::sync::{Condvar, Mutex, MutexGuard};
 
 #[derive(Debug, Default)]
 struct Counts {

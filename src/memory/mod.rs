@@ -16,6 +16,8 @@ mod flights;
 mod host_parking;
 mod parking;
 mod reservation;
+#[cfg(test)]
+mod reservation_tests;
 mod residence;
 #[cfg(test)]
 mod residence_tests;
@@ -23,6 +25,8 @@ mod segments;
 mod spill;
 mod stored;
 mod stream;
+mod sync;
+mod tier;
 mod waiting;
 mod watch;
 
@@ -33,8 +37,9 @@ pub use faulty_files::{FaultyFiles, FileFault};
 pub use files::{DiskFiles, Files, SpillFile};
 pub use host_parking::{HostParking, park_host, unpark_host};
 pub use parking::{ParkedBatch, Parking};
-pub use reservation::{MemoryLimits, MemoryManager, Reservation, Tier};
+pub use reservation::{MemoryLimits, MemoryManager, Reservation};
 pub use spill::{Moved, SpillManager, SpillOptions, SpillStatistics};
 pub use stored::{SpillClass, StoredBatch};
 pub use stream::StreamHandle;
+pub use tier::Tier;
 pub use waiting::{Cancelled, Wait};

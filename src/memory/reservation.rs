@@ -4,60 +4,15 @@
 
 #![forbid(unsafe_code)]
 
-use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::ops::Range;
+use std::sync::{Arc, PoisonError, Weak};
 
 use super::clock::{Clock, SystemClock};
 use super::spill::SpillManager;
+use super::sync::{AtomicU64, Ordering, RwLock};
+pub use super::tier::Tier;
 use super::waiting::Waiters;
 use crate::error::{Error, ErrorKind, Result};
-
-/// Where bytes live.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Tier {
-    /// Device memory.
-    Device,
-    /// Host memory that the device can copy from at full speed.
-    Pinned,
-    /// Ordinary host memory.
-    Host,
-    /// Spill files.
-    Disk,
-}
-
-impl Tier {
-    /// Every tier, fastest first.
-    pub const ALL: [Tier; 4] = [Tier::Device, Tier::Pinned, Tier::Host, Tier::Disk];
-
-    /// The option that sets the tier's limit.
-    pub fn limit_option(self) -> &'static str {
-        match self {
-            Tier::Device => "device_memory_limit",
-            Tier::Pinned => "pinned_memory_limit",
-            Tier::Host => "host_memory_limit",
-            Tier::Disk => "disk_limit",
-        }
-    }
-}
-
-impl Tier {
-    /// Its name, as options and messages have it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Tier::Device => "device",
-            Tier::Pinned => "pinned",
-            Tier::Host => "host",
-            Tier::Disk => "disk",
-        }
-    }
-}
-
-impl fmt::Display for Tier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// The limit of each tier, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +56,27 @@ struct TierUse {
     /// Of `used`, what was granted beyond the spill limit.
     overbooked: AtomicU64,
     spill_limit: AtomicU64,
+    refusals: Refusals,
+}
+
+/// Reservations that are refused although there is room, by their number: a simulator for tests.
+#[derive(Debug, Default)]
+struct Refusals {
+    from: AtomicU64,
+    /// 0: none is.
+    until: AtomicU64,
+    asked: AtomicU64,
+}
+
+impl Refusals {
+    fn refuse(&self) -> bool {
+        let until = self.until.load(Ordering::Relaxed);
+        if until == 0 {
+            return false;
+        }
+        let number = self.asked.fetch_add(1, Ordering::Relaxed);
+        (self.from.load(Ordering::Relaxed)..until).contains(&number)
+    }
 }
 
 impl TierUse {
@@ -111,6 +87,7 @@ impl TierUse {
             recent_peak: AtomicU64::new(0),
             overbooked: AtomicU64::new(0),
             spill_limit: AtomicU64::new(limit),
+            refusals: Refusals::default(),
         }
     }
 }
@@ -226,8 +203,28 @@ impl MemoryManager {
         }
     }
 
+    /// Refuses the reservations of a tier that have these numbers, counted from 0 from now on, as if it
+    /// were full: for tests of what fails. An empty range refuses none.
+    #[doc(hidden)]
+    pub fn refuse(&self, tier: Tier, numbers: Range<u64>) {
+        let refusals = &self.tier(tier).refusals;
+        refusals.until.store(0, Ordering::Relaxed);
+        refusals.asked.store(0, Ordering::Relaxed);
+        refusals.from.store(numbers.start, Ordering::Relaxed);
+        refusals.until.store(numbers.end, Ordering::Relaxed);
+    }
+
+    /// Reservations of a tier that were asked for since [`MemoryManager::refuse`].
+    #[doc(hidden)]
+    pub fn asked(&self, tier: Tier) -> u64 {
+        self.tier(tier).refusals.asked.load(Ordering::Relaxed)
+    }
+
     /// Counts bytes as used if that stays within `limit`, else says how many are used.
     pub(super) fn count(&self, tier: Tier, bytes: u64, limit: u64) -> Result<(), u64> {
+        if self.tier(tier).refusals.refuse() {
+            return Err(self.used(tier));
+        }
         // Sequentially consistent together with `give_back`: a release and a wait that begins
         // cannot miss each other.
         let before =
@@ -326,34 +323,5 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.release(self.bytes);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn never_passes_the_limit_and_remembers_the_peak() -> Result<()> {
-        let memory = MemoryManager::new(MemoryLimits {
-            host: 10,
-            ..MemoryLimits::UNLIMITED
-        });
-        let first = memory.reserve(Tier::Host, 6)?;
-        let Err(error) = memory.reserve(Tier::Host, 5) else {
-            return Err(Error::invalid("test", "the limit was passed", ""));
-        };
-        assert_eq!(
-            *error.kind(),
-            ErrorKind::Reservation {
-                tier: Tier::Host,
-                needed: 5,
-                used: 6,
-                limit: 10
-            }
-        );
-        drop(first);
-        assert_eq!((memory.used(Tier::Host), memory.peak(Tier::Host)), (0, 6));
-        Ok(())
     }
 }

@@ -7,7 +7,7 @@
 #![forbid(unsafe_code)]
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 
 use arrow::buffer::{Buffer, MutableBuffer};
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use super::files::{Files, SpillFile, damaged};
 use super::parking::section_of;
 use super::reservation::{MemoryManager, Reservation, Tier};
 use super::stored::SpillClass;
+use super::sync::{Mutex, MutexGuard};
 use crate::error::Result;
 
 /// Bytes of a file at most, unless one batch is larger.

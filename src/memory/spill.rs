@@ -10,8 +10,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,8 +22,9 @@ use super::parking::Parking;
 use super::reservation::{MemoryManager, Reservation, Tier};
 use super::segments::{Segments, Written};
 use super::stored::{SpillClass, StoredBatch, thread_parks};
+use super::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
 use super::watch::Watch;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::metrics::Metrics;
 
 /// Batches that may fail to move in one [`SpillManager::spill`] before it gives up: one batch that
@@ -94,7 +94,7 @@ type Lists = [BTreeMap<Key, Weak<StoredBatch>>; 4];
 /// let spiller = SpillManager::new(&memory, options, Arc::new(DiskFiles));
 /// let column: Vec<i64> = (0..1000).collect();
 /// let rows = RecordBatch::try_from_iter([("a", Arc::new(Int64Array::from(column)) as _)]).unwrap();
-/// let stored = spiller.store(Batch::host(rows), Arc::new(HostParking), SpillClass::Build);
+/// let stored = spiller.store(Batch::host(rows), Arc::new(HostParking), SpillClass::Build)?;
 /// assert_eq!((stored.tier(), memory.used(Tier::Host)), (Tier::Host, 8000));
 /// spiller.spill(Tier::Host, 1)?;
 /// assert_eq!((stored.tier(), memory.used(Tier::Host)), (Tier::Disk, 0));
@@ -145,25 +145,32 @@ impl SpillManager {
     /// for it even when others are spilled, it is itself written to disk. A batch that is wanted in
     /// several places is stored once and the [`StoredBatch`] shared: while somebody else holds a
     /// clone of the batch, to move it would free nothing, and it stays.
+    ///
+    /// # Errors
+    /// `Reservation` if there is no room in host memory and none on disk either, or if nothing may be
+    /// spilled.
     pub fn store(
         self: &Arc<Self>,
         batch: Batch,
         parking: Arc<dyn Parking>,
         class: SpillClass,
-    ) -> Arc<StoredBatch> {
+    ) -> Result<Arc<StoredBatch>> {
         let uncounted = parking.tier() == Tier::Host;
         let held = uncounted.then(|| {
             let bytes = parking.bytes(&batch);
             self.memory.reserve_with_spilling(Tier::Host, bytes)
         });
         match held.transpose() {
-            Ok(held) => self.store_held(batch, held, parking, class),
-            Err(_) => {
+            Ok(held) => Ok(self.store_held(batch, held, parking, class)),
+            Err(full) if !self.enabled => Err(full),
+            Err(full) => {
                 let stored = self.store_held(batch, None, parking, class);
-                // If that fails, too, the batch stays where its maker had room for it, and the
-                // failure is counted.
-                let _ = self.move_out(&stored);
-                stored
+                match self.move_out(&stored) {
+                    Ok(_) => Ok(stored),
+                    Err(cause) => {
+                        Err(full.context(format!("the rows cannot be spilled either ({cause})")))
+                    }
+                }
             }
         }
     }
@@ -289,6 +296,17 @@ impl SpillManager {
         }
     }
 
+    /// The error of a tier that is full, with why nothing was moved away from it if nothing may be.
+    pub(super) fn explain(&self, error: Error) -> Error {
+        match error.kind() {
+            ErrorKind::Reservation {
+                tier: Tier::Device | Tier::Host,
+                ..
+            } if !self.enabled => error.context("spilling is off, and `spill=true` makes room"),
+            _ => error,
+        }
+    }
+
     pub(super) fn memory(&self) -> &Arc<MemoryManager> {
         &self.memory
     }
@@ -354,6 +372,9 @@ impl MemoryManager {
             let (Some(spiller), Some(landed)) = (spiller, landed) else {
                 return Err(error);
             };
+            if !spiller.enabled {
+                return Err(spiller.explain(error));
+            }
             if bytes > limit || thread_parks() {
                 return Err(error);
             }

@@ -7,7 +7,7 @@
 #![forbid(unsafe_code)]
 
 use std::cell::Cell;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use super::batch::Batch;
@@ -15,6 +15,7 @@ use super::parking::{ParkedBatch, Parking};
 use super::reservation::{Reservation, Tier};
 use super::residence::{Access, InFrom, Live, OnDisk, OnHost, Out, OutFrom, Place, Residence};
 use super::spill::{Key, SpillManager};
+use super::sync::{Condvar, Mutex, MutexGuard, thread_local};
 use crate::error::{Error, Result};
 
 /// What a stored batch is for: the order in which batches are spilled, first those that are needed
@@ -52,20 +53,20 @@ thread_local! {
 /// Whether this thread is moving a batch away just now. Memory that it needs for that must not be
 /// made free by moving more away.
 pub(super) fn thread_parks() -> bool {
-    PARKS.get()
+    PARKS.with(Cell::get)
 }
 
 struct ParksGuard(bool);
 
 impl ParksGuard {
     fn enter() -> Self {
-        ParksGuard(PARKS.replace(true))
+        ParksGuard(PARKS.with(|parks| parks.replace(true)))
     }
 }
 
 impl Drop for ParksGuard {
     fn drop(&mut self) {
-        PARKS.set(self.0);
+        PARKS.with(|parks| parks.set(self.0));
     }
 }
 

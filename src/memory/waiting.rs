@@ -10,13 +10,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::clock::Alarm;
 use super::reservation::{MemoryManager, Reservation, Tier, refused};
+use super::sync::{AtomicUsize, Mutex, MutexGuard, Ordering};
 use crate::error::{Error, Result};
 
 /// Whether the work that waits is still wanted; an error ends the wait.
@@ -198,6 +198,10 @@ impl MemoryManager {
     }
 
     fn explain(&self, error: Error, tier: Tier, wait: &Wait) -> Error {
+        let error = match self.spiller() {
+            Some(spiller) => spiller.explain(error),
+            None => error,
+        };
         let (soft, hard) = (self.spill_limit(tier), self.limits().of(tier));
         if wait.overbook || soft == hard {
             return error;

@@ -2,11 +2,11 @@
 
 #![forbid(unsafe_code)]
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use super::spill::SpillManager;
+use super::sync::{Builder, Condvar, JoinHandle, Mutex, MutexGuard, current};
 
 /// After a failure (a full disk, say) the thread rests this many times longer.
 const REST_AFTER_FAILURE: u32 = 100;
@@ -54,7 +54,7 @@ impl Watch {
             let spiller = Arc::downgrade(spiller);
             // If the system refuses a thread, the next batch tries again; whoever needs memory
             // spills for himself.
-            *thread = thread::Builder::new()
+            *thread = Builder::new()
                 .name("pelton-spill".to_string())
                 .spawn(move || watch(&spiller, &shared, every))
                 .ok();
@@ -114,7 +114,7 @@ impl Drop for Watch {
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner);
         // The thread itself may be the last to hold on to the spill manager.
-        let others = thread.take_if(|thread| thread.thread().id() != thread::current().id());
+        let others = thread.take_if(|thread| thread.thread().id() != current().id());
         if let Some(thread) = others {
             // Its end is all that matters; it has nothing to say.
             let _ = thread.join();

@@ -7,7 +7,6 @@
 
 #![forbid(unsafe_code)]
 
-use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -130,7 +129,8 @@ impl Scope {
             let value = match result {
                 Ok(value) => Some(value),
                 Err((error, weight)) => {
-                    let nameless = matches!(error.kind(), ErrorKind::Cancelled { .. });
+                    use ErrorKind::{Cancelled, Panicked};
+                    let nameless = matches!(error.kind(), Cancelled { .. } | Panicked { .. });
                     let error = if names.tells(nameless) {
                         error.context(&*living.name)
                     } else {
@@ -179,7 +179,7 @@ impl Scope {
     /// [seeded](ActorPool::seeded) pool the actors run on the calling thread.
     ///
     /// # Errors
-    /// The first error of the future or of any actor, in its own kind; a panic as `Cancelled`;
+    /// The first error of the future or of any actor, in its own kind; a panic as `Panicked`;
     /// what the scope was aborted with. Errors of those who were cancelled by it do not count.
     pub fn run<T: Send + 'static>(
         &self,
@@ -276,7 +276,7 @@ impl Drop for Living {
     fn drop(&mut self) {
         if std::thread::panicking() {
             // The panic of a destructor or of a foreign waker: what it says is on standard error.
-            let error = cancelled("panicked").context(&*self.name);
+            let error = Error::panicked(&"in a destructor").context(&*self.name);
             self.life.fail(error, Weight::Cause);
         }
         self.life.leave(self.number);
@@ -320,7 +320,7 @@ async fn until_aborted<T>(
     let dropped = catch_unwind(AssertUnwindSafe(|| drop(actor.take())));
     match dropped {
         Ok(()) => ended,
-        Err(panic) => ended.and(Err((panicked(&*panic), Weight::Cause))),
+        Err(panic) => ended.and(Err((Error::panicked(&*panic), Weight::Cause))),
     }
 }
 
@@ -330,13 +330,5 @@ fn guarded_poll<T>(
     cx: &mut Context<'_>,
 ) -> Result<Poll<Result<T>>, (Error, Weight)> {
     catch_unwind(AssertUnwindSafe(|| actor.poll(cx)))
-        .map_err(|panic| (panicked(&*panic), Weight::Cause))
-}
-
-/// What a panic says.
-fn panicked(panic: &(dyn Any + Send)) -> Error {
-    let message = (panic.downcast_ref::<&str>().copied())
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message");
-    cancelled(format!("panicked: {message}"))
+        .map_err(|panic| (Error::panicked(&*panic), Weight::Cause))
 }

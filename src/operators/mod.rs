@@ -42,12 +42,13 @@ pub use top_k::TopKSpec;
 pub use window::{WindowCall, WindowFunction, WindowSpec, too_many_window_rows, window_type};
 
 use std::any::Any;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
 pub use crate::expr::{Frame, JoinKind, MARK_NAME};
-use crate::memory::Batch;
 pub use crate::memory::StreamHandle;
+use crate::memory::{Batch, Cancelled};
 use crate::metrics::Metrics;
 
 /// One step of a pipeline, ready to be made by a backend.
@@ -100,12 +101,23 @@ impl OperatorSpec {
 }
 
 /// What the executor lends an operator for one call.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Context {
     /// The stream on which the operator puts its work.
     pub stream: StreamHandle,
     /// The query's counters.
     pub metrics: Arc<Metrics>,
+    /// Whether the query is still wanted: an operator whose one call may take long asks in between.
+    pub cancelled: Cancelled,
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("stream", &self.stream)
+            .field("metrics", &self.metrics)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Context {
@@ -114,7 +126,16 @@ impl Context {
         Context {
             stream: StreamHandle::default(),
             metrics: Arc::default(),
+            cancelled: Arc::new(|| Ok(())),
         }
+    }
+
+    /// Whether to go on with a long call.
+    ///
+    /// # Errors
+    /// `Cancelled` if the query has ended.
+    pub fn check(&self) -> Result<()> {
+        (self.cancelled)()
     }
 }
 

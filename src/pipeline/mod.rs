@@ -50,6 +50,18 @@ pub enum Source {
     Pipelines(Vec<usize>),
 }
 
+impl Source {
+    /// What it is called among a pipeline's steps.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Source::Scan(_) => "scan",
+            Source::Memory { .. } => "table",
+            Source::Stored(_) => "result",
+            Source::Pipelines(_) => "pipelines",
+        }
+    }
+}
+
 /// What is read of which files.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScanSpec {
@@ -130,6 +142,16 @@ impl Pipeline {
             exchange: None,
             first_only: false,
         }
+    }
+
+    /// The names of its steps, from the source to the fold.
+    pub fn operators(&self) -> impl Iterator<Item = &'static str> {
+        let transforms = self.transforms.iter();
+        let transforms = transforms.map(|transform| transform.spec.name());
+        let fold = self.fold.iter().map(OperatorSpec::name);
+        std::iter::once(self.source.name())
+            .chain(transforms)
+            .chain(fold)
     }
 
     /// Bytes of the rows that reach the fold, about.

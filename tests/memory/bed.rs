@@ -192,6 +192,7 @@ impl Bed {
         let batch = self.device.upload(numbered(number)).unwrap();
         self.spiller
             .store(batch, Arc::clone(&self.device) as _, class)
+            .unwrap()
     }
 
     pub fn used(&self) -> [u64; 3] {

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use pelton::memory::{
-    DiskFiles, FaultyFiles, FileFault, Files, MemoryLimits, SpillClass, SpillFile, SpillOptions,
-    StoredBatch, Tier,
+    Batch, DiskFiles, FaultyFiles, FileFault, Files, HostParking, MemoryLimits, SpillClass,
+    SpillFile, SpillOptions, StoredBatch, Tier,
 };
 use pelton::{Error, ErrorKind, Result};
 
@@ -164,6 +164,32 @@ fn a_need_that_spilling_could_not_meet_says_why() {
 }
 
 #[test]
+fn rows_that_neither_memory_nor_disk_have_room_for_are_refused() {
+    let files = FaultyFiles::scripted(
+        Arc::new(DiskFiles),
+        (0..9).map(|at| (FileFault::DiskFull, at)),
+    );
+    let bed = Bed::with(limits(0, 10, u64::MAX), Arc::new(files), &quiet());
+    let batch = Batch::host(numbered(1));
+    let stored = bed
+        .spiller
+        .store(batch, Arc::new(HostParking), SpillClass::Build);
+    let error = stored.unwrap_err();
+    assert!(
+        matches!(
+            error.kind(),
+            ErrorKind::Reservation {
+                tier: Tier::Host,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    names_folder(&error, &bed);
+    assert_eq!(bed.memory.used(Tier::Host), 0);
+}
+
+#[test]
 fn a_backend_that_fails_keeps_its_batch() {
     let bed = Bed::new(MemoryLimits::UNLIMITED);
     let stored = bed.store(1, SpillClass::Build);
@@ -204,7 +230,7 @@ fn one_step(bed: &Bed, stored: &mut Vec<(i64, Arc<StoredBatch>)>, random: &mut R
                 Ok(batch) => {
                     let parking = Arc::clone(&bed.device) as _;
                     let class = *random.pick(&SpillClass::ALL);
-                    stored.push((number, bed.spiller.store(batch, parking, class)));
+                    stored.push((number, bed.spiller.store(batch, parking, class).unwrap()));
                 }
                 Err(error) => assert!(is_typed(&error), "{error}"),
             }

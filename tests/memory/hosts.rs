@@ -191,11 +191,14 @@ fn check(batch: &RecordBatch) {
     let parked = park_host(batch);
     assert_eq!(unpark_host(&parked).unwrap(), *batch);
     let bed = Bed::new(MemoryLimits::UNLIMITED);
-    let stored = bed.spiller.store(
-        Batch::host(unpark_host(&parked).unwrap()),
-        Arc::new(HostParking),
-        SpillClass::Result,
-    );
+    let stored = bed
+        .spiller
+        .store(
+            Batch::host(unpark_host(&parked).unwrap()),
+            Arc::new(HostParking),
+            SpillClass::Result,
+        )
+        .unwrap();
     drop(parked);
     bed.spiller.spill(Tier::Host, u64::MAX).unwrap();
     let on_disk = |stored: &StoredBatch| stored.tier() == Tier::Disk;

@@ -24,11 +24,13 @@ fn spilled_into(folder: &Path) -> Vec<Arc<StoredBatch>> {
     };
     let spiller = SpillManager::new(&memory, options, Arc::new(DiskFiles));
     let store = |number| {
-        spiller.store(
-            Batch::host(numbered(number)),
-            Arc::new(HostParking),
-            SpillClass::Build,
-        )
+        spiller
+            .store(
+                Batch::host(numbered(number)),
+                Arc::new(HostParking),
+                SpillClass::Build,
+            )
+            .unwrap()
     };
     let stored: Vec<_> = (0..20).map(store).collect();
     spiller.spill(Tier::Host, u64::MAX).unwrap();

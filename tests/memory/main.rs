@@ -6,6 +6,7 @@ mod bed;
 mod crossing;
 mod faults;
 mod hosts;
+mod interleavings;
 mod killed;
 #[path = "../support/random.rs"]
 #[allow(
@@ -13,6 +14,20 @@ mod killed;
     reason = "each test binary uses its own part of this module"
 )]
 mod random;
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the tests use a part of the interface"
+)]
+mod simulated;
 mod spilling;
 mod stress;
 mod waiting;
+
+/// What the room's sources call the errors and the counters, where a test includes them.
+mod error {
+    pub use pelton::error::*;
+}
+mod metrics {
+    pub use pelton::metrics::Metrics;
+}

@@ -100,6 +100,7 @@ fn host(bed: &Bed, rows: &RecordBatch) -> Arc<StoredBatch> {
     let batch = Batch::host(RecordBatch::try_new(rows.schema(), rows.columns().to_vec()).unwrap());
     bed.spiller
         .store(batch, Arc::new(HostParking), SpillClass::Queued)
+        .unwrap()
 }
 
 #[test]
@@ -124,7 +125,8 @@ fn a_batch_on_the_host_without_room_is_written_when_it_is_stored() {
     let batch = Batch::host(numbered(4));
     let stored = bed
         .spiller
-        .store(batch, Arc::new(HostParking), SpillClass::Queued);
+        .store(batch, Arc::new(HostParking), SpillClass::Queued)
+        .unwrap();
     assert_eq!(
         (stored.tier(), bed.used()),
         (Tier::Disk, [0, 0, batch_bytes(4)])
@@ -292,6 +294,41 @@ fn spilling_can_be_switched_off() {
     let bed = Bed::with(MemoryLimits::UNLIMITED, Arc::new(DiskFiles), &options);
     let _stored = bed.store(1, SpillClass::Queued);
     assert_eq!(bed.spiller.spill(Tier::Device, 1).unwrap(), 0);
+}
+
+#[test]
+fn without_spilling_what_has_no_room_is_refused_and_nothing_is_written() {
+    let options = SpillOptions {
+        enabled: false,
+        check_every: None,
+        ..SpillOptions::default()
+    };
+    let bytes = batch_bytes(1);
+    let bed = Bed::with(
+        limits(0, bytes + 1, u64::MAX),
+        Arc::new(DiskFiles),
+        &options,
+    );
+    let store = |number| {
+        let batch = Batch::host(numbered(number));
+        let parking = Arc::new(HostParking);
+        bed.spiller.store(batch, parking, SpillClass::Build)
+    };
+    let stored = store(1).unwrap();
+    let error = store(1).unwrap_err();
+    let by = bytes - 1;
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "spilling is off, and `spill=true` makes room: host memory: {bytes} bytes needed, \
+             {bytes} of {} in use; raise `host_memory_limit` by {by} or lower \
+             `target_partition_size`",
+            bytes + 1
+        )
+    );
+    assert_eq!(bed.memory.peak(Tier::Disk), 0);
+    drop(stored);
+    assert!(store(1).is_ok());
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn one_step(bed: &Bed, shared: &Shared, random: &mut Random) {
             if let Ok(batch) = bed.device.upload(numbered(number)) {
                 let class = *random.pick(&SpillClass::ALL);
                 let parking = Arc::clone(&bed.device) as _;
-                let stored = bed.spiller.store(batch, parking, class);
+                let stored = bed.spiller.store(batch, parking, class).unwrap();
                 shared.lock().unwrap().push((number, stored));
             }
         }

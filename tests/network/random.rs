@@ -300,7 +300,7 @@ fn check(pool: &Arc<ActorPool>, seed: u64) {
         _ if !struck => &["no error"],
         Fault::None | Fault::Drain => &[],
         Fault::Error(_) => &["stage: a / b: division by zero"],
-        Fault::Panic(_) => &["stage: cancelled: panicked: planned"],
+        Fault::Panic(_) => &["stage: panicked: planned; this is a defect, please report it"],
         Fault::Cancel(_) => &["cancelled: planned"],
         Fault::Unfinished(_) => &["without finishing its stream", "every receiver is gone"],
     };

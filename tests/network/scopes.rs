@@ -78,7 +78,10 @@ fn a_panic_is_an_error_that_names_the_actor() {
             assert!(text(awaited).contains("the sky falls"));
             std::future::pending().await
         });
-        assert_eq!(text(result), "doomed: cancelled: panicked: the sky falls");
+        assert_eq!(
+            text(result),
+            "doomed: panicked: the sky falls; this is a defect, please report it"
+        );
         assert_eq!(
             text(run(pool, |_| async { Ok(()) })),
             "no error",
@@ -108,7 +111,10 @@ fn a_destructor_that_panics_is_an_error_too() {
             });
             actor.await
         });
-        assert_eq!(text(in_actor), "holder: cancelled: panicked: dropped badly");
+        assert_eq!(
+            text(in_actor),
+            "holder: panicked: dropped badly; this is a defect, please report it"
+        );
         let in_value: Result<()> = run(pool, |scope| async move {
             let gate = scope.gate();
             let unwanted = gate.reader();
@@ -119,7 +125,7 @@ fn a_destructor_that_panics_is_an_error_too() {
             gate.set(());
             Ok(())
         });
-        assert!(text(in_value).contains("giver: cancelled: panicked"));
+        assert!(text(in_value).contains("giver: panicked"));
     });
 }
 

@@ -320,10 +320,9 @@ fn memory_that_does_not_suffice() -> Result<()> {
     let engine = engine(&["host_memory_limit=1k", "memory_reserve_timeout=1ms"])?;
     let outcome = scan_parquet(at)?.collect(&engine);
     assert!(
-        outcome
-            .as_ref()
-            .err()
-            .is_some_and(|error| error.to_string().starts_with("scan: host memory: ")),
+        outcome.as_ref().err().is_some_and(|error| error
+            .to_string()
+            .starts_with("pipeline 1: scan: host memory: ")),
         "{outcome:?}"
     );
     assert_eq!(engine.memory().used(pelton::memory::Tier::Host), 0);

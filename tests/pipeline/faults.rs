@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use pelton::ErrorKind;
 use pelton::backend::{Backend, cpu::CpuBackend};
 use pelton::memory::Batch;
 use pelton::operators::{
-    Context, Operator, OperatorSpec, StreamHandle, Transform, too_many_output_rows,
+    Context, Fold, FoldState, Operator, OperatorSpec, StreamHandle, Transform, too_many_output_rows,
 };
 use pelton::prelude::*;
 use pelton::types::SchemaRef;
@@ -22,6 +23,8 @@ enum Fault {
     RefuseUpload,
     FailUpload,
     PanicInFilter,
+    PanicInFold,
+    PanicInUpload,
     FailSynchronize,
     ShortOfMemory,
     /// Batches of more rows than the countdown says join to too many rows.
@@ -46,17 +49,45 @@ impl Faulty {
 struct PanickingFilter(Box<dyn Transform>, Arc<AtomicI64>);
 
 impl Transform for PanickingFilter {
-    #[expect(clippy::panic, reason = "the fault that is tested")]
     fn next(
         &self,
         context: &Context,
         built: Option<&Batch>,
         batch: Batch,
     ) -> Result<Option<Batch>> {
-        if self.1.fetch_sub(1, Ordering::SeqCst) == 0 {
-            panic!("the filter lost its head");
-        }
+        strike(&self.1, "the filter lost its head");
         self.0.next(context, built, batch)
+    }
+}
+
+struct PanickingFold(Box<dyn Fold>, Arc<AtomicI64>);
+
+impl Fold for PanickingFold {
+    fn init(&self, context: &Context) -> Result<FoldState> {
+        self.0.init(context)
+    }
+
+    fn next(&self, context: &Context, state: &mut FoldState, batch: Batch) -> Result<()> {
+        strike(&self.1, "the fold lost its head");
+        self.0.next(context, state, batch)
+    }
+
+    fn merge(&self, context: &Context, state: &mut FoldState, other: FoldState) -> Result<()> {
+        strike(&self.1, "the fold lost its head");
+        self.0.merge(context, state, other)
+    }
+
+    fn finish(&self, context: &Context, state: FoldState) -> Result<Vec<Batch>> {
+        strike(&self.1, "the fold lost its head");
+        self.0.finish(context, state)
+    }
+}
+
+/// Panics when the countdown says so.
+#[expect(clippy::panic, reason = "the fault that is tested")]
+fn strike(countdown: &AtomicI64, message: &str) {
+    if countdown.fetch_sub(1, Ordering::SeqCst) == 0 {
+        panic!("{message}");
     }
 }
 
@@ -97,6 +128,10 @@ impl Backend for Faulty {
                 let filter = PanickingFilter(inner, Arc::clone(&self.countdown));
                 Ok(Operator::Transform(Box::new(filter)))
             }
+            (Fault::PanicInFold, Operator::Fold(inner)) => {
+                let fold = PanickingFold(inner, Arc::clone(&self.countdown));
+                Ok(Operator::Fold(Box::new(fold)))
+            }
             (Fault::TooManyPairs, Operator::Transform(inner))
                 if matches!(spec, OperatorSpec::HashJoinProbe(_)) =>
             {
@@ -133,6 +168,10 @@ impl Backend for Faulty {
 
     fn upload(&self, context: &Context, batch: RecordBatch) -> Result<Batch> {
         match self.fault {
+            Fault::PanicInUpload => {
+                strike(&self.countdown, "the upload lost its head");
+                self.cpu.upload(context, batch)
+            }
             Fault::RefuseUpload if self.strikes() => Err(pelton::Error::unsupported(
                 "faulty",
                 "upload",
@@ -186,24 +225,58 @@ fn frame(folder: &std::path::Path) -> Result<LazyFrame> {
 fn an_error_anywhere_ends_the_query_and_not_the_engine() -> Result<()> {
     let folder = folder_of(&orders(1000), 20)?;
     let expected = sorted_rows(&frame(folder.path())?.collect(&crate::files::engine(&[])?)?)?;
-    for (fault, text) in [
-        (Fault::FailUpload, "device copy: out of memory"),
+    let device = |operation: &str, cause: &str| ErrorKind::Device {
+        operation: operation.to_string(),
+        cause: cause.to_string(),
+    };
+    let panic = |message: &str| ErrorKind::Panicked {
+        message: message.to_string(),
+    };
+    // Whoever needs the rows uploads them.
+    let uploading = &["scan", "filter", "group_by"][..];
+    for (fault, operators, kind) in [
+        (
+            Fault::FailUpload,
+            uploading,
+            device("copy", "out of memory"),
+        ),
         (
             Fault::PanicInFilter,
-            "cancelled: panicked: the filter lost its head",
+            &["filter"][..],
+            panic("the filter lost its head"),
+        ),
+        (
+            Fault::PanicInFold,
+            &["group_by"][..],
+            panic("the fold lost its head"),
+        ),
+        (
+            Fault::PanicInUpload,
+            uploading,
+            panic("the upload lost its head"),
         ),
         (
             Fault::FailSynchronize,
-            "device synchronize: the device is lost",
+            &["scan, filter, group_by"][..],
+            device("synchronize", "the device is lost"),
         ),
     ] {
-        for after in [0, 1, 3] {
-            let (backend, engine) = faulty(fault, after, MANY)?;
+        for (after, executor) in [(0, "streaming"), (1, "tasks"), (3, "streaming")] {
+            let executor = format!("executor={executor}");
+            let options = [MANY, &[executor.as_str()]].concat();
+            let (backend, engine) = faulty(fault, after, &options)?;
             let query = frame(folder.path())?;
-            let error = query.collect(&engine).err().map(|error| error.to_string());
-            let error = error.unwrap_or_default();
-            // A panic is told with the worker in front, whichever it was.
-            assert!(error.ends_with(text), "{fault:?} {after}: {error}");
+            let started = Instant::now();
+            let Err(error) = query.collect(&engine) else {
+                return Err(failed(format!("{fault:?} {after} was not noticed")));
+            };
+            let took = started.elapsed();
+            assert_eq!(*error.kind(), kind, "{fault:?} {after}");
+            let text = error.to_string();
+            let named = operators.iter().any(|operator| text.contains(operator));
+            let placed = text.starts_with("pipeline 1") && named;
+            assert!(placed, "{fault:?} {after}: {text}");
+            assert!(took < Duration::from_secs(1), "{fault:?}: {took:?}");
             assert_eq!(backend.streams.load(Ordering::SeqCst), 0);
             assert_eq!(engine.memory().used(pelton::memory::Tier::Host), 0);
             assert_eq!(sorted_rows(&query.collect(&engine)?)?, expected);

@@ -13,7 +13,6 @@ use pelton::device::simt::SimtDriver;
 use pelton::error::{Error, ErrorKind, Result};
 use pelton::expr::AggregateFunction;
 use pelton::memory::{Batch, MemoryLimits, MemoryManager};
-use pelton::metrics::Metrics;
 use pelton::operators::{
     Context, FloatSums, Fold, GroupByPhase, GroupBySpec, HashJoinSpec, Operator, OperatorSpec,
     Transform,
@@ -576,7 +575,7 @@ pub fn run_build_and_probe(
 pub fn on_stream<T>(backend: &dyn Backend, work: impl FnOnce(&Context) -> Result<T>) -> Result<T> {
     let context = Context {
         stream: backend.stream_create()?,
-        metrics: Arc::new(Metrics::default()),
+        ..Context::detached()
     };
     let out = work(&context);
     let finished = backend.synchronize(context.stream);

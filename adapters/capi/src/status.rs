@@ -55,6 +55,7 @@ fn code_of(kind: &ErrorKind) -> PeltonStatus {
         ErrorKind::KernelsNotBuilt { .. } => PELTON_ERROR_NO_KERNELS,
         ErrorKind::Device { .. } | ErrorKind::Reservation { .. } => PELTON_ERROR_DEVICE,
         ErrorKind::Kernel { .. } | ErrorKind::Arithmetic { .. } => PELTON_ERROR_KERNEL,
+        ErrorKind::Panicked { .. } => PELTON_ERROR_PANIC,
         _ => PELTON_ERROR_OTHER,
     }
 }

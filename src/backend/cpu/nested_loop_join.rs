@@ -42,7 +42,12 @@ impl NestedLoopJoinProbe {
 }
 
 impl Transform for NestedLoopJoinProbe {
-    fn next(&self, _: &Context, built: Option<&Batch>, batch: Batch) -> Result<Option<Batch>> {
+    fn next(
+        &self,
+        context: &Context,
+        built: Option<&Batch>,
+        batch: Batch,
+    ) -> Result<Option<Batch>> {
         let table = JoinTable::of(built)?;
         let batch = host_batch("nested_loop_join", &batch)?;
         let build_rows = table.batch.num_rows();
@@ -61,6 +66,7 @@ impl Transform for NestedLoopJoinProbe {
         let mut matches = (Vec::new(), Vec::new());
         let mut first = 0;
         while first < pairs {
+            context.check()?; // there may be any number of tiles, and no row to show for them
             let tile = first..pairs.min(first + TILE_PAIRS as u64);
             first = tile.end;
             let pair = |pair: u64| {

@@ -209,6 +209,7 @@ impl AllPairs {
         }
         let (mut parts, mut total) = (Vec::new(), 0);
         for pairs in self.tiles(join) {
+            join.context.check()?;
             let pairs = pairs?;
             let (Some(keep), Some(probe_rows)) = (join.residual(&pairs)?, &pairs.probe_rows) else {
                 continue;
@@ -250,6 +251,7 @@ impl AllPairs {
             return marks.column(launch);
         }
         for pairs in self.tiles(join) {
+            join.context.check()?;
             let pairs = pairs?;
             let keep = join.residual(&pairs)?;
             if let Some(probe_rows) = &pairs.probe_rows {

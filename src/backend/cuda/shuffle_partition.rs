@@ -18,7 +18,6 @@ use crate::kernels::shuffle_partition::{
 };
 use crate::kernels::{DeviceColumn, DeviceRows, Launch};
 use crate::memory::Batch;
-use crate::metrics::Metrics;
 use crate::operators::{Context, Partition, Partitioning, ShufflePartitionSpec, bytes_word};
 use crate::types::{PhysicalType, is_text};
 use bounds::KeyBounds;
@@ -72,7 +71,7 @@ impl ShufflePartition {
                 let stream = shared.device.take_stream()?;
                 let context = Context {
                     stream,
-                    metrics: Arc::new(Metrics::default()),
+                    ..Context::detached()
                 };
                 let uploaded = bounds::upload(&shared, &context, keys, bounds);
                 shared.device.give_back_stream(stream);

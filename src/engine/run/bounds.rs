@@ -7,10 +7,12 @@ use arrow::compute::{concat_batches, take_record_batch};
 use arrow::error::ArrowError;
 
 use super::QueryRun;
+use super::failure::bringing_back;
 use super::lane::Lane;
 use crate::error::{Error, Result};
 use crate::expr::TypedExpr;
 use crate::memory::{Batch, BatchStore};
+use crate::metrics::StepFacts;
 use crate::operators::{
     Context, Operator, OperatorSpec, Partitioning, ProjectSpec, RangeKey, SortKey, SortSpec,
 };
@@ -29,7 +31,7 @@ const SAMPLE_BATCHES_MAX: usize = 64;
 pub(super) fn range_of(
     run: &QueryRun,
     lane: &Lane,
-    spec: &SortSpec,
+    (spec, of): (&SortSpec, &StepFacts),
     store: &BatchStore,
     parts: u32,
 ) -> Result<Option<Partitioning>> {
@@ -55,7 +57,8 @@ pub(super) fn range_of(
     let wanted = (parts as usize * SAMPLE_ROWS_PER_PART).div_ceil(batches.len().div_ceil(every));
     let mut sample = Vec::new();
     for (_, stored) in batches.iter().step_by(every) {
-        let batch = lane.bring(stored.get()?, place)?;
+        let batch = bringing_back(of.operator, of.pipeline, || stored.get())?;
+        let batch = lane.bring(batch, place)?;
         let keys = project.next(lane.context(place), None, batch)?;
         if let Some(keys) = keys {
             sample.push(spread(&lane.download(keys)?, wanted)?);

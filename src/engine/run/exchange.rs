@@ -14,6 +14,7 @@ use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
 
+use super::failure::working;
 use super::lane::Lane;
 use super::link::Message;
 use super::steps::partition;
@@ -116,8 +117,10 @@ impl Exchanger {
             }
             (Exchange::Hash(_), Some((place, partition))) => {
                 let watch = lane.watch(&self.meter, *place);
-                let batch = lane.bring(batch, *place)?;
-                let pieces = partition.next(lane.context(*place), batch)?;
+                let pieces = working(self.meter.facts().operator, || {
+                    let batch = lane.bring(batch, *place)?;
+                    partition.next(lane.context(*place), batch)
+                })?;
                 drop(watch);
                 for (piece, to) in pieces.into_iter().zip(0..) {
                     if piece.rows_max() == 0 {
@@ -245,7 +248,7 @@ fn unreadable(from: u32, cause: &str) -> Error {
 /// Hands a batch to all who read a pipeline on this rank.
 ///
 /// # Errors
-/// `Cancelled`.
+/// `Cancelled`; `Reservation` if there is no room for what waits.
 pub(super) async fn to_links(
     run: &QueryRun,
     links: &[Sender<Message>],
@@ -254,7 +257,7 @@ pub(super) async fn to_links(
 ) -> Result<Delivery> {
     let mut wanted = Delivery::Unwanted;
     for piece in run.pieces(batch) {
-        let stored = run.store(piece, SpillClass::Queued);
+        let stored = run.store(piece, SpillClass::Queued)?;
         wanted = Delivery::Unwanted;
         for link in links {
             let stored = Arc::clone(&stored);

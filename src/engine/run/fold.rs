@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::bounds::range_of;
 use super::dynamic_filter::Bounds;
+use super::failure::bringing_back;
 use super::join::{Built, BuiltParts};
 use super::lane::Lane;
 use super::parts::{Splitter, parts_for};
@@ -113,8 +114,7 @@ impl Folding {
         let (step, grouped) = match self {
             Folding::States(step, grouped) => (step, grouped),
             Folding::Kept(_, store, class) => {
-                run.store_in(store, place, batch, *class);
-                return Ok(());
+                return run.store_in(store, place, batch, *class);
             }
         };
         let context = lane.context(step.place);
@@ -149,7 +149,7 @@ impl Folding {
             Folding::States(step, Some(grouped)) => {
                 let place = sequence(u64::MAX, 0);
                 for batch in merge(&step, lane, states)? {
-                    run.store_in(&grouped.written, place, batch, SpillClass::Aggregate);
+                    run.store_in(&grouped.written, place, batch, SpillClass::Aggregate)?;
                 }
                 let parts = grouped.finish(run, number, lane)?;
                 Ok(Finished::Parts(Box::new(parts)))
@@ -241,7 +241,9 @@ pub(super) fn fold_batches(
     let mut state = step.fold.init(context)?;
     for (_, stored) in waiting {
         run.scope.check()?;
-        let batch = lane.bring(stored.get()?, step.place)?;
+        let facts = step.meter.facts();
+        let batch = bringing_back(facts.operator, facts.pipeline, || stored.get())?;
+        let batch = lane.bring(batch, step.place)?;
         drop(stored);
         step.fold.next(context, &mut state, batch)?;
     }
@@ -281,7 +283,7 @@ fn kept(
             (Arc::clone(input), Partitioning::Hash { keys })
         }
         OperatorSpec::Sort(spec) if !spec.keys.is_empty() => {
-            match range_of(run, lane, spec, store, parts)? {
+            match range_of(run, lane, (spec, step.meter.facts()), store, parts)? {
                 Some(by) => (Arc::clone(&spec.input), by),
                 None => return kept_whole(run, lane, &step, store),
             }
@@ -300,7 +302,7 @@ fn kept(
         true => Splitter::keeping_order(run, &input, by, parts, class)?,
         false => Splitter::new(run, number, &input, by, parts, class)?,
     };
-    splitter.split_all(run, lane, store)?;
+    splitter.split_all(run, lane, step.meter.facts(), store)?;
     run.note_parts(number, step.spec.name(), parts);
     let stores = splitter.stores;
     Ok(match &step.spec {
@@ -372,7 +374,7 @@ impl Grouped {
         state: FoldState,
     ) -> Result<()> {
         for batch in step.fold.finish(lane.context(step.place), state)? {
-            run.store_in(&self.written, place, batch, SpillClass::Aggregate);
+            run.store_in(&self.written, place, batch, SpillClass::Aggregate)?;
         }
         Ok(())
     }
@@ -397,7 +399,7 @@ impl Grouped {
         };
         let class = SpillClass::Aggregate;
         let splitter = Splitter::new(run, number, &last.input, by, parts, class)?;
-        splitter.split_all(run, lane, &self.written)?;
+        splitter.split_all(run, lane, self.last.meter.facts(), &self.written)?;
         run.note_parts(number, "group_by", parts);
         Ok(Parts {
             step: self.last,

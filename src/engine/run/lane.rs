@@ -7,7 +7,6 @@ use super::watch::OwnTrack;
 use crate::backend::Backend;
 use crate::error::Result;
 use crate::memory::{Batch, BatchData};
-use crate::metrics::Metrics;
 use crate::operators::Context;
 
 /// A stream of a backend, given back when dropped.
@@ -17,12 +16,12 @@ struct Stream {
 }
 
 impl Stream {
-    fn create(backend: &Arc<dyn Backend>, metrics: &Arc<Metrics>) -> Result<Self> {
+    fn create(backend: &Arc<dyn Backend>, context: &Context) -> Result<Self> {
         Ok(Stream {
             backend: Arc::clone(backend),
             context: Context {
                 stream: backend.stream_create()?,
-                metrics: Arc::clone(metrics),
+                ..context.clone()
             },
         })
     }
@@ -45,20 +44,21 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    /// A lane over the engine's backend and the CPU backend; these may be one.
+    /// A lane over the engine's backend and the CPU backend; these may be one. The context is that of
+    /// the query, whatever its stream.
     pub(super) fn create(
         own: &Arc<dyn Backend>,
         cpu: &Arc<dyn Backend>,
-        metrics: &Arc<Metrics>,
+        context: &Context,
         reserve_timeout: std::time::Duration,
         track: OwnTrack,
     ) -> Result<Lane> {
         let alone = own.name() == cpu.name();
         Ok(Lane {
-            own: Stream::create(own, metrics)?,
+            own: Stream::create(own, context)?,
             host: match alone {
                 true => None,
-                false => Some(Stream::create(cpu, metrics)?),
+                false => Some(Stream::create(cpu, context)?),
             },
             reserve_timeout,
             track,

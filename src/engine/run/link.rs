@@ -5,12 +5,16 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 
 use super::exchange::{Exchanger, to_links};
+use super::failure::in_step;
 use super::lane::Lane;
 use super::{QueryRun, sequence};
 use crate::error::Result;
 use crate::memory::{Batch, BatchStore, Reservation, Sequence, SpillClass, StoredBatch, Tier};
 use crate::network::{Delivery, Sender, Weigh};
 use crate::types::Schema;
+
+/// What rows that leave the engine are called among steps.
+const RESULT: &str = "result";
 
 /// A batch between two pipelines. While it waits it may be spilled.
 #[derive(Clone)]
@@ -67,7 +71,7 @@ impl Output {
             Output::Exchange(exchanger) => exchanger.send(run, lane, sequence, batch).await,
             Output::Result(rows) => run.send_rows(rows, lane, sequence, batch).await,
             Output::Kept(store) => {
-                run.store_in(store, sequence, batch, SpillClass::Result);
+                run.store_in(store, sequence, batch, SpillClass::Result)?;
                 Ok(Delivery::Accepted)
             }
         }
@@ -117,7 +121,8 @@ impl QueryRun {
         sequence: Sequence,
         batch: Batch,
     ) -> Result<Delivery> {
-        let rows = Batch::host(lane.download(batch)?);
+        let rows = lane.download(batch);
+        let rows = Batch::host(rows.map_err(|error| in_step(error, RESULT))?);
         if rows.rows_max() == 0 {
             return Ok(Delivery::Accepted);
         }
@@ -132,7 +137,7 @@ impl QueryRun {
                         .await
                 }
             };
-            let held = held.map_err(|error| error.context("result"))?;
+            let held = held.map_err(|error| error.context(RESULT))?;
             let batch = lane.download(piece)?;
             let rows = Rows {
                 sequence,

@@ -10,6 +10,7 @@
 mod bounds;
 mod dynamic_filter;
 mod exchange;
+mod failure;
 mod fold;
 mod in_order;
 mod join;
@@ -25,8 +26,8 @@ mod steps;
 mod watch;
 mod worker;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use arrow::array::RecordBatch;
@@ -44,6 +45,7 @@ use crate::memory::{
 };
 use crate::metrics::{Choice, FALLBACK_TARGET, names};
 use crate::network::{Capacity, Handle, Receiver, Registration, Scope, Sender};
+use crate::operators::{Context, StreamHandle};
 use crate::options::{ExecutorOption, FallbackMode};
 use crate::pipeline::{Pipeline, ScanSpec, Source, consumers};
 use crate::plan::{MemoryTable, StoredRows};
@@ -145,6 +147,8 @@ pub(super) struct Notes {
     refused: Refusals,
     /// What the keys of built sides lie between, by the pipeline's number.
     bounds: BTreeMap<usize, Arc<Bounds>>,
+    /// Pipelines that have what they need and have not come to their end, by number.
+    under_way: BTreeSet<usize>,
     /// Parts of a pipeline's fold, by number and operator.
     parts: BTreeMap<(usize, &'static str), u32>,
 }
@@ -167,8 +171,13 @@ impl QueryRun {
 
     /// A lane for the actor with this track.
     fn lane(&self, track: &OwnTrack) -> Result<Lane> {
-        let (metrics, timeout) = (&self.read.metrics, self.read.reserve_timeout);
-        Lane::create(&self.backend, &self.cpu, metrics, timeout, track.clone())
+        let context = Context {
+            stream: StreamHandle::default(),
+            metrics: Arc::clone(&self.read.metrics),
+            cancelled: Arc::clone(&self.wait.cancelled),
+        };
+        let timeout = self.read.reserve_timeout;
+        Lane::create(&self.backend, &self.cpu, &context, timeout, track.clone())
     }
 
     /// Checks that all ranks are about to run the same query.
@@ -201,14 +210,27 @@ impl QueryRun {
     }
 
     /// Adds a batch to a store, whose batches may be spilled.
-    fn store_in(&self, store: &BatchStore, place: Sequence, batch: Batch, class: SpillClass) {
+    ///
+    /// # Errors
+    /// As [`SpillManager::store`].
+    fn store_in(
+        &self,
+        store: &BatchStore,
+        place: Sequence,
+        batch: Batch,
+        class: SpillClass,
+    ) -> Result<()> {
         for piece in self.pieces(batch) {
-            store.push(place, self.store(piece, class));
+            store.push(place, self.store(piece, class)?);
         }
+        Ok(())
     }
 
     /// Takes a batch into the spill manager's care.
-    fn store(&self, batch: Batch, class: SpillClass) -> Arc<StoredBatch> {
+    ///
+    /// # Errors
+    /// As [`SpillManager::store`].
+    fn store(&self, batch: Batch, class: SpillClass) -> Result<Arc<StoredBatch>> {
         let parking = self.parkings.of(&batch);
         self.spiller.store(batch, parking, class)
     }
@@ -241,7 +263,7 @@ impl QueryRun {
         self.read.metrics.add(names::OPERATOR_FALLBACKS, 1);
         if self.mode == FallbackMode::Warn {
             tracing::warn!(target: FALLBACK_TARGET, pipeline = number, reason, "runs on the CPU");
-            let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut notes = self.notes_mut();
             notes.fallbacks.push(format!("pipeline {number}: {reason}"));
         }
     }
@@ -281,7 +303,7 @@ impl QueryRun {
     /// Remembers who was refused what, or has too little memory for it, if somebody was.
     fn note_refusal(&self, number: usize, error: &Error) {
         if self.backends().gives_up(error) {
-            let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut notes = self.notes_mut();
             notes.refused.insert(number, error.to_string());
         }
     }
@@ -289,7 +311,7 @@ impl QueryRun {
     /// Pipelines that were refused or short of memory while they ran, and those whose operators share batches with
     /// theirs; none if this attempt has nothing to add.
     pub(super) fn refused(&self) -> Option<Refusals> {
-        let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let notes = self.notes_mut();
         let mut all = self.refusals.clone();
         all.extend(notes.refused.clone());
         if all.len() == self.refusals.len() {
@@ -317,13 +339,32 @@ impl QueryRun {
         }
     }
 
+    /// Says that a pipeline has what its joins need.
+    fn begins(&self, number: usize) {
+        self.notes_mut().under_way.insert(number);
+    }
+
+    /// Says that a pipeline came to its end.
+    fn ended(&self, number: usize) {
+        self.notes_mut().under_way.remove(&number);
+    }
+
+    /// Pipelines that began and did not come to their end.
+    fn under_way(&self) -> BTreeSet<usize> {
+        self.notes_mut().under_way.clone()
+    }
+
+    fn notes_mut(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn note_bounds(&self, number: usize, bounds: Bounds) {
-        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut notes = self.notes_mut();
         notes.bounds.insert(number, Arc::new(bounds));
     }
 
     fn bounds_of(&self, number: usize) -> Option<Arc<Bounds>> {
-        let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let notes = self.notes_mut();
         notes.bounds.get(&number).cloned()
     }
 
@@ -331,7 +372,7 @@ impl QueryRun {
         let metrics = &self.read.metrics;
         metrics.add(names::FOLD_PARTS, u64::from(parts));
         self.decide(number, Choice::Parts { operator, parts });
-        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut notes = self.notes_mut();
         notes.parts.insert((number, operator), parts);
     }
 
@@ -342,7 +383,7 @@ impl QueryRun {
 
     /// Operators that ran on the CPU instead, each with the reason.
     pub(super) fn fallbacks(&self) -> Vec<String> {
-        let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let notes = self.notes_mut();
         notes.fallbacks.clone()
     }
 

@@ -57,6 +57,7 @@ impl BackendParking {
         let context = Context {
             stream,
             metrics: Arc::clone(&self.metrics),
+            ..Context::detached()
         };
         // A copy that failed must be told here: nobody waits for this stream again.
         let done = work(&context).and_then(|done| {

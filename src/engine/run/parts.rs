@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use super::failure::bringing_back;
 use super::lane::Lane;
 use super::steps::{partition, partition_on_cpu};
 use super::{Place, QueryRun};
 use crate::error::Result;
 use crate::memory::{Batch, BatchStore, Sequence, SpillClass};
+use crate::metrics::StepFacts;
 use crate::operators::{OperatorSpec, PARTITIONS, Partition, Partitioning, ShufflePartitionSpec};
 use crate::types::SchemaRef;
 
@@ -113,20 +115,26 @@ impl Splitter {
         let pieces = self.partition.next(lane.context(self.place), batch)?;
         for (store, piece) in self.stores.iter().zip(pieces) {
             if piece.rows_max() > 0 {
-                run.store_in(store, sequence, piece, self.class);
+                run.store_in(store, sequence, piece, self.class)?;
             }
         }
         Ok(())
     }
 
-    /// Splits all batches of a store; it is empty then.
+    /// Splits all batches of a store, for a step; it is empty then.
     ///
     /// # Errors
     /// As [`Splitter::split`].
-    pub(super) fn split_all(&self, run: &QueryRun, lane: &Lane, store: &BatchStore) -> Result<()> {
+    pub(super) fn split_all(
+        &self,
+        run: &QueryRun,
+        lane: &Lane,
+        of: &StepFacts,
+        store: &BatchStore,
+    ) -> Result<()> {
         while let Some((sequence, stored)) = store.pop() {
             run.scope.check()?;
-            let batch = stored.get()?;
+            let batch = bringing_back(of.operator, of.pipeline, || stored.get())?;
             drop(stored);
             self.split(run, lane, sequence, batch)?;
         }

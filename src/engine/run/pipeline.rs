@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tracing::Instrument;
 
+use super::failure::{in_pipeline, working};
 use super::fold::{Finished, Folding};
 use super::join::Built;
 use super::lane::Lane;
@@ -55,11 +56,16 @@ impl Actor {
     /// The first error of any of its parts.
     pub(super) async fn drive(self) -> Result<()> {
         let (run, number) = (Arc::clone(&self.run), self.number);
-        let driven = self.drive_all().await;
-        if let Err(error) = &driven {
-            run.note_refusal(number, error);
+        match self.drive_all().await {
+            Ok(()) => {
+                run.ended(number);
+                Ok(())
+            }
+            Err(error) => {
+                run.note_refusal(number, &error);
+                Err(in_pipeline(error, number))
+            }
         }
-        driven
     }
 
     async fn drive_all(self) -> Result<()> {
@@ -75,6 +81,7 @@ impl Actor {
             });
         }
         drop(waiting);
+        self.run.begins(self.number);
         let inbox = match &self.target {
             Target::Output(Output::Exchange(exchanger)) => {
                 let name = format!("pipeline {}, inbox", self.number);
@@ -128,10 +135,10 @@ impl Actor {
                 drop(stages); // the built sides of its joins are of no use any more
                 let (meter, place) = (Arc::clone(folding.meter()), folding.place());
                 let watch = lane.watch(&meter, place);
-                let finished = match silent {
-                    true => Finished::Batches(Vec::new()),
-                    false => sole(folding)?.finish(&run, number, &lane, states, consumers > 1)?,
-                };
+                let finished = working(meter.facts().operator, || match silent {
+                    true => Ok(Finished::Batches(Vec::new())),
+                    false => sole(folding)?.finish(&run, number, &lane, states, consumers > 1),
+                })?;
                 drop(watch);
                 hand_on(&run, &lane, (&meter, place), finished, target).await
             }
@@ -359,7 +366,8 @@ async fn hand_on(
             for index in 0..parts.count() {
                 run.scope.check()?;
                 let watch = lane.watch(meter, place);
-                let batches = parts.fold(run, lane, index)?;
+                let operator = meter.facts().operator;
+                let batches = working(operator, || parts.fold(run, lane, index))?;
                 drop(watch);
                 batches.iter().for_each(|batch| gave(meter, batch));
                 if send_all(run, lane, &output, index as u64, batches).await? == Delivery::Unwanted

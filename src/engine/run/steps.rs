@@ -115,13 +115,8 @@ impl Steps {
                 )
             }
         };
-        let (operator, place) = match &pipeline.source {
-            Source::Scan(_) => ("scan", Some(source)),
-            Source::Memory { .. } => ("table", None),
-            Source::Stored(_) => ("result", None),
-            Source::Pipelines(_) => ("pipelines", None),
-        };
-        let kind = (StepKind::Source, operator);
+        let place = matches!(pipeline.source, Source::Scan(_)).then_some(source);
+        let kind = (StepKind::Source, pipeline.source.name());
         let source_meter = run.meter((number, 0), kind, place, refusal);
         let mut transforms = Vec::with_capacity(pipeline.transforms.len());
         for (transform, step) in pipeline.transforms.iter().zip(1..) {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::failure::{bringing_back, in_pipeline, in_step, working};
 use super::fold::Folding;
 use super::join::{Built, BuiltParts};
 use super::lane::Lane;
@@ -19,6 +20,12 @@ use crate::metrics::{Choice, RowCount, names};
 use crate::network::{Delivery, Sender};
 use crate::operators::FoldState;
 use crate::storage::Partition;
+
+/// What the source of a scan is called.
+const SCAN: &str = "scan";
+
+/// What splits batches.
+const SPLIT: &str = "shuffle_partition";
 
 /// Where the batches of a stage end.
 pub(super) enum End {
@@ -65,11 +72,10 @@ impl Stage {
     /// # Errors
     /// Those of sources, operators, copies and channels.
     pub(super) async fn work(self: Arc<Self>, track: OwnTrack) -> Result<Option<FoldState>> {
-        let worked = self.work_all(track).await;
-        if let Err(error) = &worked {
-            self.run.note_refusal(self.number, error);
-        }
-        worked
+        self.work_all(track).await.map_err(|error| {
+            self.run.note_refusal(self.number, &error);
+            in_pipeline(error, self.number)
+        })
     }
 
     async fn work_all(&self, track: OwnTrack) -> Result<Option<FoldState>> {
@@ -121,10 +127,37 @@ impl Stage {
                 break;
             }
         }
-        for lane in &lanes {
-            lane.synchronize()?;
-        }
+        lanes.iter().try_for_each(|lane| self.synchronize(lane))?;
         Ok(progress.state)
+    }
+
+    /// Waits for all work of a lane: what failed there may have been any operator's.
+    fn synchronize(&self, lane: &Lane) -> Result<()> {
+        lane.synchronize()
+            .map_err(|error| in_step(error, self.operators()))
+    }
+
+    /// The operators whose work is on the stage's streams.
+    fn operators(&self) -> String {
+        let source = (self.from == 0).then(|| self.steps.source_meter.facts().operator);
+        let transforms = self.steps.transforms.get(self.from..self.until);
+        let transforms = transforms.into_iter().flatten();
+        let fold = match &self.end {
+            End::Fold(folding) => Some(folding.meter().facts().operator),
+            End::Output(_) | End::Counted(_) | End::Split(_) => None,
+        };
+        let names = transforms.map(|step| step.spec.name());
+        let names: Vec<_> = source.into_iter().chain(names).chain(fold).collect();
+        names.join(", ")
+    }
+
+    /// The name of the operator that a batch of the source goes to first.
+    fn first_operator(&self) -> &'static str {
+        match (self.steps.transforms.get(self.from), &self.end) {
+            (Some(step), _) if self.from < self.until => step.spec.name(),
+            (_, End::Fold(folding)) => folding.meter().facts().operator,
+            _ => self.steps.source_meter.facts().operator,
+        }
     }
 
     /// Reads a partition, then computes what was read before it: one batch of a worker is under way
@@ -141,9 +174,11 @@ impl Stage {
         let meter = &self.steps.source_meter;
         let scan = || {
             let _watch = lane.watch(meter, place);
-            let mut batches = backend.scan(context, partition, &self.run.read)?;
-            let next = batches.next();
-            Ok::<_, Error>((batches, next))
+            working(SCAN, || {
+                let mut batches = backend.scan(context, partition, &self.run.read)?;
+                let next = batches.next();
+                Ok((batches, next))
+            })
         };
         if progress.alone && self.catch_up(progress).await? == Delivery::Unwanted {
             return Ok(Delivery::Unwanted);
@@ -163,7 +198,7 @@ impl Stage {
         }
         let mut number = 0;
         while let Some(batch) = next {
-            let batch = batch?;
+            let batch = batch.map_err(|error| in_step(error, SCAN))?;
             gave(meter, &batch);
             if self.catch_up(progress).await? == Delivery::Unwanted {
                 return Ok(Delivery::Unwanted);
@@ -177,7 +212,7 @@ impl Stage {
                 return Ok(Delivery::Unwanted);
             }
             let _watch = lane.watch(meter, place);
-            next = batches.next();
+            next = working(SCAN, || Ok(batches.next()))?;
         }
         let rows = partition.row_groups().iter().map(|group| group.rows).sum();
         meter.took(RowCount { rows, exact: true }, partition.bytes());
@@ -195,9 +230,16 @@ impl Stage {
     /// What another pipeline left, back from wherever it was spilled to.
     fn bring_back(&self, lane: &Lane, stored: &StoredBatch) -> Result<Batch> {
         let _watch = lane.watch(&self.steps.source_meter, self.steps.source);
-        let batch = stored.get()?;
+        let batch = self.stored_batch(stored)?;
         self.passed(&batch);
         Ok(batch)
+    }
+
+    fn stored_batch(&self, stored: &StoredBatch) -> Result<Batch> {
+        let operator = self.first_operator();
+        working(operator, || {
+            bringing_back(operator, self.number, || stored.get())
+        })
     }
 
     /// Computes the batch that waits, if there is one.
@@ -239,7 +281,9 @@ impl Stage {
             };
             match transformed {
                 Err(error) if goes_in_halves(&error) => {
-                    let [one, two] = halves(lane, batch)?.ok_or(error)?;
+                    let halves = halves(lane, batch);
+                    let halves = halves.map_err(|error| in_step(error, self.operators()))?;
+                    let [one, two] = halves.ok_or(error)?;
                     rest.extend([two, one]);
                     continue;
                 }
@@ -264,17 +308,20 @@ impl Stage {
         state: &mut Option<FoldState>,
     ) -> Result<Delivery> {
         let parts = self.parts()?;
-        let built = parts.build(&self.run, lane, &part.build)?;
+        let built = working(parts.step.spec.name(), || {
+            parts.build(&self.run, lane, &part.build)
+        })?;
         while let Some((place, stored)) = part.probe.pop() {
             self.run.scope.check()?;
-            let batch = self.run.when_there_is_room(|| stored.get()).await?;
+            let bring = || self.stored_batch(&stored);
+            let batch = self.run.when_there_is_room(bring).await?;
             drop(stored);
             let join = (self.from, Some(&built));
             if self.through(lane, join, place, batch, state).await? == Delivery::Unwanted {
                 return Ok(Delivery::Unwanted);
             }
         }
-        lane.synchronize()?; // marks of matches are set
+        self.synchronize(lane)?; // marks of matches are set
         let place = sequence(index, u32::MAX);
         self.finish_transform(lane, self.from, Some(&built), place, state)
             .await
@@ -313,7 +360,7 @@ impl Stage {
                 return Ok(Delivery::Unwanted);
             }
         }
-        lane.synchronize()?;
+        self.synchronize(lane)?;
         Ok(Delivery::Accepted)
     }
 
@@ -329,7 +376,9 @@ impl Stage {
             return Ok(Delivery::Accepted);
         };
         let watch = lane.watch(&step.meter, step.place);
-        let finished = step.transform.finish(lane.context(step.place), built)?;
+        let finished = working(step.spec.name(), || {
+            step.transform.finish(lane.context(step.place), built)
+        })?;
         drop(watch);
         match finished {
             Some(batch) => {
@@ -359,13 +408,13 @@ impl Stage {
                 (_, _, Some(Some(Built::Whole(built)))) => Some(built),
                 _ => None,
             };
-            batch = self.bring(lane, index, step.place, batch)?;
-            took(&step.meter, &batch);
-            let watch = lane.watch(&step.meter, step.place);
-            let next = step
-                .transform
-                .next(lane.context(step.place), built, batch)?;
-            drop(watch);
+            let next = working(step.spec.name(), || {
+                let batch = self.bring(lane, index, step.place, batch)?;
+                took(&step.meter, &batch);
+                let _watch = lane.watch(&step.meter, step.place);
+                let context = lane.context(step.place);
+                step.transform.next(context, built, batch)
+            })?;
             let Some(next) = next else {
                 return Ok(None);
             };
@@ -390,7 +439,8 @@ impl Stage {
     /// A batch that has passed all transforms, on the host.
     fn to_host(&self, lane: &Lane, batch: Batch) -> Result<Batch> {
         let before = rows_of(&batch);
-        let batch = Batch::host(lane.download(batch)?);
+        let rows = lane.download(batch);
+        let batch = Batch::host(rows.map_err(|error| in_step(error, self.operators()))?);
         if !before.exact {
             self.steps
                 .resolve(self.until, before.rows, batch.rows_max());
@@ -416,18 +466,21 @@ impl Stage {
             },
             End::Counted(rows) => rows.as_ref(),
             End::Fold(folding) => {
-                let batch = match folding.brings() {
-                    Some(place) => self.bring(lane, self.until, place, batch)?,
-                    None => batch,
-                };
-                folding.next(&self.run, lane, state, place, batch)?;
+                working(folding.meter().facts().operator, || {
+                    let batch = match folding.brings() {
+                        Some(place) => self.bring(lane, self.until, place, batch)?,
+                        None => batch,
+                    };
+                    folding.next(&self.run, lane, state, place, batch)
+                })?;
                 self.count(started);
                 return Ok(Delivery::Accepted);
             }
             End::Split(splitter) => {
                 let join = self.steps.transforms.get(self.until);
                 let _watch = join.map(|join| lane.watch(&join.meter, join.place));
-                splitter.split(&self.run, lane, place, batch)?;
+                let name = join.map_or(SPLIT, |join| join.spec.name());
+                working(name, || splitter.split(&self.run, lane, place, batch))?;
                 self.count(started);
                 return Ok(Delivery::Accepted);
             }

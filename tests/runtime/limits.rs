@@ -1,11 +1,12 @@
 //! The plans in little memory, on the device and on the host: equal rows, use within the limits, and
 //! spilling where it was forced.
 
+use pelton::ErrorKind;
 use pelton::memory::Tier;
 use pelton::metrics::Snapshot;
 use pelton::prelude::*;
 
-use crate::plans::Plan;
+use crate::plans::{PLANS, Plan};
 use crate::run::{LARGE, Run, SUITE, Suite, device, engine, run, run_streaming};
 
 /// Makes an engine with options.
@@ -55,7 +56,9 @@ fn most(metrics: &[Snapshot], name: &str) -> u64 {
 fn every_plan_runs_in_little_device_memory() -> Result<()> {
     for share in [2, 10, 50] {
         let limit = format!("device_memory_limit={}", SUITE.data.bytes() / share);
-        check(&SUITE, (device, run), &[limit], |_| true)?;
+        let metrics = check(&SUITE, (device, run), &[limit], |_| true)?;
+        let spilled = metrics.iter().filter(|m| m.get("spilled_device_bytes") > 0);
+        assert!(spilled.count() > 0, "a share of 1/{share} forced nothing");
     }
     Ok(())
 }
@@ -132,5 +135,67 @@ fn memory_that_is_short_is_an_error_where_the_cpu_may_not_help() -> Result<()> {
         }
     );
     assert!(reservation, "{error}");
+    Ok(())
+}
+
+/// The number behind some words.
+fn number_behind(text: &str, words: &str) -> Option<u64> {
+    let (_, rest) = text.split_once(words)?;
+    let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+    digits.parse().ok()
+}
+
+/// Does what errors say until the plan runs: gives the limit that it then has.
+fn do_as_told(make: Make, option: &str, limit: u64, more: &[&str]) -> Result<u64> {
+    let mut limit = limit;
+    let join = PLANS.iter().position(|plan| plan.name == "inner join");
+    let index = join.expect("a plan of this name");
+    let (plan, expected) = (&PLANS[index], &SUITE.expected[index]);
+    for _ in 0..200 {
+        let option = format!("{option}={limit}");
+        let engine = make(&[&[option.as_str()][..], more].concat())?;
+        let error = match run(plan, &SUITE.data, &engine) {
+            Err(error) => error,
+            Ok((got, _)) => {
+                let same = plan.compare(expected, &got);
+                assert!(same.is_ok(), "{same:?}");
+                return Ok(limit);
+            }
+        };
+        let kind = error.kind();
+        assert!(matches!(kind, ErrorKind::Reservation { .. }), "{error}");
+        let text = error.to_string();
+        assert!(
+            text.contains("spilling is off, and `spill=true` makes room"),
+            "{text}"
+        );
+        let option = option.split('=').next().unwrap_or_default();
+        let by = number_behind(&text, &format!("raise `{option}` by "));
+        assert!(by.is_some_and(|by| by > 0), "{text}");
+        limit += by.unwrap_or(0);
+    }
+    Err(crate::data::failed(format!("{limit} bytes do not suffice")))
+}
+
+#[test]
+fn without_spilling_an_error_says_what_to_raise_and_by_how_much() -> Result<()> {
+    let off = [
+        "spill=false",
+        "fallback_mode=raise",
+        "num_streaming_threads=1",
+        "num_streams=1",
+        "target_partition_size=1",
+        "memory_reserve_timeout=0s",
+    ];
+    let bytes = SUITE.data.bytes();
+    for (make, option) in [
+        (engine as Make, "host_memory_limit"),
+        (device as Make, "device_memory_limit"),
+    ] {
+        let little = bytes / 20;
+        let enough = do_as_told(make, option, little, &off)?;
+        assert!(enough > little, "it was not short at first");
+        assert!(enough < 20 * bytes, "{option}: {enough} of {bytes}");
+    }
     Ok(())
 }

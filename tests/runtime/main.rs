@@ -18,3 +18,4 @@ mod oracle;
 mod plans;
 mod run;
 mod seeds;
+mod threads;

@@ -30,7 +30,7 @@ pub(crate) use function::{lower_character, regex};
 pub use join::{JoinKind, MARK_NAME};
 pub use resolve::{aggregate_type, resolve, resolve_keys};
 pub use typed::{TypedExpr, TypedKind, literal_array};
-pub use window::Frame;
+pub use window::{Frame, WindowFunction};
 
 use serde::{Deserialize, Serialize};
 

@@ -19,7 +19,7 @@ pub(crate) use estimate::rows_of;
 pub use memory_table::MemoryTable;
 pub use rules::optimise;
 pub use schema::{aggregate_name, extract_aggregates, join_names, join_pair};
-pub use window::{WindowExpr, WindowExprFunction};
+pub use window::WindowExpr;
 
 use std::path::PathBuf;
 use std::sync::Arc;

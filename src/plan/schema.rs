@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{LogicalPlan, WindowExpr, WindowExprFunction};
+use super::{LogicalPlan, WindowExpr};
 use crate::error::{Error, Result};
 use crate::expr::{
     AggregateFunction, Expr, JoinKind, MARK_NAME, aggregate_type, resolve, resolve_keys,
@@ -202,16 +202,7 @@ fn window_type(window: &WindowExpr, schema: &Schema) -> Result<DataType> {
     }
     let operand = window.function.operand().map(|expr| resolve(expr, schema));
     let operand = operand.transpose()?.map(|typed| typed.data_type);
-    match (&window.function, operand) {
-        (WindowExprFunction::PercentRank | WindowExprFunction::CumeDist, _) => {
-            Ok(DataType::Float64)
-        }
-        (WindowExprFunction::Aggregate { function, .. }, operand) => {
-            aggregate_type(*function, operand.as_ref())
-        }
-        (_, Some(operand)) => Ok(operand),
-        (_, None) => Ok(DataType::Int64),
-    }
+    window.function.data_type(operand.as_ref())
 }
 
 fn field_of(expr: &Expr, schema: &Schema) -> Result<Field> {

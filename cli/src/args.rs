@@ -22,6 +22,8 @@ NO_COLOR switches colours off.
 Examples:
   pelton quickstart                       data, a query and its plan in a minute
   pelton gen tpch --scale 1 --out data    the eight tables as Parquet
+  pelton sql --dir data 'SELECT count(*) FROM lineitem'
+                                          SQL over the files of a folder
   pelton run plan.json --format csv       a serialised query
   pelton rewrite data/*.parquet out.parquet
                                           the same rows, encoded for GPUs
@@ -112,6 +114,9 @@ pub enum Command {
     Quickstart(crate::quickstart::QuickstartArgs),
     /// Run a serialised query
     Run(crate::run::RunArgs),
+    /// Run SQL over Parquet files
+    #[cfg(feature = "sql")]
+    Sql(crate::sql::SqlArgs),
     /// Make TPC-H-like Parquet data
     Gen(crate::generate::command::GenArgs),
     /// Write Parquet files anew, encoded for GPUs

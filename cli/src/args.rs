@@ -16,7 +16,8 @@ Exit codes:
   130  interrupted
 
 Results go to standard output, everything else to standard error. A value comes from a flag, else
-from the environment (PELTON_<OPTION>), else it is the default: `pelton config` shows which.
+from the environment (PELTON_<OPTION>), else from the file of --config or PELTON_CONFIG, else it is
+the default: `pelton config` shows which.
 NO_COLOR switches colours off.
 
 Examples:
@@ -73,6 +74,10 @@ pub struct Globals {
     /// Set an engine option; may be repeated (`pelton config` lists them)
     #[arg(short = 'o', long = "option", global = true, value_name = "NAME=VALUE")]
     pub options: Vec<String>,
+
+    /// Read engine options from a TOML file [default: the file that PELTON_CONFIG names, if any]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 
     /// Only errors on standard error
     #[arg(short, long, global = true, conflicts_with = "verbose")]

@@ -24,7 +24,7 @@ pub mod simt;
 pub use buffer::DeviceBuffer;
 pub use driver::{DeviceProperties, Driver, EventHandle, KernelHandle, LaunchShape};
 pub use foreign::{FOREIGN_ALIGNMENT, ForeignEvent, ForeignMemory, ForeignStream};
-pub use pinned::{PinnedPool, PinnedSlab};
+pub use pinned::{PinnedPool, PinnedSlab, SlabOptions};
 pub use timers::DeviceClock;
 
 use std::collections::HashMap;
@@ -63,7 +63,29 @@ enum Origin {
 impl Device {
     /// A device over a driver, its allocations counted by `memory`.
     pub fn new(driver: Arc<dyn Driver>, memory: Arc<MemoryManager>) -> Arc<Self> {
-        let pinned = PinnedPool::new(Arc::clone(&driver), Arc::clone(&memory));
+        Device::with_empty_pool(driver, memory, SlabOptions::default())
+    }
+
+    /// As [`Device::new`], with slabs that are not what they are by default.
+    ///
+    /// # Errors
+    /// `Reservation` or `Device` if the slabs that are wanted at the start cannot be had.
+    pub fn with_slabs(
+        driver: Arc<dyn Driver>,
+        memory: Arc<MemoryManager>,
+        slabs: SlabOptions,
+    ) -> Result<Arc<Self>> {
+        let device = Device::with_empty_pool(driver, memory, slabs);
+        device.pinned.fill()?;
+        Ok(device)
+    }
+
+    fn with_empty_pool(
+        driver: Arc<dyn Driver>,
+        memory: Arc<MemoryManager>,
+        slabs: SlabOptions,
+    ) -> Arc<Self> {
+        let pinned = PinnedPool::new(Arc::clone(&driver), Arc::clone(&memory), slabs);
         Arc::new(Device {
             driver,
             memory,

@@ -18,13 +18,44 @@ const WAIT_STEP: Duration = Duration::from_micros(20);
 /// oldest. Slabs are kept until the pool goes.
 const SLABS_KEPT: usize = 64;
 
-/// A piece of pinned memory, its holder's alone.
+/// What the slabs of a pool are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlabOptions {
+    /// Whether slabs are pinned. Those that are not are host memory, and counted as such; copies from
+    /// and to them are slower, and hold up who asks for them.
+    pub pinned: bool,
+    /// Bytes of slabs, in whole ones, that are allocated with the pool.
+    pub initial_bytes: u64,
+}
+
+impl Default for SlabOptions {
+    /// Pinned, and allocated as they are needed.
+    fn default() -> Self {
+        SlabOptions {
+            pinned: true,
+            initial_bytes: 0,
+        }
+    }
+}
+
+impl SlabOptions {
+    /// The tier that slabs are counted in.
+    fn tier(self) -> Tier {
+        if self.pinned {
+            Tier::Pinned
+        } else {
+            Tier::Host
+        }
+    }
+}
+
+/// A piece of pinned memory, its holder's alone; of pageable memory, where the pool's options say so.
 #[derive(Debug)]
 pub struct PinnedSlab {
     driver: Arc<dyn Driver>,
     pointer: *mut u8,
     bytes: usize,
-    _reservation: Reservation,
+    reservation: Reservation,
 }
 
 // SAFETY: the slab owns its memory, as `PinnedPool::take` hands each pointer out once.
@@ -62,9 +93,16 @@ impl PinnedSlab {
 
 impl Drop for PinnedSlab {
     fn drop(&mut self) {
-        // SAFETY: `pointer` came from `pinned_alloc` of the same size, and `PinnedPool` drops a
-        // slab only after the event behind its last copy.
-        unsafe { self.driver.pinned_free(self.pointer, self.bytes) };
+        if self.reservation.tier() == Tier::Pinned {
+            // SAFETY: `pointer` came from `pinned_alloc` of the same size, and `PinnedPool` drops a
+            // slab only after the event behind its last copy.
+            unsafe { self.driver.pinned_free(self.pointer, self.bytes) };
+        } else {
+            let slice = std::ptr::slice_from_raw_parts_mut(self.pointer, self.bytes);
+            // SAFETY: `PinnedPool::allocate` took the slice out of a box, and `PinnedPool` drops a
+            // slab only after the event behind its last copy.
+            drop(unsafe { Box::from_raw(slice) });
+        }
     }
 }
 
@@ -83,16 +121,37 @@ struct Slabs {
 pub struct PinnedPool {
     driver: Arc<dyn Driver>,
     memory: Arc<MemoryManager>,
+    options: SlabOptions,
     slabs: Mutex<Slabs>,
 }
 
 impl PinnedPool {
-    pub(super) fn new(driver: Arc<dyn Driver>, memory: Arc<MemoryManager>) -> Self {
+    /// A pool without slabs.
+    pub(super) fn new(
+        driver: Arc<dyn Driver>,
+        memory: Arc<MemoryManager>,
+        options: SlabOptions,
+    ) -> Self {
         PinnedPool {
             driver,
             memory,
+            options,
             slabs: Mutex::default(),
         }
+    }
+
+    /// Allocates the slabs that the options want at the start.
+    ///
+    /// # Errors
+    /// `Reservation` if they pass the limit of their tier; `Device` if the driver refuses.
+    pub(super) fn fill(&self) -> Result<()> {
+        let count = self.options.initial_bytes.div_ceil(SLAB_BYTES as u64);
+        for _ in 0..count {
+            let slab = self.allocate()?;
+            let mut slabs = self.slabs.lock().unwrap_or_else(PoisonError::into_inner);
+            slabs.idle.push(slab);
+        }
+        Ok(())
     }
 
     /// A slab that no copy uses. Waits for one in flight when the limit of pinned memory, or the
@@ -143,16 +202,23 @@ impl PinnedPool {
     }
 
     fn allocate(&self) -> Result<PinnedSlab> {
-        let reservation = self.memory.reserve(Tier::Pinned, SLAB_BYTES as u64)?;
-        let pointer = self.driver.pinned_alloc(SLAB_BYTES)?;
-        // SAFETY: `pinned_alloc` returned `SLAB_BYTES` writable bytes. Touching them now maps the
-        // pages here instead of in the first copy, and makes them initialised.
-        unsafe { std::ptr::write_bytes(pointer, 0, SLAB_BYTES) };
+        let reservation = self
+            .memory
+            .reserve(self.options.tier(), SLAB_BYTES as u64)?;
+        let pointer = if self.options.pinned {
+            let pointer = self.driver.pinned_alloc(SLAB_BYTES)?;
+            // SAFETY: `pinned_alloc` returned `SLAB_BYTES` writable bytes. Touching them now maps the
+            // pages here instead of in the first copy, and makes them initialised.
+            unsafe { std::ptr::write_bytes(pointer, 0, SLAB_BYTES) };
+            pointer
+        } else {
+            Box::into_raw(vec![0u8; SLAB_BYTES].into_boxed_slice()).cast()
+        };
         Ok(PinnedSlab {
             driver: Arc::clone(&self.driver),
             pointer,
             bytes: SLAB_BYTES,
-            _reservation: reservation,
+            reservation,
         })
     }
 

@@ -130,7 +130,7 @@ impl Engine {
     ///
     /// # Errors
     /// `DeviceNotFound`, `KernelsNotBuilt` or `Unsupported` if the options ask for a backend that
-    /// cannot be had.
+    /// cannot be had; `Reservation` if they ask for more pinned memory at the start than its limit.
     pub fn new(options: EngineOptions) -> Result<Engine> {
         Engine::with_communicator(options, Arc::new(Single))
     }
@@ -145,7 +145,7 @@ impl Engine {
         comm: Arc<dyn Communicator>,
     ) -> Result<Engine> {
         let opened = select::open(&options)?;
-        Ok(Engine::over(options, opened, Arc::new(DiskFiles), comm))
+        Engine::over(options, opened, Arc::new(DiskFiles), comm)
     }
 
     fn over(
@@ -153,7 +153,7 @@ impl Engine {
         opened: Opened,
         files: Arc<dyn Files>,
         comm: Arc<dyn Communicator>,
-    ) -> Engine {
+    ) -> Result<Engine> {
         let host_bytes = host::memory_bytes();
         let memory = MemoryManager::new(MemoryLimits {
             device: options.device_memory_limit().of(opened.device_bytes()),
@@ -175,8 +175,8 @@ impl Engine {
         let spiller = SpillManager::new(&memory, spilling, files);
         let pool = ActorPool::threads(options.num_streaming_threads());
         let cpu: Arc<dyn Backend> = Arc::new(CpuBackend::new());
-        let (backend, choice) = opened.backend(&memory, &cpu);
-        Engine {
+        let (backend, choice) = opened.backend(&options, host_bytes, &memory, &cpu)?;
+        Ok(Engine {
             options,
             memory,
             spiller,
@@ -189,18 +189,21 @@ impl Engine {
             kept: KeptResults::default(),
             as_written: false,
             running: Arc::default(),
-        }
+        })
     }
 
     /// An engine over a device and spill files that the caller made, the CPU backend without a
     /// device: for tests of what fails.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
     #[doc(hidden)]
     #[cfg(any(feature = "cuda", feature = "simt"))]
     pub fn with_driver(
         options: EngineOptions,
         driver: Option<Arc<dyn Driver>>,
         files: Arc<dyn Files>,
-    ) -> Engine {
+    ) -> Result<Engine> {
         let opened = Opened::brought(driver);
         Engine::over(options, opened, files, Arc::new(Single))
     }
@@ -525,7 +528,7 @@ impl Engine {
                 page_index: self.options.parquet_page_index(),
             },
             partition_bytes: self.options.target_partition_size(),
-            workers: self.workers(),
+            workers: self.readers(),
             device_limit: match self.backend.tier() {
                 Tier::Device => self.memory.limits().device,
                 _ => u64::MAX,
@@ -555,5 +558,10 @@ impl Engine {
     fn workers(&self) -> usize {
         let threads = self.options.num_streaming_threads();
         threads.min(self.options.num_streams())
+    }
+    /// Worker threads of a pipeline that reads files.
+    fn readers(&self) -> usize {
+        let most = self.options.max_concurrent_io_tasks();
+        most.map_or(self.workers(), |most| most.min(self.workers()))
     }
 }

@@ -150,7 +150,7 @@ fn spilling(files: Arc<FaultyFiles>) -> Result<Engine> {
     for option in FEW.iter().copied().chain([limit.as_str()]) {
         options.set_pair(option)?;
     }
-    Ok(Engine::with_driver(options, None, files))
+    Engine::with_driver(options, None, files)
 }
 
 #[test]

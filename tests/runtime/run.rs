@@ -29,7 +29,7 @@ pub fn emulated(options: &[&str], simt: SimtOptions, files: Arc<dyn Files>) -> R
         all.set_pair(option)?;
     }
     let driver: Arc<dyn Driver> = Arc::new(SimtDriver::new(simt));
-    Ok(Engine::with_driver(all, Some(driver), files))
+    Engine::with_driver(all, Some(driver), files)
 }
 
 /// The emulator as fast as it gets.

@@ -388,7 +388,7 @@ impl QueryRun {
     /// memory that another one will never free.
     fn scan_workers(&self, units: &Units) -> usize {
         let fitting = self.planner.fitting(units.largest_partition());
-        self.workers.min(fitting).max(1)
+        self.planner.workers.min(fitting).max(1)
     }
 }
 

@@ -172,6 +172,8 @@ options! {
     max_rows_per_partition: Rows = Rows(1_000_000), "rows";
     /// Device memory that may be reserved, of what is free.
     device_memory_limit: MemoryLimit = MemoryLimit::Percent(90.0), "bytes or %";
+    /// Device memory in which column chunks of files are kept for later queries, of the limit; 0 for none.
+    column_cache_limit: MemoryLimit = MemoryLimit::Percent(30.0), "bytes or %";
     /// Pinned host memory that may be reserved, of the host's memory.
     pinned_memory_limit: MemoryLimit = MemoryLimit::Percent(50.0), "bytes or %";
     /// Host memory that may be reserved, of the host's memory.
@@ -463,6 +465,11 @@ impl EngineOptions {
     /// Limit of device memory.
     pub fn device_memory_limit(&self) -> MemoryLimit {
         self.device_memory_limit
+    }
+
+    /// Device memory in which column chunks of files are kept.
+    pub fn column_cache_limit(&self) -> MemoryLimit {
+        self.column_cache_limit
     }
 
     /// Limit of pinned host memory.

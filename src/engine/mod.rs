@@ -175,7 +175,10 @@ impl Engine {
         let spiller = SpillManager::new(&memory, spilling, files);
         let pool = ActorPool::threads(options.num_streaming_threads());
         let cpu: Arc<dyn Backend> = Arc::new(CpuBackend::new());
-        let (backend, choice) = opened.backend(&memory, &cpu);
+        let cache_bytes = options
+            .column_cache_limit()
+            .of(Some(memory.limits().device));
+        let (backend, choice) = opened.backend(&memory, cache_bytes, &cpu);
         Engine {
             options,
             memory,

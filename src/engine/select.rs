@@ -77,18 +77,20 @@ impl Opened {
         bytes
     }
 
-    /// The backend, its memory counted by `memory`.
+    /// The backend, its memory counted by `memory`, with so many bytes of it for its column cache.
     pub(super) fn backend(
         self,
         memory: &Arc<MemoryManager>,
+        cache_bytes: u64,
         cpu: &Arc<dyn Backend>,
     ) -> (Arc<dyn Backend>, BackendChoice) {
         #[cfg(any(feature = "cuda", feature = "simt"))]
         if let Some(driver) = self.driver {
             let device = Device::new(driver, Arc::clone(memory));
-            return (Arc::new(CudaBackend::new(device)), self.choice);
+            let backend = CudaBackend::new(device).with_column_cache(cache_bytes);
+            return (Arc::new(backend), self.choice);
         }
-        let _unused_without_a_device = memory;
+        let _unused_without_a_device = (memory, cache_bytes);
         (Arc::clone(cpu), self.choice)
     }
 }

@@ -194,6 +194,8 @@ options! {
     max_concurrent_io_tasks: u32 = 0, "partitions";
     /// Device memory that may be reserved, of what is free.
     device_memory_limit: MemoryLimit = MemoryLimit::Percent(90.0), "bytes or %";
+    /// Device memory in which column chunks of files are kept for later queries, of the limit; 0 for none.
+    column_cache_limit: MemoryLimit = MemoryLimit::Percent(30.0), "bytes or %";
     /// Pinned host memory that may be reserved, of the host's memory.
     pinned_memory_limit: MemoryLimit = MemoryLimit::Percent(50.0), "bytes or %";
     /// Whether bytes on their way to and from the device pass pinned memory; else pageable memory, which
@@ -523,6 +525,11 @@ impl EngineOptions {
     /// Limit of device memory.
     pub fn device_memory_limit(&self) -> MemoryLimit {
         self.device_memory_limit
+    }
+
+    /// Device memory in which column chunks of files are kept.
+    pub fn column_cache_limit(&self) -> MemoryLimit {
+        self.column_cache_limit
     }
 
     /// Limit of pinned host memory.

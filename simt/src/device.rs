@@ -135,8 +135,8 @@ struct Inner {
     events: HashMap<u64, Option<u64>>,
     /// Records that their stream has not reached.
     records_pending: HashSet<u64>,
-    /// Records that stand behind a failure.
-    records_failed: HashMap<u64, usize>,
+    /// Records that stand behind a failure, and which one until all are forgotten.
+    records_failed: HashMap<u64, Option<usize>>,
     failures: Vec<Failure>,
     handles: u64,
     sequence: u64,
@@ -228,8 +228,6 @@ impl Device {
         self.lock().machine.accesses
     }
 
-    // ---- streams and events --------------------------------------------------------------------
-
     /// A new, empty stream.
     pub fn stream_create(&self) -> StreamId {
         let mut inner = self.lock();
@@ -306,6 +304,13 @@ impl Device {
         !inner.records_pending.contains(&record)
     }
 
+    /// Whether the last record of `event` was reached behind a failure, which this does not report.
+    pub fn event_failed(&self, event: EventId) -> bool {
+        let inner = self.lock();
+        let record = inner.events.get(&event.0).copied().flatten();
+        record.is_some_and(|record| inner.records_failed.contains_key(&record))
+    }
+
     /// Runs what is queued, of all streams, until the last record of `event` is reached.
     ///
     /// # Errors
@@ -317,7 +322,7 @@ impl Device {
             return Ok(());
         };
         while inner.records_pending.contains(&record) && inner.run_one() {}
-        match inner.records_failed.get(&record).copied() {
+        match inner.records_failed.get(&record).copied().flatten() {
             Some(failure) => Err(inner.report(failure)),
             None => Ok(()),
         }
@@ -359,7 +364,8 @@ impl Device {
         for stream in inner.streams.values_mut() {
             stream.failed = None;
         }
-        inner.records_failed.clear();
+        let known = inner.records_failed.values_mut();
+        known.for_each(|failure| *failure = None);
         let failures = std::mem::take(&mut inner.failures);
         match failures
             .into_iter()
@@ -369,8 +375,6 @@ impl Device {
             None => Ok(()),
         }
     }
-
-    // ---- memory --------------------------------------------------------------------------------
 
     /// Allocates, in stream order: the memory may be used behind this point of the stream. `name` is for
     /// reports. Zero bytes give a unique address that may not be accessed.
@@ -531,8 +535,6 @@ impl Device {
             },
         )
     }
-
-    // ---- launches ------------------------------------------------------------------------------
 
     /// Launches an entry, in stream order. `params` is the launch struct, byte for byte.
     ///
@@ -718,11 +720,11 @@ impl Inner {
             Work::Record { record } => {
                 self.records_pending.remove(&record);
                 if let Some(failure) = failed {
-                    self.records_failed.insert(record, failure);
+                    self.records_failed.insert(record, Some(failure));
                 }
             }
             Work::Wait { record } => {
-                let theirs = self.records_failed.get(&record).copied();
+                let theirs = self.records_failed.get(&record).copied().flatten();
                 return failed.or(theirs.filter(|&failure| self.stands(failure, sequence)));
             }
             _ if failed.is_some() => {}

@@ -12,6 +12,8 @@ use crate::memory::{Reservation, StreamHandle};
 struct Order {
     /// The stream of the last write, where the memory is valid without waiting.
     home: StreamHandle,
+    /// It is valid everywhere: the host knows that the writes are done.
+    written: bool,
     /// Streams that have read since; the home too, if it has read after another one.
     readers: Vec<StreamHandle>,
 }
@@ -70,6 +72,7 @@ impl DeviceBuffer {
     ) -> Self {
         let order = Arc::new(Mutex::new(Order {
             home: stream,
+            written: false,
             readers: Vec::new(),
         }));
         DeviceBuffer {
@@ -139,11 +142,17 @@ impl DeviceBuffer {
         if is_home && order.readers.is_empty() || order.readers.contains(&stream) {
             return Ok(());
         }
-        if !is_home {
+        if !is_home && !order.written {
             self.wait(stream, order.home)?;
         }
         order.readers.push(stream);
         Ok(())
+    }
+
+    /// Says that all writes so far are known to be done, as by a [`Marker`](super::Marker) behind them that
+    /// was passed: whoever reads then waits for none of them, nor for what else is on their stream.
+    pub fn writes_are_done(&self) {
+        self.order().written = true;
     }
 
     /// Says that what follows on `stream` writes the buffer.
@@ -157,6 +166,7 @@ impl DeviceBuffer {
             return Err(Error::invalid("buffer", cause, remedy));
         }
         let mut order = self.order();
+        order.written = false;
         if order.home != stream {
             self.wait(stream, order.home)?;
             order.home = stream;

@@ -98,7 +98,10 @@ impl Opened {
             };
             let device = Device::with_slabs(driver, Arc::clone(memory), slabs)
                 .map_err(|error| error.context("allocating `pinned_initial_pool_size`"))?;
-            return Ok((Arc::new(CudaBackend::new(device)), self.choice));
+            let cache = options.column_cache_limit();
+            let cache = cache.of(Some(memory.limits().device));
+            let backend = CudaBackend::new(device).with_column_cache(cache);
+            return Ok((Arc::new(backend), self.choice));
         }
         let _unused_without_a_device = (options, host_bytes, memory);
         Ok((Arc::clone(cpu), self.choice))

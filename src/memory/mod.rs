@@ -15,6 +15,7 @@ mod files;
 mod flights;
 mod host_parking;
 mod parking;
+mod reclaim;
 mod reservation;
 mod residence;
 #[cfg(test)]
@@ -33,6 +34,7 @@ pub use faulty_files::{FaultyFiles, FileFault};
 pub use files::{DiskFiles, Files, SpillFile};
 pub use host_parking::{HostParking, park_host, unpark_host};
 pub use parking::{ParkedBatch, Parking};
+pub use reclaim::Reclaim;
 pub use reservation::{MemoryLimits, MemoryManager, Reservation, Tier};
 pub use spill::{Moved, SpillManager, SpillOptions, SpillStatistics};
 pub use stored::{SpillClass, StoredBatch};

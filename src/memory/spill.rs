@@ -189,19 +189,27 @@ impl SpillManager {
         stored
     }
 
-    /// Moves batches away from a tier (`Device` or `Host`) until so many bytes came free there, or
-    /// none is left that can be moved. Says how many bytes came free.
+    /// Frees memory of a tier (`Device` or `Host`) until so many bytes came free there, or nothing is left
+    /// that can be freed: first what is held only for later goes, then batches are moved away. Says how
+    /// many bytes came free.
     ///
     /// # Errors
     /// The first failure, if nothing came free.
     pub fn spill(&self, tier: Tier, bytes: u64) -> Result<u64> {
-        let freed = self.move_down(tier, bytes);
+        let reclaimed = self.memory.reclaim(tier, bytes);
+        if reclaimed >= bytes {
+            return Ok(reclaimed);
+        }
+        let freed = self.move_down(tier, bytes - reclaimed);
         let excess = self.memory.shortfall(Tier::Host);
         if tier == Tier::Device && excess > 0 && freed.as_ref().is_ok_and(|freed| *freed > 0) {
             // The device has its memory; what the host cannot hand on is counted as a failure.
             let _ = self.move_down(Tier::Host, excess);
         }
-        freed
+        match freed {
+            Err(_) if reclaimed > 0 => Ok(reclaimed),
+            freed => freed.map(|freed| freed + reclaimed),
+        }
     }
 
     fn move_down(&self, tier: Tier, bytes: u64) -> Result<u64> {

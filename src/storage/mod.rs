@@ -39,7 +39,7 @@ mod thrift;
 pub use chunk::ColumnChunk;
 pub use dataset::Dataset;
 pub use expand::expand;
-pub use footer::{EXTENSION_NAME, ParquetFile, UUID};
+pub use footer::{EXTENSION_NAME, FileIdentity, ParquetFile, UUID};
 pub use guard::decoder_is_guarded;
 pub use late::{LateDecoding, LateMode};
 pub use nested::{NestedKind, NestedNode, NestedShape};
@@ -60,4 +60,4 @@ pub use sink::{
     ROW_GROUP_ROWS_DEFAULT, SinkCodec, SinkOptions, SinkSummary, StatisticsLevel,
     ZSTD_LEVEL_DEFAULT,
 };
-pub use stored::StoredChunk;
+pub use stored::{ChunkIdentity, StoredChunk};

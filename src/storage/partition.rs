@@ -12,6 +12,7 @@ use super::selected::{PageRows, SelectedPages, overlaps};
 use super::{Dataset, ParquetFile, PartitionReader, ReadOptions};
 use crate::error::{Error, Result};
 use crate::expr::TypedExpr;
+use crate::metrics::CacheCounts;
 
 /// A row group of a dataset, and how much of it is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +72,8 @@ pub(super) struct Shape {
     page_index: bool,
     /// What late decoding has brought so far.
     late: LateDecoding,
+    /// What was found in a device's column cache so far.
+    cache: Arc<CacheCounts>,
 }
 
 impl Shape {
@@ -165,6 +168,7 @@ impl Dataset {
             predicate: predicate.map(|predicate| (predicate.clone(), columns_of(predicate))),
             page_index: steps.page_index,
             late: LateDecoding::default(),
+            cache: Arc::default(),
         };
         let mut ladder = predicate.map(|predicate| Ladder::new(predicate, steps));
         let mut row_groups = Vec::new();
@@ -376,6 +380,11 @@ impl Partition {
     /// What late decoding has brought so far to the scan that it is of.
     pub fn late(&self) -> &LateDecoding {
         &self.shape.late
+    }
+
+    /// What was found so far in a device's column cache by the scan that it is of.
+    pub fn cache_counts(&self) -> &Arc<CacheCounts> {
+        &self.shape.cache
     }
 
     /// Where the pages of its leaf columns lie in a row group, by index into its row groups: reads the

@@ -50,7 +50,7 @@ use crate::operators::{Context, Operator, OperatorSpec};
 use crate::storage::{Partition, ReadOptions};
 use crate::types::SchemaRef;
 use dictionary::DictionaryPlace;
-use scan::Places;
+use scan::{ColumnCache, Places};
 
 /// What every operator of the backend shares.
 #[derive(Debug)]
@@ -66,6 +66,8 @@ struct Shared {
     pending: Mutex<HashMap<StreamHandle, Vec<Watched>>>,
     /// The stream of copies that belongs to a worker's stream.
     copies: Mutex<HashMap<StreamHandle, StreamHandle>>,
+    /// Column chunks of files that stay for later scans, if any do.
+    column_cache: Option<Arc<ColumnCache>>,
 }
 
 /// A status word that nobody has read yet.
@@ -167,6 +169,7 @@ impl CudaBackend {
                 uploads_views: false,
                 pending,
                 copies,
+                column_cache: None,
             }),
         }
     }
@@ -179,6 +182,17 @@ impl CudaBackend {
             shared.uploads_views = true;
         }
         backend
+    }
+
+    /// The backend, before it is shared, with so many bytes of column chunks of files kept on the device
+    /// for later scans; 0 keeps none. They are given back when device memory is short.
+    #[must_use]
+    pub fn with_column_cache(mut self, bytes: u64) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            let memory = shared.device.memory();
+            shared.column_cache = (bytes > 0).then(|| ColumnCache::new(bytes, memory));
+        }
+        self
     }
 
     /// The device.

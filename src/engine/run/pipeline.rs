@@ -176,6 +176,8 @@ impl Actor {
                 for partition in &partitions {
                     let rows = partition.row_groups().iter().map(|group| group.rows).sum();
                     self.steps.source_meter.expect(rows, partition.bytes());
+                    let counts = partition.cache_counts(); // the same for all
+                    self.steps.source_meter.count_cached(counts);
                 }
                 let units = partitions.into_iter().zip(0..);
                 Ok(Units::ready(units.map(|(partition, index)| {

@@ -13,7 +13,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::Scan;
-use super::fetch::FetchedBatch;
+use super::fetch::FetchedColumn;
 use super::rows::{self, GroupRows};
 use crate::backend::cuda::batch::CudaBatch;
 use crate::backend::cuda::dictionary::Dictionary;
@@ -88,7 +88,7 @@ enum Pages {
     /// By page indexes, those of each row group; nothing of them was read.
     Known(Vec<Arc<[PageRows]>>),
     /// All were read, for there is no index.
-    Read(FetchedBatch),
+    Read(Vec<FetchedColumn>),
 }
 
 /// Reads the row groups of a batch: the columns of the scan, and how many rows of them are left.
@@ -189,7 +189,7 @@ impl Pages {
                     others.for_each(|pages| pages.rows().for_each(&mut add));
                 }
                 Pages::Read(fetched) => {
-                    let columns = fetched.columns.iter();
+                    let columns = fetched.iter();
                     let chunks = columns.filter_map(|column| column.chunks.get(index));
                     chunks.for_each(|chunk| chunk.rows.iter().for_each(&mut add));
                 }
@@ -235,7 +235,7 @@ impl Left<'_> {
         late: &Late,
         range: &Range<usize>,
         pages: Pages,
-    ) -> Result<FetchedBatch> {
+    ) -> Result<Vec<FetchedColumn>> {
         let metrics = &scan.options.metrics;
         let (mut bytes, mut left_out, mut fewer) = (0, 0, 0);
         let fetched = match pages {
@@ -260,7 +260,7 @@ impl Left<'_> {
                 scan.fetch(launch, &columns)?
             }
             Pages::Read(mut fetched) => {
-                for column in &mut fetched.columns {
+                for column in &mut fetched {
                     for (group, chunk) in column.chunks.iter_mut().enumerate() {
                         let before = chunk.rows.len();
                         let whole = chunk.stored_bytes();

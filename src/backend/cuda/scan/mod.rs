@@ -1,7 +1,7 @@
 //! Scans: partitions of Parquet files, decoded by kernels.
 //!
 //! Bytes go from the file through pinned slabs to the device (`transport`), page headers being read
-//! as they pass; then all pages of the partition are decompressed and decoded by one launch per
+//! as they pass, unless an earlier scan left them there (`cache`); then all pages of the partition are decompressed and decoded by one launch per
 //! kernel (`assemble`). Nothing comes back: row counts are the footers', and what is wrong with a
 //! page is known when somebody waits for the stream. Pages without a row that is wanted are not read
 //! where the page index says where they lie; then a gather brings the columns together (`rows`). Where a
@@ -11,6 +11,7 @@
 //! columns are decoded like flat columns, a value per level entry, and keep their levels.
 
 mod assemble;
+mod cache;
 mod fetch;
 mod late;
 mod layout;
@@ -38,10 +39,11 @@ use crate::storage::{NestedShape, Partition, ReadOptions, StoredChunk};
 use crate::types::SchemaRef;
 
 use assemble::Decoded;
-use fetch::{Fetch, FetchedBatch};
+use fetch::{Caching, Fetch, FetchedColumn};
 use late::Late;
 use rows::GroupRows;
 
+pub(super) use cache::ColumnCache;
 pub(super) use places::Places;
 
 /// Flat columns by their place in the scan, with their chunks in the row groups of a batch.
@@ -144,9 +146,18 @@ impl<'a> Scan<'a> {
         places.iter().map(of_column).collect()
     }
 
+    /// What reads chunks that the column cache does not have.
+    fn begin_fetch<'f>(&'f self, launch: &'f Launch<'f>) -> Fetch<'f> {
+        let caching = self.shared.column_cache.as_deref().map(|cache| Caching {
+            cache,
+            counts: self.partition.cache_counts(),
+        });
+        Fetch::new(launch, self.options, caching)
+    }
+
     /// Reads chunks of flat columns.
-    fn fetch(&self, launch: &Launch, columns: &ChunksOf) -> Result<FetchedBatch> {
-        let mut fetch = Fetch::new(launch, self.options);
+    fn fetch(&self, launch: &Launch, columns: &ChunksOf) -> Result<Vec<FetchedColumn>> {
+        let mut fetch = self.begin_fetch(launch);
         for (place, chunks) in columns {
             fetch.plan(self.schema.field(*place), false, chunks)?;
         }
@@ -176,7 +187,7 @@ impl<'a> Scan<'a> {
         range: &Range<usize>,
         dictionary: Arc<Dictionary>,
     ) -> Result<CudaBatch> {
-        let mut fetch = Fetch::new(launch, self.options);
+        let mut fetch = self.begin_fetch(launch);
         for (index, leaves) in self.columns.iter().enumerate() {
             match self.shape(index, range.start) {
                 Some(shape) => {
@@ -212,7 +223,7 @@ impl<'a> Scan<'a> {
         })
     }
 
-    fn decode(&self, fetched: FetchedBatch, dictionary: &Dictionary) -> Result<Vec<Decoded>> {
+    fn decode(&self, fetched: Vec<FetchedColumn>, dictionary: &Dictionary) -> Result<Vec<Decoded>> {
         let started = Instant::now();
         let decoded = assemble::assemble(self.shared, self.context, fetched, dictionary)?;
         let metrics = &self.context.metrics;

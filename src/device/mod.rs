@@ -7,6 +7,8 @@
 mod buffer;
 mod driver;
 mod foreign;
+mod kept;
+mod packed;
 mod pinned;
 mod timers;
 
@@ -24,6 +26,8 @@ pub mod simt;
 pub use buffer::DeviceBuffer;
 pub use driver::{DeviceProperties, Driver, EventHandle, KernelHandle, LaunchShape};
 pub use foreign::{FOREIGN_ALIGNMENT, ForeignEvent, ForeignMemory, ForeignStream};
+pub use kept::KeptBytes;
+pub use packed::PackedRange;
 pub use pinned::{PinnedPool, PinnedSlab};
 pub use timers::DeviceClock;
 

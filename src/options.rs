@@ -172,7 +172,8 @@ options! {
     max_rows_per_partition: Rows = Rows(1_000_000), "rows";
     /// Device memory that may be reserved, of what is free.
     device_memory_limit: MemoryLimit = MemoryLimit::Percent(90.0), "bytes or %";
-    /// Pinned host memory that may be reserved, of the host's memory.
+    /// Pinned host memory that may be reserved, of the host's memory. Half of it may hold what is
+    /// spilled from a device, which goes to other host memory when that is full.
     pinned_memory_limit: MemoryLimit = MemoryLimit::Percent(50.0), "bytes or %";
     /// Host memory that may be reserved, of the host's memory.
     host_memory_limit: MemoryLimit = MemoryLimit::Percent(90.0), "bytes or %";

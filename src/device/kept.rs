@@ -223,4 +223,23 @@ mod tests {
         let all = memory.limits().of(Tier::Pinned);
         assert_eq!(memory.used(Tier::Pinned), all);
     }
+
+    #[test]
+    fn who_finds_all_slabs_held_waits_for_one() {
+        let device = device(SLAB);
+        let pool = device.pinned();
+        let held = pool.take();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| pool.take().is_ok());
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            assert!(!waiting.is_finished());
+            held.into_iter().for_each(|slab| pool.put_back(slab));
+            assert!(waiting.join().is_ok_and(|taken| taken));
+        });
+        let held = pool.take();
+        assert!(
+            held.is_ok_and(|_held| pool.take().is_err()),
+            "in the end it fails"
+        );
+    }
 }

@@ -196,7 +196,8 @@ options! {
     device_memory_limit: MemoryLimit = MemoryLimit::Percent(90.0), "bytes or %";
     /// Device memory in which column chunks of files are kept for later queries, of the limit; 0 for none.
     column_cache_limit: MemoryLimit = MemoryLimit::Percent(30.0), "bytes or %";
-    /// Pinned host memory that may be reserved, of the host's memory.
+    /// Pinned host memory that may be reserved, of the host's memory. Half of it may hold what is
+    /// spilled from a device, which goes to other host memory when that is full.
     pinned_memory_limit: MemoryLimit = MemoryLimit::Percent(50.0), "bytes or %";
     /// Whether bytes on their way to and from the device pass pinned memory; else pageable memory, which
     /// counts as host memory and is slower.

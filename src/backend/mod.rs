@@ -145,7 +145,17 @@ pub trait Backend: Send + Sync {
         Ok(park_host(&self.download(context, batch.clone())?))
     }
 
-    /// Brings back what [`Backend::park`] took off.
+    /// As [`Backend::park`], into pinned memory that the backend reserves; nothing if there is no room
+    /// for the batch, or if its memory is not reached faster from there.
+    ///
+    /// # Errors
+    /// What failed on the stream before, or the copy.
+    fn park_pinned(&self, context: &Context, batch: &Batch) -> Result<Option<ParkedBatch>> {
+        let _unused = (context, batch);
+        Ok(None)
+    }
+
+    /// Brings back what [`Backend::park`] or [`Backend::park_pinned`] took off.
     ///
     /// # Errors
     /// `Reservation` if it does not fit.

@@ -155,6 +155,36 @@ impl DeviceBuffer {
         self.order().written = true;
     }
 
+    /// Says that what follows on `stream` reads the buffers: as [`DeviceBuffer::order_read`] of each,
+    /// but a stream that wrote several of them is waited for once.
+    ///
+    /// # Errors
+    /// The driver refuses an event.
+    pub(super) fn order_reads<'a>(
+        buffers: impl IntoIterator<Item = &'a DeviceBuffer>,
+        stream: StreamHandle,
+    ) -> Result<()> {
+        let mut waited: Vec<StreamHandle> = Vec::new();
+        for buffer in buffers {
+            let mut order = buffer.order();
+            let is_home = order.home == stream;
+            if is_home && order.readers.is_empty() || order.readers.contains(&stream) {
+                continue;
+            }
+            if !is_home && !waited.contains(&order.home) {
+                buffer.wait(stream, order.home)?;
+                waited.push(order.home);
+            }
+            order.readers.push(stream);
+        }
+        Ok(())
+    }
+
+    /// Whether both are of one allocation.
+    pub(super) fn is_of_one_with(&self, other: &DeviceBuffer) -> bool {
+        Arc::ptr_eq(&self.order, &other.order)
+    }
+
     /// Says that what follows on `stream` writes the buffer.
     ///
     /// # Errors

@@ -7,7 +7,9 @@
 mod buffer;
 mod driver;
 mod foreign;
+mod kept;
 mod marker;
+mod packed;
 mod pinned;
 mod timers;
 
@@ -25,7 +27,9 @@ pub mod simt;
 pub use buffer::DeviceBuffer;
 pub use driver::{DeviceProperties, Driver, EventHandle, KernelHandle, LaunchShape};
 pub use foreign::{FOREIGN_ALIGNMENT, ForeignEvent, ForeignMemory, ForeignStream};
+pub use kept::KeptBytes;
 pub use marker::Marker;
+pub use packed::PackedRange;
 pub use pinned::{PinnedPool, PinnedSlab, SlabOptions};
 pub use timers::DeviceClock;
 

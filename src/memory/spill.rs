@@ -1,5 +1,8 @@
 //! Moves stored batches to lower tiers when memory is short: device to host, host to disk.
 //!
+//! On the host a batch lies in pinned memory where its backend has room there, and stays until it is
+//! wanted: it is in nobody's way, for what others need of pinned memory is never given to batches.
+//!
 //! Batches are spilled when a tier is over its spill limit (by a thread that looks every
 //! `check_every`, or where batches are stored), and when somebody needs memory now. What is moved
 //! and how is in `stored` and `residence`, where bytes go in `segments` and `files`.

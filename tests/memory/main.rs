@@ -1,18 +1,21 @@
 //! Memory: reservations that wait, batches that are spilled, files that fail.
 
-#![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends where it fails"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
 
 mod bed;
 mod crossing;
 mod faults;
 mod hosts;
 mod killed;
-#[path = "../support/random.rs"]
-#[allow(
-    dead_code,
-    reason = "each test binary uses its own part of this module"
-)]
-mod random;
+mod parked;
 mod spilling;
 mod stress;
 mod waiting;

@@ -19,6 +19,7 @@ mod hash_join;
 mod nested;
 mod nested_loop_join;
 mod order;
+mod parking;
 mod project;
 mod rescale;
 mod scan;
@@ -44,7 +45,7 @@ use super::{Backend, Batches, when_there_is_room};
 use crate::device::{Device, DeviceClock};
 use crate::error::Result;
 use crate::kernels::{Launch, Status};
-use crate::memory::{Batch, StreamHandle, Tier};
+use crate::memory::{Batch, ParkedBatch, StreamHandle, Tier};
 use crate::metrics::StreamClock;
 use crate::operators::{Context, Operator, OperatorSpec};
 use crate::storage::{Partition, ReadOptions};
@@ -316,6 +317,18 @@ impl Backend for CudaBackend {
 
     fn upload(&self, context: &Context, batch: RecordBatch) -> Result<Batch> {
         upload::upload(&self.shared, context, &batch)
+    }
+
+    fn park(&self, context: &Context, batch: &Batch) -> Result<ParkedBatch> {
+        parking::park(&self.shared, context, batch)
+    }
+
+    fn park_pinned(&self, context: &Context, batch: &Batch) -> Result<Option<ParkedBatch>> {
+        parking::park_pinned(&self.shared, context, batch)
+    }
+
+    fn unpark(&self, context: &Context, parked: &ParkedBatch) -> Result<Batch> {
+        parking::unpark(&self.shared, context, parked)
     }
 
     fn download(&self, context: &Context, batch: Batch) -> Result<RecordBatch> {

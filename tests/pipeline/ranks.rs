@@ -9,7 +9,7 @@ use pelton::prelude::*;
 use crate::files::{engine, failed, folder_of, orders, rows, sorted_rows};
 
 /// Runs a query on every rank of a world; each rank's rows.
-fn on_ranks(world: u32, options: &[&str], frame: &LazyFrame) -> Vec<Result<Vec<String>>> {
+pub fn on_ranks(world: u32, options: &[&str], frame: &LazyFrame) -> Vec<Result<Vec<String>>> {
     let ranks = LocalWorld::ranks(world);
     std::thread::scope(|scope| {
         let start = |rank: &Arc<pelton::comm::LocalRank>| {
@@ -37,7 +37,7 @@ fn on_ranks(world: u32, options: &[&str], frame: &LazyFrame) -> Vec<Result<Vec<S
 }
 
 /// The rows of all ranks, sorted.
-fn together(world: u32, options: &[&str], frame: &LazyFrame) -> Result<Vec<String>> {
+pub fn together(world: u32, options: &[&str], frame: &LazyFrame) -> Result<Vec<String>> {
     let mut all = Vec::new();
     for rows in on_ranks(world, options, frame) {
         all.extend(rows?);

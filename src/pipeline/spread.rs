@@ -1,6 +1,7 @@
 //! Where the rows at a point of a pipeline are, among several ranks, and what an operator makes of it.
 
-use crate::operators::{OperatorSpec, SortKey};
+use crate::expr::{JoinKind, TypedKind};
+use crate::operators::{HashJoinSpec, OperatorSpec, SortKey};
 
 use super::Exchange;
 
@@ -116,12 +117,65 @@ impl Spread {
         }
     }
 
-    /// Of what a transform leaves of these rows: its columns may be others.
+    /// Of what a transform leaves of these rows.
     pub(super) fn through(&self, transform: &OperatorSpec) -> Spread {
         match transform {
             OperatorSpec::Filter(_) => self.clone(),
+            OperatorSpec::Project(spec) => {
+                let is = |column: usize| {
+                    let same =
+                        |kind: &TypedKind| matches!(kind, TypedKind::Column(c) if *c == column);
+                    spec.exprs.iter().position(|expr| same(&expr.kind))
+                };
+                self.moved(is)
+            }
+            OperatorSpec::HashJoinProbe(join) => self.through_join(join),
+            OperatorSpec::NestedLoopJoinProbe(join) if !join.kind.keeps_build_rows() => {
+                self.moved(|column| join.projection.iter().position(|&from| from == column))
+            }
             _ => self.moved(|_| None),
         }
+    }
+
+    /// Probe rows stay where they are; a build row's columns are worth as much as the probe's where
+    /// every row that leaves has both.
+    fn through_join(&self, join: &HashJoinSpec) -> Spread {
+        let place = |column: usize| join.projection.iter().position(|&from| from == column);
+        let width = join.probe.fields().len();
+        let equal = |column: usize| {
+            let key = join.probe_keys.iter().position(|&key| key == column)?;
+            place(width + join.build_keys.get(key)?)
+        };
+        let Spread::Apart(rules) = self else {
+            return Spread::First;
+        };
+        Spread::Apart(match join.kind {
+            JoinKind::Left | JoinKind::Semi | JoinKind::Anti | JoinKind::Mark => {
+                return self.moved(place);
+            }
+            JoinKind::Inner => {
+                let probe = rules.iter().filter_map(|rule| {
+                    rule.moved(&|column: usize| place(column).or(equal(column)))
+                });
+                let build = rules.iter().filter_map(|rule| {
+                    rule.moved(&|column: usize| equal(column).or(place(column)))
+                });
+                let mut both: Vec<Rule> = probe.collect();
+                for rule in build {
+                    if !both.contains(&rule) {
+                        both.push(rule);
+                    }
+                }
+                both
+            }
+            // A build row without a match is where the hash of its own keys has put it.
+            JoinKind::Right if rules.contains(&Rule::Hash(join.probe_keys.clone())) => {
+                let keys = join.build_keys.iter().map(|key| place(width + key));
+                let keys: Option<Vec<usize>> = keys.collect();
+                keys.map(Rule::Hash).into_iter().collect()
+            }
+            JoinKind::Right | JoinKind::Full => Vec::new(),
+        })
     }
 }
 

@@ -13,6 +13,7 @@ mod files;
 mod observe;
 mod optimise;
 mod pruning;
+mod rank_exchanges;
 mod rank_sorts;
 mod ranks;
 mod results;

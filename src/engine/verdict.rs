@@ -34,10 +34,22 @@ enum Vote {
 }
 
 impl Vote {
-    fn of<T>(outcome: &Result<T>, well: Vote) -> Vote {
+    /// Of a rank that may start the query anew.
+    fn of<T>(outcome: &Result<T>, refused: Option<Refusals>) -> Vote {
+        match (outcome, refused) {
+            (Ok(_), _) => Vote::Done,
+            (Err(_), Some(refused)) => Vote::Refused(refused),
+            (Err(error), None) if matches!(error.kind(), ErrorKind::Cancelled { .. }) => {
+                Vote::Ended
+            }
+            (Err(error), None) => Vote::Failed(error.to_string()),
+        }
+    }
+
+    /// Of a rank that will not.
+    fn last<T>(outcome: &Result<T>) -> Vote {
         match outcome {
-            Ok(_) => well,
-            Err(error) if matches!(error.kind(), ErrorKind::Cancelled { .. }) => Vote::Ended,
+            Ok(_) => Vote::Given,
             Err(error) => Vote::Failed(error.to_string()),
         }
     }
@@ -86,10 +98,7 @@ impl Engine {
     /// Its own, or that of another rank.
     pub(super) fn verdict<T>(&self, run: &QueryRun, outcome: Result<T>) -> Result<Verdict<T>> {
         let refused = outcome.as_ref().err().and_then(|_| run.refused());
-        let own = match refused {
-            Some(refused) => Vote::Refused(refused),
-            None => Vote::of(&outcome, Vote::Done),
-        };
+        let own = Vote::of(&outcome, refused);
         let judged = match self.votes(run, own) {
             Ok(votes) => judge(&votes).map_err(|(rank, cause)| {
                 let cause = format!("rank {rank}: {cause}");
@@ -135,7 +144,7 @@ impl Engine {
 
     /// Says how a query ended here, without waiting for the others: it does not start anew.
     pub(super) fn tell<T>(&self, query: u64, outcome: &Result<T>) {
-        self.say(query, &Vote::of(outcome, Vote::Given));
+        self.say(query, &Vote::last(outcome));
         self.comm.forget(operation(query).query);
     }
 
@@ -146,7 +155,7 @@ impl Engine {
         if let Ok(vote) = encode(vote) {
             for other in (0..world).filter(|other| *other != rank) {
                 // Who is gone needs no telling.
-                let _ = threads::block_on(self.comm.send(operation, other, vote.clone()));
+                let _gone = threads::block_on(self.comm.send(operation, other, vote.clone()));
             }
         }
     }

@@ -22,6 +22,7 @@ mod scan;
 mod select;
 mod stream;
 mod threads;
+mod verdict;
 
 pub use control::QueryControl;
 pub use kept::KeptResult;
@@ -60,6 +61,7 @@ use planner::Planner;
 use run::{Backends, Parkings, Place, Prepared, QueryRun, Refusals, Rows};
 use select::Opened;
 use stream::Running;
+use verdict::Verdict;
 
 /// Share of device memory that a build side may have which every rank gets, in percent.
 const BROADCAST_PERCENT: u64 = 15;
@@ -136,7 +138,8 @@ impl Engine {
     }
 
     /// An engine that is one rank of several: it reads its share of a scan's partitions, and gives its
-    /// share of a result. All ranks run the same queries in the same order, each on a thread of its own.
+    /// share of a result: of sorted rows the first ones are rank 0's, the next ones rank 1's, and so on. All
+    /// ranks run the same queries in the same order, each on a thread of its own.
     ///
     /// # Errors
     /// As [`Engine::new`].
@@ -223,6 +226,14 @@ impl Engine {
         };
         engine.backend = backend;
         Ok(engine)
+    }
+
+    /// The engine as one rank of several: for tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn on_rank(mut self, comm: Arc<dyn Communicator>) -> Engine {
+        self.comm = comm;
+        self
     }
 
     /// The engine with its actors run by one thread, in an order drawn from a seed: for tests.
@@ -334,18 +345,20 @@ impl Engine {
     ) -> Result<(Arc<QueryRun>, SchemaRef, Vec<Rows>)> {
         let mut refusals = None;
         loop {
-            let prepared = self.prepare(query, false, store, refusals, watched)?;
+            let number = self.next_query();
+            let prepared = self.prepare(number, query, false, store, refusals, watched);
+            let prepared = self.ready(number, prepared)?;
             let (run, schema) = (Arc::clone(prepared.query()), prepared.schema()?);
             let rows = prepared.run(Vec::new(), |all: &mut Vec<Rows>, rows| {
                 all.push(rows);
                 Ok(true)
             });
-            self.ended(run.query, &rows);
-            match rows {
-                Ok(rows) => return Ok((run, schema, rows)),
+            self.ended(number, &rows);
+            match self.verdict(&run, rows)? {
+                Verdict::Done(rows) => return Ok((run, schema, rows)),
                 // Nobody has seen a row yet: the CPU backend takes what was refused.
-                Err(error) => {
-                    refusals = Some(run.refused().ok_or(error)?);
+                Verdict::Anew(all) => {
+                    refusals = Some(all);
                     while store.is_some_and(|store| store.pop().is_some()) {}
                 }
             }
@@ -360,9 +373,11 @@ impl Engine {
         refusals: Option<Refusals>,
         watched: &Arc<Watched>,
     ) -> Result<(Running, SchemaRef)> {
-        let prepared = self.prepare(query, ordered, None, refusals, watched)?;
+        let number = self.next_query();
+        let prepared = self.prepare(number, query, ordered, None, refusals, watched);
+        let prepared = self.ready(number, prepared)?;
         let (run, schema) = (Arc::clone(prepared.query()), prepared.schema()?);
-        let (canceller, number) = (run.scope.canceller(), run.query);
+        let canceller = run.scope.canceller();
         let (rows, thread) = prepared.start()?;
         let running = Running {
             run,
@@ -388,9 +403,15 @@ impl Engine {
         run.read.metrics.snapshot()
     }
 
+    /// The number of a query that starts, the same on all ranks.
+    fn next_query(&self) -> u64 {
+        self.queries.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// The network of a query, ready to run; the pipelines that were refused run on the CPU.
     fn prepare(
         &self,
+        number: u64,
         query: &Query,
         ordered: bool,
         store: Option<&Arc<BatchStore>>,
@@ -415,7 +436,7 @@ impl Engine {
             scope,
             pipelines,
             ordered,
-            query: self.queries.fetch_add(1, Ordering::Relaxed),
+            query: number,
             plan: query.to_string(),
             backend: Arc::clone(&self.backend),
             cpu: Arc::clone(&self.cpu),

@@ -160,6 +160,7 @@ impl ResultStream {
             Err(Error::new(ErrorKind::Cancelled { cause }))
         });
         self.engine.ended(number, &ended);
+        self.engine.tell(number, &ended);
         match ended {
             Ok(()) => {
                 self.fallbacks = run.fallbacks();
@@ -167,7 +168,7 @@ impl ResultStream {
                 run.watched.end(Ok(()))
             }
             Err(error) => {
-                let refused = match self.given {
+                let refused = match self.given || !self.engine.is_alone() {
                     true => None,
                     false => run.refused(),
                 };
@@ -209,6 +210,7 @@ impl Drop for ResultStream {
             running.rows.drain();
             let ended = running.thread.join().unwrap_or(Ok(()));
             self.engine.ended(running.number, &ended);
+            self.engine.tell(running.number, &ended);
             // Nobody is left to hear of a trace that cannot be written.
             let _untold = running.run.watched.end(ended);
         }

@@ -91,7 +91,7 @@ pub enum Choice {
     },
     /// The rows of a pipeline go to other ranks.
     Exchange {
-        /// `hash`, `broadcast` or `first`.
+        /// `hash`, `range`, `broadcast` or `first`.
         way: &'static str,
     },
 }

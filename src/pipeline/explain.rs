@@ -238,6 +238,12 @@ pub fn describe(number: usize, pipeline: &Pipeline, about_source: &str, about: &
             Exchange::Hash(keys) => {
                 format!("to ranks by the hash of {}", names(&pipeline.output, keys))
             }
+            Exchange::Range(keys) => {
+                format!(
+                    "to ranks by ranges of {}",
+                    sort_keys(&pipeline.output, keys)
+                )
+            }
         };
         let _ = writeln!(text, "   {to}{}", about());
     }

@@ -13,6 +13,7 @@ mod distribute;
 mod explain;
 mod lower;
 mod origin;
+mod spread;
 
 pub use distribute::{Exchange, distribute};
 pub use explain::{describe, describe_source};

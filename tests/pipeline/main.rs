@@ -14,6 +14,8 @@ mod observe;
 mod optimise;
 mod options;
 mod pruning;
+mod rank_exchanges;
+mod rank_sorts;
 mod ranks;
 mod results;
 mod splits;

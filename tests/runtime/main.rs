@@ -16,5 +16,6 @@ mod limits;
 mod matrix;
 mod oracle;
 mod plans;
+mod ranks;
 mod run;
 mod seeds;

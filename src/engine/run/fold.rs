@@ -281,7 +281,7 @@ fn kept(
             (Arc::clone(input), Partitioning::Hash { keys })
         }
         OperatorSpec::Sort(spec) if !spec.keys.is_empty() => {
-            match range_of(run, lane, spec, store, parts)? {
+            match range_of(run, (number, lane), spec, store, parts)? {
                 Some(by) => (Arc::clone(&spec.input), by),
                 None => return kept_whole(run, lane, &step, store),
             }

@@ -99,5 +99,5 @@ pub(super) async fn limited(
             break;
         }
     }
-    output.finish(run).await
+    output.finish(run, lane.track()).await
 }

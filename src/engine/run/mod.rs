@@ -19,6 +19,8 @@ mod link;
 mod parking;
 mod parts;
 mod pipeline;
+mod rank_order;
+mod ranges;
 mod room;
 mod source;
 mod steps;
@@ -440,7 +442,6 @@ impl Wiring {
             *target = Some(Target::Output(match &pipeline.exchange {
                 None => Output::Links(senders),
                 Some(exchange) => {
-                    let exchange = exchange.clone();
                     Output::Exchange(Exchanger::new(run, number, pipeline, exchange, senders)?)
                 }
             }));

@@ -15,7 +15,7 @@ use super::steps::Steps;
 use super::watch::{OwnTrack, gave};
 use super::worker::{End, Stage};
 use super::{Place, QueryRun, sequence};
-use crate::comm::share_of_rank;
+use crate::comm::stretch_of_rank;
 use crate::error::{Error, Result};
 use crate::expr::AggregateFunction;
 use crate::memory::{Batch, SpillClass};
@@ -141,7 +141,7 @@ impl Actor {
                     stages
                         .all(units, || End::Output(Arc::clone(&output)))
                         .await?;
-                    sole(output)?.finish(&run).await
+                    sole(output)?.finish(&run, &stages.track).await
                 }
                 Some(limit) => limited(&run, stages, units, limit, output).await,
             },
@@ -186,7 +186,7 @@ impl Actor {
             }
             Source::Memory { table, projection } => {
                 let rows = self.run.table_rows(table, projection)?;
-                let rows = share_of_rank(self.run.planner.comm.as_ref(), rows);
+                let rows = stretch_of_rank(self.run.planner.comm.as_ref(), rows);
                 for rows in &rows {
                     let rows = Batch::host(rows.clone());
                     self.steps
@@ -373,7 +373,7 @@ async fn hand_on(
         }
         _ => return Err(Error::invalid("fold", "gave what nobody can take", "")),
     };
-    output.finish(run).await
+    output.finish(run, lane.track()).await
 }
 
 async fn send_all(

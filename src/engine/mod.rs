@@ -61,6 +61,7 @@ use planner::Planner;
 use run::{Backends, Parkings, Place, Prepared, QueryRun, Refusals, Rows};
 use select::Opened;
 use stream::Running;
+use threads::DeepThreads;
 use verdict::Verdict;
 
 /// Share of device memory that a build side may have which every rank gets, in percent.
@@ -68,6 +69,10 @@ const BROADCAST_PERCENT: u64 = 15;
 
 /// Most bytes of such a build side.
 const BROADCAST_BYTES_MAX: u64 = 16_000_000_000;
+
+/// Steps of a plan that is copied on whatever stack the caller has left, to be run by a thread that is
+/// there already; for a larger one, a thread is started.
+const COPIED_STEPS_MAX: usize = 32;
 
 /// Executes queries. Shared by threads at will; queries do not see each other. A clone is the same engine.
 #[derive(Clone)]
@@ -87,6 +92,8 @@ pub struct Engine {
     as_written: bool,
     /// How many run now.
     running: Arc<AtomicUsize>,
+    /// Where plans are walked.
+    threads: DeepThreads,
 }
 
 impl std::fmt::Debug for Engine {
@@ -192,6 +199,7 @@ impl Engine {
             kept: KeptResults::default(),
             as_written: false,
             running: Arc::default(),
+            threads: DeepThreads::default(),
         })
     }
 
@@ -290,7 +298,12 @@ impl Engine {
     /// # Errors
     /// As [`Engine::execute`]; `Cancelled`, `DeadlinePassed`; `Io` for a trace that cannot be written.
     pub fn execute_with(&self, query: &Query, control: &QueryControl) -> Result<QueryResult> {
-        threads::on_own_stack(|| self.execute_here(query, control))
+        if query.plan.steps() > COPIED_STEPS_MAX {
+            return threads::on_own_stack(|| self.execute_here(query, control));
+        }
+        let (engine, query, control) = (self.clone(), query.clone(), control.clone());
+        self.threads
+            .run(move || engine.execute_here(&query, &control))
     }
 
     fn execute_here(&self, query: &Query, control: &QueryControl) -> Result<QueryResult> {
@@ -437,7 +450,10 @@ impl Engine {
             pipelines,
             ordered,
             query: number,
-            plan: query.to_string(),
+            plan: match self.comm.world() {
+                1 => String::new(), // there is nobody to compare it
+                _ => query.to_string(),
+            },
             backend: Arc::clone(&self.backend),
             cpu: Arc::clone(&self.cpu),
             mode: self.options.fallback_mode(),

@@ -28,7 +28,10 @@ mod watch;
 mod worker;
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::thread::JoinHandle;
 
 use arrow::array::RecordBatch;
@@ -545,10 +548,27 @@ impl Prepared {
     ) -> Result<T> {
         let Prepared { run, actors, rows } = self;
         let scope = run.scope.clone();
+        // One actor does both: to collect rows is not worth a thread's waking up.
         scope.run(async move {
-            let collecting = run.scope.spawn_part("result", collect(rows, state, take));
-            drive(run, actors).await?;
-            collecting.await
+            let (mut collecting, mut driving) =
+                (pin!(collect(rows, state, take)), pin!(drive(run, actors)));
+            let (mut collected, mut driven) = (None, false);
+            poll_fn(|cx| {
+                if !driven && let Poll::Ready(done) = driving.as_mut().poll(cx) {
+                    done?;
+                    driven = true;
+                }
+                if collected.is_none()
+                    && let Poll::Ready(all) = collecting.as_mut().poll(cx)
+                {
+                    collected = Some(all?);
+                }
+                match collected.take_if(|_| driven) {
+                    Some(all) => Poll::Ready(Ok(all)),
+                    None => Poll::Pending,
+                }
+            })
+            .await
         })
     }
 

@@ -315,9 +315,15 @@ impl Stages {
             let work = Arc::clone(&stage).work(self.run.track(&name));
             self.run.scope.spawn_part(name, work.in_current_span())
         };
-        let handles: Vec<_> = (0..workers).map(work).collect();
-        for handle in handles {
-            self.states.extend(handle.await?);
+        if workers == 1 {
+            // It shares its work with nobody: there is no use in an actor of its own.
+            let track = self.run.track(&name(0));
+            self.states.extend(Arc::clone(&stage).work(track).await?);
+        } else {
+            let handles: Vec<_> = (0..workers).map(work).collect();
+            for handle in handles {
+                self.states.extend(handle.await?);
+            }
         }
         let mut state = None;
         let lane = self.run.lane(&self.track)?;

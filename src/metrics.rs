@@ -120,6 +120,8 @@ pub mod names {
     pub const SCAN_BYTES: &str = "scan_bytes";
     /// Bytes of the columns that were decoded: values, validity, and strings.
     pub const SCAN_DECODED_BYTES: &str = "scan_decoded_bytes";
+    /// Rows of scans that were dropped because no build side of a join has their keys.
+    pub const KEY_FILTER_ROWS_DROPPED: &str = "key_filter_rows_dropped";
     /// Rows decoded from files.
     pub const SCAN_ROWS: &str = "scan_rows";
     /// Bytes copied host to device.

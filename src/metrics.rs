@@ -12,7 +12,7 @@ mod decision;
 mod meter;
 mod trace;
 
-pub use decision::{Choice, Decision, PrunedRecord, ScanRecord};
+pub use decision::{BloomChoice, Choice, Decision, KeyFilterRecord, PrunedRecord, ScanRecord};
 pub use meter::{Meter, RowCount, StepFacts, StepKind, StepRecord};
 pub use trace::{OnTrack, Trace, Track, TrackSpan, span_here};
 

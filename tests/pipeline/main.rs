@@ -12,6 +12,7 @@ mod faults;
 mod files;
 mod observe;
 mod optimise;
+mod planning;
 mod pruning;
 mod ranks;
 mod results;

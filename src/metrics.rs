@@ -14,7 +14,7 @@ mod meter;
 mod trace;
 
 pub use cache::{CacheCounts, CacheRecord};
-pub use decision::{Choice, Decision, PrunedRecord, ScanRecord};
+pub use decision::{BloomChoice, Choice, Decision, KeyFilterRecord, PrunedRecord, ScanRecord};
 pub use meter::{Meter, RowCount, StepFacts, StepKind, StepRecord};
 pub use trace::{OnTrack, Trace, Track, TrackSpan, span_here};
 
@@ -128,6 +128,8 @@ pub mod names {
     pub const COLUMN_CACHE_BYTES: &str = "column_cache_bytes";
     /// Bytes of the columns that were decoded: values, validity, and strings.
     pub const SCAN_DECODED_BYTES: &str = "scan_decoded_bytes";
+    /// Rows of scans that were dropped because no build side of a join has their keys.
+    pub const KEY_FILTER_ROWS_DROPPED: &str = "key_filter_rows_dropped";
     /// Rows decoded from files.
     pub const SCAN_ROWS: &str = "scan_rows";
     /// Bytes copied host to device.

@@ -20,7 +20,7 @@ use names::suggestion;
 pub use values::{
     BackendOption, ExecutorOption, FallbackMode, LateDecodingOption, LogLevel, MemoryLimit,
 };
-use values::{Bytes, Count, FileName, OptionValue, Pause, Rows, ValueKind};
+use values::{Bytes, Count, FileName, OptionValue, Pause, Ratio, Rows, ValueKind};
 
 use crate::error::{Error, Result};
 
@@ -229,6 +229,15 @@ options! {
     channel_bytes: Bytes = Bytes(2 << 30), "bytes";
     /// Whether the keys of a join's build side prune the scan of its probe side.
     join_filter_pushdown: bool = true, "";
+    /// Most bytes of a Bloom filter of a build side's keys, which drops rows of the probe side's scan; 0
+    /// makes none.
+    join_filter_bloom_max_size: Bytes = Bytes(32 << 20), "bytes";
+    /// Such a filter is made if the build side has at most this share of the scan's rows.
+    join_filter_threshold: Ratio = Ratio(0.5), "";
+    /// Whether what the first batches of an input are like changes what was planned.
+    dynamic_planning: bool = true, "";
+    /// Batches of an input that are sampled for it.
+    sample_chunk_count: Count = Count(2), "batches";
     /// Bytes of a build side that every one of several ranks may get; 0 chooses by the device's memory.
     broadcast_limit: Bytes = Bytes(0), "bytes";
     /// Whether memory that was waited for in vain is taken beyond the limit of spilling, never beyond the
@@ -496,6 +505,26 @@ impl EngineOptions {
     /// Whether build sides prune the scans of probe sides.
     pub fn join_filter_pushdown(&self) -> bool {
         self.join_filter_pushdown
+    }
+
+    /// Most bytes of a Bloom filter of a build side's keys; 0 makes none.
+    pub fn join_filter_bloom_max_size(&self) -> u64 {
+        self.join_filter_bloom_max_size.0
+    }
+
+    /// Most rows of a build side for a Bloom filter, as a share of the scan's.
+    pub fn join_filter_threshold(&self) -> f64 {
+        self.join_filter_threshold.0
+    }
+
+    /// Whether samples change what was planned.
+    pub fn dynamic_planning(&self) -> bool {
+        self.dynamic_planning
+    }
+
+    /// Batches of an input that are sampled.
+    pub fn sample_chunk_count(&self) -> u64 {
+        self.sample_chunk_count.0.into()
     }
 
     /// Whether memory is taken beyond the limit of spilling.

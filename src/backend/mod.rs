@@ -22,7 +22,7 @@ use crate::error::{ErrorKind, Result};
 use crate::memory::{Batch, ParkedBatch, Tier, park_host, unpark_host};
 use crate::metrics::StreamClock;
 use crate::operators::{Context, Operator, OperatorSpec, StreamHandle};
-use crate::storage::{Partition, ReadOptions};
+use crate::storage::{KeyBits, Partition, ReadOptions};
 use crate::types::SchemaRef;
 
 /// Pause between two attempts to reserve device memory.
@@ -109,6 +109,27 @@ pub trait Backend: Send + Sync {
         Ok(Box::new(batches.map(move |batch| {
             self.upload_or_wait(context, &batch?, options.reserve_timeout)
         })))
+    }
+
+    /// Puts the values of a column of batches, which are where the backend's operators can read them, into
+    /// a Bloom filter.
+    ///
+    /// # Errors
+    /// Those of the batches; `InvalidInput` if the filter does not take such values; what failed on the
+    /// stream; `Reservation`.
+    fn key_bits(
+        &self,
+        context: &Context,
+        column: usize,
+        bits: KeyBits,
+        batches: Batches<'_>,
+    ) -> Result<KeyBits> {
+        let mut bits = bits;
+        for batch in batches {
+            let rows = self.download(context, batch?)?;
+            bits.insert(rows.column(column))?;
+        }
+        Ok(bits)
     }
 
     /// Uploads a batch; where memory is short, waits for what others are about to free.

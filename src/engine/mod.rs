@@ -58,7 +58,7 @@ use crate::types::SchemaRef;
 use control::Watched;
 use kept::{KeptResults, Outcome};
 use planner::Planner;
-use run::{Backends, Parkings, Place, Prepared, QueryRun, Refusals, Rows};
+use run::{Backends, FilterOptions, Parkings, Place, Prepared, QueryRun, Refusals, Rows};
 use select::Opened;
 use stream::Running;
 use threads::DeepThreads;
@@ -90,6 +90,8 @@ pub struct Engine {
     kept: KeptResults,
     /// Plans run as they are written.
     as_written: bool,
+    /// Fewest rows of a scan that build sides filter.
+    filtered_rows_min: u64,
     /// How many run now.
     running: Arc<AtomicUsize>,
     /// Where plans are walked.
@@ -198,6 +200,7 @@ impl Engine {
             queries: Arc::default(),
             kept: KeptResults::default(),
             as_written: false,
+            filtered_rows_min: FilterOptions::SCAN_ROWS_MIN,
             running: Arc::default(),
             threads: DeepThreads::default(),
         })
@@ -257,6 +260,14 @@ impl Engine {
     #[must_use]
     pub fn as_written(mut self) -> Engine {
         self.as_written = true;
+        self
+    }
+
+    /// The engine with build sides that filter scans of any size: for tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn filtering_all(mut self) -> Engine {
+        self.filtered_rows_min = 0;
         self
     }
 
@@ -466,7 +477,14 @@ impl Engine {
                 messages: self.options.channel_messages(),
                 bytes: self.options.channel_bytes(),
             },
-            dynamic_filters: self.options.join_filter_pushdown(),
+            filters: FilterOptions {
+                on: self.options.join_filter_pushdown(),
+                scan_rows_min: self.filtered_rows_min,
+                bloom_bytes_max: self.options.join_filter_bloom_max_size(),
+                threshold: self.options.join_filter_threshold(),
+                sample_batches: self.sample_batches(),
+            },
+            dynamic_planning: self.options.dynamic_planning(),
             kept: self.kept.clone(),
             keeps: store.cloned(),
             parkings: Parkings::new(&self.backend, &metrics),
@@ -589,6 +607,14 @@ impl Engine {
             let share = (self.planner().device_limit / 100).saturating_mul(BROADCAST_PERCENT);
             share.min(BROADCAST_BYTES_MAX)
         })
+    }
+
+    /// Batches of an input that are sampled before a decision is final; none: it is final at once.
+    fn sample_batches(&self) -> u64 {
+        match self.options.dynamic_planning() {
+            true => self.options.sample_chunk_count(),
+            false => 0,
+        }
     }
 
     /// Worker threads of a pipeline.

@@ -189,6 +189,21 @@ impl OptionValue for Rows {
     }
 }
 
+/// A share, from 0.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Ratio(pub(super) f64);
+
+impl OptionValue for Ratio {
+    const EXPECTED: &'static str = "a share from 0, such as 0.5";
+    fn parse(text: &str) -> Option<Self> {
+        let share: f64 = text.parse().ok()?;
+        (share >= 0.0 && share.is_finite()).then_some(Ratio(share))
+    }
+    fn print(&self) -> String {
+        self.0.to_string()
+    }
+}
+
 /// A number of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Bytes(pub(super) u64);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::{Schema, SchemaRef};
 use parquet::arrow::ProjectionMask;
 
+use super::key_filter::KeyFilter;
 use super::late::LateDecoding;
 use super::prune::{FileBytes, Ladder, PruneSteps, Pruned, Verdict, columns_of};
 use super::selected::{PageRows, SelectedPages, overlaps};
@@ -68,6 +69,8 @@ pub(super) struct Shape {
     pub(super) schema: SchemaRef,
     /// What the row groups were pruned by, and the columns of the dataset that it names.
     predicate: Option<(TypedExpr, Vec<usize>)>,
+    /// Filters of its rows.
+    pub(super) filters: Vec<Arc<KeyFilter>>,
     /// Whether page indexes are read.
     page_index: bool,
     /// What late decoding has brought so far.
@@ -148,6 +151,21 @@ impl Dataset {
         predicate: Option<&TypedExpr>,
         steps: PruneSteps,
     ) -> Result<Kept> {
+        self.prune_to(projection, predicate, Vec::new(), steps)
+    }
+
+    /// As [`Dataset::prune_by`], of rows whose keys filters know, too: row groups that hold none of the keys
+    /// are left out, if the predicate names their column; rows without one may be.
+    ///
+    /// # Errors
+    /// As [`Dataset::prune`].
+    pub fn prune_to(
+        &self,
+        projection: &[usize],
+        predicate: Option<&TypedExpr>,
+        filters: Vec<Arc<KeyFilter>>,
+        steps: PruneSteps,
+    ) -> Result<Kept> {
         let schema = self.schema();
         if let Some(column) = projection.iter().find(|c| **c >= schema.fields().len()) {
             let columns = schema.fields().len();
@@ -166,11 +184,12 @@ impl Dataset {
             projection: projection.to_vec(),
             schema: Arc::new(Schema::new(fields)),
             predicate: predicate.map(|predicate| (predicate.clone(), columns_of(predicate))),
+            filters,
             page_index: steps.page_index,
             late: LateDecoding::default(),
             cache: Arc::default(),
         };
-        let mut ladder = predicate.map(|predicate| Ladder::new(predicate, steps));
+        let mut ladder = predicate.map(|predicate| Ladder::new(predicate, &shape.filters, steps));
         let mut row_groups = Vec::new();
         let mut total = 0;
         for (index, file) in self.files().iter().enumerate() {
@@ -203,11 +222,12 @@ impl Dataset {
                 row_groups.push(whole.scaled());
             }
         }
+        let pruned = ladder.map(|ladder| ladder.pruned()).unwrap_or_default();
         Ok(Kept {
             shape: Arc::new(shape),
             row_groups,
             total,
-            pruned: ladder.map(|ladder| ladder.pruned()).unwrap_or_default(),
+            pruned,
         })
     }
 }
@@ -375,6 +395,11 @@ impl Partition {
     pub fn predicate(&self) -> Option<(&TypedExpr, &[usize])> {
         let (predicate, columns) = self.shape.predicate.as_ref()?;
         Some((predicate, columns))
+    }
+
+    /// Filters of its rows: those that do not pass all of them need not come out.
+    pub fn filters(&self) -> &[Arc<KeyFilter>] {
+        &self.shape.filters
     }
 
     /// What late decoding has brought so far to the scan that it is of.

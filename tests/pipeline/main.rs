@@ -13,6 +13,7 @@ mod files;
 mod observe;
 mod optimise;
 mod options;
+mod planning;
 mod pruning;
 mod rank_exchanges;
 mod rank_sorts;

@@ -70,7 +70,7 @@ pub(super) async fn limited(
     };
     let (sender, receiver) = run.scope.channel::<Rows>(capacity);
     let name = format!("pipeline {}, limit", stages.number);
-    let step = stages.steps();
+    let step = stages.step_count();
     let meter = run.meter(
         (stages.number, step),
         (StepKind::Limit, "limit"),

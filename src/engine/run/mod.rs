@@ -5,9 +5,11 @@
 //! one time, over channels that hold little, so that a fast one waits for a slow one. The executor
 //! `tasks` runs one after the other; what each leaves waits as a whole, and may be spilled, before the
 //! next one starts. `pipeline` has the life of one pipeline, `worker` that of a worker, `fold` what
-//! happens at a breaker, `join` and `parts` what happens where memory is too short for one table.
+//! happens at a breaker, `join` and `parts` what happens where memory is too short for one table, `swap`
+//! what does where estimates chose the wrong side of a join.
 
 mod bounds;
+mod build_keys;
 mod dynamic_filter;
 mod exchange;
 mod fold;
@@ -24,6 +26,7 @@ mod rank_order;
 mod room;
 mod source;
 mod steps;
+mod swap;
 mod watch;
 mod worker;
 
@@ -52,9 +55,10 @@ use crate::network::{Capacity, Handle, Receiver, Registration, Scope, Sender};
 use crate::options::{ExecutorOption, FallbackMode};
 use crate::pipeline::{Pipeline, ScanSpec, Source, consumers};
 use crate::plan::{MemoryTable, StoredRows};
-use crate::storage::{Partition, ReadOptions};
+use crate::storage::{KeyFilter, Partition, ReadOptions};
 use crate::types::SchemaRef;
-use dynamic_filter::Bounds;
+use build_keys::BuildKeys;
+pub(super) use dynamic_filter::FilterOptions;
 use exchange::Exchanger;
 pub(super) use in_order::InOrder;
 use lane::Lane;
@@ -129,7 +133,9 @@ pub(super) struct QueryRun {
     /// Wakes those who wait for memory when the query ends early.
     pub(super) _waking: Registration,
     /// Whether built sides narrow the scans of their probe sides.
-    pub(super) dynamic_filters: bool,
+    pub(super) filters: FilterOptions,
+    /// Whether what is seen of rows changes what was planned by estimates.
+    pub(super) dynamic_planning: bool,
     /// Results that the engine keeps.
     pub(super) kept: KeptResults,
     /// Where the result goes, if the engine keeps it.
@@ -148,8 +154,8 @@ pub(super) type Refusals = BTreeMap<usize, String>;
 pub(super) struct Notes {
     fallbacks: Vec<String>,
     refused: Refusals,
-    /// What the keys of built sides lie between, by the pipeline's number.
-    bounds: BTreeMap<usize, Arc<Bounds>>,
+    /// What is known of the keys of built sides, by the pipeline's number.
+    keys: BTreeMap<usize, Arc<BuildKeys>>,
     /// Parts of a pipeline's fold, by number and operator.
     parts: BTreeMap<(usize, &'static str), u32>,
 }
@@ -322,14 +328,14 @@ impl QueryRun {
         }
     }
 
-    fn note_bounds(&self, number: usize, bounds: Bounds) {
+    fn note_keys(&self, number: usize, keys: BuildKeys) {
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
-        notes.bounds.insert(number, Arc::new(bounds));
+        notes.keys.insert(number, Arc::new(keys));
     }
 
-    fn bounds_of(&self, number: usize) -> Option<Arc<Bounds>> {
+    fn keys_of(&self, number: usize) -> Option<Arc<BuildKeys>> {
         let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
-        notes.bounds.get(&number).cloned()
+        notes.keys.get(&number).cloned()
     }
 
     fn note_parts(&self, number: usize, operator: &'static str, parts: u32) {
@@ -352,8 +358,14 @@ impl QueryRun {
     }
 
     /// The partitions of a scan that this rank reads.
-    fn partitions(&self, number: usize, scan: &ScanSpec) -> Result<Vec<Partition>> {
-        let (partitions, record) = self.planner.partitions(scan, &self.read.metrics)?;
+    fn partitions(
+        &self,
+        number: usize,
+        scan: &ScanSpec,
+        filters: &[Arc<KeyFilter>],
+    ) -> Result<Vec<Partition>> {
+        let metrics = &self.read.metrics;
+        let (partitions, record) = self.planner.partitions(scan, filters, metrics)?;
         self.decide(number, Choice::Scan(record));
         self.read
             .metrics

@@ -14,7 +14,7 @@ use super::steps::Steps;
 use super::watch::{OwnTrack, gave, rows_of, took};
 use super::{Place, QueryRun, sequence};
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::{Batch, Sequence, StoredBatch};
+use crate::memory::{Batch, BatchStore, Sequence, SpillClass, StoredBatch};
 use crate::metrics::{Choice, RowCount, names};
 use crate::network::{Delivery, Sender};
 use crate::operators::FoldState;
@@ -28,6 +28,8 @@ pub(super) enum End {
     Counted(Arc<Sender<Rows>>),
     /// They are folded.
     Fold(Arc<Folding>),
+    /// They wait for a join to build from them.
+    Kept(Arc<BatchStore>),
     /// They wait in parts for a join whose build side is in parts.
     Split(Splitter),
 }
@@ -103,6 +105,11 @@ impl Stage {
                 Unit::Stored(place, stored) => {
                     let bring = || self.bring_back(lane, &stored);
                     let batch = self.run.when_there_is_room(bring).await?;
+                    drop(stored);
+                    self.batch(lane, place, batch, &mut progress.state).await?
+                }
+                Unit::Waiting(place, stored) => {
+                    let batch = self.run.when_there_is_room(|| stored.get()).await?;
                     drop(stored);
                     self.batch(lane, place, batch, &mut progress.state).await?
                 }
@@ -422,6 +429,10 @@ impl Stage {
                 };
                 folding.next(&self.run, lane, state, place, batch)?;
                 self.count(started);
+                return Ok(Delivery::Accepted);
+            }
+            End::Kept(store) => {
+                self.run.store_in(store, place, batch, SpillClass::Build);
                 return Ok(Delivery::Accepted);
             }
             End::Split(splitter) => {

@@ -5,7 +5,8 @@
 //! kernel (`assemble`). Nothing comes back: row counts are the footers', and what is wrong with a
 //! page is known when somebody waits for the stream. Pages without a row that is wanted are not read
 //! where the page index says where they lie; then a gather brings the columns together (`rows`). Where a
-//! predicate leaves few rows, its columns are decoded before the others (`late`). Codecs that no kernel knows are decompressed
+//! predicate, or a filter by keys (`filters`), leaves few rows, its columns are decoded before the others
+//! (`late`). Codecs that no kernel knows are decompressed
 //! by the host (`fetch`). Strings whose pages are all dictionary-encoded become codes of the
 //! batches' one dictionary (`text`); other strings stay where they are, as views. Leaves of nested
 //! columns are decoded like flat columns, a value per level entry, and keep their levels.
@@ -13,6 +14,7 @@
 mod assemble;
 mod cache;
 mod fetch;
+mod filters;
 mod late;
 mod layout;
 mod places;
@@ -168,12 +170,16 @@ impl<'a> Scan<'a> {
         let launch = self.shared.launch_with_copies(self.context)?;
         let dictionary = self.shared.dictionary.get();
         let late = self.late.as_ref();
+        let late = late.filter(|late| late.is_worth_while(&self.partition));
         let batch = match late.filter(|_| self.partition.late().begin(self.options.late)) {
             Some(late) => {
                 let (columns, rows) = late::read(self, &launch, late, range, &dictionary)?;
                 CudaBatch::flat(columns, DeviceRows::known(rows), dictionary)
             }
-            None => self.read_all(&launch, range, dictionary)?,
+            None => {
+                let batch = self.read_all(&launch, range, dictionary)?;
+                filters::filtered(self, &launch, batch)?
+            }
         };
         let rows = self.rows[range.clone()].iter().map(GroupRows::count);
         self.context.metrics.add(names::SCAN_ROWS, rows.sum());

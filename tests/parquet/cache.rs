@@ -409,7 +409,7 @@ fn failures_of_the_device_do_not_stay_in_it() {
                 all.set_pair(option).unwrap();
             }
             let driver: Arc<dyn Driver> = Arc::new(SimtDriver::new(options));
-            let engine = Engine::with_driver(all, Some(driver), Arc::new(DiskFiles));
+            let engine = Engine::with_driver(all, Some(driver), Arc::new(DiskFiles)).unwrap();
             let mut failed = 0;
             for turn in 0..4 {
                 match collect(file.path(), &ALL, &engine) {

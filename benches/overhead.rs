@@ -1,7 +1,8 @@
 //! What a query costs beside its rows: plans of many operators over few rows, on the CPU backend.
 //!
 //! Planning, the network of actors, counters and hand-overs are all that there is to measure here, so
-//! that what is added to any of them shows. No GPU is used.
+//! that what is added to any of them shows. Rules (`optimise`) and the cut into pipelines (`lower`) are
+//! parts of the whole, measured by themselves, too. No GPU is used.
 #![allow(missing_docs, reason = "criterion_group! writes the function")]
 #![allow(clippy::expect_used, reason = "a bench ends by panicking")]
 
@@ -9,6 +10,8 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use criterion::{Criterion, criterion_group, criterion_main};
+use pelton::pipeline::lower;
+use pelton::plan::optimise;
 use pelton::prelude::*;
 
 /// Rows of the larger table.
@@ -72,6 +75,13 @@ fn overhead(criterion: &mut Criterion) {
         ("one_filter", orders().filter(col("amount").gt(lit(10)))),
     ];
     for (name, query) in queries {
+        group.bench_function(format!("{name}/optimise"), |bencher| {
+            bencher.iter(|| optimise(query.query()));
+        });
+        let optimised = optimise(query.query());
+        group.bench_function(format!("{name}/lower"), |bencher| {
+            bencher.iter(|| lower(&optimised).expect("pipelines"));
+        });
         let rows = query.collect(&engine).expect("a result").rows();
         assert!(rows > 0);
         group.bench_function(format!("{name}/rows=1000/cpu"), |bencher| {

@@ -248,15 +248,15 @@ fn of_views(bench: &mut Bench, c: &mut Criterion) {
     verify(bench, &found, |text| text.contains("haggle"));
     let found = strings::compare(&launch, abi::PROJECT_EQUAL, &left, &constant, &all).unwrap();
     verify(bench, &found, |text| text == "even accounts");
-    let upper = strings::ascii_case(&launch, &left, true, n)
+    let upper = strings::ascii_case(&launch, &left, true, &all)
         .unwrap()
         .unwrap();
     verify_text(bench, &upper, str::to_uppercase);
     let part = strings::slice(&launch, &left, Slice::SkipTake(2, 10), &all).unwrap();
     verify_text(bench, &part, |text| text.chars().skip(2).take(10).collect());
-    let both = strings::concat(&launch, &[&left, &left], Some("-"), n, &status).unwrap();
+    let both = strings::concat(&launch, &[&left, &left], Some("-"), &all, &status).unwrap();
     verify_text(bench, &both, |text| format!("{text}-{text}"));
-    let replaced = strings::replace(&launch, &left, ("special", "x"), n, &status).unwrap();
+    let replaced = strings::replace(&launch, &left, ("special", "x"), &all, &status).unwrap();
     verify_text(bench, &replaced, |text| text.replace("special", "x"));
     drop((upper, part, both, replaced, found));
 
@@ -325,20 +325,20 @@ fn of_views(bench: &mut Bench, c: &mut Criterion) {
         bench,
         c,
         wall("views/upper", written + 2.0 * text),
-        |launch| Ok(strings::ascii_case(launch, &left, true, n)?.unwrap()),
+        |launch| Ok(strings::ascii_case(launch, &left, true, &all)?.unwrap()),
     );
     let twice = 16.0 * (2.0 * 2.0 + 2.0 + 2.0 + 1.0) * count;
     run(
         bench,
         c,
         wall("views/concat", twice + 4.0 * text),
-        |launch| strings::concat(launch, &[&left, &left], Some("-"), n, &status),
+        |launch| strings::concat(launch, &[&left, &left], Some("-"), &all, &status),
     );
     run(
         bench,
         c,
         wall("views/replace", written + 16.0 * count + 3.0 * text),
-        |launch| strings::replace(launch, &left, ("special", "x"), n, &status),
+        |launch| strings::replace(launch, &left, ("special", "x"), &all, &status),
     );
 }
 

@@ -8,11 +8,13 @@
 
 #![forbid(unsafe_code)]
 
+mod cache;
 mod decision;
 mod meter;
 mod trace;
 
-pub use decision::{Choice, Decision, PrunedRecord, ScanRecord};
+pub use cache::{CacheCounts, CacheRecord};
+pub use decision::{BloomChoice, Choice, Decision, KeyFilterRecord, PrunedRecord, ScanRecord};
 pub use meter::{Meter, RowCount, StepFacts, StepKind, StepRecord};
 pub use trace::{OnTrack, Trace, Track, TrackSpan, span_here};
 
@@ -118,8 +120,16 @@ pub mod names {
     pub const PRUNING_BYTES: &str = "scan_pruning_bytes";
     /// Compressed bytes of column chunks that were read: of all their pages, or of those chosen.
     pub const SCAN_BYTES: &str = "scan_bytes";
+    /// Column chunks that a scan found in the column cache.
+    pub const COLUMN_CACHE_HITS: &str = "column_cache_hits";
+    /// Column chunks that a scan looked for in the column cache and had to read.
+    pub const COLUMN_CACHE_MISSES: &str = "column_cache_misses";
+    /// Compressed bytes that were not read, because the column cache had them.
+    pub const COLUMN_CACHE_BYTES: &str = "column_cache_bytes";
     /// Bytes of the columns that were decoded: values, validity, and strings.
     pub const SCAN_DECODED_BYTES: &str = "scan_decoded_bytes";
+    /// Rows of scans that were dropped because no build side of a join has their keys.
+    pub const KEY_FILTER_ROWS_DROPPED: &str = "key_filter_rows_dropped";
     /// Rows decoded from files.
     pub const SCAN_ROWS: &str = "scan_rows";
     /// Bytes copied host to device.

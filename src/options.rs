@@ -1,23 +1,26 @@
 //! Every option of the engine: its name, type, default and meaning, in one table.
 //!
-//! The table drives parsing, listing and errors. A value comes, in this order, from an explicit
-//! [`EngineOptions::set`], from the environment (`PELTON_<NAME>`), or from the default. This is
-//! the only file of the library that reads environment variables, and only
-//! [`EngineOptions::from_env`] does.
+//! The table drives parsing, listing, errors and `docs/options.md`. A value comes, in this order, from
+//! an explicit [`EngineOptions::set`], from the environment (`PELTON_<NAME>`), from a file (`file`), or
+//! from the default. This is the only file of the library that reads environment variables, and only
+//! [`EngineOptions::from_env`] and [`EngineOptions::from_env_and_file`] do.
 
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+mod file;
+mod names;
 mod values;
 
+use names::suggestion;
 pub use values::{
     BackendOption, ExecutorOption, FallbackMode, LateDecodingOption, LogLevel, MemoryLimit,
 };
-use values::{Bytes, Count, FileName, OptionValue, Pause, Rows};
+use values::{Bytes, Count, FileName, OptionValue, Pause, Ratio, Rows, ValueKind};
 
 use crate::error::{Error, Result};
 
@@ -41,11 +44,16 @@ const OTHER_VARIABLES: [&str; 14] = [
 
 const PREFIX: &str = "PELTON_";
 
+/// The variable that names a file of options.
+pub const FILE_VARIABLE: &str = "PELTON_CONFIG";
+
 /// Where an option's value came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OptionSource {
     /// Nobody set it.
     Default,
+    /// A file of options.
+    File,
     /// An environment variable.
     Environment,
     /// The program or the command line.
@@ -56,6 +64,7 @@ impl fmt::Display for OptionSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             OptionSource::Default => "default",
+            OptionSource::File => "file",
             OptionSource::Environment => "env",
             OptionSource::Explicit => "explicit",
         })
@@ -73,6 +82,10 @@ pub struct OptionSpec {
     pub unit: &'static str,
     /// What the option does.
     pub doc: &'static str,
+    /// What the default is, in words; empty where it is the same on every machine.
+    machine_default: &'static str,
+    /// What of TOML a value may be, beside a string.
+    kind: ValueKind,
     parse: fn(&mut EngineOptions, &str) -> bool,
     print: fn(&EngineOptions) -> String,
 }
@@ -83,9 +96,13 @@ impl OptionSpec {
         format!("{PREFIX}{}", self.name.to_uppercase())
     }
 
-    /// The default, as text.
+    /// The default: in words where it depends on the machine, else as text that
+    /// [`EngineOptions::set`] reads.
     pub fn default_text(&self) -> String {
-        (self.print)(&EngineOptions::default())
+        match self.machine_default {
+            "" => (self.print)(&EngineOptions::default()),
+            words => words.to_string(),
+        }
     }
 }
 
@@ -106,7 +123,7 @@ fn threads_default() -> u32 {
 }
 
 macro_rules! options {
-    ($($(#[doc = $doc:literal])+ $name:ident: $type:ty = $default:expr, $unit:literal;)*) => {
+    ($($(#[doc = $doc:literal])+ $name:ident: $type:ty = $default:expr, $unit:literal $(, $machine:literal)?;)*) => {
         /// The options of an engine.
         ///
         /// ```
@@ -142,6 +159,8 @@ macro_rules! options {
                 expected: <$type as OptionValue>::EXPECTED,
                 unit: $unit,
                 doc: concat!($($doc),+).trim_ascii(),
+                machine_default: concat!("", $($machine)?),
+                kind: <$type as OptionValue>::KIND,
                 parse: |options, text| match <$type as OptionValue>::parse(text) {
                     Some(value) => {
                         options.$name = value;
@@ -163,17 +182,29 @@ options! {
     /// How the pipelines of a query are run.
     executor: ExecutorOption = ExecutorOption::Streaming, "";
     /// Threads that each run partitions on a stream of their own.
-    num_streaming_threads: Count = Count(threads_default()), "threads";
+    num_streaming_threads: Count = Count(threads_default()), "threads", "the cores, at most 16";
     /// CUDA streams of the engine.
     num_streams: Count = Count(16), "streams";
     /// Uncompressed bytes that are read together; 0 chooses by the size of the scan.
     target_partition_size: Bytes = Bytes(0), "bytes";
     /// Most rows of one batch.
     max_rows_per_partition: Rows = Rows(1_000_000), "rows";
+    /// Partitions of one scan that are read, and then computed, at one time; 0 for as many as there are
+    /// threads.
+    max_concurrent_io_tasks: u32 = 0, "partitions";
     /// Device memory that may be reserved, of what is free.
     device_memory_limit: MemoryLimit = MemoryLimit::Percent(90.0), "bytes or %";
-    /// Pinned host memory that may be reserved, of the host's memory.
+    /// Device memory in which column chunks of files are kept for later queries, of the limit; 0 for none.
+    column_cache_limit: MemoryLimit = MemoryLimit::Percent(30.0), "bytes or %";
+    /// Pinned host memory that may be reserved, of the host's memory. Half of it may hold what is
+    /// spilled from a device, which goes to other host memory when that is full.
     pinned_memory_limit: MemoryLimit = MemoryLimit::Percent(50.0), "bytes or %";
+    /// Whether bytes on their way to and from the device pass pinned memory; else pageable memory, which
+    /// counts as host memory and is slower.
+    pinned_memory: bool = true, "";
+    /// Pinned memory that is allocated when the engine starts, of the host's memory; more follows as it
+    /// is needed.
+    pinned_initial_pool_size: MemoryLimit = MemoryLimit::Bytes(0), "bytes or %";
     /// Host memory that may be reserved, of the host's memory.
     host_memory_limit: MemoryLimit = MemoryLimit::Percent(90.0), "bytes or %";
     /// Bytes of spill files.
@@ -184,8 +215,8 @@ options! {
     spill_device_limit: MemoryLimit = MemoryLimit::Percent(80.0), "bytes or %";
     /// Host memory in use beyond which batches that wait are moved to disk, of the limit.
     spill_host_limit: MemoryLimit = MemoryLimit::Percent(80.0), "bytes or %";
-    /// Folder of spill files, which have no names there; empty for the system's temporary folder.
-    spill_folder: Option<String> = None, "";
+    /// Folder of spill files, which have no names there.
+    spill_folder: Option<String> = None, "", "the system's temporary folder";
     /// How often a thread looks whether memory in use is beyond the limits of spilling.
     periodic_spill_check: Pause = Pause(Some(Duration::from_millis(1))), "duration";
     /// How long a reservation waits for others to end before it fails.
@@ -198,6 +229,15 @@ options! {
     channel_bytes: Bytes = Bytes(2 << 30), "bytes";
     /// Whether the keys of a join's build side prune the scan of its probe side.
     join_filter_pushdown: bool = true, "";
+    /// Most bytes of a Bloom filter of a build side's keys, which drops rows of the probe side's scan; 0
+    /// makes none.
+    join_filter_bloom_max_size: Bytes = Bytes(32 << 20), "bytes";
+    /// Such a filter is made if the build side has at most this share of the scan's rows.
+    join_filter_threshold: Ratio = Ratio(0.5), "";
+    /// Whether what the first batches of an input are like changes what was planned.
+    dynamic_planning: bool = true, "";
+    /// Batches of an input that are sampled for it.
+    sample_chunk_count: Count = Count(2), "batches";
     /// Bytes of a build side that every one of several ranks may get; 0 chooses by the device's memory.
     broadcast_limit: Bytes = Bytes(0), "bytes";
     /// Whether memory that was waited for in vain is taken beyond the limit of spilling, never beyond the
@@ -215,6 +255,9 @@ options! {
     parquet_page_index: bool = true, "";
     /// On a device decode columns only where the predicate of the scan leaves rows.
     parquet_late_decoding: LateDecodingOption = LateDecodingOption::Auto, "";
+    /// Write a result as a folder of Parquet files instead of one; each has as many rows as a row group
+    /// may have, unless told otherwise.
+    sink_to_directory: bool = false, "";
     /// What happens when the backend does not support a pipeline.
     fallback_mode: FallbackMode = FallbackMode::Warn, "";
     /// Least severe message that is logged.
@@ -223,10 +266,8 @@ options! {
     trace: FileName = FileName(None), "";
     /// Print the counters of a query after it.
     statistics: bool = false, "";
-    /// Folder that every generated kernel is written to, for reading.
-    kernel_dir: Option<String> = None, "";
     /// Folder of compiled kernels that outlives the process.
-    kernel_cache_dir: Option<String> = None, "";
+    kernel_cache_dir: Option<String> = None, "", "pelton/kernels in the user's cache folder";
     /// Seed of the emulator's schedule.
     simt_seed: u64 = 0, "";
     /// Check every memory access of emulated kernels: slow.
@@ -234,61 +275,83 @@ options! {
 }
 
 impl EngineOptions {
-    /// The defaults, overlaid with the environment.
+    /// The defaults, overlaid with the file that `PELTON_CONFIG` names, if it names one, and that with
+    /// the environment.
     ///
     /// # Errors
-    /// `InvalidInput` for a variable that is no option, or a value that cannot be read.
+    /// `InvalidInput` for a variable that is no option, or a value that cannot be read; as
+    /// [`EngineOptions::from_file`].
     pub fn from_env() -> Result<Self> {
-        let ours = std::env::vars_os().filter_map(|(name, value)| {
-            let name = name.into_string().ok()?;
-            let value = value.to_string_lossy().into_owned();
-            Some((name, value))
-        });
-        Self::from_variables(ours)
+        Self::from_variables(environment())
     }
 
-    /// The defaults, overlaid with these variables; those without our prefix are passed over.
+    /// As [`EngineOptions::from_env`], with this file instead of the one that `PELTON_CONFIG` names.
+    ///
+    /// # Errors
+    /// As [`EngineOptions::from_env`].
+    pub fn from_env_and_file(file: impl AsRef<Path>) -> Result<Self> {
+        let mut options = EngineOptions::from_file(file)?;
+        options.overlay_variables(environment())?;
+        Ok(options)
+    }
+
+    /// The defaults, overlaid with these variables as with those of the environment; those without our
+    /// prefix are passed over.
     ///
     /// # Errors
     /// As [`EngineOptions::from_env`].
     pub fn from_variables(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
         let mut options = EngineOptions::default();
+        let file = options.overlay_variables(variables)?;
+        if let Some(file) = file {
+            options.overlay_file(file)?;
+        }
+        Ok(options)
+    }
+
+    /// Overlays variables; answers the file that one of them names.
+    fn overlay_variables(
+        &mut self,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Option<PathBuf>> {
+        let mut file = None;
         for (variable, value) in variables {
             let Some(suffix) = variable.strip_prefix(PREFIX) else {
                 continue;
             };
+            if variable == FILE_VARIABLE {
+                file = (!value.is_empty()).then(|| PathBuf::from(value));
+                continue;
+            }
             if OTHER_VARIABLES.contains(&variable.as_str()) {
                 continue;
             }
             let wanted = suffix.to_lowercase();
             let Some(spec) = OPTIONS.iter().find(|spec| spec.name == wanted) else {
                 let known = OPTIONS.iter().map(OptionSpec::variable);
-                let known: Vec<_> = known.chain(OTHER_VARIABLES.map(str::to_string)).collect();
+                let others = OTHER_VARIABLES.into_iter().chain([FILE_VARIABLE]);
+                let known: Vec<_> = known.chain(others.map(str::to_string)).collect();
                 return Err(Error::invalid(
                     format!("environment variable `{variable}`"),
                     "no such option",
                     suggestion(&variable, known.iter().map(String::as_str)),
                 ));
             };
-            options.store(spec, &value, OptionSource::Environment, &variable)?;
+            let place = format!("option `{variable}`");
+            self.store(spec, &value, OptionSource::Environment, place)?;
         }
-        Ok(options)
+        Ok(file)
     }
 
-    /// Sets an option, before the environment and the default.
+    /// Sets an option, before the environment, a file and the default.
     ///
     /// # Errors
     /// `InvalidInput` for an unknown name, with the nearest one, or a value that cannot be read,
     /// with an example of one that can.
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
-        let Some(spec) = OPTIONS.iter().find(|spec| spec.name == name.trim()) else {
-            return Err(Error::invalid(
-                format!("option `{name}`"),
-                "no such option",
-                suggestion(name.trim(), OPTIONS.iter().map(|spec| spec.name)),
-            ));
-        };
-        self.store(spec, value, OptionSource::Explicit, spec.name)
+        let spec = spec_of(name.trim(), || format!("option `{name}`"))?;
+        let place = format!("option `{}`", spec.name);
+        self.store(spec, value, OptionSource::Explicit, place)
     }
 
     /// Sets an option from `name=value`, as a command line has it.
@@ -315,25 +378,29 @@ impl EngineOptions {
         Ok(self)
     }
 
+    /// Reads a value, which counts unless a stronger source has set the option.
     fn store(
         &mut self,
         spec: &'static OptionSpec,
         value: &str,
         source: OptionSource,
-        place: &str,
+        place: String,
     ) -> Result<()> {
         let known = self.sources.get(spec.name);
-        if known.is_some_and(|known| *known > source) {
-            return Ok(());
-        }
-        if !(spec.parse)(self, value.trim()) {
+        let overruled = known.is_some_and(|known| *known > source);
+        // What is overruled is read nevertheless: a mistake is one, whoever else sets the option.
+        let mut unused = EngineOptions::default();
+        let options = if overruled { &mut unused } else { &mut *self };
+        if !(spec.parse)(options, value.trim()) {
             return Err(Error::invalid(
-                format!("option `{place}`"),
+                place,
                 format!("`{value}` is not a value of it"),
                 format!("expected is {}", spec.expected),
             ));
         }
-        self.sources.insert(spec.name, source);
+        if !overruled {
+            self.sources.insert(spec.name, source);
+        }
         Ok(())
     }
 
@@ -440,6 +507,26 @@ impl EngineOptions {
         self.join_filter_pushdown
     }
 
+    /// Most bytes of a Bloom filter of a build side's keys; 0 makes none.
+    pub fn join_filter_bloom_max_size(&self) -> u64 {
+        self.join_filter_bloom_max_size.0
+    }
+
+    /// Most rows of a build side for a Bloom filter, as a share of the scan's.
+    pub fn join_filter_threshold(&self) -> f64 {
+        self.join_filter_threshold.0
+    }
+
+    /// Whether samples change what was planned.
+    pub fn dynamic_planning(&self) -> bool {
+        self.dynamic_planning
+    }
+
+    /// Batches of an input that are sampled.
+    pub fn sample_chunk_count(&self) -> u64 {
+        self.sample_chunk_count.0.into()
+    }
+
     /// Whether memory is taken beyond the limit of spilling.
     pub fn allow_overbooking_by_default(&self) -> bool {
         self.allow_overbooking_by_default
@@ -448,6 +535,11 @@ impl EngineOptions {
     /// CUDA streams of the engine.
     pub fn num_streams(&self) -> usize {
         self.num_streams.0 as usize
+    }
+
+    /// Partitions of one scan that are read at one time; `None` for as many as there are threads.
+    pub fn max_concurrent_io_tasks(&self) -> Option<usize> {
+        Some(self.max_concurrent_io_tasks as usize).filter(|tasks| *tasks > 0)
     }
 
     /// Bytes that are read together; `None` chooses by the size of the scan.
@@ -465,9 +557,24 @@ impl EngineOptions {
         self.device_memory_limit
     }
 
+    /// Device memory in which column chunks of files are kept.
+    pub fn column_cache_limit(&self) -> MemoryLimit {
+        self.column_cache_limit
+    }
+
     /// Limit of pinned host memory.
     pub fn pinned_memory_limit(&self) -> MemoryLimit {
         self.pinned_memory_limit
+    }
+
+    /// Whether bytes pass pinned memory.
+    pub fn pinned_memory(&self) -> bool {
+        self.pinned_memory
+    }
+
+    /// Pinned memory that is allocated at the start.
+    pub fn pinned_initial_pool_size(&self) -> MemoryLimit {
+        self.pinned_initial_pool_size
     }
 
     /// Limit of host memory.
@@ -510,6 +617,11 @@ impl EngineOptions {
         self.parquet_late_decoding
     }
 
+    /// Whether results are written as folders.
+    pub fn sink_to_directory(&self) -> bool {
+        self.sink_to_directory
+    }
+
     /// What happens when the backend does not support a pipeline.
     pub fn fallback_mode(&self) -> FallbackMode {
         self.fallback_mode
@@ -530,11 +642,6 @@ impl EngineOptions {
         self.statistics
     }
 
-    /// Folder for reading generated kernels.
-    pub fn kernel_dir(&self) -> Option<&str> {
-        self.kernel_dir.as_deref()
-    }
-
     /// Folder of compiled kernels.
     pub fn kernel_cache_dir(&self) -> Option<&str> {
         self.kernel_cache_dir.as_deref()
@@ -551,34 +658,21 @@ impl EngineOptions {
     }
 }
 
-/// "did you mean `x`?" for the nearest name, or all names if none is near.
-fn suggestion<'a>(wanted: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
-    let nearest = known
-        .clone()
-        .map(|name| (edit_distance(wanted, name), name))
-        .min();
-    match nearest {
-        Some((distance, name)) if distance <= wanted.len().max(name.len()) / 3 => {
-            format!("did you mean `{name}`?")
-        }
-        _ => format!("the names are {}", known.collect::<Vec<_>>().join(", ")),
-    }
+/// The row of the table with this name.
+fn spec_of(name: &str, place: impl FnOnce() -> String) -> Result<&'static OptionSpec> {
+    let found = OPTIONS.iter().find(|spec| spec.name == name);
+    found.ok_or_else(|| {
+        let remedy = suggestion(name, OPTIONS.iter().map(|spec| spec.name));
+        Error::invalid(place(), "no such option", remedy)
+    })
 }
 
-/// Letters to insert, delete or replace to turn one word into the other (Levenshtein).
-fn edit_distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, a) in left.chars().enumerate() {
-        let mut diagonal = i;
-        row[0] = i + 1;
-        for (j, b) in right.iter().enumerate() {
-            let replaced = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row.last().copied().unwrap_or(0)
+/// The environment's variables, as text.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| {
+        let name = name.into_string().ok()?;
+        Some((name, value.to_string_lossy().into_owned()))
+    })
 }
 
 #[cfg(test)]

@@ -171,6 +171,24 @@ fn objects_have_the_rows_of_files() {
 }
 
 #[test]
+fn what_the_device_has_is_not_asked_for_again() {
+    let (served, address) = server();
+    let url = format!("{address}/a.parquet");
+    let engine = engine("simt");
+    for seed in [11, 12] {
+        let (bytes, table) = sample(seed, 1500);
+        served.put("a.parquet", bytes);
+        let mut asked = Vec::new();
+        for _ in 0..3 {
+            let before = served.bytes.load(Ordering::Relaxed);
+            same_rows(&engine, &url, &table);
+            asked.push(served.bytes.load(Ordering::Relaxed) - before);
+        }
+        assert!(asked[0] > 0 && asked[1..] == [0, 0], "{asked:?}");
+    }
+}
+
+#[test]
 fn requests_that_fail_are_made_again() {
     let (served, address) = server();
     let (bytes, table) = sample(7, 1500);

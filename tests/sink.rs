@@ -221,3 +221,34 @@ fn a_query_is_written_in_the_order_of_its_result() -> Result<()> {
     assert_eq!(std::fs::read_dir(folder.path())?.count(), before);
     Ok(())
 }
+
+#[test]
+fn results_are_folders_where_the_engine_says_so() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let options = EngineOptions::default().with("backend", "cpu")?;
+    let engine = Engine::new(options.with("sink_to_directory", "true")?)?;
+    let random = &mut Random::new(11);
+    let schema: SchemaRef = Arc::new(Schema::new(vec![Field::new("v", DataType::Int64, true)]));
+    let table = tables::table(random, &schema, 2500, &[]);
+    let source = folder.path().join("source.parquet");
+    let mut sink = ParquetSink::create(&source, schema, SinkOptions::default())?;
+    sink.write(&table.whole)?;
+    sink.finish()?;
+    let frame = scan_parquet(&source)?;
+    // A file for the rows of a row group, unless the rows of a file are given.
+    for (file_rows, files) in [(None, 3), (Some(2000), 2)] {
+        let target = folder.path().join(format!("{files} files"));
+        let options = SinkOptions {
+            row_group_rows: 1000,
+            file_rows,
+            ..SinkOptions::default()
+        };
+        let summary = frame.sink_parquet(&engine, &target, options)?;
+        let name = |file: usize| target.join(format!("part-{file:05}.parquet"));
+        assert_eq!(summary.files, (0..files).map(name).collect::<Vec<_>>());
+        let again = scan_parquet(&target)?.collect(&engine)?;
+        ordered(&rows(&table.batches), &rows(&again.batches), &[])
+            .unwrap_or_else(|e| panic!("{e}"));
+    }
+    Ok(())
+}

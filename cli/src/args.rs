@@ -16,12 +16,15 @@ Exit codes:
   130  interrupted
 
 Results go to standard output, everything else to standard error. A value comes from a flag, else
-from the environment (PELTON_<OPTION>), else it is the default: `pelton config` shows which.
+from the environment (PELTON_<OPTION>), else from the file of --config or PELTON_CONFIG, else it is
+the default: `pelton config` shows which.
 NO_COLOR switches colours off.
 
 Examples:
   pelton quickstart                       data, a query and its plan in a minute
   pelton gen tpch --scale 1 --out data    the eight tables as Parquet
+  pelton sql --dir data 'SELECT count(*) FROM lineitem'
+                                          SQL over the files of a folder
   pelton run plan.json --format csv       a serialised query
   pelton rewrite data/*.parquet out.parquet
                                           the same rows, encoded for GPUs
@@ -72,6 +75,10 @@ pub struct Globals {
     #[arg(short = 'o', long = "option", global = true, value_name = "NAME=VALUE")]
     pub options: Vec<String>,
 
+    /// Read engine options from a TOML file [default: the file that PELTON_CONFIG names, if any]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
     /// Only errors on standard error
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
@@ -112,6 +119,9 @@ pub enum Command {
     Quickstart(crate::quickstart::QuickstartArgs),
     /// Run a serialised query
     Run(crate::run::RunArgs),
+    /// Run SQL over Parquet files
+    #[cfg(feature = "sql")]
+    Sql(crate::sql::SqlArgs),
     /// Make TPC-H-like Parquet data
     Gen(crate::generate::command::GenArgs),
     /// Write Parquet files anew, encoded for GPUs

@@ -1,5 +1,9 @@
-//! The `bench` command: how fast files are read.
+//! The `bench` command: how fast files are read and queries run.
 
+#[cfg(feature = "sql")]
+mod answers;
+#[cfg(feature = "sql")]
+mod pdsh;
 mod scan;
 
 use clap::{Args, Subcommand};
@@ -19,6 +23,9 @@ pub struct BenchArgs {
 enum What {
     /// Reads and decodes columns of Parquet files
     Scan(scan::ScanArgs),
+    /// Runs the 22 queries of PDS-H over tables like TPC-H's
+    #[cfg(feature = "sql")]
+    Pdsh(pdsh::PdshArgs),
 }
 
 /// Runs the command.
@@ -28,5 +35,7 @@ enum What {
 pub fn run(args: &BenchArgs, globals: &Globals, terminal: Terminal) -> Result<(), Failure> {
     match &args.what {
         What::Scan(args) => scan::run(args, globals, terminal),
+        #[cfg(feature = "sql")]
+        What::Pdsh(args) => pdsh::run(args, globals, terminal),
     }
 }

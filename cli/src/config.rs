@@ -11,12 +11,14 @@ use crate::failure::Failure;
 use crate::{output, session};
 
 const EXAMPLES: &str = "\
-A value comes from -o NAME=VALUE, else from the environment variable PELTON_NAME, else it is the
-default; the column `source` says which.
+A value comes from -o NAME=VALUE, else from the environment variable PELTON_NAME, else from the file
+of --config or PELTON_CONFIG, else it is the default; the column `source` says which: explicit, env,
+file or default. The file has a line `name = value` for each option, in TOML.
 
 Examples:
   pelton config
   pelton config --format json
+  pelton config --config pelton.toml
   PELTON_LOG=debug pelton config -o target_partition_size=64MiB";
 
 /// Flags of `config`: none of its own.
@@ -38,6 +40,7 @@ pub fn run(globals: &Globals) -> Result<(), Failure> {
         ("value", column(|setting| setting.value.clone())),
         ("source", column(|setting| setting.source.to_string())),
         ("default", column(|setting| setting.spec.default_text())),
+        ("unit", column(|setting| setting.spec.unit.to_string())),
         ("type", column(|setting| setting.spec.expected.to_string())),
         ("meaning", column(|setting| setting.spec.doc.to_string())),
     ])

@@ -21,6 +21,8 @@ mod quickstart;
 mod rewrite;
 mod run;
 mod session;
+#[cfg(feature = "sql")]
+mod sql;
 mod statistics;
 mod terminal;
 
@@ -53,6 +55,8 @@ fn dispatch(cli: Cli, terminal: Terminal) -> Result<(), Failure> {
     match cli.command {
         Command::Quickstart(args) => quickstart::run(&args, globals, terminal),
         Command::Run(args) => run::run(&args, globals, terminal),
+        #[cfg(feature = "sql")]
+        Command::Sql(args) => sql::run(&args, globals, terminal),
         Command::Gen(args) => generate::command::run(args, globals, terminal),
         Command::Digest(args) => digest::run(&args, globals, terminal),
         Command::Rewrite(args) => rewrite::run(&args, globals, terminal),

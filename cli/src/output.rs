@@ -20,6 +20,7 @@ use crate::args::Globals;
 use crate::canonical;
 use crate::failure::Failure;
 use crate::interrupt::Registered;
+use crate::session;
 
 /// How a result looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -62,7 +63,7 @@ pub fn write(
     let by_name = globals.output.as_deref().and_then(Format::of_extension);
     let format = globals.format.or(by_name).unwrap_or(Format::Table);
     match &globals.output {
-        Some(path) if format == Format::Parquet => sink(path, schema, batches),
+        Some(path) if format == Format::Parquet => sink(path, schema, batches, globals),
         Some(path) => to_file(path, |out| write_to(out, format, schema, batches)),
         None => {
             let stdout = io::stdout();
@@ -88,12 +89,20 @@ pub fn text(text: &str) -> Result<(), Failure> {
     Ok(out.flush()?)
 }
 
-/// Writes a result as a Parquet file, whole or not at all.
-fn sink(path: &Path, schema: &SchemaRef, batches: &[RecordBatch]) -> Result<(), Failure> {
-    let options = SinkOptions {
+/// Writes a result as a Parquet file, or as a folder of them, whole or not at all.
+fn sink(
+    path: &Path,
+    schema: &SchemaRef,
+    batches: &[RecordBatch],
+    globals: &Globals,
+) -> Result<(), Failure> {
+    let mut options = SinkOptions {
         overwrite: true,
         ..SinkOptions::default()
     };
+    if session::options(globals)?.sink_to_directory() {
+        options = options.into_folder();
+    }
     let mut sink = ParquetSink::create(path, schema.clone(), options)?;
     let _registered = sink.temporary().map(Registered::new);
     for batch in batches {

@@ -24,8 +24,8 @@ use crate::args::Globals;
 use crate::failure::Failure;
 use crate::generate::command::byte_count;
 use crate::interrupt::Registered;
-use crate::output;
 use crate::terminal::{self, Terminal};
+use crate::{output, session};
 use choice::{Choice, SAMPLE_ROWS, choose};
 
 /// Rows of a batch between reading and writing.
@@ -58,7 +58,7 @@ pub struct RewriteArgs {
     #[arg(required = true, value_name = "IN")]
     inputs: Vec<PathBuf>,
 
-    /// File to write, or with --file-rows the folder
+    /// File to write, or with --file-rows (or the option sink_to_directory) the folder
     #[arg(required = true, value_name = "OUT")]
     out: PathBuf,
 
@@ -121,6 +121,9 @@ pub fn run(args: &RewriteArgs, globals: &Globals, terminal: Terminal) -> Result<
     let partitions = kept.partitions(0);
 
     let mut options = options(args)?;
+    if session::options(globals)?.sink_to_directory() {
+        options = options.into_folder();
+    }
     let sample = sample(&schema, &partitions)?;
     let cut = sample.num_rows() as u64 != kept.rows();
     let mut choices = choose(&schema, &sample, cut, args.codec).map_err(Failure::new)?;

@@ -32,12 +32,20 @@ impl From<pelton::Error> for Failure {
     }
 }
 
-/// The options: flags before the environment before defaults.
+/// The options: flags before the environment before a file before defaults.
 ///
 /// # Errors
-/// An option that does not exist, or a value that cannot be read: a failure of usage.
+/// An option that does not exist, or a value that cannot be read: a failure of usage. A file that
+/// cannot be read.
 pub fn options(globals: &Globals) -> Result<EngineOptions, Failure> {
-    let mut options = EngineOptions::from_env().map_err(Failure::usage)?;
+    let options = match &globals.config {
+        Some(file) => EngineOptions::from_env_and_file(file),
+        None => EngineOptions::from_env(),
+    };
+    let mut options = options.map_err(|error| match error.kind() {
+        ErrorKind::Io { .. } => Failure::from(error),
+        _ => Failure::usage(error),
+    })?;
     for pair in &globals.options {
         options.set_pair(pair).map_err(Failure::usage)?;
     }

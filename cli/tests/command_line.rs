@@ -81,6 +81,55 @@ fn options_say_where_they_come_from() {
     assert_eq!(row("log"), "log,warn,default,warn");
 }
 
+/// `value,source` of an option.
+fn setting(text: &str, name: &str) -> String {
+    let line = text
+        .lines()
+        .find(|line| line.starts_with(&format!("{name},")));
+    let cells = line.unwrap().split(',').skip(1).take(2);
+    cells.collect::<Vec<_>>().join(",")
+}
+
+#[test]
+fn a_file_of_options_is_weaker_than_the_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let one = write("one.toml", "device = 1\nnum_streams = 2\nlog = \"debug\"\n");
+    let two = write("two.toml", "spill = false\n");
+    let mut given = command();
+    given
+        .env("PELTON_CONFIG", &two)
+        .env("PELTON_NUM_STREAMS", "3");
+    given.args(["config", "--format", "csv", "--config", &one]);
+    given.args(["-o", "device=4"]);
+    let text = finish(given).ok().stdout;
+    assert_eq!(setting(&text, "device"), "4,explicit");
+    assert_eq!(setting(&text, "num_streams"), "3,env");
+    assert_eq!(setting(&text, "log"), "debug,file");
+    // The flag names the file instead of the variable.
+    assert_eq!(setting(&text, "spill"), "true,default");
+
+    let mut given = command();
+    given.env("PELTON_CONFIG", &two);
+    given.args(["config", "--format", "csv"]);
+    let text = finish(given).ok().stdout;
+    assert_eq!(setting(&text, "spill"), "false,file");
+
+    let wrong = write("wrong.toml", "device = 1\nlgo = \"debug\"\n");
+    pelton(&["info", "--config", &wrong]).fails(2, &["wrong.toml, line 2", "did you mean `log`?"]);
+    let wrong = write("type.toml", "spill = 3\n");
+    pelton(&["config", "--config", &wrong]).fails(2, &["type.toml, line 1", "true or false"]);
+    let absent = folder.path().join("absent.toml").display().to_string();
+    pelton(&["config", "--config", &absent]).fails(1, &["absent.toml"]);
+    let mut given = command();
+    given.arg("config").env("PELTON_CONFIG", &absent);
+    finish(given).fails(1, &["absent.toml"]);
+}
+
 #[test]
 fn info_says_which_backend_and_why() {
     let ran = line("info --backend cpu --format csv").ok();

@@ -153,6 +153,34 @@ fn the_plan_may_come_from_standard_input() {
 }
 
 #[test]
+fn results_are_folders_if_an_option_says_so() {
+    let fixture = large_orders();
+    let target = fixture.folder.path().join("out");
+    let path = target.to_str().unwrap();
+    let format = ["--format", "parquet", "--output", path];
+    for _replaced in 0..2 {
+        let option = ["-o", "sink_to_directory=true"];
+        run(&fixture.plan, &[&format[..], &option[..]].concat()).ok();
+        assert_eq!(names(&target), ["part-00000.parquet"]);
+        let digest = pelton(&[
+            "digest".as_ref(),
+            target.join("part-00000.parquet").as_os_str(),
+        ]);
+        let digest = digest.ok().stdout;
+        assert_eq!(digest.split(' ').nth(1), Some("2"), "{digest}");
+    }
+    let source = fixture.folder.path().join("orders.parquet");
+    let target = fixture.folder.path().join("rewritten");
+    let words = [
+        "rewrite",
+        source.to_str().unwrap(),
+        target.to_str().unwrap(),
+    ];
+    pelton(&[&words[..], &["-o", "sink_to_directory=true"][..]].concat()).ok();
+    assert_eq!(names(&target), ["part-00000.parquet"]);
+}
+
+#[test]
 fn counters_and_plans_are_not_results() {
     let fixture = large_orders();
     let ran = run(&fixture.plan, &["--stats", "--format", "csv"]).ok();

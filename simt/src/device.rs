@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::Entry;
 use crate::arena::SHARED_BYTES_MAX;
+use crate::calls::Calls;
 use crate::entries::ENTRIES;
 use crate::error::{SimtError, SimtErrorKind};
 use crate::machine::{Launch, Machine, MachineOptions};
@@ -16,6 +17,7 @@ use crate::memory::DeviceMemory;
 use crate::options::{DevicePointer, EntryInfo, EventId, SimtOptions, StreamId};
 use crate::random::Random;
 use crate::schedule;
+use crate::work::{HostPointer, Operation, Work};
 
 /// Operations that may wait in all queues together before some are run.
 const QUEUED_MAX: usize = 1024;
@@ -54,61 +56,6 @@ impl fmt::Debug for Device {
     }
 }
 
-/// Host memory that a queued copy reads or writes.
-#[derive(Clone, Copy, Debug)]
-struct HostPointer(*mut u8);
-
-// SAFETY: only the copy uses it, once, under the device's lock, and the caller who queued the copy vouched
-// for the memory until then.
-unsafe impl Send for HostPointer {}
-
-#[derive(Debug)]
-enum Work {
-    Allocate {
-        index: u32,
-    },
-    Free {
-        index: u32,
-    },
-    CopyIn {
-        target: DevicePointer,
-        source: HostPointer,
-        bytes: u64,
-        number: u64,
-    },
-    CopyOut {
-        target: HostPointer,
-        source: DevicePointer,
-        bytes: u64,
-        number: u64,
-    },
-    CopyDevice {
-        target: DevicePointer,
-        source: DevicePointer,
-        bytes: u64,
-        number: u64,
-    },
-    Fill {
-        target: DevicePointer,
-        value: u8,
-        bytes: u64,
-    },
-    Launch(Box<Launch>),
-    Record {
-        record: u64,
-    },
-    Wait {
-        record: u64,
-    },
-}
-
-/// A queued operation; `sequence` counts all operations of the device.
-#[derive(Debug)]
-struct Operation {
-    sequence: u64,
-    work: Work,
-}
-
 #[derive(Debug, Default)]
 struct Stream {
     queue: VecDeque<Operation>,
@@ -135,8 +82,8 @@ struct Inner {
     events: HashMap<u64, Option<u64>>,
     /// Records that their stream has not reached.
     records_pending: HashSet<u64>,
-    /// Records that stand behind a failure.
-    records_failed: HashMap<u64, usize>,
+    /// Records that stand behind a failure, and which one until all are forgotten.
+    records_failed: HashMap<u64, Option<usize>>,
     failures: Vec<Failure>,
     handles: u64,
     sequence: u64,
@@ -144,6 +91,7 @@ struct Inner {
     allocations: u64,
     copies: u64,
     launches: u64,
+    calls: Calls,
 }
 
 impl Device {
@@ -185,6 +133,7 @@ impl Device {
             allocations: 0,
             copies: 0,
             launches: 0,
+            calls: Calls::default(),
         });
         Device { state }
     }
@@ -226,6 +175,11 @@ impl Device {
     /// Accesses checked so far; for measurements.
     pub fn accesses(&self) -> u64 {
         self.lock().machine.accesses
+    }
+
+    /// Calls so far; for measurements.
+    pub fn calls(&self) -> Calls {
+        self.lock().calls
     }
 
     // ---- streams and events --------------------------------------------------------------------
@@ -306,6 +260,13 @@ impl Device {
         !inner.records_pending.contains(&record)
     }
 
+    /// Whether the last record of `event` was reached behind a failure, which this does not report.
+    pub fn event_failed(&self, event: EventId) -> bool {
+        let inner = self.lock();
+        let record = inner.events.get(&event.0).copied().flatten();
+        record.is_some_and(|record| inner.records_failed.contains_key(&record))
+    }
+
     /// Runs what is queued, of all streams, until the last record of `event` is reached.
     ///
     /// # Errors
@@ -316,8 +277,9 @@ impl Device {
         let Some(record) = inner.event(event)? else {
             return Ok(());
         };
+        inner.calls.waits += 1;
         while inner.records_pending.contains(&record) && inner.run_one() {}
-        match inner.records_failed.get(&record).copied() {
+        match inner.records_failed.get(&record).copied().flatten() {
             Some(failure) => Err(inner.report(failure)),
             None => Ok(()),
         }
@@ -332,6 +294,7 @@ impl Device {
     pub fn stream_synchronize(&self, stream: StreamId) -> Result<(), SimtError> {
         let mut inner = self.lock();
         inner.stream(stream)?;
+        inner.calls.waits += 1;
         while inner
             .streams
             .get(&stream.0)
@@ -355,11 +318,13 @@ impl Device {
     /// The first failure that nobody was told of.
     pub fn synchronize(&self) -> Result<(), SimtError> {
         let mut inner = self.lock();
+        inner.calls.waits += 1;
         while inner.run_one() {}
         for stream in inner.streams.values_mut() {
             stream.failed = None;
         }
-        inner.records_failed.clear();
+        let known = inner.records_failed.values_mut();
+        known.for_each(|failure| *failure = None);
         let failures = std::mem::take(&mut inner.failures);
         match failures
             .into_iter()
@@ -369,8 +334,6 @@ impl Device {
             None => Ok(()),
         }
     }
-
-    // ---- memory --------------------------------------------------------------------------------
 
     /// Allocates, in stream order: the memory may be used behind this point of the stream. `name` is for
     /// reports. Zero bytes give a unique address that may not be accessed.
@@ -532,8 +495,6 @@ impl Device {
         )
     }
 
-    // ---- launches ------------------------------------------------------------------------------
-
     /// Launches an entry, in stream order. `params` is the launch struct, byte for byte.
     ///
     /// # Errors
@@ -647,6 +608,7 @@ impl Inner {
 
     fn enqueue(&mut self, stream: StreamId, work: Work) -> Result<(), SimtError> {
         self.stream(stream)?;
+        self.calls.count(&work);
         self.sequence += 1;
         let sequence = self.sequence;
         if let Some(found) = self.streams.get_mut(&stream.0) {
@@ -718,11 +680,11 @@ impl Inner {
             Work::Record { record } => {
                 self.records_pending.remove(&record);
                 if let Some(failure) = failed {
-                    self.records_failed.insert(record, failure);
+                    self.records_failed.insert(record, Some(failure));
                 }
             }
             Work::Wait { record } => {
-                let theirs = self.records_failed.get(&record).copied();
+                let theirs = self.records_failed.get(&record).copied().flatten();
                 return failed.or(theirs.filter(|&failure| self.stands(failure, sequence)));
             }
             _ if failed.is_some() => {}

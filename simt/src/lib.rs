@@ -17,6 +17,7 @@
 //! Read next: `device` (streams), `schedule` (order), `machine` (checks), `shadow` (races).
 
 mod arena;
+mod calls;
 mod device;
 mod error;
 mod fiber;
@@ -29,7 +30,9 @@ mod random;
 mod schedule;
 mod shadow;
 mod sync;
+mod work;
 
+pub use calls::Calls;
 pub use device::Device;
 pub use error::{SimtError, SimtErrorKind};
 pub use options::{DevicePointer, EntryInfo, EventId, SimtOptions, StreamId};

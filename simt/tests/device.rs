@@ -467,6 +467,33 @@ fn faults_are_injected() {
 }
 
 #[test]
+fn an_event_behind_a_failure_is_known_and_reports_nothing() {
+    let options = SimtOptions {
+        fail_copy_at: Some(2),
+        ..SimtOptions::default()
+    };
+    let bench = Bench::new(options);
+    let (device, stream) = (&bench.device, bench.stream);
+    let buffer = bench.upload("buffer", &[1u8; 4]);
+    let [before, behind] = [device.event_create(), device.event_create()];
+    assert!(!device.event_failed(before), "never recorded");
+    device.event_record(before, stream).unwrap();
+    device.copy_device(stream, buffer, buffer, 4).unwrap();
+    device.event_record(behind, stream).unwrap();
+    assert!(!device.event_failed(behind), "not reached yet");
+    while !device.event_query(behind) {}
+    assert!(!device.event_failed(before) && device.event_failed(behind));
+    let failed = device.stream_synchronize(stream);
+    assert_eq!(kind(failed), SimtErrorKind::CopyFailed);
+    // It stays so when the failure is forgotten, until the event is recorded anew.
+    device.synchronize().unwrap();
+    assert!(device.event_failed(behind));
+    device.event_record(behind, stream).unwrap();
+    device.event_synchronize(behind).unwrap();
+    assert!(!device.event_failed(behind));
+}
+
+#[test]
 fn wild_pointers_are_reported() {
     let bench = Bench::new(options(1));
     let host = vec![1u32; 64];

@@ -22,7 +22,7 @@ use crate::error::{ErrorKind, Result};
 use crate::memory::{Batch, ParkedBatch, Tier, park_host, unpark_host};
 use crate::metrics::StreamClock;
 use crate::operators::{Context, Operator, OperatorSpec, StreamHandle};
-use crate::storage::{Partition, ReadOptions};
+use crate::storage::{KeyBits, Partition, ReadOptions};
 use crate::types::SchemaRef;
 
 /// Pause between two attempts to reserve device memory.
@@ -111,6 +111,27 @@ pub trait Backend: Send + Sync {
         })))
     }
 
+    /// Puts the values of a column of batches, which are where the backend's operators can read them, into
+    /// a Bloom filter.
+    ///
+    /// # Errors
+    /// Those of the batches; `InvalidInput` if the filter does not take such values; what failed on the
+    /// stream; `Reservation`.
+    fn key_bits(
+        &self,
+        context: &Context,
+        column: usize,
+        bits: KeyBits,
+        batches: Batches<'_>,
+    ) -> Result<KeyBits> {
+        let mut bits = bits;
+        for batch in batches {
+            let rows = self.download(context, batch?)?;
+            bits.insert(rows.column(column))?;
+        }
+        Ok(bits)
+    }
+
     /// Uploads a batch; where memory is short, waits for what others are about to free.
     ///
     /// # Errors
@@ -145,7 +166,17 @@ pub trait Backend: Send + Sync {
         Ok(park_host(&self.download(context, batch.clone())?))
     }
 
-    /// Brings back what [`Backend::park`] took off.
+    /// As [`Backend::park`], into pinned memory that the backend reserves; nothing if there is no room
+    /// for the batch, or if its memory is not reached faster from there.
+    ///
+    /// # Errors
+    /// What failed on the stream before, or the copy.
+    fn park_pinned(&self, context: &Context, batch: &Batch) -> Result<Option<ParkedBatch>> {
+        let _unused = (context, batch);
+        Ok(None)
+    }
+
+    /// Brings back what [`Backend::park`] or [`Backend::park_pinned`] took off.
     ///
     /// # Errors
     /// `Reservation` if it does not fit.

@@ -69,5 +69,13 @@ pub fn share_of_rank<T>(comm: &dyn Communicator, items: Vec<T>) -> Vec<T> {
     items.into_iter().skip(rank).step_by(world).collect()
 }
 
+/// What of `items` is this rank's: a stretch of them, rank after rank in their order.
+pub fn stretch_of_rank<T>(comm: &dyn Communicator, items: Vec<T>) -> Vec<T> {
+    let (rank, world) = (comm.rank() as usize, comm.world().max(1) as usize);
+    let start_of = |rank: usize| items.len() * rank / world;
+    let (start, end) = (start_of(rank), start_of(rank + 1));
+    items.into_iter().skip(start).take(end - start).collect()
+}
+
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,8 @@ use crate::memory::{Reservation, StreamHandle};
 struct Order {
     /// The stream of the last write, where the memory is valid without waiting.
     home: StreamHandle,
+    /// It is valid everywhere: the host knows that the writes are done.
+    written: bool,
     /// Streams that have read since; the home too, if it has read after another one.
     readers: Vec<StreamHandle>,
 }
@@ -70,6 +72,7 @@ impl DeviceBuffer {
     ) -> Self {
         let order = Arc::new(Mutex::new(Order {
             home: stream,
+            written: false,
             readers: Vec::new(),
         }));
         DeviceBuffer {
@@ -139,11 +142,47 @@ impl DeviceBuffer {
         if is_home && order.readers.is_empty() || order.readers.contains(&stream) {
             return Ok(());
         }
-        if !is_home {
+        if !is_home && !order.written {
             self.wait(stream, order.home)?;
         }
         order.readers.push(stream);
         Ok(())
+    }
+
+    /// Says that all writes so far are known to be done, as by a [`Marker`](super::Marker) behind them that
+    /// was passed: whoever reads then waits for none of them, nor for what else is on their stream.
+    pub fn writes_are_done(&self) {
+        self.order().written = true;
+    }
+
+    /// Says that what follows on `stream` reads the buffers: as [`DeviceBuffer::order_read`] of each,
+    /// but a stream that wrote several of them is waited for once.
+    ///
+    /// # Errors
+    /// The driver refuses an event.
+    pub(super) fn order_reads<'a>(
+        buffers: impl IntoIterator<Item = &'a DeviceBuffer>,
+        stream: StreamHandle,
+    ) -> Result<()> {
+        let mut waited: Vec<StreamHandle> = Vec::new();
+        for buffer in buffers {
+            let mut order = buffer.order();
+            let is_home = order.home == stream;
+            if is_home && order.readers.is_empty() || order.readers.contains(&stream) {
+                continue;
+            }
+            if !is_home && !waited.contains(&order.home) {
+                buffer.wait(stream, order.home)?;
+                waited.push(order.home);
+            }
+            order.readers.push(stream);
+        }
+        Ok(())
+    }
+
+    /// Whether both are of one allocation.
+    pub(super) fn is_of_one_with(&self, other: &DeviceBuffer) -> bool {
+        Arc::ptr_eq(&self.order, &other.order)
     }
 
     /// Says that what follows on `stream` writes the buffer.
@@ -157,6 +196,7 @@ impl DeviceBuffer {
             return Err(Error::invalid("buffer", cause, remedy));
         }
         let mut order = self.order();
+        order.written = false;
         if order.home != stream {
             self.wait(stream, order.home)?;
             order.home = stream;

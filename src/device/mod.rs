@@ -7,6 +7,9 @@
 mod buffer;
 mod driver;
 mod foreign;
+mod kept;
+mod marker;
+mod packed;
 mod pinned;
 mod timers;
 
@@ -24,7 +27,10 @@ pub mod simt;
 pub use buffer::DeviceBuffer;
 pub use driver::{DeviceProperties, Driver, EventHandle, KernelHandle, LaunchShape};
 pub use foreign::{FOREIGN_ALIGNMENT, ForeignEvent, ForeignMemory, ForeignStream};
-pub use pinned::{PinnedPool, PinnedSlab};
+pub use kept::KeptBytes;
+pub use marker::Marker;
+pub use packed::PackedRange;
+pub use pinned::{PinnedPool, PinnedSlab, SlabOptions};
 pub use timers::DeviceClock;
 
 use std::collections::HashMap;
@@ -63,7 +69,29 @@ enum Origin {
 impl Device {
     /// A device over a driver, its allocations counted by `memory`.
     pub fn new(driver: Arc<dyn Driver>, memory: Arc<MemoryManager>) -> Arc<Self> {
-        let pinned = PinnedPool::new(Arc::clone(&driver), Arc::clone(&memory));
+        Device::with_empty_pool(driver, memory, SlabOptions::default())
+    }
+
+    /// As [`Device::new`], with slabs that are not what they are by default.
+    ///
+    /// # Errors
+    /// `Reservation` or `Device` if the slabs that are wanted at the start cannot be had.
+    pub fn with_slabs(
+        driver: Arc<dyn Driver>,
+        memory: Arc<MemoryManager>,
+        slabs: SlabOptions,
+    ) -> Result<Arc<Self>> {
+        let device = Device::with_empty_pool(driver, memory, slabs);
+        device.pinned.fill()?;
+        Ok(device)
+    }
+
+    fn with_empty_pool(
+        driver: Arc<dyn Driver>,
+        memory: Arc<MemoryManager>,
+        slabs: SlabOptions,
+    ) -> Arc<Self> {
+        let pinned = PinnedPool::new(Arc::clone(&driver), Arc::clone(&memory), slabs);
         Arc::new(Device {
             driver,
             memory,
@@ -148,7 +176,9 @@ impl Device {
         let address = match self.driver.alloc(stream, bytes) {
             Ok(address) => address,
             Err(_) => {
-                // Memory freed on other streams returns to the pool when they get there.
+                // What is only kept for later goes first. Memory freed on other streams returns to the
+                // pool when they get there.
+                self.memory.reclaim(Tier::Device, u64::MAX);
                 self.driver.synchronize()?;
                 self.driver.alloc(stream, bytes)?
             }
@@ -222,45 +252,54 @@ impl Device {
             let mut slab = self.pinned.take()?;
             let part = (bytes.len() - offset).min(slab.capacity());
             slab.as_mut_slice()[..part].copy_from_slice(&bytes[offset..offset + part]);
-            self.write_slab(stream, buffer, start + offset as u64, slab, part)?;
+            self.write_slab(stream, slab, &[(buffer, start + offset as u64, part)])?;
             offset += part;
         }
         Ok(())
     }
 
-    /// Copies the first `bytes` bytes of a slab to a buffer, from `start` on, and gives the slab
-    /// back.
+    /// Copies a slab to buffers and gives it back: to each buffer, from a place of it on, so many of the
+    /// slab's bytes, those of one behind those of the other.
     ///
     /// # Errors
-    /// What the copy reports.
+    /// What the copies report.
     ///
     /// # Panics
-    /// The slab or the buffer ends before.
+    /// The slab or a buffer ends before.
     pub fn write_slab(
         &self,
         stream: StreamHandle,
-        buffer: &DeviceBuffer,
-        start: u64,
         slab: PinnedSlab,
-        bytes: usize,
+        pieces: &[(&DeviceBuffer, u64, usize)],
     ) -> Result<()> {
-        assert!(
-            within(buffer, start, bytes as u64) && bytes <= slab.capacity(),
-            "a copy stays within its buffer"
-        );
         self.check_stream(stream)?;
-        buffer.order_write(stream)?;
-        // SAFETY: `PinnedPool` keeps a slab until the event recorded by `give_back` has passed, and
-        // the range was checked against `DeviceBuffer::bytes` above.
-        unsafe {
-            self.driver.copy_to_device(
-                stream,
-                buffer.address() + start,
-                slab.as_ptr(),
-                bytes as u64,
-            )
-        }?;
-        self.pinned.give_back(slab, stream)
+        let mut rest = slab.as_slice();
+        let mut queue = || {
+            for (buffer, start, bytes) in pieces {
+                let (piece, behind) = rest.split_at(*bytes);
+                rest = behind;
+                assert!(
+                    within(buffer, *start, *bytes as u64),
+                    "a copy stays within its buffer"
+                );
+                buffer.order_write(stream)?;
+                // SAFETY: `PinnedPool` keeps a slab until the event recorded by `give_back` has
+                // passed, and the range was checked against `DeviceBuffer::bytes` above.
+                unsafe {
+                    self.driver.copy_to_device(
+                        stream,
+                        buffer.address() + start,
+                        piece.as_ptr(),
+                        *bytes as u64,
+                    )
+                }?;
+            }
+            Ok(())
+        };
+        let queued = queue();
+        // Also after a refusal: copies in front of it may be under way.
+        self.pinned.give_back(slab, stream)?;
+        queued
     }
 
     /// Copies bytes within device memory, from one buffer to another.

@@ -1,34 +1,71 @@
 //! Host memory that copies at full speed, in slabs that go round.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
+use super::kept::KeptSlab;
 use super::{Driver, EventHandle};
 use crate::error::Result;
 use crate::memory::{MemoryManager, Reservation, StreamHandle, Tier};
 
 /// Bytes of one slab: 4 MiB slices keep the host link full (measured in docs/benchmarks.md).
-const SLAB_BYTES: usize = 4 << 20;
+pub(super) const SLAB_BYTES: usize = 4 << 20;
 
 /// Between two questions whether a copy has passed; a copy of a slab takes about 80 µs.
 const WAIT_STEP: Duration = Duration::from_micros(20);
+
+/// How long somebody without pinned memory waits for what others hold; they hold it for a copy.
+const HELD_MAX: Duration = Duration::from_secs(1);
 
 /// Slabs that may be on their way to the device at one time; whoever needs another one waits for the
 /// oldest. Slabs are kept until the pool goes.
 const SLABS_KEPT: usize = 64;
 
-/// A piece of pinned memory, its holder's alone.
+/// What the slabs of a pool are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlabOptions {
+    /// Whether slabs are pinned. Those that are not are host memory, and counted as such; copies from
+    /// and to them are slower, and hold up who asks for them.
+    pub pinned: bool,
+    /// Bytes of slabs, in whole ones, that are allocated with the pool.
+    pub initial_bytes: u64,
+}
+
+impl Default for SlabOptions {
+    /// Pinned, and allocated as they are needed.
+    fn default() -> Self {
+        SlabOptions {
+            pinned: true,
+            initial_bytes: 0,
+        }
+    }
+}
+
+impl SlabOptions {
+    /// The tier that slabs are counted in.
+    fn tier(self) -> Tier {
+        if self.pinned {
+            Tier::Pinned
+        } else {
+            Tier::Host
+        }
+    }
+}
+
+/// A piece of pinned memory, its holder's alone; of pageable memory, where the pool's options say so.
 #[derive(Debug)]
 pub struct PinnedSlab {
     driver: Arc<dyn Driver>,
     pointer: *mut u8,
     bytes: usize,
-    _reservation: Reservation,
+    reservation: Reservation,
 }
 
 // SAFETY: the slab owns its memory, as `PinnedPool::take` hands each pointer out once.
 unsafe impl Send for PinnedSlab {}
+// SAFETY: as above, and whoever shares a slab can only read it.
+unsafe impl Sync for PinnedSlab {}
 
 impl PinnedSlab {
     /// Its size in bytes.
@@ -62,47 +99,105 @@ impl PinnedSlab {
 
 impl Drop for PinnedSlab {
     fn drop(&mut self) {
-        // SAFETY: `pointer` came from `pinned_alloc` of the same size, and `PinnedPool` drops a
-        // slab only after the event behind its last copy.
-        unsafe { self.driver.pinned_free(self.pointer, self.bytes) };
+        if self.reservation.tier() == Tier::Pinned {
+            // SAFETY: `pointer` came from `pinned_alloc` of the same size, and `PinnedPool` drops a
+            // slab only after the event behind its last copy.
+            unsafe { self.driver.pinned_free(self.pointer, self.bytes) };
+        } else {
+            let slice = std::ptr::slice_from_raw_parts_mut(self.pointer, self.bytes);
+            // SAFETY: `PinnedPool::allocate` took the slice out of a box, and `PinnedPool` drops a
+            // slab only after the event behind its last copy.
+            drop(unsafe { Box::from_raw(slice) });
+        }
     }
 }
 
-/// Slabs that nobody holds.
+/// Slabs that nobody holds, and how many are kept.
 #[derive(Debug, Default)]
-struct Slabs {
+pub(super) struct Slabs {
     /// Slabs whose copy was under way when somebody last looked, the oldest first.
     in_flight: VecDeque<(EventHandle, PinnedSlab)>,
     /// Slabs that no copy uses, the last one used at the end: it is the likeliest to be in a cache,
     /// and filling it then is twice as fast.
-    idle: Vec<PinnedSlab>,
+    pub(super) idle: Vec<PinnedSlab>,
+    /// Slabs that hold bytes for long.
+    pub(super) kept: u64,
+    /// The one of them that has room, and from which byte on.
+    pub(super) open: Option<(Weak<KeptSlab>, usize)>,
 }
 
-/// A ring of slabs: taken, filled, copied, and taken again once the copy has passed.
+/// A ring of slabs: taken, filled, copied, and taken again once the copy has passed. Others hold bytes
+/// for long ([`PinnedPool::keep`]).
 #[derive(Debug)]
 pub struct PinnedPool {
     driver: Arc<dyn Driver>,
-    memory: Arc<MemoryManager>,
-    slabs: Mutex<Slabs>,
+    pub(super) memory: Arc<MemoryManager>,
+    pub(super) options: SlabOptions,
+    pub(super) slabs: Arc<Mutex<Slabs>>,
 }
 
 impl PinnedPool {
-    pub(super) fn new(driver: Arc<dyn Driver>, memory: Arc<MemoryManager>) -> Self {
+    /// A pool without slabs.
+    pub(super) fn new(
+        driver: Arc<dyn Driver>,
+        memory: Arc<MemoryManager>,
+        options: SlabOptions,
+    ) -> Self {
         PinnedPool {
             driver,
             memory,
-            slabs: Mutex::default(),
+            options,
+            slabs: Arc::default(),
         }
     }
 
+    /// Allocates the slabs that the options want at the start.
+    ///
+    /// # Errors
+    /// `Reservation` if they pass the limit of their tier; `Device` if the driver refuses.
+    pub(super) fn fill(&self) -> Result<()> {
+        let count = self.options.initial_bytes.div_ceil(SLAB_BYTES as u64);
+        for _ in 0..count {
+            let slab = self.allocate()?;
+            let mut slabs = self.slabs.lock().unwrap_or_else(PoisonError::into_inner);
+            slabs.idle.push(slab);
+        }
+        Ok(())
+    }
+
     /// A slab that no copy uses. Waits for one in flight when the limit of pinned memory, or the
-    /// number of slabs kept, is reached. A failure before a slab's last copy is not told here: it
-    /// belongs to the stream of that copy, and whoever waits for that stream hears of it.
+    /// number of slabs kept, is reached, and for some time for what others hold. A failure before a
+    /// slab's last copy is not told here: it belongs to the stream of that copy, and whoever waits for
+    /// that stream hears of it.
     ///
     /// # Errors
     /// `Reservation` if not one slab fits the limit.
     pub fn take(&self) -> Result<PinnedSlab> {
-        let oldest = {
+        let started = Instant::now();
+        loop {
+            if let Some(slab) = self.take_passed() {
+                return Ok(slab);
+            }
+            let error = match self.allocate() {
+                Ok(slab) => return Ok(slab),
+                Err(error) => error,
+            };
+            // Those who hold slabs give them back when they have queued a copy, or waited for it.
+            let is_held = self.memory.used(Tier::Pinned) >= SLAB_BYTES as u64;
+            if !is_held || started.elapsed() > HELD_MAX {
+                let mut slabs = self.slabs.lock().unwrap_or_else(PoisonError::into_inner);
+                let oldest = slabs.in_flight.pop_front();
+                drop(slabs);
+                let (event, slab) = oldest.ok_or(error)?;
+                return Ok(self.wait_for(event, slab));
+            }
+            std::thread::sleep(WAIT_STEP);
+        }
+    }
+
+    /// A slab whose copy has passed; the oldest, once it has, where there are many.
+    fn take_passed(&self) -> Option<PinnedSlab> {
+        let (event, slab) = {
             let mut slabs = self.slabs.lock().unwrap_or_else(PoisonError::into_inner);
             while let Some((event, _)) = slabs.in_flight.front()
                 && self.driver.event_query(*event).unwrap_or(true)
@@ -112,25 +207,14 @@ impl PinnedPool {
                 slabs.idle.push(slab);
             }
             if let Some(slab) = slabs.idle.pop() {
-                return Ok(slab);
+                return Some(slab);
             }
-            let full = slabs.in_flight.len() >= SLABS_KEPT;
-            if full {
-                slabs.in_flight.pop_front()
-            } else {
-                None
+            if slabs.in_flight.len() < SLABS_KEPT {
+                return None;
             }
+            slabs.in_flight.pop_front()?
         };
-        if let Some((event, slab)) = oldest {
-            return Ok(self.wait_for(event, slab));
-        }
-        self.allocate().or_else(|error| {
-            let mut slabs = self.slabs.lock().unwrap_or_else(PoisonError::into_inner);
-            let oldest = slabs.in_flight.pop_front();
-            drop(slabs);
-            let (event, slab) = oldest.ok_or(error)?;
-            Ok(self.wait_for(event, slab))
-        })
+        Some(self.wait_for(event, slab))
     }
 
     /// Waits by asking: synchronising would take the report of a failure from its stream.
@@ -142,18 +226,31 @@ impl PinnedPool {
         slab
     }
 
-    fn allocate(&self) -> Result<PinnedSlab> {
-        let reservation = self.memory.reserve(Tier::Pinned, SLAB_BYTES as u64)?;
-        let pointer = self.driver.pinned_alloc(SLAB_BYTES)?;
-        // SAFETY: `pinned_alloc` returned `SLAB_BYTES` writable bytes. Touching them now maps the
-        // pages here instead of in the first copy, and makes them initialised.
-        unsafe { std::ptr::write_bytes(pointer, 0, SLAB_BYTES) };
+    pub(super) fn allocate(&self) -> Result<PinnedSlab> {
+        let reservation = self
+            .memory
+            .reserve(self.options.tier(), SLAB_BYTES as u64)?;
+        let pointer = if self.options.pinned {
+            let pointer = self.driver.pinned_alloc(SLAB_BYTES)?;
+            // SAFETY: `pinned_alloc` returned `SLAB_BYTES` writable bytes. Touching them now maps the
+            // pages here instead of in the first copy, and makes them initialised.
+            unsafe { std::ptr::write_bytes(pointer, 0, SLAB_BYTES) };
+            pointer
+        } else {
+            Box::into_raw(vec![0u8; SLAB_BYTES].into_boxed_slice()).cast()
+        };
         Ok(PinnedSlab {
             driver: Arc::clone(&self.driver),
             pointer,
             bytes: SLAB_BYTES,
-            _reservation: reservation,
+            reservation,
         })
+    }
+
+    /// Returns a slab that no copy uses.
+    pub(super) fn put_back(&self, slab: PinnedSlab) {
+        let mut slabs = self.slabs.lock().unwrap_or_else(PoisonError::into_inner);
+        slabs.idle.push(slab);
     }
 
     /// Returns a slab whose last copy is on `stream`.
@@ -181,7 +278,7 @@ impl PinnedPool {
 
 impl Drop for PinnedPool {
     fn drop(&mut self) {
-        let slabs = self.slabs.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let mut slabs = self.slabs.lock().unwrap_or_else(PoisonError::into_inner);
         for (event, slab) in slabs.in_flight.drain(..) {
             let _lost = self.driver.event_synchronize(event);
             self.driver.event_destroy(event);

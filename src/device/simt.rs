@@ -147,7 +147,11 @@ unsafe impl Driver for SimtDriver {
     }
 
     fn event_query(&self, event: EventHandle) -> Result<bool> {
-        Ok(self.device.event_query(EventId(event.0)))
+        let passed = self.device.event_query(EventId(event.0));
+        match self.device.event_failed(EventId(event.0)) {
+            true => Err(device_error("event", "work in front of it failed")),
+            false => Ok(passed),
+        }
     }
 
     fn event_synchronize(&self, event: EventHandle) -> Result<()> {

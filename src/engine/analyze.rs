@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Engine, QueryControl, QueryResult, threads};
 use crate::error::Result;
-use crate::metrics::{Choice, Snapshot, StepKind, StepRecord, names};
+use crate::metrics::{CacheRecord, Choice, Snapshot, StepKind, StepRecord, names};
 use crate::pipeline::{Pipeline, describe};
 use crate::plan::Query;
 
@@ -119,6 +119,18 @@ fn figures(step: &StepRecord, ceiling: Option<u64>) -> String {
         step.bytes_out,
         milliseconds(step.host_nanoseconds)
     );
+    let CacheRecord {
+        hits,
+        misses,
+        bytes,
+    } = step.cache;
+    if hits + misses > 0 {
+        let all = hits + misses;
+        let _ = write!(
+            text,
+            ", {hits} of {all} column chunks from the column cache ({bytes} bytes)"
+        );
+    }
     if let Some(device) = step.device_nanoseconds {
         let _ = write!(text, ", device {}", milliseconds(device));
         let moved = step.bytes_in + step.bytes_out;

@@ -199,6 +199,11 @@ impl Watched {
     /// Lets the caller cancel an attempt, and see how far it is.
     pub(super) fn attach(&self, scope: &Scope, metrics: &Arc<Metrics>) {
         tracing::info!(parent: &self.span, "query starts");
+        self.follow(scope, metrics);
+    }
+
+    /// Lets the caller cancel what comes behind an attempt.
+    pub(super) fn follow(&self, scope: &Scope, metrics: &Arc<Metrics>) {
         self.control.attach(scope, metrics);
     }
 

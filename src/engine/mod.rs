@@ -22,6 +22,7 @@ mod scan;
 mod select;
 mod stream;
 mod threads;
+mod verdict;
 
 pub use control::QueryControl;
 pub use kept::KeptResult;
@@ -57,15 +58,21 @@ use crate::types::SchemaRef;
 use control::Watched;
 use kept::{KeptResults, Outcome};
 use planner::Planner;
-use run::{Backends, Parkings, Place, Prepared, QueryRun, Refusals, Rows};
+use run::{Backends, FilterOptions, Parkings, Place, Prepared, QueryRun, Refusals, Rows};
 use select::Opened;
 use stream::Running;
+use threads::DeepThreads;
+use verdict::Verdict;
 
 /// Share of device memory that a build side may have which every rank gets, in percent.
 const BROADCAST_PERCENT: u64 = 15;
 
 /// Most bytes of such a build side.
 const BROADCAST_BYTES_MAX: u64 = 16_000_000_000;
+
+/// Steps of a plan that is copied on whatever stack the caller has left, to be run by a thread that is
+/// there already; for a larger one, a thread is started.
+const COPIED_STEPS_MAX: usize = 32;
 
 /// Executes queries. Shared by threads at will; queries do not see each other. A clone is the same engine.
 #[derive(Clone)]
@@ -83,8 +90,12 @@ pub struct Engine {
     kept: KeptResults,
     /// Plans run as they are written.
     as_written: bool,
+    /// Fewest rows of a scan that build sides filter.
+    filtered_rows_min: u64,
     /// How many run now.
     running: Arc<AtomicUsize>,
+    /// Where plans are walked.
+    threads: DeepThreads,
 }
 
 impl std::fmt::Debug for Engine {
@@ -130,13 +141,14 @@ impl Engine {
     ///
     /// # Errors
     /// `DeviceNotFound`, `KernelsNotBuilt` or `Unsupported` if the options ask for a backend that
-    /// cannot be had.
+    /// cannot be had; `Reservation` if they ask for more pinned memory at the start than its limit.
     pub fn new(options: EngineOptions) -> Result<Engine> {
         Engine::with_communicator(options, Arc::new(Single))
     }
 
     /// An engine that is one rank of several: it reads its share of a scan's partitions, and gives its
-    /// share of a result. All ranks run the same queries in the same order, each on a thread of its own.
+    /// share of a result: of sorted rows the first ones are rank 0's, the next ones rank 1's, and so on. All
+    /// ranks run the same queries in the same order, each on a thread of its own.
     ///
     /// # Errors
     /// As [`Engine::new`].
@@ -145,7 +157,7 @@ impl Engine {
         comm: Arc<dyn Communicator>,
     ) -> Result<Engine> {
         let opened = select::open(&options)?;
-        Ok(Engine::over(options, opened, Arc::new(DiskFiles), comm))
+        Engine::over(options, opened, Arc::new(DiskFiles), comm)
     }
 
     fn over(
@@ -153,7 +165,7 @@ impl Engine {
         opened: Opened,
         files: Arc<dyn Files>,
         comm: Arc<dyn Communicator>,
-    ) -> Engine {
+    ) -> Result<Engine> {
         let host_bytes = host::memory_bytes();
         let memory = MemoryManager::new(MemoryLimits {
             device: options.device_memory_limit().of(opened.device_bytes()),
@@ -175,8 +187,8 @@ impl Engine {
         let spiller = SpillManager::new(&memory, spilling, files);
         let pool = ActorPool::threads(options.num_streaming_threads());
         let cpu: Arc<dyn Backend> = Arc::new(CpuBackend::new());
-        let (backend, choice) = opened.backend(&memory, &cpu);
-        Engine {
+        let (backend, choice) = opened.backend(&options, host_bytes, &memory, &cpu)?;
+        Ok(Engine {
             options,
             memory,
             spiller,
@@ -188,19 +200,24 @@ impl Engine {
             queries: Arc::default(),
             kept: KeptResults::default(),
             as_written: false,
+            filtered_rows_min: FilterOptions::SCAN_ROWS_MIN,
             running: Arc::default(),
-        }
+            threads: DeepThreads::default(),
+        })
     }
 
     /// An engine over a device and spill files that the caller made, the CPU backend without a
     /// device: for tests of what fails.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
     #[doc(hidden)]
     #[cfg(any(feature = "cuda", feature = "simt"))]
     pub fn with_driver(
         options: EngineOptions,
         driver: Option<Arc<dyn Driver>>,
         files: Arc<dyn Files>,
-    ) -> Engine {
+    ) -> Result<Engine> {
         let opened = Opened::brought(driver);
         Engine::over(options, opened, files, Arc::new(Single))
     }
@@ -222,6 +239,14 @@ impl Engine {
         Ok(engine)
     }
 
+    /// The engine as one rank of several: for tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn on_rank(mut self, comm: Arc<dyn Communicator>) -> Engine {
+        self.comm = comm;
+        self
+    }
+
     /// The engine with its actors run by one thread, in an order drawn from a seed: for tests.
     #[doc(hidden)]
     #[must_use]
@@ -235,6 +260,14 @@ impl Engine {
     #[must_use]
     pub fn as_written(mut self) -> Engine {
         self.as_written = true;
+        self
+    }
+
+    /// The engine with build sides that filter scans of any size: for tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn filtering_all(mut self) -> Engine {
+        self.filtered_rows_min = 0;
         self
     }
 
@@ -276,7 +309,12 @@ impl Engine {
     /// # Errors
     /// As [`Engine::execute`]; `Cancelled`, `DeadlinePassed`; `Io` for a trace that cannot be written.
     pub fn execute_with(&self, query: &Query, control: &QueryControl) -> Result<QueryResult> {
-        threads::on_own_stack(|| self.execute_here(query, control))
+        if query.plan.steps() > COPIED_STEPS_MAX {
+            return threads::on_own_stack(|| self.execute_here(query, control));
+        }
+        let (engine, query, control) = (self.clone(), query.clone(), control.clone());
+        self.threads
+            .run(move || engine.execute_here(&query, &control))
     }
 
     fn execute_here(&self, query: &Query, control: &QueryControl) -> Result<QueryResult> {
@@ -331,19 +369,21 @@ impl Engine {
     ) -> Result<(Arc<QueryRun>, SchemaRef, Vec<Rows>)> {
         let mut refusals = None;
         loop {
-            let prepared = self.prepare(query, false, store, refusals, watched)?;
+            let number = self.next_query();
+            let prepared = self.prepare(number, query, false, store, refusals, watched);
+            let prepared = self.ready(number, prepared)?;
             let (run, schema) = (Arc::clone(prepared.query()), prepared.schema()?);
             let rows = prepared.run(Vec::new(), |all: &mut Vec<Rows>, rows| {
                 all.push(rows);
                 Ok(true)
             });
             let rows = rows.map_err(|error| run.with_pipelines(error));
-            self.ended(run.query, &rows);
-            match rows {
-                Ok(rows) => return Ok((run, schema, rows)),
+            self.ended(number, &rows);
+            match self.verdict(&run, rows)? {
+                Verdict::Done(rows) => return Ok((run, schema, rows)),
                 // Nobody has seen a row yet: the CPU backend takes what was refused.
-                Err(error) => {
-                    refusals = Some(run.refused().ok_or(error)?);
+                Verdict::Anew(all) => {
+                    refusals = Some(all);
                     while store.is_some_and(|store| store.pop().is_some()) {}
                 }
             }
@@ -358,9 +398,11 @@ impl Engine {
         refusals: Option<Refusals>,
         watched: &Arc<Watched>,
     ) -> Result<(Running, SchemaRef)> {
-        let prepared = self.prepare(query, ordered, None, refusals, watched)?;
+        let number = self.next_query();
+        let prepared = self.prepare(number, query, ordered, None, refusals, watched);
+        let prepared = self.ready(number, prepared)?;
         let (run, schema) = (Arc::clone(prepared.query()), prepared.schema()?);
-        let (canceller, number) = (run.scope.canceller(), run.query);
+        let canceller = run.scope.canceller();
         let (rows, thread) = prepared.start()?;
         let running = Running {
             run,
@@ -386,9 +428,15 @@ impl Engine {
         run.read.metrics.snapshot()
     }
 
+    /// The number of a query that starts, the same on all ranks.
+    fn next_query(&self) -> u64 {
+        self.queries.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// The network of a query, ready to run; the pipelines that were refused run on the CPU.
     fn prepare(
         &self,
+        number: u64,
         query: &Query,
         ordered: bool,
         store: Option<&Arc<BatchStore>>,
@@ -413,8 +461,11 @@ impl Engine {
             scope,
             pipelines,
             ordered,
-            query: self.queries.fetch_add(1, Ordering::Relaxed),
-            plan: query.to_string(),
+            query: number,
+            plan: match self.comm.world() {
+                1 => String::new(), // there is nobody to compare it
+                _ => query.to_string(),
+            },
             backend: Arc::clone(&self.backend),
             cpu: Arc::clone(&self.cpu),
             mode: self.options.fallback_mode(),
@@ -427,7 +478,14 @@ impl Engine {
                 messages: self.options.channel_messages(),
                 bytes: self.options.channel_bytes(),
             },
-            dynamic_filters: self.options.join_filter_pushdown(),
+            filters: FilterOptions {
+                on: self.options.join_filter_pushdown(),
+                scan_rows_min: self.filtered_rows_min,
+                bloom_bytes_max: self.options.join_filter_bloom_max_size(),
+                threshold: self.options.join_filter_threshold(),
+                sample_batches: self.sample_batches(),
+            },
+            dynamic_planning: self.options.dynamic_planning(),
             kept: self.kept.clone(),
             keeps: store.cloned(),
             parkings: Parkings::new(&self.backend, &metrics),
@@ -526,7 +584,7 @@ impl Engine {
                 page_index: self.options.parquet_page_index(),
             },
             partition_bytes: self.options.target_partition_size(),
-            workers: self.workers(),
+            workers: self.readers(),
             device_limit: match self.backend.tier() {
                 Tier::Device => self.memory.limits().device,
                 _ => u64::MAX,
@@ -552,9 +610,22 @@ impl Engine {
         })
     }
 
+    /// Batches of an input that are sampled before a decision is final; none: it is final at once.
+    fn sample_batches(&self) -> u64 {
+        match self.options.dynamic_planning() {
+            true => self.options.sample_chunk_count(),
+            false => 0,
+        }
+    }
+
     /// Worker threads of a pipeline.
     fn workers(&self) -> usize {
         let threads = self.options.num_streaming_threads();
         threads.min(self.options.num_streams())
+    }
+    /// Worker threads of a pipeline that reads files.
+    fn readers(&self) -> usize {
+        let most = self.options.max_concurrent_io_tasks();
+        most.map_or(self.workers(), |most| most.min(self.workers()))
     }
 }

@@ -7,7 +7,7 @@ use crate::comm::{Communicator, share_of_rank};
 use crate::error::{Error, Result};
 use crate::metrics::{Metrics, ScanRecord};
 use crate::pipeline::ScanSpec;
-use crate::storage::{Dataset, Kept, Partition, PruneSteps};
+use crate::storage::{Dataset, Kept, KeyFilter, Partition, PruneSteps};
 
 /// Partitions per worker that an automatic partition size aims at, so that none waits long.
 const PARTITIONS_PER_WORKER: u64 = 4;
@@ -41,6 +41,11 @@ impl Planner {
     /// `Io` and `Corrupt` for files that cannot be read; `InvalidInput` if they have another schema
     /// than when the plan was made.
     pub(super) fn prune(&self, scan: &ScanSpec) -> Result<Kept> {
+        self.prune_to(scan, &[])
+    }
+
+    /// As [`Planner::prune`], of rows that pass filters, too.
+    fn prune_to(&self, scan: &ScanSpec, filters: &[Arc<KeyFilter>]) -> Result<Kept> {
         let dataset = Dataset::open(&scan.files)?;
         if dataset.schema() != &scan.file_schema {
             return Err(Error::invalid(
@@ -49,7 +54,8 @@ impl Planner {
                 "make the query anew",
             ));
         }
-        dataset.prune_by(&scan.projection, scan.predicate.as_ref(), self.steps)
+        let predicate = scan.predicate.as_ref();
+        dataset.prune_to(&scan.projection, predicate, filters.to_vec(), self.steps)
     }
 
     /// Uncompressed bytes that are read together.
@@ -71,9 +77,10 @@ impl Planner {
     pub(super) fn partitions(
         &self,
         scan: &ScanSpec,
+        filters: &[Arc<KeyFilter>],
         metrics: &Metrics,
     ) -> Result<(Vec<Partition>, ScanRecord)> {
-        let kept = self.prune(scan)?;
+        let kept = self.prune_to(scan, filters)?;
         scan::count(&kept, metrics);
         let partitions = kept.partitions(self.partition_bytes(&kept));
         let record = scan::record(&kept, partitions.len());

@@ -10,7 +10,7 @@ use crate::device::cuda::CudaDriver;
 #[cfg(feature = "simt")]
 use crate::device::simt::{SimtDriver, SimtOptions};
 #[cfg(any(feature = "cuda", feature = "simt"))]
-use crate::device::{Device, Driver};
+use crate::device::{Device, Driver, SlabOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::MemoryManager;
 use crate::options::{BackendOption, EngineOptions};
@@ -77,19 +77,34 @@ impl Opened {
         bytes
     }
 
-    /// The backend, its memory counted by `memory`.
+    /// The backend, its memory counted by `memory`, on a host with so many bytes.
+    ///
+    /// # Errors
+    /// `Reservation` or `Device` if the pinned memory that is wanted at the start cannot be had.
     pub(super) fn backend(
         self,
+        options: &EngineOptions,
+        host_bytes: Option<u64>,
         memory: &Arc<MemoryManager>,
         cpu: &Arc<dyn Backend>,
-    ) -> (Arc<dyn Backend>, BackendChoice) {
+    ) -> Result<(Arc<dyn Backend>, BackendChoice)> {
         #[cfg(any(feature = "cuda", feature = "simt"))]
         if let Some(driver) = self.driver {
-            let device = Device::new(driver, Arc::clone(memory));
-            return (Arc::new(CudaBackend::new(device)), self.choice);
+            let initial = options.pinned_initial_pool_size();
+            let slabs = SlabOptions {
+                pinned: options.pinned_memory(),
+                // Of a host whose memory nobody knows, a share is nothing.
+                initial_bytes: initial.of(Some(host_bytes.unwrap_or(0))),
+            };
+            let device = Device::with_slabs(driver, Arc::clone(memory), slabs)
+                .map_err(|error| error.context("allocating `pinned_initial_pool_size`"))?;
+            let cache = options.column_cache_limit();
+            let cache = cache.of(Some(memory.limits().device));
+            let backend = CudaBackend::new(device).with_column_cache(cache);
+            return Ok((Arc::new(backend), self.choice));
         }
-        let _unused_without_a_device = memory;
-        (Arc::clone(cpu), self.choice)
+        let _unused_without_a_device = (options, host_bytes, memory);
+        Ok((Arc::clone(cpu), self.choice))
     }
 }
 

@@ -161,6 +161,7 @@ impl ResultStream {
         });
         let ended = ended.map_err(|error| run.with_pipelines(error));
         self.engine.ended(number, &ended);
+        self.engine.tell(number, &ended);
         match ended {
             Ok(()) => {
                 self.fallbacks = run.fallbacks();
@@ -168,7 +169,7 @@ impl ResultStream {
                 run.watched.end(Ok(()))
             }
             Err(error) => {
-                let refused = match self.given {
+                let refused = match self.given || !self.engine.is_alone() {
                     true => None,
                     false => run.refused(),
                 };
@@ -210,6 +211,7 @@ impl Drop for ResultStream {
             running.rows.drain();
             let ended = running.thread.join().unwrap_or(Ok(()));
             self.engine.ended(running.number, &ended);
+            self.engine.tell(running.number, &ended);
             // Nobody is left to hear of a trace that cannot be written.
             let _untold = running.run.watched.end(ended);
         }

@@ -3,7 +3,8 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
@@ -26,6 +27,54 @@ pub(super) fn not_started(cause: &io::Error) -> Error {
 /// Runs the work and turns its panic into an error.
 pub(super) fn catch<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Error::panicked(&*panic)))
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Threads with deep stacks, which wait for work when they have none: as many as were ever busy at one
+/// time. To start one takes longer than most plans take to be optimised.
+#[derive(Clone, Default)]
+pub(super) struct DeepThreads(Arc<Idle>);
+
+/// The ways to threads that have no work.
+type Idle = Mutex<Vec<Sender<Job>>>;
+
+impl DeepThreads {
+    /// Runs the work on one of the threads, whatever stack the caller has left, and waits for it.
+    pub(super) fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let idle = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let thread = idle.map_or_else(start, Ok)?;
+        let (result, waiting) = mpsc::channel();
+        let (again, idle) = (thread.clone(), Arc::downgrade(&self.0));
+        let job: Job = Box::new(move || {
+            let done = catch(work);
+            // Before the result is told: the next work finds the thread.
+            if let Some(idle) = idle.upgrade() {
+                idle.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(again);
+            }
+            let _nobody_waits = result.send(done);
+        });
+        let ended = || {
+            Error::new(ErrorKind::Cancelled {
+                cause: "the query's thread ended early".to_string(),
+            })
+        };
+        thread.send(job).map_err(|_| ended())?;
+        waiting.recv().map_err(|_| ended())?
+    }
+}
+
+/// Starts a thread that ends when nobody can give it work any more.
+fn start() -> Result<Sender<Job>> {
+    let (sender, jobs) = mpsc::channel::<Job>();
+    let started = named("pelton-query").spawn(move || jobs.into_iter().for_each(|job| job()));
+    started.map_err(|cause| not_started(&cause))?;
+    Ok(sender)
 }
 
 /// Wakes a thread that waits.
@@ -61,4 +110,50 @@ pub(super) fn on_own_stack<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> 
             }))
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    #[test]
+    fn the_next_work_finds_the_thread_that_is_there() -> Result<()> {
+        let threads = DeepThreads::default();
+        let thread_id = || threads.run(|| Ok(thread::current().id()));
+        let first = thread_id()?;
+        assert_ne!(first, thread::current().id());
+        let panicked = threads.run(|| -> Result<()> { panic!("lost its head") });
+        let text = panicked.err().map(|error| error.to_string());
+        assert_eq!(
+            text.as_deref(),
+            Some("cancelled: a worker panicked: lost its head")
+        );
+        assert_eq!(thread_id()?, first);
+        Ok(())
+    }
+
+    #[test]
+    fn works_that_wait_for_each_other_have_a_thread_each() -> Result<()> {
+        let (threads, both) = (DeepThreads::default(), Arc::new(Barrier::new(2)));
+        let meet = || {
+            let both = Arc::clone(&both);
+            threads.run(move || {
+                both.wait();
+                Ok(thread::current().id())
+            })
+        };
+        thread::scope(|scope| {
+            let other = scope.spawn(meet);
+            let one = meet()?;
+            let other = other.join().unwrap_or_else(|_| not_run())?;
+            assert_ne!(one, other);
+            Ok(())
+        })
+    }
+
+    fn not_run() -> Result<thread::ThreadId> {
+        Err(Error::invalid("test", "a thread panicked", ""))
+    }
 }

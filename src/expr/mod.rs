@@ -30,7 +30,9 @@ pub(crate) use function::{lower_character, regex};
 pub use join::{JoinKind, MARK_NAME};
 pub use resolve::{aggregate_type, resolve, resolve_keys};
 pub use typed::{TypedExpr, TypedKind, literal_array};
-pub use window::Frame;
+pub use window::{Frame, WindowFunction};
+
+use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
@@ -215,59 +217,80 @@ pub enum Expr {
 impl Expr {
     /// The name that the expression's column gets: its alias, its column's name, or its text.
     pub fn output_name(&self) -> String {
+        self.own_name().into_owned()
+    }
+
+    /// Whether the expression's column gets this name.
+    pub fn has_name(&self, name: &str) -> bool {
+        self.own_name() == name
+    }
+
+    fn own_name(&self) -> Cow<'_, str> {
         match self {
-            Expr::Alias { name, .. } | Expr::Column(name) => name.clone(),
-            other => other.to_string(),
+            Expr::Alias { name, .. } | Expr::Column(name) => Cow::Borrowed(name),
+            other => Cow::Owned(other.to_string()),
         }
     }
 
     /// The operands, left to right.
     pub fn children(&self) -> Vec<&Expr> {
+        let mut children = Vec::new();
+        self.each_child(&mut |child| children.push(child));
+        children
+    }
+
+    /// Hands out the operands, left to right.
+    fn each_child<'e>(&'e self, take: &mut dyn FnMut(&'e Expr)) {
         match self {
-            Expr::Column(_) | Expr::Literal(_) => Vec::new(),
+            Expr::Column(_) | Expr::Literal(_) => {}
             Expr::Alias { expr, .. }
             | Expr::Not(expr)
             | Expr::Negate(expr)
             | Expr::IsNull(expr)
             | Expr::IsNotNull(expr)
-            | Expr::Cast { expr, .. } => vec![expr],
-            Expr::Binary { left, right, .. } => vec![left, right],
+            | Expr::Cast { expr, .. } => take(expr),
+            Expr::Binary { left, right, .. } => {
+                take(left);
+                take(right);
+            }
             Expr::Case {
                 branches,
                 otherwise,
-            } => branches
-                .iter()
-                .flat_map(|(condition, value)| [condition, value])
-                .chain(otherwise.as_deref())
-                .collect(),
-            Expr::Coalesce(operands) | Expr::Function { operands, .. } => operands.iter().collect(),
-            Expr::Aggregate { expr, .. } => expr.as_deref().into_iter().collect(),
+            } => {
+                for (condition, value) in branches {
+                    take(condition);
+                    take(value);
+                }
+                otherwise.iter().for_each(|otherwise| take(otherwise));
+            }
+            Expr::Coalesce(operands) | Expr::Function { operands, .. } => {
+                operands.iter().for_each(take);
+            }
+            Expr::Aggregate { expr, .. } => expr.iter().for_each(|expr| take(expr)),
         }
     }
 
     /// Adds the names of all columns that the expression reads.
     pub fn collect_columns(&self, names: &mut std::collections::BTreeSet<String>) {
-        if let Expr::Column(name) = self {
+        if let Expr::Column(name) = self
+            && !names.contains(name)
+        {
             names.insert(name.clone());
         }
-        for child in self.children() {
-            child.collect_columns(names);
-        }
+        self.each_child(&mut |child| child.collect_columns(names));
     }
 
     /// True if an aggregate stands anywhere in the expression.
     pub fn has_aggregate(&self) -> bool {
-        matches!(self, Expr::Aggregate { .. })
-            || self.children().into_iter().any(Expr::has_aggregate)
+        let mut found = matches!(self, Expr::Aggregate { .. });
+        self.each_child(&mut |child| found = found || child.has_aggregate());
+        found
     }
 
     /// Number of nested levels; a leaf has one.
     pub fn depth(&self) -> usize {
-        1 + self
-            .children()
-            .into_iter()
-            .map(Expr::depth)
-            .max()
-            .unwrap_or(0)
+        let mut below = 0;
+        self.each_child(&mut |child| below = below.max(child.depth()));
+        1 + below
     }
 }

@@ -51,6 +51,21 @@ impl Expr {
         }
     }
 
+    /// The expression with those operands replaced for which there is another one; none if there is none
+    /// at all.
+    #[must_use]
+    pub fn map_changed(&self, change: &mut dyn FnMut(&Expr) -> Option<Expr>) -> Option<Expr> {
+        let changed: Vec<Option<Expr>> = self.children().into_iter().map(change).collect();
+        if changed.iter().all(Option::is_none) {
+            return None;
+        }
+        let mut changed = changed.into_iter();
+        Some(self.map_children(&mut |child| match changed.next() {
+            Some(Some(other)) => other,
+            _ => child.clone(),
+        }))
+    }
+
     /// The expression with each column replaced by what stands for its name; others stay.
     #[must_use]
     pub fn with_columns_as(&self, of: &dyn Fn(&str) -> Option<Expr>) -> Expr {
@@ -63,7 +78,7 @@ impl Expr {
     /// The expression under this name, without an alias if it has the name already.
     #[must_use]
     pub fn named(self, name: &str) -> Expr {
-        if self.output_name() == name {
+        if self.has_name(name) {
             return self;
         }
         match self {

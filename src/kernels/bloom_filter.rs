@@ -60,28 +60,55 @@ impl BloomFilter {
         rows: &DeviceRows,
         bits_per_value: u64,
     ) -> Result<BloomFilter> {
-        let physical = column.physical();
-        check_type(physical)?;
         let bits = rows.max().saturating_mul(bits_per_value);
-        let block_count = bits.div_ceil(BLOCK_BYTES * 8).clamp(1, BLOCKS_MAX);
-        let filter = BloomFilter {
+        let bytes = bits.div_ceil(BLOCK_BYTES * 8).saturating_mul(BLOCK_BYTES);
+        let filter = BloomFilter::empty(launch, bytes, column.physical())?;
+        filter.insert(launch, column, rows)?;
+        Ok(filter)
+    }
+
+    /// A filter of so many bytes, rounded up to whole blocks, for values with this layout; nothing is in it
+    /// yet.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the values are not integers of at most 64 bits; no memory is left.
+    pub fn empty(launch: &Launch, bytes: u64, physical: PhysicalType) -> Result<BloomFilter> {
+        check_type(physical)?;
+        let block_count = bytes.div_ceil(BLOCK_BYTES).clamp(1, BLOCKS_MAX);
+        Ok(BloomFilter {
             bits: Arc::new(launch.alloc_zeroed(block_count * BLOCK_BYTES)?),
             block_count,
             physical,
-        };
+        })
+    }
+
+    /// Puts a column's values in; nulls are left out.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a column of another layout; the driver refuses.
+    pub fn insert(&self, launch: &Launch, column: &DeviceColumn, rows: &DeviceRows) -> Result<()> {
+        self.check_layout(column)?;
+        self.bits.order_read(launch.stream())?;
         let params = BloomFilterInsertParams {
             column: column.view(launch)?,
-            blocks: address_of(&filter.bits),
+            blocks: address_of(&self.bits),
             row_count_device: rows.pointer(launch)?,
             row_count: rows.max(),
-            block_count,
+            block_count: self.block_count,
         };
         let threads = abi::BLOOM_FILTER_THREADS;
         // SAFETY: the column has `rows` rows, the filter `block_count` blocks.
         unsafe {
             launch.launch::<BloomFilterInsert>(blocks(rows.max(), threads), threads, 0, &params)
-        }?;
-        Ok(filter)
+        }
+    }
+
+    fn check_layout(&self, column: &DeviceColumn) -> Result<()> {
+        if column.physical() == self.physical {
+            return Ok(());
+        }
+        let cause = format!("{:?} in a filter of {:?}", column.physical(), self.physical);
+        Err(Error::invalid("bloom_filter", cause, "cast the column"))
     }
 
     /// The filter that a file has of values with this layout, from its blocks.
@@ -103,6 +130,11 @@ impl BloomFilter {
             block_count,
             physical,
         })
+    }
+
+    /// The layout of its values.
+    pub fn physical(&self) -> PhysicalType {
+        self.physical
     }
 
     /// Bytes of device memory.
@@ -133,10 +165,7 @@ impl BloomFilter {
         column: &DeviceColumn,
         rows: &DeviceRows,
     ) -> Result<DeviceColumn> {
-        if column.physical() != self.physical {
-            let cause = format!("{:?} in a filter of {:?}", column.physical(), self.physical);
-            return Err(Error::invalid("bloom_filter", cause, "cast the column"));
-        }
+        self.check_layout(column)?;
         self.bits.order_read(launch.stream())?;
         let output = OutputColumn::new(launch, PhysicalType::Boolean, rows.max(), false)?;
         let params = BloomFilterProbeParams {

@@ -442,11 +442,11 @@ pub fn ascii_case(
     launch: &Launch,
     input: &DeviceColumn,
     upper: bool,
-    rows: u64,
+    rows: &DeviceRows,
 ) -> Result<Option<DeviceColumn>> {
     check(&[input])?;
-    // As long as the operands: the columns of a batch stay of one length, however few rows count.
-    let output = OutputColumn::new(launch, PhysicalType::View, input.rows(), input.nullable())?;
+    let output = OutputColumn::new(launch, PhysicalType::View, rows.max(), input.nullable())?;
+    let rows = rows.resolve(launch)?;
     let (offsets, bytes) = room(launch, input, rows)?;
     let other = launch.alloc_zeroed(4)?;
     let params = StringsCaseParams {
@@ -479,7 +479,7 @@ pub fn concat(
     launch: &Launch,
     operands: &[&DeviceColumn],
     separator: Option<&str>,
-    rows: u64,
+    rows: &DeviceRows,
     status: &Status,
 ) -> Result<DeviceColumn> {
     check(operands)?;
@@ -492,8 +492,8 @@ pub fn concat(
         return Err(Error::invalid("concat", cause, "nest several"));
     };
     let nullable = separator.is_none() && operands.iter().any(|operand| operand.nullable());
-    // As long as the operands: the columns of a batch stay of one length, however few rows count.
-    let output = OutputColumn::new(launch, PhysicalType::View, first.rows(), nullable)?;
+    let output = OutputColumn::new(launch, PhysicalType::View, rows.max(), nullable)?;
+    let rows = rows.resolve(launch)?;
     let text = launch.upload_structs(separator.unwrap_or_default().as_bytes())?;
     let mut params = StringsConcatParams {
         operands: [first.view(launch)?; abi::STRINGS_OPERANDS_MAX as usize],
@@ -535,15 +535,15 @@ pub fn replace(
     launch: &Launch,
     input: &DeviceColumn,
     (from, to): (&str, &str),
-    rows: u64,
+    rows: &DeviceRows,
     status: &Status,
 ) -> Result<DeviceColumn> {
     check(&[input])?;
     if from.is_empty() {
         return Err(Error::invalid("replace", "nothing is replaced", ""));
     }
-    // As long as the operands: the columns of a batch stay of one length, however few rows count.
-    let output = OutputColumn::new(launch, PhysicalType::View, input.rows(), input.nullable())?;
+    let output = OutputColumn::new(launch, PhysicalType::View, rows.max(), input.nullable())?;
+    let rows = rows.resolve(launch)?;
     let from_text = launch.upload_structs(from.as_bytes())?;
     let to_text = launch.upload_structs(to.as_bytes())?;
     let mut params = StringsReplaceParams {

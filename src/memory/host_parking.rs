@@ -84,6 +84,7 @@ pub fn park_host(batch: &RecordBatch) -> ParkedBatch {
         schema: batch.schema(),
         rows: batch.num_rows() as u64,
         sections,
+        tier: Tier::Host,
         layout: Arc::new(shapes),
     }
 }

@@ -15,6 +15,7 @@ mod files;
 mod flights;
 mod host_parking;
 mod parking;
+mod reclaim;
 mod reservation;
 #[cfg(test)]
 mod reservation_tests;
@@ -37,6 +38,7 @@ pub use faulty_files::{FaultyFiles, FileFault};
 pub use files::{DiskFiles, Files, SpillFile};
 pub use host_parking::{HostParking, park_host, unpark_host};
 pub use parking::{ParkedBatch, Parking};
+pub use reclaim::Reclaim;
 pub use reservation::{MemoryLimits, MemoryManager, Reservation};
 pub use spill::{Moved, SpillManager, SpillOptions, SpillStatistics};
 pub use stored::{SpillClass, StoredBatch};

@@ -22,6 +22,9 @@ pub struct ParkedBatch {
     pub rows: u64,
     /// What can be written down, and is read again with an address that is a multiple of 64.
     pub sections: Vec<Bytes>,
+    /// Where the sections are: `Host`, counted by whoever holds them, or `Pinned`, which they count
+    /// themselves.
+    pub tier: Tier,
     /// What the sections mean; stays in memory. For the backend's own downcast.
     pub layout: Arc<dyn Any + Send + Sync>,
 }
@@ -39,6 +42,7 @@ impl fmt::Debug for ParkedBatch {
             .field("rows", &self.rows)
             .field("sections", &self.sections.len())
             .field("bytes", &self.bytes())
+            .field("tier", &self.tier)
             .finish_non_exhaustive()
     }
 }
@@ -59,18 +63,28 @@ pub(super) fn section_of(buffer: Buffer) -> Bytes {
 /// How a backend takes batches off its memory and brings them back. Called from any thread; no lock
 /// of this room is held meanwhile.
 pub trait Parking: fmt::Debug + Send + Sync {
-    /// Where its live batches are: `Device`, which is parked on the host and written from there,
-    /// or `Host`, which is parked and written at once.
+    /// Where its live batches are: `Device`, which is parked on the host and written from there if
+    /// that is not pinned memory, or `Host`, which is parked and written at once.
     fn tier(&self) -> Tier;
 
     /// Bytes of that tier that a batch holds on to.
     fn bytes(&self, batch: &Batch) -> u64;
 
-    /// The batch as bytes. The batch stays whole.
+    /// The batch as bytes in host memory. The batch stays whole.
     ///
     /// # Errors
     /// Those of the backend's copies.
     fn park(&self, batch: &Batch) -> Result<ParkedBatch>;
+
+    /// The batch as bytes in pinned memory, which the backend reserves; nothing if there is no room,
+    /// or if it has no use for such memory. The batch stays whole.
+    ///
+    /// # Errors
+    /// Those of the backend's copies.
+    fn park_pinned(&self, batch: &Batch) -> Result<Option<ParkedBatch>> {
+        let _stays_where_it_is = batch;
+        Ok(None)
+    }
 
     /// The batch of these bytes. The caller has reserved what a `Host` batch needs; a backend of
     /// devices reserves for itself.

@@ -1,6 +1,7 @@
 //! Permission to allocate: no allocation of a tier without a [`Reservation`].
 //!
-//! How a reservation waits for others is in `waiting`, and what is moved away for it in `spill`.
+//! How a reservation waits for others is in `waiting`, what is given up for it in `reclaim`, and what is
+//! moved away for it in `spill`.
 
 #![forbid(unsafe_code)]
 
@@ -8,6 +9,7 @@ use std::ops::Range;
 use std::sync::{Arc, PoisonError, Weak};
 
 use super::clock::{Clock, SystemClock};
+use super::reclaim::Holders;
 use super::spill::SpillManager;
 use super::sync::{AtomicU64, Ordering, RwLock};
 pub use super::tier::Tier;
@@ -109,6 +111,7 @@ pub struct MemoryManager {
     pub(super) waiters: Waiters,
     pub(super) clock: Arc<dyn Clock>,
     spiller: RwLock<Weak<SpillManager>>,
+    pub(super) holders: Holders,
 }
 
 impl MemoryManager {
@@ -125,6 +128,7 @@ impl MemoryManager {
             waiters: Waiters::default(),
             clock,
             spiller: RwLock::default(),
+            holders: Holders::default(),
         })
     }
 
@@ -191,13 +195,14 @@ impl MemoryManager {
         self.tier(tier).recent_peak.load(Ordering::Relaxed)
     }
 
-    /// Reserves bytes of a tier until the reservation is dropped.
+    /// Reserves bytes of a tier until the reservation is dropped. Memory that is held only because it
+    /// may be of use again makes room for them.
     ///
     /// # Errors
-    /// `Reservation` if the tier's limit would be passed.
+    /// `Reservation` if the tier's limit would be passed all the same.
     pub fn reserve(self: &Arc<Self>, tier: Tier, bytes: u64) -> Result<Reservation> {
         let limit = self.limits.of(tier);
-        match self.count(tier, bytes, limit) {
+        match self.count_or_reclaim(tier, bytes, limit) {
             Ok(()) => Ok(self.counted(tier, bytes, false)),
             Err(used) => Err(refused(tier, bytes, used, limit)),
         }
@@ -218,6 +223,20 @@ impl MemoryManager {
     #[doc(hidden)]
     pub fn asked(&self, tier: Tier) -> u64 {
         self.tier(tier).refusals.asked.load(Ordering::Relaxed)
+    }
+
+    /// As `count`, after others gave back what they hold for later.
+    pub(super) fn count_or_reclaim(&self, tier: Tier, bytes: u64, limit: u64) -> Result<(), u64> {
+        loop {
+            let counted = self.count(tier, bytes, limit);
+            let Err(used) = counted else {
+                return counted;
+            };
+            let missing = used.saturating_add(bytes).saturating_sub(limit);
+            if bytes > limit || self.reclaim(tier, missing) == 0 {
+                return counted;
+            }
+        }
     }
 
     /// Counts bytes as used if that stays within `limit`, else says how many are used.

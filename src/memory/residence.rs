@@ -19,7 +19,7 @@ use super::parking::ParkedBatch;
 use super::reservation::{Reservation, Tier};
 use super::segments::Written;
 
-/// A batch as bytes on the host.
+/// A batch as bytes on the host, in pinned memory or not.
 #[derive(Debug)]
 pub(super) struct OnHost {
     pub(super) parked: ParkedBatch,
@@ -127,9 +127,9 @@ impl Residence {
 
     /// The tier, if live batches are in `live`; nothing once taken.
     pub(super) fn tier(&self, live: Tier) -> Option<Tier> {
-        match self.place {
+        match &self.place {
             Place::Live(_) => Some(live),
-            Place::Host(_) => Some(Tier::Host),
+            Place::Host(on_host) => Some(on_host.parked.tier),
             Place::Disk(_) => Some(Tier::Disk),
             Place::Taken => None,
         }

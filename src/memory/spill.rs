@@ -1,5 +1,8 @@
 //! Moves stored batches to lower tiers when memory is short: device to host, host to disk.
 //!
+//! On the host a batch lies in pinned memory where its backend has room there, and stays until it is
+//! wanted: it is in nobody's way, for what others need of pinned memory is never given to batches.
+//!
 //! Batches are spilled when a tier is over its spill limit (by a thread that looks every
 //! `check_every`, or where batches are stored), and when somebody needs memory now. What is moved
 //! and how is in `stored` and `residence`, where bytes go in `segments` and `files`.
@@ -196,19 +199,27 @@ impl SpillManager {
         stored
     }
 
-    /// Moves batches away from a tier (`Device` or `Host`) until so many bytes came free there, or
-    /// none is left that can be moved. Says how many bytes came free.
+    /// Frees memory of a tier (`Device` or `Host`) until so many bytes came free there, or nothing is left
+    /// that can be freed: first what is held only for later goes, then batches are moved away. Says how
+    /// many bytes came free.
     ///
     /// # Errors
     /// The first failure, if nothing came free.
     pub fn spill(&self, tier: Tier, bytes: u64) -> Result<u64> {
-        let freed = self.move_down(tier, bytes);
+        let reclaimed = self.memory.reclaim(tier, bytes);
+        if reclaimed >= bytes {
+            return Ok(reclaimed);
+        }
+        let freed = self.move_down(tier, bytes - reclaimed);
         let excess = self.memory.shortfall(Tier::Host);
         if tier == Tier::Device && excess > 0 && freed.as_ref().is_ok_and(|freed| *freed > 0) {
             // The device has its memory; what the host cannot hand on is counted as a failure.
             let _ = self.move_down(Tier::Host, excess);
         }
-        freed
+        match freed {
+            Err(_) if reclaimed > 0 => Ok(reclaimed),
+            freed => freed.map(|freed| freed + reclaimed),
+        }
     }
 
     fn move_down(&self, tier: Tier, bytes: u64) -> Result<u64> {

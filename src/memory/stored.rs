@@ -196,7 +196,7 @@ impl StoredBatch {
             InFrom::Host(on_host) => {
                 let batch = self.parking.unpark(&on_host.parked)?;
                 let live = Live { batch, held: None };
-                (Tier::Host, on_host.parked.bytes(), live)
+                (on_host.parked.tier, on_host.parked.bytes(), live)
             }
             InFrom::Disk(on_disk) => {
                 let bytes = on_disk.written.bytes();
@@ -208,6 +208,7 @@ impl StoredBatch {
                 };
                 let parked = ParkedBatch {
                     sections: on_disk.written.read()?,
+                    tier: Tier::Host,
                     ..on_disk.parked.clone()
                 };
                 // A batch on the host stays counted by `room`; a device reserves for itself.
@@ -232,7 +233,7 @@ impl StoredBatch {
         };
         let source = match &out.from {
             OutFrom::Live(_) => self.parking.tier(),
-            OutFrom::Host(_) => Tier::Host,
+            OutFrom::Host(on_host) => on_host.parked.tier,
         };
         let _flight = self.spiller.flight(source);
         let started = Instant::now();
@@ -276,6 +277,14 @@ impl StoredBatch {
         if self.parking.tier() == Tier::Host {
             return on_disk(&self.park(batch)?);
         }
+        if let Some(parked) = self.park_pinned(batch)? {
+            let bytes = parked.bytes();
+            let on_host = OnHost {
+                parked,
+                _held: Vec::new(),
+            };
+            return Ok((Place::Host(Arc::new(on_host)), Tier::Pinned, bytes));
+        }
         let memory = self.spiller.memory();
         let mut held = memory.reserve_with_spilling(Tier::Host, self.bytes)?;
         let parked = self.park(batch)?;
@@ -295,6 +304,11 @@ impl StoredBatch {
     fn park(&self, batch: &Batch) -> Result<ParkedBatch> {
         let _guard = ParksGuard::enter();
         self.parking.park(batch)
+    }
+
+    fn park_pinned(&self, batch: &Batch) -> Result<Option<ParkedBatch>> {
+        let _guard = ParksGuard::enter();
+        self.parking.park_pinned(batch)
     }
 
     /// Puts the batch into the list of a tier; called under the batch's lock, so that list and

@@ -115,8 +115,8 @@ impl Waiters {
 }
 
 impl MemoryManager {
-    /// Reserves bytes below the tier's spill limit, and waits until they fit: lets the spill
-    /// manager free memory, then waits for others to give some back. If nobody makes progress for
+    /// Reserves bytes below the tier's spill limit, and waits until they fit: takes back what is held for
+    /// later, lets the spill manager free memory, then waits for others to give some back. If nobody makes progress for
     /// `wait.timeout`, the first in the line overbooks if it may, else fails.
     ///
     /// Needs no runtime: it waits by wakers. Dropping the future leaves the line.
@@ -150,7 +150,8 @@ impl MemoryManager {
             return Err(self.explain(cause, tier, wait));
         }
         let nobody_waits = self.waiters.count.load(Ordering::SeqCst) == 0;
-        if nobody_waits && self.count(tier, bytes, self.spill_limit(tier)).is_ok() {
+        let room = || self.count_or_reclaim(tier, bytes, self.spill_limit(tier));
+        if nobody_waits && room().is_ok() {
             return Ok(self.counted(tier, bytes, false));
         }
         let mut waiting = Waiting::enter(self, tier, bytes, wait);
@@ -321,9 +322,12 @@ impl<'a> Waiting<'a> {
         waiter.outcome
     }
 
-    /// Moves a batch away, if that helps; whether it did.
+    /// Takes back what is held for later, or moves a batch away, if that helps; whether it did.
     fn spill(&mut self) -> bool {
         let excess = self.memory.excess(self.tier, self.bytes);
+        if excess > 0 && self.memory.reclaim(self.tier, excess) > 0 {
+            return true;
+        }
         let Some(spiller) = self.memory.spiller().filter(|_| excess > 0) else {
             return false;
         };

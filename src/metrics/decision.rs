@@ -69,6 +69,87 @@ impl fmt::Display for ScanRecord {
     }
 }
 
+/// Whether a Bloom filter of a build side's keys drops rows of a scan, and why not.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BloomChoice {
+    /// One of so many bytes.
+    Made {
+        /// Bytes.
+        bytes: u64,
+    },
+    /// It is switched off.
+    Off,
+    /// No filter takes keys of this type.
+    Type,
+    /// The build side has too many rows for those of the scan.
+    Rows {
+        /// Rows of the build side, or more.
+        build: u64,
+        /// Rows of the scan's files.
+        scan: u64,
+    },
+    /// It would be larger than the option allows.
+    Size {
+        /// Bytes.
+        bytes: u64,
+    },
+    /// There is no memory for it.
+    Memory,
+}
+
+impl fmt::Display for BloomChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BloomChoice::Made { bytes } => write!(f, "Bloom filter of {bytes} bytes"),
+            BloomChoice::Off => write!(f, "no Bloom filter: switched off"),
+            BloomChoice::Type => write!(f, "no Bloom filter of such keys"),
+            BloomChoice::Rows { build, scan } => {
+                write!(
+                    f,
+                    "no Bloom filter: {build} build rows for {scan} of the scan"
+                )
+            }
+            BloomChoice::Size { bytes } => {
+                write!(f, "no Bloom filter: it would have {bytes} bytes")
+            }
+            BloomChoice::Memory => write!(f, "no Bloom filter: no memory"),
+        }
+    }
+}
+
+/// What the keys of a build side say of a column of a scan.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct KeyFilterRecord {
+    /// The column.
+    pub column: String,
+    /// The pipeline that builds, from 1.
+    pub builder: usize,
+    /// Whether the least and the greatest key are known.
+    pub bounds: bool,
+    /// How many keys there are, if row groups are pruned by each.
+    pub keys: Option<usize>,
+    /// Whether rows are dropped.
+    pub bloom: BloomChoice,
+}
+
+impl fmt::Display for KeyFilterRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "`{}` by the keys of pipeline {}: ",
+            self.column, self.builder
+        )?;
+        if self.bounds {
+            write!(f, "min/max, ")?;
+        }
+        if let Some(keys) = self.keys {
+            write!(f, "{keys} keys one by one, ")?;
+        }
+        write!(f, "{}", self.bloom)
+    }
+}
+
 /// A decision.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -80,8 +161,31 @@ pub enum Choice {
     Workers(usize),
     /// Memory does not suffice to read a batch while another one is computed.
     OneBatchAtATime,
-    /// A scan leaves out rows whose keys no built side has, as far as that is known.
-    DynamicFilter,
+    /// A scan leaves out rows whose keys a built side has not, as far as that is known.
+    KeyFilter(KeyFilterRecord),
+    /// A scan leaves out all rows, for a built side has no key at all.
+    NoKeys {
+        /// The pipeline that built, from 1.
+        builder: usize,
+    },
+    /// What the first batches of a scan said of a Bloom filter.
+    KeyFilterSampled {
+        /// The column.
+        column: String,
+        /// Rows that were asked for.
+        rows: u64,
+        /// Those of them that passed.
+        passed: u64,
+        /// Whether the filter is used on.
+        pays: bool,
+    },
+    /// A join builds from the side that was to probe: the other one has far more rows than was thought.
+    OtherSideBuilt {
+        /// Rows that were to be built.
+        build: u64,
+        /// Rows of the side that is built in their place, at most.
+        probe: u64,
+    },
     /// What an operator keeps does not fit at one time, and is split into parts.
     Parts {
         /// The operator.
@@ -91,7 +195,7 @@ pub enum Choice {
     },
     /// The rows of a pipeline go to other ranks.
     Exchange {
-        /// `hash`, `broadcast` or `first`.
+        /// `hash`, `range`, `broadcast` or `first`.
         way: &'static str,
     },
 }
@@ -105,7 +209,28 @@ impl fmt::Display for Choice {
             Choice::OneBatchAtATime => {
                 write!(f, "a worker reads one batch at a time: memory is short")
             }
-            Choice::DynamicFilter => write!(f, "pruned by the keys of build sides, too"),
+            Choice::KeyFilter(record) => write!(f, "{record}"),
+            Choice::NoKeys { builder } => write!(f, "no row: pipeline {builder} built no keys"),
+            Choice::KeyFilterSampled {
+                column,
+                rows,
+                passed,
+                pays,
+            } => {
+                let then = if *pays {
+                    "it is used on"
+                } else {
+                    "it is left out then"
+                };
+                write!(
+                    f,
+                    "Bloom filter of `{column}`: {passed} of {rows} sampled rows pass, {then}"
+                )
+            }
+            Choice::OtherSideBuilt { build, probe } => write!(
+                f,
+                "hash_join builds from its probe side, of at most {probe} rows: the other one has {build}"
+            ),
             Choice::Parts { operator, parts } => match *operator {
                 "sort" => write!(f, "sort in {parts} ranges of its keys"),
                 "hash_join" => write!(f, "hash_join in {parts} parts of both sides"),

@@ -1,10 +1,10 @@
 //! What goes through one step of a pipeline: batches, rows, bytes, time.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use super::{Moment, Progress, locked, nanoseconds};
+use super::{CacheCounts, CacheRecord, Moment, Progress, locked, nanoseconds};
 
 /// Spans of the device that may wait for their times before somebody asks for these.
 const WAITING_MAX: usize = 1024;
@@ -83,6 +83,8 @@ pub struct StepRecord {
     /// Time of the device's streams from where the step's work begins to where it ends, added up over
     /// workers; none if nobody kept it.
     pub device_nanoseconds: Option<u64>,
+    /// What a scan found in the column cache; all 0 where there is none.
+    pub cache: CacheRecord,
 }
 
 #[derive(Debug, Default)]
@@ -169,6 +171,7 @@ pub struct Meter {
     rows_total: AtomicU64,
     bytes_total: AtomicU64,
     device: Mutex<DeviceTime>,
+    cache: OnceLock<Arc<CacheCounts>>,
 }
 
 impl Meter {
@@ -181,6 +184,7 @@ impl Meter {
             rows_total: AtomicU64::new(0),
             bytes_total: AtomicU64::new(0),
             device: Mutex::default(),
+            cache: OnceLock::new(),
         }
     }
 
@@ -229,6 +233,11 @@ impl Meter {
         self.bytes_total.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// Says where it is counted what a source finds in the column cache: at most once.
+    pub fn count_cached(&self, counts: &Arc<CacheCounts>) {
+        self.cache.get_or_init(|| Arc::clone(counts));
+    }
+
     pub(super) fn add_to(&self, progress: &mut Progress) {
         let total = self.rows_total.load(Ordering::Relaxed);
         if total > 0 {
@@ -253,6 +262,11 @@ impl Meter {
             bytes_out: self.given.bytes.load(Ordering::Relaxed),
             host_nanoseconds: self.host.load(Ordering::Relaxed),
             device_nanoseconds: device.known.map(nanoseconds),
+            cache: self
+                .cache
+                .get()
+                .map(|counts| counts.record())
+                .unwrap_or_default(),
         }
     }
 }

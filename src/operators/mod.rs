@@ -39,14 +39,14 @@ pub use shuffle_partition::{
 };
 pub use sort::{SORT_ROWS_MAX, SortKey, SortSpec, too_many_sort_rows};
 pub use top_k::TopKSpec;
-pub use window::{WindowCall, WindowFunction, WindowSpec, too_many_window_rows, window_type};
+pub use window::{WindowCall, WindowSpec, too_many_window_rows, window_type};
 
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-pub use crate::expr::{Frame, JoinKind, MARK_NAME};
+pub use crate::expr::{Frame, JoinKind, MARK_NAME, WindowFunction};
 pub use crate::memory::StreamHandle;
 use crate::memory::{Batch, Cancelled};
 use crate::metrics::Metrics;

@@ -29,106 +29,18 @@
 //! Dataframes' `over` is a window with a partition, no order, and [`Frame::Partition`]; SQL's default
 //! frame is [`Frame::RangeToCurrent`] where there is an order, else [`Frame::Partition`].
 
-use std::fmt;
-
 use crate::error::{Error, Result};
-use crate::expr::{AggregateFunction, Frame, aggregate_type, literal_array};
+use crate::expr::{AggregateFunction, Frame, WindowFunction, literal_array};
 use crate::limits::{KEYS_MAX, ROWS_PER_BATCH_MAX};
-use crate::operators::{AggregateSpec, SortKey};
-use crate::types::{DataType, Literal, Schema, SchemaRef, Semantics};
-
-/// A function of a row among the rows of its partition.
-#[derive(Debug, Clone, PartialEq)]
-pub enum WindowFunction {
-    /// The row's number, from 1.
-    RowNumber,
-    /// 1 + the rows before the first peer.
-    Rank,
-    /// 1 + the groups of peers before the row's own.
-    DenseRank,
-    /// (rank − 1) / (rows − 1); 0 in a partition of one row.
-    PercentRank,
-    /// Rows up to the last peer / rows.
-    CumeDist,
-    /// The number, from 1, of the row's bucket among so many of nearly equal sizes, greater ones first.
-    Ntile(u64),
-    /// The value so many rows before.
-    Lag {
-        /// The column, by index into the input.
-        column: usize,
-        /// How many rows; 0 is the row itself.
-        offset: u64,
-        /// What stands for a row that is not there.
-        default: Literal,
-    },
-    /// The value so many rows behind.
-    Lead {
-        /// As of `Lag`.
-        column: usize,
-        /// As of `Lag`.
-        offset: u64,
-        /// As of `Lag`.
-        default: Literal,
-    },
-    /// The value of the frame's first row.
-    FirstValue(usize),
-    /// The value of the frame's last row.
-    LastValue(usize),
-    /// The value of the frame's n-th row.
-    NthValue {
-        /// The column, by index into the input.
-        column: usize,
-        /// The row of the frame, from 1.
-        n: u64,
-    },
-    /// An aggregate of the frame: any but `count_distinct`.
-    Aggregate(AggregateSpec),
-}
-
-impl WindowFunction {
-    /// The column that the function reads, if it reads one.
-    pub fn column(&self) -> Option<usize> {
-        match self {
-            WindowFunction::RowNumber
-            | WindowFunction::Rank
-            | WindowFunction::DenseRank
-            | WindowFunction::PercentRank
-            | WindowFunction::CumeDist
-            | WindowFunction::Ntile(_) => None,
-            WindowFunction::Lag { column, .. }
-            | WindowFunction::Lead { column, .. }
-            | WindowFunction::FirstValue(column)
-            | WindowFunction::LastValue(column)
-            | WindowFunction::NthValue { column, .. } => Some(*column),
-            WindowFunction::Aggregate(aggregate) => aggregate.input,
-        }
-    }
-}
-
-impl fmt::Display for WindowFunction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            WindowFunction::RowNumber => "row_number",
-            WindowFunction::Rank => "rank",
-            WindowFunction::DenseRank => "dense_rank",
-            WindowFunction::PercentRank => "percent_rank",
-            WindowFunction::CumeDist => "cume_dist",
-            WindowFunction::Ntile(_) => "ntile",
-            WindowFunction::Lag { .. } => "lag",
-            WindowFunction::Lead { .. } => "lead",
-            WindowFunction::FirstValue(_) => "first_value",
-            WindowFunction::LastValue(_) => "last_value",
-            WindowFunction::NthValue { .. } => "nth_value",
-            WindowFunction::Aggregate(aggregate) => return aggregate.function.fmt(f),
-        })
-    }
-}
+use crate::operators::SortKey;
+use crate::types::{DataType, Schema, SchemaRef, Semantics};
 
 /// A function and the frame that it looks at.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WindowCall {
     /// The function.
-    pub function: WindowFunction,
+    /// An operand is a column, by index into the input.
+    pub function: WindowFunction<usize>,
     /// The frame, for values and aggregates.
     pub frame: Frame,
 }
@@ -156,22 +68,15 @@ pub struct WindowSpec {
 ///
 /// # Errors
 /// `InvalidInput` if the column is not there, or the function is not defined for its type.
-pub fn window_type(function: &WindowFunction, input: &Schema) -> Result<DataType> {
-    let operand = match function.column() {
-        Some(column) if column >= input.fields().len() => {
+pub fn window_type(function: &WindowFunction<usize>, input: &Schema) -> Result<DataType> {
+    let operand = match function.operand() {
+        Some(&column) if column >= input.fields().len() => {
             let cause = format!("column {column} of {}", input.fields().len());
             return Err(Error::invalid("window", cause, ""));
         }
-        column => column.map(|column| input.field(column).data_type()),
+        column => column.map(|&column| input.field(column).data_type()),
     };
-    match (function, operand) {
-        (WindowFunction::PercentRank | WindowFunction::CumeDist, _) => Ok(DataType::Float64),
-        (WindowFunction::Aggregate(aggregate), operand) => {
-            aggregate_type(aggregate.function, operand)
-        }
-        (_, Some(operand)) => Ok(operand.clone()),
-        (_, None) => Ok(DataType::Int64),
-    }
+    function.data_type(operand)
 }
 
 /// More rows than a window takes.
@@ -242,14 +147,14 @@ impl WindowSpec {
                 Err(Error::invalid("nth_value", "row 0", remedy))
             }
             WindowFunction::Lag {
-                column, default, ..
+                operand, default, ..
             }
             | WindowFunction::Lead {
-                column, default, ..
-            } => literal_array(default, self.input.field(*column).data_type()).map(drop),
-            WindowFunction::Aggregate(aggregate)
+                operand, default, ..
+            } => literal_array(default, self.input.field(*operand).data_type()).map(drop),
+            WindowFunction::Aggregate { function, .. }
                 if !matches!(
-                    aggregate.function,
+                    function,
                     AggregateFunction::Count
                         | AggregateFunction::Max
                         | AggregateFunction::Mean
@@ -257,7 +162,7 @@ impl WindowSpec {
                         | AggregateFunction::Sum
                 ) =>
             {
-                let reason = format!("{} over a frame", aggregate.function);
+                let reason = format!("{function} over a frame");
                 Err(Error::unsupported(backend, "window", reason))
             }
             _ => Ok(()),

@@ -4,10 +4,23 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// What of TOML a value may be, beside a string that any other source could give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ValueKind {
+    /// Nothing else.
+    Text,
+    /// An integer.
+    Number,
+    /// A boolean.
+    Truth,
+}
+
 /// A type of option values.
 pub(super) trait OptionValue: Sized {
     /// What a value looks like, with an example where that helps.
     const EXPECTED: &'static str;
+    /// What a file may give, beside a string.
+    const KIND: ValueKind = ValueKind::Text;
     fn parse(text: &str) -> Option<Self>;
     fn print(&self) -> String;
 }
@@ -108,6 +121,7 @@ words! {
 
 impl OptionValue for bool {
     const EXPECTED: &'static str = "true or false";
+    const KIND: ValueKind = ValueKind::Truth;
     fn parse(text: &str) -> Option<Self> {
         match text.to_ascii_lowercase().as_str() {
             "true" | "1" | "on" | "yes" => Some(true),
@@ -126,6 +140,7 @@ pub(super) struct Count(pub(super) u32);
 
 impl OptionValue for Count {
     const EXPECTED: &'static str = "a whole number from 1, such as 8";
+    const KIND: ValueKind = ValueKind::Number;
     fn parse(text: &str) -> Option<Self> {
         text.parse().ok().filter(|count| *count > 0).map(Count)
     }
@@ -136,6 +151,7 @@ impl OptionValue for Count {
 
 impl OptionValue for u32 {
     const EXPECTED: &'static str = "a whole number from 0, such as 0";
+    const KIND: ValueKind = ValueKind::Number;
     fn parse(text: &str) -> Option<Self> {
         text.parse().ok()
     }
@@ -146,6 +162,7 @@ impl OptionValue for u32 {
 
 impl OptionValue for u64 {
     const EXPECTED: &'static str = "a whole number from 0, such as 42";
+    const KIND: ValueKind = ValueKind::Number;
     fn parse(text: &str) -> Option<Self> {
         text.parse().ok()
     }
@@ -160,11 +177,27 @@ pub(super) struct Rows(pub(super) u64);
 
 impl OptionValue for Rows {
     const EXPECTED: &'static str = "a number of rows from 1 to 2147483647, such as 1000000";
+    const KIND: ValueKind = ValueKind::Number;
     fn parse(text: &str) -> Option<Self> {
         let rows = text.replace('_', "").parse().ok()?;
         (1..=crate::limits::ROWS_PER_BATCH_MAX)
             .contains(&rows)
             .then_some(Rows(rows))
+    }
+    fn print(&self) -> String {
+        self.0.to_string()
+    }
+}
+
+/// A share, from 0.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Ratio(pub(super) f64);
+
+impl OptionValue for Ratio {
+    const EXPECTED: &'static str = "a share from 0, such as 0.5";
+    fn parse(text: &str) -> Option<Self> {
+        let share: f64 = text.parse().ok()?;
+        (share >= 0.0 && share.is_finite()).then_some(Ratio(share))
     }
     fn print(&self) -> String {
         self.0.to_string()
@@ -177,6 +210,7 @@ pub(super) struct Bytes(pub(super) u64);
 
 impl OptionValue for Bytes {
     const EXPECTED: &'static str = "a size such as 512MiB, 1.5GB or 64k";
+    const KIND: ValueKind = ValueKind::Number;
     fn parse(text: &str) -> Option<Self> {
         parse_bytes(text).map(Bytes)
     }
@@ -209,6 +243,7 @@ impl MemoryLimit {
 
 impl OptionValue for MemoryLimit {
     const EXPECTED: &'static str = "a size such as 8GiB, or a share such as 80%";
+    const KIND: ValueKind = ValueKind::Number;
     fn parse(text: &str) -> Option<Self> {
         match text.strip_suffix('%') {
             Some(percent) => {
@@ -267,7 +302,7 @@ impl OptionValue for Pause {
 }
 
 impl OptionValue for Option<String> {
-    const EXPECTED: &'static str = "a folder; empty for none";
+    const EXPECTED: &'static str = "a folder; empty for the default";
     fn parse(text: &str) -> Option<Self> {
         Some((!text.is_empty()).then(|| text.to_string()))
     }

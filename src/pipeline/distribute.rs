@@ -3,33 +3,30 @@
 //! Every rank runs the same pipelines over its share of the scans. [`distribute`] cuts them where an
 //! operator needs rows that lie on other ranks, and says by an [`Exchange`] where the rows of the part
 //! before the cut go: rows with equal keys to one rank, all rows to every rank, or all to the first.
+//! No rows go where they are already: [`Spread`] follows them through the operators.
+//!
+//! Rows that are in an order are so rank after rank, and behind an exchange still.
 
 use std::sync::Arc;
 
+use super::spread::Spread;
 use super::{LimitSpec, Pipeline, Source, TransformSpec};
 use crate::error::Result;
 use crate::expr::AggregateFunction;
-use crate::operators::{GroupByPhase, GroupBySpec, OperatorSpec, TopKSpec};
+use crate::operators::{GroupByPhase, GroupBySpec, OperatorSpec, SortKey, SortSpec, TopKSpec};
+use crate::types::{DataType, PhysicalType};
 
 /// Where the rows that leave a pipeline go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Exchange {
     /// To the rank that the hash of these columns names.
     Hash(Vec<usize>),
+    /// By the ranges of these keys that hold about as many rows each, as samples of all ranks tell:
+    /// rank after rank in the order of the keys.
+    Range(Vec<SortKey>),
     /// To every rank.
     Broadcast,
     /// To rank 0.
-    First,
-}
-
-/// On which ranks the rows at a point of a pipeline are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Spread {
-    /// Each on some rank.
-    Apart,
-    /// Each on the rank that the hash of these columns names.
-    Hashed(Vec<usize>),
-    /// All on rank 0.
     First,
 }
 
@@ -102,9 +99,7 @@ impl Distribution {
                 Some(Some(input)) => input,
                 _ => Arc::clone(&pipeline.output),
             };
-            if spread != Spread::First {
-                spread = Spread::Apart; // its columns may be others now
-            }
+            spread = spread.through(&transform.spec);
         }
         if let Some(fold) = &pipeline.fold {
             spread = self.fold(number, pipeline, fold, &mut now, spread)?;
@@ -126,15 +121,12 @@ impl Distribution {
     /// The source with the numbers of the pipelines that it now reads.
     fn source(&self, now: &mut Pipeline) -> Spread {
         let Source::Pipelines(numbers) = &mut now.source else {
-            return Spread::Apart;
+            return Spread::unknown();
         };
         for number in numbers.iter_mut() {
             *number = self.places[*number];
         }
-        let mut spreads = numbers.iter().map(|number| &self.spreads[*number]);
-        let first = spreads.next().cloned().unwrap_or(Spread::Apart);
-        let same = spreads.all(|spread| *spread == first);
-        if same { first } else { Spread::Apart }
+        Spread::union(numbers.iter().map(|number| &self.spreads[*number]))
     }
 
     fn close(&mut self, pipeline: Pipeline, spread: Spread) {
@@ -145,21 +137,14 @@ impl Distribution {
     /// Ends the pipeline so far by an exchange, unless its rows lie as the exchange would have them, and
     /// starts the one that reads it.
     fn cut(&mut self, now: &mut Pipeline, spread: &mut Spread, exchange: Exchange) {
-        let after = match &exchange {
-            Exchange::Hash(keys) => Spread::Hashed(keys.clone()),
-            Exchange::First => Spread::First,
-            Exchange::Broadcast => Spread::Apart,
-        };
-        let there = *spread == after && exchange != Exchange::Broadcast;
-        let first = *spread == Spread::First && exchange != Exchange::Broadcast;
-        if there || first {
-            return; // all rows with equal keys are on one rank already
+        if spread.holds(&exchange) {
+            return;
         }
+        let after = Spread::behind(&exchange);
         let schema = Arc::clone(&now.output);
         let ordered = now.gives_order();
         let mut next = Pipeline::new(Source::Pipelines(vec![self.done.len()]), &schema);
-        // One rank's rows keep their order; those of several come as they come.
-        next.ordered = ordered && *spread == Spread::First;
+        next.ordered = ordered;
         let mut before = std::mem::replace(now, next);
         before.exchange = Some(exchange);
         self.close(before, after.clone());
@@ -171,16 +156,21 @@ impl Distribution {
         let side = transform.built.and_then(|built| self.sides[built].clone());
         match (side, &transform.spec) {
             (Some(Exchange::Hash(_)), OperatorSpec::HashJoinProbe(join)) => {
-                let exchange = Exchange::Hash(join.probe_keys.clone());
-                // Build rows are hashed even where all probe rows are on one rank.
-                if *spread == Spread::First {
-                    *spread = Spread::Apart;
-                }
-                self.cut(now, spread, exchange);
+                self.cut_for_join(now, spread, Exchange::Hash(join.probe_keys.clone()));
             }
-            (Some(Exchange::First), _) => self.cut(now, spread, Exchange::First),
+            (Some(Exchange::First), _) => self.cut_for_join(now, spread, Exchange::First),
             _ => {}
         }
+    }
+
+    /// As [`cut`](Distribution::cut), for a side of a join: the other side is hashed even if all rows
+    /// of this one are on one rank, and no join keeps the order of rows.
+    fn cut_for_join(&mut self, now: &mut Pipeline, spread: &mut Spread, exchange: Exchange) {
+        if *spread == Spread::First && matches!(exchange, Exchange::Hash(_)) {
+            *spread = Spread::unknown();
+        }
+        now.ordered = false;
+        self.cut(now, spread, exchange);
     }
 
     fn fold(
@@ -196,14 +186,10 @@ impl Distribution {
         match fold {
             OperatorSpec::HashJoinBuild(_) | OperatorSpec::NestedLoopJoinBuild(_) => {
                 let side = self.sides.get(number).cloned().flatten();
-                let side = side.unwrap_or(Exchange::Broadcast);
-                if matches!(side, Exchange::Hash(_)) && spread == Spread::First {
-                    spread = Spread::Apart; // as its probe rows are
-                }
-                self.cut(now, &mut spread, side);
+                self.cut_for_join(now, &mut spread, side.unwrap_or(Exchange::Broadcast));
             }
             OperatorSpec::GroupBy(spec) => return self.group_by(spec, now, spread, rows),
-            OperatorSpec::Sort(_) => self.cut(now, &mut spread, Exchange::First),
+            OperatorSpec::Sort(spec) => self.cut(now, &mut spread, ranges(spec)),
             OperatorSpec::TopK(spec) if spread != Spread::First => {
                 now.fold = Some(OperatorSpec::TopK(TopKSpec {
                     k: spec.kept(),
@@ -212,24 +198,22 @@ impl Distribution {
                 }));
                 self.cut(now, &mut spread, Exchange::First);
             }
-            OperatorSpec::Window(spec) if spec.partition_by.is_empty() => {
-                self.cut(now, &mut spread, Exchange::First);
-            }
             OperatorSpec::Window(spec) => {
-                self.cut(now, &mut spread, Exchange::Hash(spec.partition_by.clone()));
+                if !spread.meets(&spec.partition_by) {
+                    self.cut(now, &mut spread, hash_of(spec.partition_by.clone()));
+                }
+                let place = |column: usize| spec.projection.iter().position(|&from| from == column);
+                spread = spread.moved(place);
             }
             _ => {}
         }
         now.fold = Some(fold.clone());
         now.fold_rows = rows;
-        Ok(if spread == Spread::First {
-            Spread::First
-        } else {
-            Spread::Apart
-        })
+        Ok(spread)
     }
 
-    /// Groups where the rows are, then the states of each group on one rank.
+    /// Groups where the rows are, then the states of each group on one rank; where the order of rows
+    /// counts, their rows.
     fn group_by(
         &mut self,
         spec: &GroupBySpec,
@@ -238,41 +222,60 @@ impl Distribution {
         rows: u64,
     ) -> Result<Spread> {
         let keys = spec.group_keys.len();
-        let exchange = |keys: Vec<usize>| match keys.is_empty() {
-            true => Exchange::First,
-            false => Exchange::Hash(keys),
-        };
-        let there = match &spread {
-            Spread::First => true,
-            Spread::Hashed(by) => {
-                !by.is_empty() && by.iter().all(|key| spec.group_keys.contains(key))
-            }
-            Spread::Apart => false,
-        };
-        if !there && has_small_states(spec) {
+        let there = spread.meets(&spec.group_keys);
+        now.ordered &= minds_order(spec);
+        let ordered = now.keeps_order();
+        let mut by = spec.group_keys.clone();
+        if !there && !ordered && has_small_states(spec) {
             let [partial, _, last] = spec.phases()?;
             now.output = Arc::clone(&partial.output);
             (now.fold, now.fold_rows) = (Some(OperatorSpec::GroupBy(partial)), rows);
-            spread = Spread::Apart;
-            self.cut(now, &mut spread, exchange((0..keys).collect()));
+            by = (0..keys).collect();
+            spread = Spread::unknown();
+            self.cut(now, &mut spread, hash_of(by.clone()));
             now.fold = Some(OperatorSpec::GroupBy(last));
         } else {
             if !there {
-                self.cut(now, &mut spread, exchange(spec.group_keys.clone()));
+                self.cut(now, &mut spread, hash_of(by.clone()));
             }
             now.fold = Some(OperatorSpec::GroupBy(spec.clone()));
         }
         now.fold_rows = rows;
         // Without keys there is a row even of nothing: rank 0 has it.
         now.first_only = keys == 0;
-        Ok(match spread {
-            Spread::First => Spread::First,
-            _ => Spread::Hashed((0..keys).collect()),
-        })
+        Ok(spread.moved(|column| by.iter().position(|&key| key == column)))
     }
 }
 
-/// True if a group's state is of a bounded size, and does not depend on the order of rows.
+/// Brings rows with equal values in some columns together.
+fn hash_of(columns: Vec<usize>) -> Exchange {
+    match columns.is_empty() {
+        true => Exchange::First,
+        false => Exchange::Hash(columns),
+    }
+}
+
+/// Brings rows to where a sort has them, as far as its keys are of types that have ranges.
+fn ranges(sort: &SortSpec) -> Exchange {
+    let has_ranges = |key: &SortKey| {
+        let data_type = sort.input.field(key.column).data_type();
+        PhysicalType::of(data_type).is_some() || *data_type == DataType::Null
+    };
+    match !sort.keys.is_empty() && sort.keys.iter().all(has_ranges) {
+        true => Exchange::Range(sort.keys.clone()),
+        false => Exchange::First,
+    }
+}
+
+/// True if what a group gives depends on the order of its rows.
+fn minds_order(spec: &GroupBySpec) -> bool {
+    use AggregateFunction::{Collect, First, Last};
+    let minds = |function| matches!(function, First | Last | Collect);
+    let mut aggregates = spec.aggregates.iter();
+    aggregates.any(|aggregate| minds(aggregate.function))
+}
+
+/// True if a group's state is of a bounded size.
 fn has_small_states(spec: &GroupBySpec) -> bool {
     use AggregateFunction as Function;
     let large = |function: AggregateFunction| {

@@ -140,9 +140,9 @@ fn sort_keys(input: &Schema, keys: &[SortKey]) -> String {
 fn window_line(spec: &WindowSpec) -> String {
     let outputs = spec.output.fields().iter().skip(spec.projection.len());
     let functions = spec.functions.iter().zip(outputs).map(|(call, field)| {
-        let operand = call.function.column().map(|column| [column]);
+        let operand = call.function.operand().map(|column| [*column]);
         let operand = operand.map_or_else(String::new, |column| names(&spec.input, &column));
-        format!("{}({operand}) as {}", call.function, field.name())
+        format!("{}({operand}) as {}", call.function.name(), field.name())
     });
     let mut text = format!("window {}", functions.collect::<Vec<_>>().join(", "));
     if !spec.partition_by.is_empty() {
@@ -237,6 +237,12 @@ pub fn describe(number: usize, pipeline: &Pipeline, about_source: &str, about: &
             Exchange::First => "to rank 0".to_string(),
             Exchange::Hash(keys) => {
                 format!("to ranks by the hash of {}", names(&pipeline.output, keys))
+            }
+            Exchange::Range(keys) => {
+                format!(
+                    "to ranks by ranges of {}",
+                    sort_keys(&pipeline.output, keys)
+                )
             }
         };
         let _ = writeln!(text, "   {to}{}", about());

@@ -13,10 +13,12 @@ mod distribute;
 mod explain;
 mod lower;
 mod origin;
+mod spread;
 
 pub use distribute::{Exchange, distribute};
 pub use explain::{describe, describe_source};
 pub use lower::lower;
+pub(crate) use lower::map_columns;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -161,11 +163,7 @@ impl Pipeline {
             Some(OperatorSpec::HashJoinBuild(spec)) => &spec.build,
             _ => return 0,
         };
-        let width = |field: &crate::types::Field| {
-            PhysicalType::of(field.data_type()).map_or(VARIABLE_BYTES, |p| p.bits().div_ceil(8))
-        };
-        let row: u64 = input.fields().iter().map(|field| width(field)).sum();
-        self.fold_rows.saturating_mul(row)
+        self.fold_rows.saturating_mul(row_bytes(input))
     }
 
     /// True if the rows behind the transforms are in an order, which a fold must not lose.
@@ -195,6 +193,14 @@ impl Pipeline {
         );
         inputs
     }
+}
+
+/// Bytes of a row, about.
+pub(crate) fn row_bytes(schema: &SchemaRef) -> u64 {
+    let width = |field: &crate::types::Field| {
+        PhysicalType::of(field.data_type()).map_or(VARIABLE_BYTES, |p| p.bits().div_ceil(8))
+    };
+    schema.fields().iter().map(|field| width(field)).sum()
 }
 
 /// How often each pipeline is read, what it built included: by others' sources and transforms, each

@@ -1,7 +1,7 @@
 //! The words with which a user builds sort keys and window functions.
 
-use super::{SortExpr, WindowExpr, WindowExprFunction};
-use crate::expr::{AggregateFunction, Expr, Frame};
+use super::{SortExpr, WindowExpr};
+use crate::expr::{AggregateFunction, Expr, Frame, WindowFunction};
 use crate::types::Literal;
 
 impl From<Expr> for SortExpr {
@@ -56,38 +56,38 @@ impl Expr {
     }
 }
 
-/// The number of a row in its partition, from 1; see [`WindowExprFunction::RowNumber`].
-pub fn row_number() -> WindowExprFunction {
-    WindowExprFunction::RowNumber
+/// The number of a row in its partition, from 1; see [`WindowFunction::RowNumber`].
+pub fn row_number() -> WindowFunction<Expr> {
+    WindowFunction::RowNumber
 }
 
-/// 1 + the rows before the first peer; see [`WindowExprFunction::Rank`].
-pub fn rank() -> WindowExprFunction {
-    WindowExprFunction::Rank
+/// 1 + the rows before the first peer; see [`WindowFunction::Rank`].
+pub fn rank() -> WindowFunction<Expr> {
+    WindowFunction::Rank
 }
 
 /// 1 + the groups of peers before the row's own.
-pub fn dense_rank() -> WindowExprFunction {
-    WindowExprFunction::DenseRank
+pub fn dense_rank() -> WindowFunction<Expr> {
+    WindowFunction::DenseRank
 }
 
 /// (rank - 1) / (rows - 1).
-pub fn percent_rank() -> WindowExprFunction {
-    WindowExprFunction::PercentRank
+pub fn percent_rank() -> WindowFunction<Expr> {
+    WindowFunction::PercentRank
 }
 
 /// Rows up to the last peer / rows.
-pub fn cume_dist() -> WindowExprFunction {
-    WindowExprFunction::CumeDist
+pub fn cume_dist() -> WindowFunction<Expr> {
+    WindowFunction::CumeDist
 }
 
 /// The number of the row's bucket among so many, from 1.
-pub fn ntile(buckets: u64) -> WindowExprFunction {
-    WindowExprFunction::Ntile(buckets)
+pub fn ntile(buckets: u64) -> WindowFunction<Expr> {
+    WindowFunction::Ntile(buckets)
 }
 
 /// Window functions: what a row takes from the rows around it. They become a column by
-/// [`WindowExprFunction::over`] and
+/// [`WindowFunction::over`] and
 /// [`LazyFrame::with_windows`](crate::engine::LazyFrame::with_windows).
 ///
 /// ```
@@ -116,17 +116,17 @@ impl Expr {
             Expr::Aggregate {
                 function: AggregateFunction::First,
                 expr: Some(expr),
-            } => (WindowExprFunction::FirstValue(*expr), Frame::Partition),
+            } => (WindowFunction::FirstValue(*expr), Frame::Partition),
             Expr::Aggregate {
                 function: AggregateFunction::Last,
                 expr: Some(expr),
-            } => (WindowExprFunction::LastValue(*expr), Frame::Partition),
+            } => (WindowFunction::LastValue(*expr), Frame::Partition),
             Expr::Aggregate { function, expr } => {
-                let expr = expr.map(|expr| *expr);
-                let aggregate = WindowExprFunction::Aggregate { function, expr };
+                let operand = expr.map(|expr| *expr);
+                let aggregate = WindowFunction::Aggregate { function, operand };
                 (aggregate, Frame::Partition)
             }
-            other => (WindowExprFunction::FirstValue(other), own_row),
+            other => (WindowFunction::FirstValue(other), own_row),
         };
         WindowExpr {
             name,
@@ -137,9 +137,9 @@ impl Expr {
 
     /// The value so many rows before, null where there is no such row.
     #[must_use]
-    pub fn lag(self, offset: u64) -> WindowExprFunction {
-        WindowExprFunction::Lag {
-            expr: self,
+    pub fn lag(self, offset: u64) -> WindowFunction<Expr> {
+        WindowFunction::Lag {
+            operand: self,
             offset,
             default: Literal::Null,
         }
@@ -147,9 +147,9 @@ impl Expr {
 
     /// The value so many rows behind, null where there is no such row.
     #[must_use]
-    pub fn lead(self, offset: u64) -> WindowExprFunction {
-        WindowExprFunction::Lead {
-            expr: self,
+    pub fn lead(self, offset: u64) -> WindowFunction<Expr> {
+        WindowFunction::Lead {
+            operand: self,
             offset,
             default: Literal::Null,
         }
@@ -157,16 +157,16 @@ impl Expr {
 
     /// The value of the frame's n-th row, counted from 1.
     #[must_use]
-    pub fn nth_value(self, n: u64) -> WindowExprFunction {
-        WindowExprFunction::NthValue { expr: self, n }
+    pub fn nth_value(self, n: u64) -> WindowFunction<Expr> {
+        WindowFunction::NthValue { operand: self, n }
     }
 }
 
-impl WindowExprFunction {
+impl WindowFunction<Expr> {
     /// What `lag` and `lead` give where there is no such row; other functions stay as they are.
     #[must_use]
-    pub fn or(mut self, value: impl Into<Literal>) -> WindowExprFunction {
-        if let WindowExprFunction::Lag { default, .. } | WindowExprFunction::Lead { default, .. } =
+    pub fn or(mut self, value: impl Into<Literal>) -> WindowFunction<Expr> {
+        if let WindowFunction::Lag { default, .. } | WindowFunction::Lead { default, .. } =
             &mut self
         {
             *default = value.into();

@@ -167,13 +167,13 @@ fn column(plan: &LogicalPlan, name: &str) -> Option<(ColumnEstimate, DataType)> 
             Some((estimate, files.schema.field(index).data_type().clone()))
         }
         LogicalPlan::Project { input, exprs } => {
-            let expr = exprs.iter().find(|expr| expr.output_name() == name)?;
+            let expr = exprs.iter().find(|expr| expr.has_name(name))?;
             column(input, name_of(expr)?)
         }
         LogicalPlan::Aggregate {
             input, group_keys, ..
         } => {
-            let key = group_keys.iter().find(|key| key.output_name() == name)?;
+            let key = group_keys.iter().find(|key| key.has_name(name))?;
             let (estimate, data_type) = column(input, name_of(key)?)?;
             let groups = (group_keys.len() == 1).then(|| rows_of(plan));
             let distinct = groups.or(estimate.distinct);

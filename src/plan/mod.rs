@@ -19,7 +19,7 @@ pub(crate) use estimate::rows_of;
 pub use memory_table::MemoryTable;
 pub use rules::optimise;
 pub use schema::{aggregate_name, extract_aggregates, join_names, join_pair};
-pub use window::{WindowExpr, WindowExprFunction};
+pub use window::WindowExpr;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -224,17 +224,23 @@ impl LogicalPlan {
 
     /// Number of steps, all inputs' included.
     pub fn steps(&self) -> usize {
-        1 + self
-            .inputs()
-            .into_iter()
-            .map(LogicalPlan::steps)
-            .sum::<usize>()
+        let (mut count, mut waiting) = (0, vec![self]);
+        while let Some(step) = waiting.pop() {
+            count += 1;
+            waiting.extend(step.inputs());
+        }
+        count
     }
 
     /// The step over other inputs, as many as it has.
     #[must_use]
     pub fn map_inputs(self, map: &mut dyn FnMut(LogicalPlan) -> LogicalPlan) -> LogicalPlan {
-        let mut boxed = |input: Box<LogicalPlan>| Box::new(map(*input));
+        // In its own box: rules walk all plans, and most of what they meet stays as it is.
+        let mut boxed = |mut input: Box<LogicalPlan>| {
+            let taken = std::mem::replace(&mut *input, LogicalPlan::Union { inputs: Vec::new() });
+            *input = map(taken);
+            input
+        };
         match self {
             LogicalPlan::Scan { .. } | LogicalPlan::Memory { .. } | LogicalPlan::Stored { .. } => {
                 self

@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{LogicalPlan, WindowExpr, WindowExprFunction};
+use arrow::datatypes::FieldRef;
+
+use super::{LogicalPlan, WindowExpr};
 use crate::error::{Error, Result};
 use crate::expr::{
     AggregateFunction, Expr, JoinKind, MARK_NAME, aggregate_type, resolve, resolve_keys,
@@ -11,73 +13,132 @@ use crate::expr::{
 use crate::types::{DataType, Field, Schema, SchemaRef};
 
 pub(super) fn of(plan: &LogicalPlan) -> Result<SchemaRef> {
+    Schemas::of(plan).map(|schemas| schemas.own)
+}
+
+/// The schemas of a step and of all steps below it, each worked out once: what is asked at every step
+/// of a plan would else be worked out as often as there are steps above.
+pub(super) struct Schemas {
+    /// The step's own.
+    pub(super) own: SchemaRef,
+    /// Those of its inputs, in order.
+    pub(super) inputs: Vec<Schemas>,
+}
+
+impl Schemas {
+    /// Those of a plan.
+    ///
+    /// # Errors
+    /// As [`LogicalPlan::schema`].
+    pub(super) fn of(plan: &LogicalPlan) -> Result<Schemas> {
+        let inputs = plan.inputs().into_iter().map(Schemas::of);
+        let inputs = inputs.collect::<Result<Vec<Schemas>>>();
+        let inputs = inputs.map_err(|error| match plan {
+            LogicalPlan::Join { .. } => error.context("join"),
+            LogicalPlan::Union { .. } => error.context("union"),
+            _ => error,
+        })?;
+        Ok(Schemas {
+            own: of_step(plan, &inputs)?,
+            inputs,
+        })
+    }
+
+    /// The first input's schema; of a step without inputs, its own.
+    pub(super) fn input(&self) -> &SchemaRef {
+        self.inputs.first().map_or(&self.own, |input| &input.own)
+    }
+}
+
+impl LogicalPlan {
+    /// As [`map_inputs`](LogicalPlan::map_inputs), each input with its schemas.
+    pub(super) fn map_inputs_with(
+        self,
+        schemas: &Schemas,
+        map: &mut dyn FnMut(LogicalPlan, &Schemas) -> LogicalPlan,
+    ) -> LogicalPlan {
+        let mut schemas = schemas.inputs.iter();
+        self.map_inputs(&mut |input| match schemas.next() {
+            Some(schemas) => map(input, schemas),
+            None => input,
+        })
+    }
+}
+
+/// The schema of a step over inputs with these.
+fn of_step(plan: &LogicalPlan, inputs: &[Schemas]) -> Result<SchemaRef> {
+    let input = || match inputs {
+        [input, ..] => Ok(&input.own),
+        [] => Err(Error::invalid("plan", "a step has no input", "give it one")),
+    };
     match plan {
         LogicalPlan::Scan { files } => Ok(Arc::new(files.schema.clone())),
         LogicalPlan::Memory { table } => Ok(Arc::clone(table.schema())),
         LogicalPlan::Stored { rows } => Ok(Arc::new(rows.schema.clone())),
-        LogicalPlan::Filter { input, predicate } => {
-            let schema = of(input)?;
-            check_predicate("filter", predicate, &schema)?;
-            Ok(schema)
+        LogicalPlan::Filter { predicate, .. } => {
+            let schema = input()?;
+            check_predicate("filter", predicate, schema)?;
+            Ok(Arc::clone(schema))
         }
-        LogicalPlan::Project { input, exprs } => {
-            let schema = of(input)?;
-            let fields = exprs.iter().map(|expr| field_of(expr, &schema));
-            named(
-                fields
-                    .collect::<Result<_>>()
-                    .map_err(|error| error.context("project"))?,
-            )
+        LogicalPlan::Project { exprs, .. } => {
+            let schema = input()?;
+            let fields = exprs.iter().map(|expr| field_of(expr, schema));
+            let fields = fields.collect::<Result<_>>();
+            named(fields.map_err(|error| error.context("project"))?)
         }
         LogicalPlan::Aggregate {
-            input,
             group_keys,
             aggregates,
+            ..
         } => {
-            let schema = of(input)?;
-            let context = |error: Error| error.context("aggregate");
-            let mut fields: Vec<Field> = group_keys
-                .iter()
-                .map(|key| field_of(key, &schema))
-                .collect::<Result<_>>()
-                .map_err(context)?;
-            for aggregate in aggregates {
-                fields.push(aggregate_field(aggregate, &schema).map_err(context)?);
-            }
-            named(fields)
+            let schema = input()?;
+            let keys = group_keys.iter().map(|key| field_of(key, schema));
+            let aggregates = aggregates.iter().map(|expr| aggregate_field(expr, schema));
+            let fields = keys.chain(aggregates).collect::<Result<_>>();
+            named(fields.map_err(|error| error.context("aggregate"))?)
         }
-        LogicalPlan::Distinct { input, on, .. } => {
-            let schema = of(input)?;
+        LogicalPlan::Distinct { on, .. } => {
+            let schema = input()?;
             for name in on {
                 let column = Expr::Column(name.clone());
-                resolve(&column, &schema).map_err(|error| error.context("distinct"))?;
+                resolve(&column, schema).map_err(|error| error.context("distinct"))?;
             }
-            let fields = schema.fields().iter();
-            let fields = fields.map(|field| field.as_ref().clone().with_nullable(true));
-            Ok(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
+            Ok(nullable(schema))
         }
-        LogicalPlan::Join { .. } => joined(plan).map_err(|error| error.context("join")),
-        LogicalPlan::Sort { input, keys } => {
-            let schema = of(input)?;
+        LogicalPlan::Join { .. } => joined(plan, inputs).map_err(|error| error.context("join")),
+        LogicalPlan::Sort { keys, .. } => {
+            let schema = input()?;
             for key in keys {
-                resolve(&key.expr, &schema).map_err(|error| error.context("sort"))?;
+                resolve(&key.expr, schema).map_err(|error| error.context("sort"))?;
             }
-            Ok(schema)
+            Ok(Arc::clone(schema))
         }
-        LogicalPlan::Window { input, functions } => {
-            let schema = of(input)?;
-            let mut fields: Vec<Field> =
-                schema.fields().iter().map(|f| f.as_ref().clone()).collect();
+        LogicalPlan::Window { functions, .. } => {
+            let schema = input()?;
+            let mut fields = schema.fields().to_vec();
             for window in functions {
-                let data_type = window_type(window, &schema);
+                let data_type = window_type(window, schema);
                 let data_type = data_type.map_err(|error| error.context("window"))?;
-                fields.push(Field::new(&window.name, data_type, true));
+                fields.push(Arc::new(Field::new(&window.name, data_type, true)));
             }
             named(fields)
         }
-        LogicalPlan::Union { inputs } => union(inputs).map_err(|error| error.context("union")),
-        LogicalPlan::Limit { input, .. } => of(input),
+        LogicalPlan::Union { .. } => union(inputs).map_err(|error| error.context("union")),
+        LogicalPlan::Limit { .. } => input().cloned(),
     }
+}
+
+/// The same columns, all of which may be null.
+fn nullable(schema: &SchemaRef) -> SchemaRef {
+    let fields = schema.fields();
+    if fields.iter().all(|field| field.is_nullable()) && schema.metadata().is_empty() {
+        return Arc::clone(schema);
+    }
+    let fields = fields.iter().map(|field| match field.is_nullable() {
+        true => Arc::clone(field),
+        false => Arc::new(field.as_ref().clone().with_nullable(true)),
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
 fn check_predicate(step: &str, predicate: &Expr, schema: &Schema) -> Result<()> {
@@ -90,39 +151,37 @@ fn check_predicate(step: &str, predicate: &Expr, schema: &Schema) -> Result<()> 
     Err(Error::invalid(place, cause, "compare it with something").context(step))
 }
 
-fn joined(plan: &LogicalPlan) -> Result<SchemaRef> {
-    let LogicalPlan::Join {
-        left,
-        right,
-        kind,
-        on,
-        residual,
-        suffix,
-        ..
-    } = plan
+fn joined(plan: &LogicalPlan, inputs: &[Schemas]) -> Result<SchemaRef> {
+    let (
+        LogicalPlan::Join {
+            kind,
+            on,
+            residual,
+            suffix,
+            ..
+        },
+        [left, right],
+    ) = (plan, inputs)
     else {
-        return of(plan);
+        return Err(Error::invalid("plan", "is no join of two inputs", ""));
     };
-    let (left, right) = (of(left)?, of(right)?);
+    let (left, right) = (&left.own, &right.own);
     for (l, r) in on {
-        resolve_keys((l, &left), (r, &right))?;
+        resolve_keys((l, left), (r, right))?;
     }
     if let Some(residual) = residual {
-        let pair = join_pair(&left, &right, suffix)?;
+        let pair = join_pair(left, right, suffix)?;
         check_predicate("residual", residual, &pair)?;
     }
-    let nullable = |field: &Arc<Field>| field.as_ref().clone().with_nullable(true);
     Ok(match kind {
-        JoinKind::Semi | JoinKind::Anti => left,
+        JoinKind::Semi | JoinKind::Anti => Arc::clone(left),
         JoinKind::Mark => {
-            let mut fields: Vec<Field> = left.fields().iter().map(|f| f.as_ref().clone()).collect();
-            fields.push(Field::new(MARK_NAME, DataType::Boolean, false));
+            let mut fields = left.fields().to_vec();
+            fields.push(Arc::new(Field::new(MARK_NAME, DataType::Boolean, false)));
             named(fields)?
         }
         JoinKind::Inner | JoinKind::Left | JoinKind::Right | JoinKind::Full => {
-            let pair = join_pair(&left, &right, suffix)?;
-            let fields = pair.fields().iter().map(nullable);
-            Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+            nullable(&join_pair(left, right, suffix)?)
         }
     })
 }
@@ -134,12 +193,19 @@ fn joined(plan: &LogicalPlan) -> Result<SchemaRef> {
 pub fn join_pair(left: &Schema, right: &Schema, suffix: &str) -> Result<SchemaRef> {
     let names = join_names(left, right, suffix);
     let fields = left.fields().iter().chain(right.fields());
-    let fields = fields.zip(names);
-    named(
-        fields
-            .map(|(field, name)| field.as_ref().clone().with_name(name))
-            .collect(),
-    )
+    let fields = fields.zip(names).map(|(field, name)| {
+        if *field.name() == name {
+            return Arc::clone(field);
+        }
+        Arc::new(field.as_ref().clone().with_name(name))
+    });
+    named(fields.collect())
+}
+
+/// Whether there is a column of this name. Where there may well be none, this is for a fraction of what
+/// `Schema::index_of` takes to write its error.
+pub(super) fn has_column(schema: &Schema, name: &str) -> bool {
+    schema.fields().find(name).is_some()
 }
 
 /// The names of [`join_pair`]'s columns, whether or not they differ.
@@ -148,35 +214,34 @@ pub fn join_names(left: &Schema, right: &Schema, suffix: &str) -> Vec<String> {
     let other = right
         .fields()
         .iter()
-        .map(|field| match left.index_of(field.name()) {
-            Ok(_) => format!("{}{suffix}", field.name()),
-            Err(_) => field.name().clone(),
+        .map(|field| match has_column(left, field.name()) {
+            true => format!("{}{suffix}", field.name()),
+            false => field.name().clone(),
         });
     own.chain(other).collect()
 }
 
-fn union(inputs: &[LogicalPlan]) -> Result<SchemaRef> {
-    let mut schemas = inputs.iter().map(of);
-    let Some(first) = schemas.next().transpose()? else {
+fn union(inputs: &[Schemas]) -> Result<SchemaRef> {
+    let Some((first, others)) = inputs.split_first() else {
         return Err(Error::invalid(
             "plan",
             "a union of nothing",
             "give an input",
         ));
     };
+    let first = &first.own;
     let mut nullable: Vec<bool> = first.fields().iter().map(|f| f.is_nullable()).collect();
-    for (index, schema) in schemas.enumerate() {
-        let schema = schema?;
+    for (index, Schemas { own: schema, .. }) in others.iter().enumerate() {
         let types = |schema: &Schema| -> Vec<DataType> {
             let fields = schema.fields().iter();
             fields.map(|field| field.data_type().clone()).collect()
         };
-        if types(&schema) != types(&first) {
+        if types(schema) != types(first) {
             let list = |schema: &Schema| {
                 let texts: Vec<String> = types(schema).iter().map(DataType::to_string).collect();
                 texts.join(", ")
             };
-            let cause = format!("({}), not ({})", list(&schema), list(&first));
+            let cause = format!("({}), not ({})", list(schema), list(first));
             let place = format!("input {}", index + 2);
             return Err(Error::invalid(
                 place,
@@ -202,26 +267,25 @@ fn window_type(window: &WindowExpr, schema: &Schema) -> Result<DataType> {
     }
     let operand = window.function.operand().map(|expr| resolve(expr, schema));
     let operand = operand.transpose()?.map(|typed| typed.data_type);
-    match (&window.function, operand) {
-        (WindowExprFunction::PercentRank | WindowExprFunction::CumeDist, _) => {
-            Ok(DataType::Float64)
-        }
-        (WindowExprFunction::Aggregate { function, .. }, operand) => {
-            aggregate_type(*function, operand.as_ref())
-        }
-        (_, Some(operand)) => Ok(operand),
-        (_, None) => Ok(DataType::Int64),
-    }
+    window.function.data_type(operand.as_ref())
 }
 
-fn field_of(expr: &Expr, schema: &Schema) -> Result<Field> {
+fn field_of(expr: &Expr, schema: &Schema) -> Result<FieldRef> {
+    if let Expr::Column(name) = expr
+        && let Some((_, field)) = schema.fields().find(name)
+        && field.is_nullable()
+        && field.metadata().is_empty()
+    {
+        return Ok(Arc::clone(field));
+    }
     let typed = resolve(expr, schema)?;
-    Ok(Field::new(expr.output_name(), typed.data_type, true))
+    let field = Field::new(expr.output_name(), typed.data_type, true);
+    Ok(Arc::new(field))
 }
 
 /// The field of an expression over aggregates: each aggregate is typed on its own, then the
 /// expression around them.
-fn aggregate_field(expr: &Expr, schema: &Schema) -> Result<Field> {
+fn aggregate_field(expr: &Expr, schema: &Schema) -> Result<FieldRef> {
     let mut found = Vec::new();
     let outer = extract_aggregates(expr, &mut found);
     if found.is_empty() {
@@ -241,7 +305,8 @@ fn aggregate_field(expr: &Expr, schema: &Schema) -> Result<Field> {
         fields.push(Field::new(aggregate_name(index), data_type, true));
     }
     let typed = resolve(&outer, &Schema::new(fields))?;
-    Ok(Field::new(expr.output_name(), typed.data_type, true))
+    let field = Field::new(expr.output_name(), typed.data_type, true);
+    Ok(Arc::new(field))
 }
 
 /// The column that stands for the `index`-th aggregate of an aggregation.
@@ -264,10 +329,10 @@ pub fn extract_aggregates(expr: &Expr, found: &mut Vec<(AggregateFunction, Optio
     Expr::Column(aggregate_name(index))
 }
 
-fn named(fields: Vec<Field>) -> Result<SchemaRef> {
-    let mut names = HashSet::new();
+fn named(fields: Vec<FieldRef>) -> Result<SchemaRef> {
+    let mut names = HashSet::with_capacity(fields.len());
     for field in &fields {
-        if !names.insert(field.name().clone()) {
+        if !names.insert(field.name().as_str()) {
             return Err(Error::invalid(
                 format!("column `{}`", field.name()),
                 "stands twice in the output",
@@ -275,5 +340,6 @@ fn named(fields: Vec<Field>) -> Result<SchemaRef> {
             ));
         }
     }
+    drop(names);
     Ok(Arc::new(Schema::new(fields)))
 }

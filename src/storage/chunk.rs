@@ -129,6 +129,18 @@ impl ColumnChunk<'_> {
         pages.map_err(|problem| self.refuse(&problem))
     }
 
+    /// Whether pages that were judged before, when perhaps more or others of the chunk were read, are
+    /// those that are read now.
+    pub fn is_of(&self, pages: &[Page]) -> bool {
+        let of_data = |page: &&Page| page.kind != PageKind::Dictionary;
+        let values = pages.iter().filter(of_data);
+        let values: u64 = values.map(|page| u64::from(page.value_count)).sum();
+        let selected = self.selected.as_ref();
+        values == self.facts.value_count
+            && pages.iter().skip(1).all(|page| of_data(&page))
+            && selected.is_none_or(|selected| selected.compare(pages).is_ok())
+    }
+
     /// What its pages must fit.
     pub fn facts(&self) -> &ChunkFacts {
         &self.facts

@@ -29,11 +29,18 @@ const COLUMNLESS_ROWS_MAX: i64 = 1 << 24;
 /// Footers kept; beyond it the cache starts anew. A footer takes some 10 KiB per row group.
 const FOOTERS_MAX: usize = 4096;
 
+/// Which file it is, in which state: its path or URL, its length, and its time of change or what a store
+/// calls its version.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct FileIdentity {
+    path: PathBuf,
+    stamp: Stamp,
+}
+
 /// One Parquet file with its footer.
 #[derive(Debug)]
 pub struct ParquetFile {
-    path: PathBuf,
-    bytes: u64,
+    identity: Arc<FileIdentity>,
     schema: SchemaRef,
     footer: ArrowReaderMetadata,
     /// Leaf columns of each column of `schema`, by index; they are consecutive.
@@ -41,7 +48,7 @@ pub struct ParquetFile {
     bloom_filters: BloomFilters,
 }
 
-type Footers = HashMap<PathBuf, (Stamp, Arc<ParquetFile>)>;
+type Footers = HashMap<PathBuf, Arc<ParquetFile>>;
 
 /// The footers that this process has read, by path.
 static FOOTERS: LazyLock<Mutex<Footers>> = LazyLock::new(Mutex::default);
@@ -54,24 +61,25 @@ impl ParquetFile {
     /// `Encrypted` if the footer or a column is, `TooLarge` and `Unsupported` for footers beyond
     /// our limits.
     pub fn open(path: &Path) -> Result<Arc<ParquetFile>> {
-        let (file, stamp) = OpenedFile::open_with_stamp(path)?;
+        let file = OpenedFile::open(path)?;
         let cache = || FOOTERS.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, opened)) = cache().get(path)
-            && *known == stamp
+        if let Some(known) = cache().get(path)
+            && known.is_unchanged(&file)
         {
-            return Ok(Arc::clone(opened));
+            return Ok(Arc::clone(known));
         }
-        let opened = Arc::new(ParquetFile::read(path, &file, stamp.bytes)?);
+        let opened = Arc::new(ParquetFile::read(&file)?);
         let mut cache = cache();
         if cache.len() >= FOOTERS_MAX {
             cache.clear();
         }
-        cache.insert(path.to_path_buf(), (stamp, Arc::clone(&opened)));
+        cache.insert(path.to_path_buf(), Arc::clone(&opened));
         Ok(opened)
     }
 
-    fn read(path: &Path, file: &OpenedFile, bytes: u64) -> Result<ParquetFile> {
-        let metadata = Arc::new(structure::read(path, file, bytes)?);
+    fn read(file: &OpenedFile) -> Result<ParquetFile> {
+        let (path, stamp) = (file.path(), file.stamp().clone());
+        let metadata = Arc::new(structure::read(path, file, stamp.bytes)?);
         check_row_groups(path, &metadata)?;
         let footer = guard(path, "footer", || {
             let said =
@@ -94,9 +102,9 @@ impl ParquetFile {
                 }
             }
         }
+        let path = path.to_path_buf();
         Ok(ParquetFile {
-            path: path.to_path_buf(),
-            bytes,
+            identity: Arc::new(FileIdentity { path, stamp }),
             schema: Arc::clone(footer.schema()),
             footer,
             leaves,
@@ -114,12 +122,22 @@ impl ParquetFile {
 
     /// The file.
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.identity.path
+    }
+
+    /// Which file it is, in which state.
+    pub fn identity(&self) -> &Arc<FileIdentity> {
+        &self.identity
+    }
+
+    /// Whether an open file is this one, in the same state.
+    pub(super) fn is_unchanged(&self, file: &OpenedFile) -> bool {
+        self.identity.path == file.path() && self.identity.stamp == *file.stamp()
     }
 
     /// Its size.
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.identity.stamp.bytes
     }
 
     /// The schema that its rows are read in: dictionaries count as their values, timestamps of 96

@@ -19,6 +19,7 @@ mod footer;
 mod guard;
 mod inflate;
 mod interval;
+mod key_filter;
 mod late;
 mod masked;
 mod nested;
@@ -40,8 +41,9 @@ mod thrift;
 pub use chunk::ColumnChunk;
 pub use dataset::Dataset;
 pub use expand::expand;
-pub use footer::{EXTENSION_NAME, ParquetFile, UUID};
+pub use footer::{EXTENSION_NAME, FileIdentity, ParquetFile, UUID};
 pub use guard::decoder_is_guarded;
+pub use key_filter::{Asking, FEW_KEYS_MAX, KeyBits, KeyFilter, KeySet};
 pub use late::{LateDecoding, LateMode};
 pub use nested::{NestedKind, NestedNode, NestedShape};
 pub use opened::OpenedFile;
@@ -61,6 +63,6 @@ pub use sink::{
     ROW_GROUP_ROWS_DEFAULT, SinkCodec, SinkOptions, SinkSummary, StatisticsLevel,
     ZSTD_LEVEL_DEFAULT,
 };
-pub use stored::StoredChunk;
+pub use stored::{ChunkIdentity, StoredChunk};
 #[doc(hidden)]
 pub use temporary::{TemporaryFolder, temporary_file, temporary_folder};

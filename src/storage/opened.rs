@@ -18,7 +18,7 @@ pub(super) fn is_url(path: &Path) -> bool {
 }
 
 /// What tells whether a file is still the one that it was.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Stamp {
     pub(super) bytes: u64,
     /// Time of change, and what a store calls the object's version.
@@ -31,6 +31,7 @@ pub(super) struct Stamp {
 pub struct OpenedFile {
     path: PathBuf,
     source: Source,
+    stamp: Stamp,
 }
 
 #[derive(Debug)]
@@ -47,17 +48,22 @@ impl OpenedFile {
     /// `Io` if the system or the store refuses, `Unsupported` for a URL in a build without the
     /// feature `object_store`.
     pub fn open(path: &Path) -> Result<OpenedFile> {
-        OpenedFile::open_with_stamp(path).map(|(file, _)| file)
-    }
-
-    pub(super) fn open_with_stamp(path: &Path) -> Result<(OpenedFile, Stamp)> {
         let (source, stamp) = if is_url(path) {
             remote(path)?
         } else {
             local(path).map_err(|cause| Error::io(path, "open", &cause))?
         };
         let path = path.to_path_buf();
-        Ok((OpenedFile { path, source }, stamp))
+        Ok(OpenedFile {
+            path,
+            source,
+            stamp,
+        })
+    }
+
+    /// What it was when it was opened.
+    pub(super) fn stamp(&self) -> &Stamp {
+        &self.stamp
     }
 
     /// Where it is.
@@ -141,12 +147,13 @@ impl OpenedFile {
 }
 
 fn local(path: &Path) -> std::io::Result<(Source, Stamp)> {
-    let found = std::fs::metadata(path)?;
-    if !found.is_file() {
+    if !std::fs::metadata(path)?.is_file() {
         // A pipe would keep us waiting, a folder has no bytes.
         return Err(std::io::Error::other("not a regular file"));
     }
     let file = File::open(path)?;
+    // Of the file that is open: another one may have its name meanwhile.
+    let found = file.metadata()?;
     let stamp = Stamp {
         bytes: found.len(),
         version: format!("{:?}", found.modified().ok()),

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use arrow::datatypes::{Schema, SchemaRef};
 use parquet::arrow::ProjectionMask;
 
+use super::key_filter::KeyFilter;
 use super::late::LateDecoding;
 use super::prune::{FileBytes, Ladder, PruneSteps, Pruned, Verdict, columns_of};
 use super::selected::{PageRows, SelectedPages, overlaps};
 use super::{Dataset, ParquetFile, PartitionReader, ReadOptions};
 use crate::error::{Error, Result};
 use crate::expr::TypedExpr;
+use crate::metrics::CacheCounts;
 
 /// A row group of a dataset, and how much of it is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,10 +69,14 @@ pub(super) struct Shape {
     pub(super) schema: SchemaRef,
     /// What the row groups were pruned by, and the columns of the dataset that it names.
     predicate: Option<(TypedExpr, Vec<usize>)>,
+    /// Filters of its rows.
+    pub(super) filters: Vec<Arc<KeyFilter>>,
     /// Whether page indexes are read.
     page_index: bool,
     /// What late decoding has brought so far.
     late: LateDecoding,
+    /// What was found in a device's column cache so far.
+    cache: Arc<CacheCounts>,
 }
 
 impl Shape {
@@ -145,6 +151,21 @@ impl Dataset {
         predicate: Option<&TypedExpr>,
         steps: PruneSteps,
     ) -> Result<Kept> {
+        self.prune_to(projection, predicate, Vec::new(), steps)
+    }
+
+    /// As [`Dataset::prune_by`], of rows whose keys filters know, too: row groups that hold none of the keys
+    /// are left out, if the predicate names their column; rows without one may be.
+    ///
+    /// # Errors
+    /// As [`Dataset::prune`].
+    pub fn prune_to(
+        &self,
+        projection: &[usize],
+        predicate: Option<&TypedExpr>,
+        filters: Vec<Arc<KeyFilter>>,
+        steps: PruneSteps,
+    ) -> Result<Kept> {
         let schema = self.schema();
         if let Some(column) = projection.iter().find(|c| **c >= schema.fields().len()) {
             let columns = schema.fields().len();
@@ -163,10 +184,12 @@ impl Dataset {
             projection: projection.to_vec(),
             schema: Arc::new(Schema::new(fields)),
             predicate: predicate.map(|predicate| (predicate.clone(), columns_of(predicate))),
+            filters,
             page_index: steps.page_index,
             late: LateDecoding::default(),
+            cache: Arc::default(),
         };
-        let mut ladder = predicate.map(|predicate| Ladder::new(predicate, steps));
+        let mut ladder = predicate.map(|predicate| Ladder::new(predicate, &shape.filters, steps));
         let mut row_groups = Vec::new();
         let mut total = 0;
         for (index, file) in self.files().iter().enumerate() {
@@ -199,11 +222,12 @@ impl Dataset {
                 row_groups.push(whole.scaled());
             }
         }
+        let pruned = ladder.map(|ladder| ladder.pruned()).unwrap_or_default();
         Ok(Kept {
             shape: Arc::new(shape),
             row_groups,
             total,
-            pruned: ladder.map(|ladder| ladder.pruned()).unwrap_or_default(),
+            pruned,
         })
     }
 }
@@ -373,9 +397,19 @@ impl Partition {
         Some((predicate, columns))
     }
 
+    /// Filters of its rows: those that do not pass all of them need not come out.
+    pub fn filters(&self) -> &[Arc<KeyFilter>] {
+        &self.shape.filters
+    }
+
     /// What late decoding has brought so far to the scan that it is of.
     pub fn late(&self) -> &LateDecoding {
         &self.shape.late
+    }
+
+    /// What was found so far in a device's column cache by the scan that it is of.
+    pub fn cache_counts(&self) -> &Arc<CacheCounts> {
+        &self.shape.cache
     }
 
     /// Where the pages of its leaf columns lie in a row group, by index into its row groups: reads the

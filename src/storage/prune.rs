@@ -5,7 +5,8 @@
 //! doubtful evidence keeps them. A [`Judge`] follows the predicate; [`Evidence`] is what it knows
 //! of a file, a row group or a page: bounds of each column's values (`zones`, `page_index`), and
 //! whether a column holds a value at all (`membership`, from `bloom_filter` and `dictionary`).
-//! `ladder` puts the steps in order. Bounds may be cut short; they are then values that no row
+//! `ladder` puts the steps in order. Keys of which a row must have one (`keys`) are judged beside the
+//! predicate. Bounds may be cut short; they are then values that no row
 //! attains, which is all that is asked of them here. Bounds of floats say nothing about NaN, so
 //! NaN is always possible.
 //!
@@ -17,6 +18,7 @@ mod bloom_filter;
 mod counts;
 mod dictionary;
 mod file_bytes;
+mod keys;
 mod ladder;
 mod membership;
 mod page_index;

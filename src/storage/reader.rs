@@ -1,4 +1,5 @@
-//! The rows of a partition, decoded on the host.
+//! The rows of a partition, decoded on the host; those without a key that is asked for are dropped as soon
+//! as they are decoded.
 
 use std::collections::VecDeque;
 use std::io::Cursor;
@@ -21,6 +22,7 @@ use parquet::file::reader::{ChunkReader, Length};
 use super::ParquetFile;
 use super::chunk::ColumnChunk;
 use super::guard::guard;
+use super::key_filter::filtered;
 use super::late::LateMode;
 use super::masked::masked;
 use super::opened::OpenedFile;
@@ -108,7 +110,6 @@ impl Iterator for PartitionReader {
         metrics.add_duration(names::DECODE_NANOSECONDS, started.elapsed());
         match batch {
             Ok(Some(batch)) => {
-                metrics.add(names::SCAN_ROWS, batch.num_rows() as u64);
                 let decoded = batch.get_array_memory_size() as u64;
                 metrics.add(names::SCAN_DECODED_BYTES, decoded);
                 Some(Ok(batch))
@@ -203,11 +204,18 @@ impl PartitionReader {
                 continue;
             };
             open.rows_read += decoded.num_rows() as u64;
+            let metrics = &self.options.metrics;
+            metrics.add(names::SCAN_ROWS, decoded.num_rows() as u64);
             let batch = ordered(&self.shape, &open.order, &decoded)
                 .and_then(|batch| check_text(&batch, &open.unchecked_text).map(|()| batch))
                 .map_err(|cause| Error::corrupt(path, place, cause))?;
             self.open = Some(open);
-            return Ok(Some(batch));
+            let rows = batch.num_rows();
+            let kept = filtered(&self.shape.filters, &self.shape.projection, batch, metrics)?;
+            if rows > 0 && kept.num_rows() == 0 {
+                continue;
+            }
+            return Ok(Some(kept));
         }
     }
 

@@ -9,8 +9,16 @@ use parquet::file::serialized_reader::SerializedPageReader;
 
 use super::chunk::ColumnChunk;
 use super::guard::guard;
-use super::{OpenedFile, ParquetFile, Partition, SelectedPages};
+use super::{FileIdentity, OpenedFile, ParquetFile, Partition, SelectedPages};
 use crate::error::{Error, Result};
+
+/// Which column chunk it is, of which file in which state.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ChunkIdentity {
+    file: Arc<FileIdentity>,
+    row_group: usize,
+    leaf: usize,
+}
 
 /// A column chunk of a partition.
 #[derive(Debug, Clone)]
@@ -51,6 +59,21 @@ impl StoredChunk {
     /// The pages that are read, if not simply all.
     pub fn selected(&self) -> Option<&SelectedPages> {
         self.selected.as_deref()
+    }
+
+    /// Which column chunk it is.
+    pub fn identity(&self) -> ChunkIdentity {
+        ChunkIdentity {
+            file: Arc::clone(self.file.identity()),
+            row_group: self.row_group,
+            leaf: self.leaf,
+        }
+    }
+
+    /// Whether an open file is the one that it is a chunk of, and has not changed since its footer was
+    /// read.
+    pub fn is_unchanged_in(&self, file: &OpenedFile) -> bool {
+        self.file.is_unchanged(file)
     }
 
     /// An error that says where the chunk is and what is wrong with it.

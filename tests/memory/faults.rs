@@ -12,7 +12,7 @@ use pelton::memory::{
 use pelton::{Error, ErrorKind, Result};
 
 use crate::bed::{Bed, batch_bytes, limits, numbered, rows_of};
-use crate::random::{Random, for_each_case};
+use crate::support::random::{Random, for_each_case};
 
 /// Of a numbered batch: numbers, and names' validity, offsets and bytes.
 const SECTIONS: u64 = 4;

@@ -1,6 +1,14 @@
 //! Memory: reservations that wait, batches that are spilled, files that fail.
 
-#![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends where it fails"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
 
 mod bed;
 mod crossing;
@@ -8,6 +16,7 @@ mod faults;
 mod hosts;
 mod interleavings;
 mod killed;
+mod parked;
 #[path = "../support/random.rs"]
 #[allow(
     dead_code,

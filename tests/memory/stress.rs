@@ -8,7 +8,7 @@ use pelton::ErrorKind;
 use pelton::memory::{DiskFiles, SpillClass, SpillOptions, StoredBatch, Tier, Wait};
 
 use crate::bed::{Bed, batch_bytes, block_on, limits, numbered, rows_of, until};
-use crate::random::{Random, for_each_case};
+use crate::support::random::{Random, for_each_case};
 
 type Shared = Mutex<Vec<(i64, Arc<StoredBatch>)>>;
 

@@ -12,7 +12,7 @@ use pelton::memory::{ManualClock, MemoryManager, Reservation, Tier, Wait};
 use pelton::{Error, ErrorKind, Result};
 
 use crate::bed::{block_on, limits};
-use crate::random::{Random, for_each_case};
+use crate::support::random::{Random, for_each_case};
 
 const TIMEOUT: Duration = Duration::from_millis(100);
 

@@ -216,10 +216,10 @@ fn window(random: &mut Random, input: &SchemaRef) -> Step {
     let function = match random.below(3) {
         0 => WindowFunction::Rank,
         1 => WindowFunction::DenseRank,
-        _ => WindowFunction::Aggregate(AggregateSpec {
+        _ => WindowFunction::Aggregate {
             function: if exact { Sum } else { Count },
-            input: Some(column),
-        }),
+            operand: Some(column),
+        },
     };
     let projection = some_columns(random, input);
     let fields = projection.iter().enumerate();

@@ -9,8 +9,7 @@ use pelton::backend::cpu::CpuBackend;
 use pelton::error::ErrorKind;
 use pelton::expr::AggregateFunction;
 use pelton::operators::{
-    AggregateSpec, Frame, OperatorSpec, SortKey, WindowCall, WindowFunction, WindowSpec,
-    window_type,
+    Frame, OperatorSpec, SortKey, WindowCall, WindowFunction, WindowSpec, window_type,
 };
 use pelton::types::{DataType, Field, Literal, Schema, SchemaRef, Semantics, is_text};
 
@@ -33,8 +32,11 @@ use crate::{LENIENT, ORACLE_ROWS_MAX, STRICT, batch_of};
 
 const FRAMES: [Frame; 3] = [Frame::Partition, Frame::RangeToCurrent, Frame::RUNNING];
 
-fn aggregate(function: AggregateFunction, input: Option<usize>) -> WindowFunction {
-    WindowFunction::Aggregate(AggregateSpec { function, input })
+fn aggregate(function: AggregateFunction, input: Option<usize>) -> WindowFunction<usize> {
+    WindowFunction::Aggregate {
+        function,
+        operand: input,
+    }
 }
 
 fn rows_frame(start: Option<i64>, end: Option<i64>) -> Frame {
@@ -48,7 +50,7 @@ fn spec_of(
     partition_by: Vec<usize>,
     order_by: Vec<SortKey>,
     projection: Vec<usize>,
-    functions: Vec<(WindowFunction, Frame)>,
+    functions: Vec<(WindowFunction<usize>, Frame)>,
     semantics: Semantics,
 ) -> WindowSpec {
     let projection = [vec![0], projection].concat();
@@ -83,14 +85,14 @@ fn spec_of(
 fn tolerances(spec: &WindowSpec) -> Vec<Tolerance> {
     let passed = spec.projection.iter().map(|_| Tolerance::Exact);
     let computed = spec.functions.iter().map(|call| {
-        let WindowFunction::Aggregate(one) = &call.function else {
+        let WindowFunction::Aggregate { function, operand } = &call.function else {
             return Tolerance::Exact;
         };
-        let floats = one.input.is_some_and(|index| {
+        let floats = operand.is_some_and(|index| {
             let data_type = spec.input.field(index).data_type();
             data_type.is_floating()
         });
-        match one.function {
+        match function {
             Sum | Mean if floats => Tolerance::Approximate {
                 relative: 1e-9,
                 absolute: 1e-7,
@@ -154,7 +156,7 @@ fn computed(
     batch: &RecordBatch,
     partition_by: Vec<usize>,
     order_by: Vec<SortKey>,
-    functions: Vec<(WindowFunction, Frame)>,
+    functions: Vec<(WindowFunction<usize>, Frame)>,
     semantics: Semantics,
 ) -> Option<Vec<Vec<Value>>> {
     let count = functions.len();
@@ -230,16 +232,16 @@ fn ranks_of_a_small_table() {
 #[test]
 fn values_and_sums_of_a_small_table() {
     let lag = |offset, default| WindowFunction::Lag {
-        column: 3,
+        operand: 3,
         offset,
         default,
     };
     let lead = WindowFunction::Lead {
-        column: 3,
+        operand: 3,
         offset: 1,
         default: Literal::Null,
     };
-    let second = WindowFunction::NthValue { column: 3, n: 2 };
+    let second = WindowFunction::NthValue { operand: 3, n: 2 };
     let functions = vec![
         (lag(1, Literal::Float64(-1.0)), Frame::Partition),
         (lag(0, Literal::Null), Frame::Partition),
@@ -412,7 +414,7 @@ fn nothing_gives_nothing() {
 #[test]
 fn contradictions_are_refused_by_name() {
     let batch = days();
-    let refused = |function: WindowFunction, frame: Frame| {
+    let refused = |function: WindowFunction<usize>, frame: Frame| {
         let spec = spec_of(
             &batch.schema(),
             vec![1],
@@ -445,7 +447,7 @@ fn contradictions_are_refused_by_name() {
     );
     assert_eq!(
         refused(
-            WindowFunction::NthValue { column: 3, n: 0 },
+            WindowFunction::NthValue { operand: 3, n: 0 },
             Frame::Partition
         ),
         invalid("nth_value: row 0; the first row is 1")
@@ -511,7 +513,7 @@ fn frame(random: &mut Random) -> Frame {
     }
 }
 
-fn function(random: &mut Random, schema: &SchemaRef) -> WindowFunction {
+fn function(random: &mut Random, schema: &SchemaRef) -> WindowFunction<usize> {
     let column = random.below(schema.fields().len());
     let data_type = schema.field(column).data_type();
     let offset = *random.pick(&[0, 1, 1, 2, 40, 3000, u64::MAX]);
@@ -535,18 +537,18 @@ fn function(random: &mut Random, schema: &SchemaRef) -> WindowFunction {
         4 => CumeDist,
         5 => Ntile(ntile),
         6 => WindowFunction::Lag {
-            column,
+            operand: column,
             offset,
             default,
         },
         7 => WindowFunction::Lead {
-            column,
+            operand: column,
             offset,
             default,
         },
         8 => FirstValue(column),
         9 => LastValue(column),
-        10 => WindowFunction::NthValue { column, n },
+        10 => WindowFunction::NthValue { operand: column, n },
         11 => aggregate(Count, None),
         _ => {
             let one = aggregate(
@@ -587,7 +589,7 @@ fn random_case(random: &mut Random, rows: usize) {
     let projection = (0..random.below(3))
         .map(|_| random.below(columns))
         .collect();
-    let functions: Vec<(WindowFunction, Frame)> = (0..1 + random.below(4))
+    let functions: Vec<(WindowFunction<usize>, Frame)> = (0..1 + random.below(4))
         .map(|_| (function(random, &schema), frame(random)))
         .collect();
     let semantics = exprs::semantics(random);

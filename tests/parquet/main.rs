@@ -11,6 +11,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cache;
 mod codec;
 mod encodings;
 mod files;

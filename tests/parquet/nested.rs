@@ -17,7 +17,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use pelton::memory::Tier;
 use pelton::prelude::*;
 
-use super::files::{codec, engine, engine_with, file_properties};
+use super::files::{codec, engine, engine_with, file_properties, needed};
 use super::support::backends::cuda_is_there;
 use super::support::random::{Note, Random, for_each_case};
 use super::support::tables::{self, Domain};
@@ -237,7 +237,7 @@ fn assert_reads(path: &Path, table: &RecordBatch, random: &mut Random) {
             got.to_data().validate_full().expect(&what);
         }
         drop((out, read));
-        assert_eq!(engine.memory().used(Tier::Device), 0, "all is given back");
+        assert_eq!(needed(&engine, Tier::Device), 0, "all is given back");
     }
 }
 

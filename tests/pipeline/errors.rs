@@ -281,7 +281,7 @@ fn options_that_are_wrong() {
         at,
         set("colour=blue"),
         expect![
-            "option `colour`: no such option; the names are backend, device, executor, num_streaming_threads, num_streams, target_partition_size, max_rows_per_partition, device_memory_limit, pinned_memory_limit, host_memory_limit, disk_limit, spill, spill_device_limit, spill_host_limit, spill_folder, periodic_spill_check, memory_reserve_timeout, deadline, channel_messages, channel_bytes, join_filter_pushdown, broadcast_limit, allow_overbooking_by_default, parquet_check_crc, parquet_check_crc_device, parquet_bloom_filter, parquet_dictionary_pruning, parquet_page_index, parquet_late_decoding, fallback_mode, log, trace, statistics, kernel_dir, kernel_cache_dir, simt_seed, simt_checked"
+            "option `colour`: no such option; the names are backend, device, executor, num_streaming_threads, num_streams, target_partition_size, max_rows_per_partition, max_concurrent_io_tasks, device_memory_limit, column_cache_limit, pinned_memory_limit, pinned_memory, pinned_initial_pool_size, host_memory_limit, disk_limit, spill, spill_device_limit, spill_host_limit, spill_folder, periodic_spill_check, memory_reserve_timeout, deadline, channel_messages, channel_bytes, join_filter_pushdown, join_filter_bloom_max_size, join_filter_threshold, dynamic_planning, sample_chunk_count, broadcast_limit, allow_overbooking_by_default, parquet_check_crc, parquet_check_crc_device, parquet_bloom_filter, parquet_dictionary_pruning, parquet_page_index, parquet_late_decoding, sink_to_directory, fallback_mode, log, trace, statistics, kernel_cache_dir, simt_seed, simt_checked"
         ],
     );
     check(

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use arrow::array::RecordBatch;
 use pelton::ErrorKind;
 use pelton::backend::{Backend, cpu::CpuBackend};
+use pelton::comm::{Communicator, LocalRank, LocalWorld};
 use pelton::memory::Batch;
 use pelton::operators::{
     Context, Fold, FoldState, Operator, OperatorSpec, StreamHandle, Transform, too_many_output_rows,
@@ -383,5 +384,74 @@ fn explain_says_what_runs_where() -> Result<()> {
              filter (sum > 0) [faulty]
     "#]]
     .assert_eq(&text);
+    Ok(())
+}
+
+/// A query on three ranks, the second one of which has a faulty backend: each one's rows or error.
+/// Whatever comes of it, all ranks are ready for the next query.
+fn on_ranks(
+    (fault, countdown): (Fault, i64),
+    options: &[&str],
+    frame: &LazyFrame,
+    next: &LazyFrame,
+) -> Vec<Result<QueryResult>> {
+    let ranks = LocalWorld::ranks(3);
+    std::thread::scope(|scope| {
+        let start = |rank: &Arc<LocalRank>| {
+            let rank = Arc::clone(rank);
+            scope.spawn(move || {
+                let engine = match rank.rank() {
+                    1 => faulty(fault, countdown, options)?.1,
+                    _ => crate::files::engine(options)?,
+                };
+                let engine = engine.on_rank(rank);
+                let outcome = frame.collect(&engine);
+                assert!(next.collect(&engine)?.rows() > 0);
+                outcome
+            })
+        };
+        let handles: Vec<_> = ranks.iter().map(start).collect();
+        let joined = handles.into_iter().map(std::thread::ScopedJoinHandle::join);
+        joined
+            .map(|outcome| outcome.unwrap_or_else(|_| Err(failed("a rank panicked"))))
+            .collect()
+    })
+}
+
+#[test]
+fn what_is_refused_on_one_rank_in_the_midst_starts_anew_on_all() -> Result<()> {
+    let folder = folder_of(&orders(1000), 20)?;
+    let frame = frame(folder.path())?;
+    let expected = sorted_rows(&frame.collect(&crate::files::engine(&[])?)?)?;
+    let mut got = Vec::new();
+    let next = scan_parquet(folder.path())?;
+    for outcome in on_ranks((Fault::RefuseUpload, 3), MANY, &frame, &next) {
+        got.extend(sorted_rows(&outcome?)?);
+    }
+    got.sort();
+    assert_eq!(got, expected);
+    Ok(())
+}
+
+#[test]
+fn what_one_rank_cannot_do_is_an_error_on_all() -> Result<()> {
+    let folder = folder_of(&orders(1000), 20)?;
+    let frame = frame(folder.path())?;
+    let next = scan_parquet(folder.path())?;
+    // In the midst, and before the query begins.
+    for (fault, reason) in [
+        (Fault::RefuseUpload, "a column is too wide"),
+        (Fault::RefuseGroupBy, "it was never taught"),
+    ] {
+        let options = [MANY[0], MANY[1], "fallback_mode=raise"];
+        let outcomes = on_ranks((fault, 3), &options, &frame, &next);
+        let errors = outcomes.into_iter().filter_map(Result::err);
+        let errors: Vec<String> = errors.map(|error| error.to_string()).collect();
+        assert_eq!(errors.len(), 3, "{errors:?}");
+        assert!(
+            errors.iter().all(|error| error.contains(reason)),
+            "{errors:?}"
+        );
+    }
     Ok(())
 }

@@ -9,7 +9,7 @@ use pelton::prelude::*;
 use crate::files::{engine, failed, folder_of, orders, rows, sorted_rows};
 
 /// Runs a query on every rank of a world; each rank's rows.
-fn on_ranks(world: u32, options: &[&str], frame: &LazyFrame) -> Vec<Result<Vec<String>>> {
+pub fn on_ranks(world: u32, options: &[&str], frame: &LazyFrame) -> Vec<Result<Vec<String>>> {
     let ranks = LocalWorld::ranks(world);
     std::thread::scope(|scope| {
         let start = |rank: &Arc<pelton::comm::LocalRank>| {
@@ -37,7 +37,7 @@ fn on_ranks(world: u32, options: &[&str], frame: &LazyFrame) -> Vec<Result<Vec<S
 }
 
 /// The rows of all ranks, sorted.
-fn together(world: u32, options: &[&str], frame: &LazyFrame) -> Result<Vec<String>> {
+pub fn together(world: u32, options: &[&str], frame: &LazyFrame) -> Result<Vec<String>> {
     let mut all = Vec::new();
     for rows in on_ranks(world, options, frame) {
         all.extend(rows?);
@@ -215,5 +215,54 @@ fn ranks_that_run_other_queries_are_told() -> Result<()> {
             .any(|error| error.contains("limit 1") && error.contains("limit 2")),
         "{errors:?}"
     );
+    Ok(())
+}
+
+/// The rows of rank 0, which takes so many batches as they come, and those of the other ranks.
+fn streamed_on_first(world: u32, frame: &LazyFrame, batches: usize) -> Vec<Result<Vec<String>>> {
+    let ranks = LocalWorld::ranks(world);
+    std::thread::scope(|scope| {
+        let start = |rank: &Arc<pelton::comm::LocalRank>| {
+            let rank = Arc::clone(rank);
+            scope.spawn(move || -> Result<Vec<String>> {
+                let mut all = EngineOptions::default().with("backend", "cpu")?;
+                all.set_pair("target_partition_size=1")?;
+                let first = pelton::comm::Communicator::rank(rank.as_ref()) == 0;
+                let engine = Engine::with_communicator(all, rank)?;
+                let outcome = match first {
+                    false => frame.collect(&engine).and_then(|out| rows(&out)),
+                    true => {
+                        let taken = frame.collect_iter(&engine)?.take(batches);
+                        let mut count = 0;
+                        for batch in taken {
+                            count += batch?.num_rows();
+                        }
+                        Ok(vec![String::new(); count])
+                    }
+                };
+                // Whatever came of it, all are ready for the next query.
+                assert_eq!(frame.clone().limit(0).collect(&engine)?.rows(), 0);
+                outcome
+            })
+        };
+        let handles: Vec<_> = ranks.iter().map(start).collect();
+        let joined = handles.into_iter().map(std::thread::ScopedJoinHandle::join);
+        joined
+            .map(|rows| rows.unwrap_or_else(|_| Err(failed("a rank panicked"))))
+            .collect()
+    })
+}
+
+#[test]
+fn a_rank_may_take_its_rows_as_they_come() -> Result<()> {
+    let folder = folder_of(&orders(600), 25)?;
+    let frame = scan_parquet(folder.path())?;
+    let all = streamed_on_first(3, &frame, usize::MAX);
+    let all = all.into_iter().collect::<Result<Vec<_>>>()?;
+    assert_eq!(all.concat().len(), 600);
+    assert!(!all[0].is_empty());
+    // One that wants no more ends the query, and keeps nobody waiting.
+    let taken = streamed_on_first(3, &frame, 1).into_iter().next();
+    assert_eq!(taken.ok_or_else(|| failed("no rank"))??.len(), 25);
     Ok(())
 }

@@ -240,7 +240,7 @@ fn spilling(files: Arc<FaultyFiles>) -> Result<Engine> {
     for option in FEW.iter().copied().chain([limit.as_str()]) {
         options.set_pair(option)?;
     }
-    Ok(Engine::with_driver(options, None, files))
+    Engine::with_driver(options, None, files)
 }
 
 /// Every call of the disk fails in turn in one way, once or from there on.

@@ -108,10 +108,12 @@ fn joins_and_sorts_are_done_in_parts_on_a_device() -> Result<()> {
 fn little_device_and_host_memory_go_to_disk() -> Result<()> {
     let device_limit = format!("device_memory_limit={}", LARGE.data.bytes() / 8);
     let host_limit = format!("host_memory_limit={}", LARGE.data.bytes() / 4);
+    // For copies alone: there would be room for all that is spilled.
+    let pinned_limit = "pinned_memory_limit=32MiB".to_string();
     let metrics = check(
         &LARGE,
         (device, run_streaming),
-        &[device_limit, host_limit],
+        &[device_limit, host_limit, pinned_limit],
         is_in_parts,
     )?;
     assert!(most(&metrics, "spilled_device_bytes") > 0);

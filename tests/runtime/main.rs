@@ -16,6 +16,7 @@ mod limits;
 mod matrix;
 mod oracle;
 mod plans;
+mod ranks;
 mod run;
 mod seeds;
 mod threads;

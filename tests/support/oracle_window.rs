@@ -156,29 +156,29 @@ impl<'a> Row<'a> {
                 unreachable!("every row is in a bucket")
             }
             WindowFunction::Lag {
-                column,
+                operand,
                 offset,
                 default,
-            } => self.neighbour(spec, *column, -i128::from(*offset), default),
+            } => self.neighbour(spec, *operand, -i128::from(*offset), default),
             WindowFunction::Lead {
-                column,
+                operand,
                 offset,
                 default,
-            } => self.neighbour(spec, *column, (*offset).into(), default),
+            } => self.neighbour(spec, *operand, (*offset).into(), default),
             WindowFunction::FirstValue(column) => picked(*column, frame.first()),
             WindowFunction::LastValue(column) => picked(*column, frame.last()),
-            WindowFunction::NthValue { column, n } => {
+            WindowFunction::NthValue { operand: column, n } => {
                 let nth = usize::try_from(*n - 1).ok();
                 picked(*column, nth.and_then(|nth| frame.get(nth)))
             }
-            WindowFunction::Aggregate(one) => {
-                let Some(column) = one.input else {
+            WindowFunction::Aggregate { function, operand } => {
+                let Some(column) = *operand else {
                     return number(frame.len());
                 };
                 let values = frame.iter().map(|&place| self.value(column, place));
                 let values = values.flatten().filter(|value| !value.is_null()).collect();
                 let data_type = spec.input.field(column).data_type();
-                aggregate((spec.semantics, false), one.function, values, data_type)
+                aggregate((spec.semantics, false), *function, values, data_type)
             }
         }
     }

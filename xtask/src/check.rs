@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-use crate::header;
 use crate::repository::{Check, Outcome, cargo, run as run_command, run_checks};
+use crate::{header, options};
 
 /// Runs them all.
 pub fn run() -> Outcome {
@@ -42,6 +42,9 @@ pub fn run() -> Outcome {
     let checks = checks.into_iter().map(|(name, mut command)| -> Check<'_> {
         (name, Box::new(move || run_command(&mut command)))
     });
-    let header: Check<'_> = ("pelton.h", Box::new(|| header::run(true)));
-    run_checks("check", checks.chain([header]))
+    let generated: [Check<'_>; 2] = [
+        ("pelton.h", Box::new(|| header::run(true))),
+        ("docs/options.md", Box::new(|| options::run(true))),
+    ];
+    run_checks("check", checks.chain(generated))
 }

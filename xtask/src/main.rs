@@ -19,6 +19,7 @@ mod gpu_pack;
 mod header;
 mod kernel_source;
 mod kernels;
+mod options;
 mod repository;
 mod resources;
 
@@ -45,10 +46,17 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Writes docs/options.md from the library's table of options.
+    Options {
+        /// Compares instead of writing.
+        #[arg(long)]
+        check: bool,
+    },
     /// Checks, generates and documents the CUDA sources.
     #[command(subcommand)]
     Kernels(Kernels),
-    /// Runs the checks that every commit must pass: format, lints, docs, tidy, licences, the C header.
+    /// Runs the checks that every commit must pass: format, lints, docs, tidy, licences, the C header,
+    /// docs/options.md.
     Check,
     /// Packs release tests, benches and the `pelton` binary for a machine with a GPU.
     GpuPack(gpu_pack::Options),
@@ -97,6 +105,7 @@ fn run(task: Task) -> Outcome {
         Task::Cuda => cuda::install().map(drop),
         Task::Bindings { check } => bindings::run(check),
         Task::Header { check } => header::run(check),
+        Task::Options { check } => options::run(check),
         Task::Kernels(Kernels::Check { update }) => kernels::check(update),
         Task::Kernels(Kernels::Generate { check }) => generate::run(check),
         Task::Kernels(Kernels::Docs { check }) => docs::run(check),

@@ -9,6 +9,7 @@ use std::time::Instant;
 use clap::Args;
 use pelton::engine::{Engine, QueryControl, scan_parquet_files};
 use pelton::metrics::names;
+use pelton::options::{EngineOptions, OptionSetting, OptionSource};
 use pelton::prelude::{Expr, LazyFrame, col, lit};
 
 use crate::args::Globals;
@@ -26,6 +27,7 @@ Examples:
   pelton bench scan data/lineitem.parquet
   pelton bench scan data/*.parquet --columns l_shipdate,l_discount --columns l_comment --repeat 9
   pelton bench scan data/lineitem.parquet --backend cpu
+  pelton bench scan data/lineitem.parquet -o column_cache_limit=30%    from the device's memory
   pelton bench scan data/lineitem.parquet --between l_shipdate,1994-01-01,1994-12-31 --stats
   pelton bench scan data/lineitem.parquet --stats     with the counters of the fastest run";
 
@@ -77,7 +79,7 @@ pub struct ScanArgs {
 /// # Errors
 /// The files cannot be read.
 pub fn run(args: &ScanArgs, globals: &Globals, terminal: Terminal) -> Result<(), Failure> {
-    let engine = session::engine(globals, terminal)?;
+    let engine = session::engine_of(options(globals)?, terminal)?;
     let mut scan = scan_parquet_files(&args.files)?;
     let schema = scan.query().plan.schema()?;
     let names: Vec<String> = schema
@@ -97,6 +99,20 @@ pub fn run(args: &ScanArgs, globals: &Globals, terminal: Terminal) -> Result<(),
         output::text(&measure((&engine, terminal), &scan, &name, &columns, runs)?)?;
     }
     Ok(())
+}
+
+/// The options of the command line, without the column cache where nobody asked for it: a run begins at
+/// the files.
+fn options(globals: &Globals) -> Result<EngineOptions, Failure> {
+    let mut options = session::options(globals)?;
+    let chosen = |setting: &OptionSetting| {
+        setting.spec.name == "column_cache_limit" && setting.source != OptionSource::Default
+    };
+    if !options.list().iter().any(chosen) {
+        let off = options.set("column_cache_limit", "0");
+        off.map_err(Failure::usage)?;
+    }
+    Ok(options)
 }
 
 /// The predicate of `--between`.
@@ -180,10 +196,8 @@ fn measure(
             continue; // the first run reads footers
         }
         best = seconds;
-        let (stored, decoded) = (
-            counter(names::SCAN_BYTES),
-            counter(names::SCAN_DECODED_BYTES),
-        );
+        let stored = counter(names::SCAN_BYTES) + counter(names::COLUMN_CACHE_BYTES);
+        let decoded = counter(names::SCAN_DECODED_BYTES);
         line.clear();
         let _ = writeln!(
             line,

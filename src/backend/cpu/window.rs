@@ -22,12 +22,12 @@ use super::scalar::order;
 use super::sort::{key_converter, whole};
 use super::values::{Numbers, numbers};
 use crate::error::{Error, Result};
-use crate::expr::literal_array;
+use crate::expr::{AggregateFunction, literal_array};
 use crate::limits::ROWS_PER_BATCH_MAX;
 use crate::memory::Batch;
 use crate::operators::{
-    AggregateSpec, Context, Fold, FoldState, Frame, SortKey, WindowCall, WindowFunction,
-    WindowSpec, own_state, state_of, too_many_window_rows,
+    Context, Fold, FoldState, Frame, SortKey, WindowCall, WindowFunction, WindowSpec, own_state,
+    state_of, too_many_window_rows,
 };
 use crate::types::{DataType, Field, Literal};
 
@@ -62,18 +62,16 @@ impl Window {
         spec.check("cpu")?;
         let window = Window { spec: spec.clone() };
         for call in &spec.functions {
-            if let WindowFunction::Aggregate(aggregate) = &call.function {
-                Accumulator::new(aggregate.function, window.input_type(aggregate), false)?;
+            if let WindowFunction::Aggregate { function, operand } = &call.function {
+                Accumulator::new(*function, window.input_type(*operand), false)?;
             }
         }
         window.keys(&RecordBatch::new_empty(Arc::clone(&spec.input)))?;
         Ok(window)
     }
 
-    fn input_type(&self, aggregate: &AggregateSpec) -> Option<&DataType> {
-        aggregate
-            .input
-            .map(|index| self.spec.input.field(index).data_type())
+    fn input_type(&self, operand: Option<usize>) -> Option<&DataType> {
+        operand.map(|index| self.spec.input.field(index).data_type())
     }
 
     /// Row bytes of the partition keys, and of the order keys; none without keys.
@@ -157,20 +155,20 @@ impl Window {
                 upto as f64 / around.partition.len() as f64
             }),
             WindowFunction::Lag {
-                column,
+                operand,
                 offset,
                 default,
             } => {
                 let from = |place: usize| place.checked_sub(usize::try_from(*offset).ok()?);
-                sorted.neighbours(*column, default, from)?
+                sorted.neighbours(*operand, default, from)?
             }
             WindowFunction::Lead {
-                column,
+                operand,
                 offset,
                 default,
             } => {
                 let from = |place: usize| place.checked_add(usize::try_from(*offset).ok()?);
-                sorted.neighbours(*column, default, from)?
+                sorted.neighbours(*operand, default, from)?
             }
             WindowFunction::FirstValue(column) => {
                 sorted.values(*column, frames().iter().map(|frame| frame.clone().next()))?
@@ -179,12 +177,12 @@ impl Window {
                 let places = frames().into_iter().map(|mut frame| frame.next_back());
                 sorted.values(*column, places)?
             }
-            WindowFunction::NthValue { column, n } => {
+            WindowFunction::NthValue { operand: column, n } => {
                 let nth = usize::try_from(*n - 1).unwrap_or(usize::MAX);
                 let places = frames().into_iter().map(|mut frame| frame.nth(nth));
                 sorted.values(*column, places)?
             }
-            WindowFunction::Aggregate(aggregate) => {
+            WindowFunction::Aggregate { function, operand } => {
                 // Where a frame ends with its partition, the next one lies within it.
                 let shrinking = matches!(
                     call.frame,
@@ -193,14 +191,10 @@ impl Window {
                         end: None
                     }
                 );
-                let input = self.input_type(aggregate);
-                let accumulator = accumulate(sorted, aggregate, input, &frames(), shrinking)?;
-                accumulator.finish(
-                    aggregate.function,
-                    input,
-                    field.data_type(),
-                    self.spec.semantics,
-                )?
+                let input = self.input_type(*operand);
+                let accumulator =
+                    accumulate(sorted, (*function, *operand), input, &frames(), shrinking)?;
+                accumulator.finish(*function, input, field.data_type(), self.spec.semantics)?
             }
         })
     }
@@ -327,13 +321,13 @@ fn over_frames<S: Clone>(
 /// The accumulator of an aggregate, with a group for each row: its frame.
 fn accumulate(
     sorted: &Sorted,
-    aggregate: &AggregateSpec,
+    (function, operand): (AggregateFunction, Option<usize>),
     input: Option<&DataType>,
     frames: &[Range<usize>],
     shrinking: bool,
 ) -> Result<Accumulator> {
-    let accumulator = Accumulator::new(aggregate.function, input, false)?;
-    let Some(index) = aggregate.input else {
+    let accumulator = Accumulator::new(function, input, false)?;
+    let Some(index) = operand else {
         let rows = frames.iter().map(|frame| frame.len() as i64);
         return Ok(Accumulator::Count(rows.collect()));
     };

@@ -16,9 +16,11 @@ mod function;
 mod gather;
 mod group_by;
 mod hash_join;
+mod key_filter;
 mod nested;
 mod nested_loop_join;
 mod order;
+mod parking;
 mod project;
 mod rescale;
 mod scan;
@@ -43,14 +45,14 @@ pub use crate::kernels::sort::SortTuning;
 use super::{Backend, Batches, when_there_is_room};
 use crate::device::{Device, DeviceClock};
 use crate::error::Result;
-use crate::kernels::{Launch, Status};
-use crate::memory::{Batch, StreamHandle, Tier};
-use crate::metrics::StreamClock;
+use crate::kernels::{DeviceRows, Launch, Status};
+use crate::memory::{Batch, ParkedBatch, StreamHandle, Tier};
+use crate::metrics::{Metrics, StreamClock, names};
 use crate::operators::{Context, Operator, OperatorSpec};
-use crate::storage::{Partition, ReadOptions};
+use crate::storage::{KeyBits, Partition, ReadOptions};
 use crate::types::SchemaRef;
 use dictionary::DictionaryPlace;
-use scan::Places;
+use scan::{ColumnCache, Places};
 
 /// What every operator of the backend shares.
 #[derive(Debug)]
@@ -62,18 +64,38 @@ struct Shared {
     sort_tuning: SortTuning,
     /// Whether uploaded strings are views, not codes.
     uploads_views: bool,
-    /// Status words of launches that nobody has waited for yet.
+    /// Words of the device that nobody has waited for yet.
     pending: Mutex<HashMap<StreamHandle, Vec<Watched>>>,
     /// The stream of copies that belongs to a worker's stream.
     copies: Mutex<HashMap<StreamHandle, StreamHandle>>,
+    /// Column chunks of files that stay for later scans, if any do.
+    column_cache: Option<Arc<ColumnCache>>,
 }
 
-/// A status word that nobody has read yet.
+/// A word of the device that nobody has read yet.
 #[derive(Debug)]
-struct Watched {
-    status: Status,
-    /// What the argument of a page's status means.
-    places: Option<Places>,
+enum Watched {
+    /// Whether a launch failed, and what the argument of a page's status means.
+    Status(Status, Option<Places>),
+    /// How many of so many rows filters of a scan kept.
+    Kept(DeviceRows, u64, Arc<Metrics>),
+}
+
+impl Watched {
+    /// Reads the word. Waits for the stream.
+    fn settle(&self, launch: &Launch) -> Result<()> {
+        match self {
+            Watched::Status(status, places) => status.check(launch).map_err(|error| match places {
+                Some(places) => places.explain(error),
+                None => error,
+            }),
+            Watched::Kept(kept, rows, metrics) => {
+                let dropped = rows.saturating_sub(kept.resolve(launch)?);
+                metrics.add(names::KEY_FILTER_ROWS_DROPPED, dropped);
+                Ok(())
+            }
+        }
+    }
 }
 
 impl Shared {
@@ -103,14 +125,23 @@ impl Shared {
 
     /// Keeps a status word until somebody waits for the stream.
     fn watch(&self, stream: StreamHandle, status: Status) {
-        let places = None;
-        self.watch_all(stream, Watched { status, places });
+        self.watch_all(stream, Watched::Status(status, None));
     }
 
     /// As `watch`, for launches whose status names a page.
     fn watch_pages(&self, stream: StreamHandle, status: Status, places: Places) {
-        let places = Some(places);
-        self.watch_all(stream, Watched { status, places });
+        self.watch_all(stream, Watched::Status(status, Some(places)));
+    }
+
+    /// Counts, once somebody waits for the stream, how many of so many rows were not kept.
+    fn watch_kept(
+        &self,
+        stream: StreamHandle,
+        kept: DeviceRows,
+        rows: u64,
+        metrics: &Arc<Metrics>,
+    ) {
+        self.watch_all(stream, Watched::Kept(kept, rows, Arc::clone(metrics)));
     }
 
     fn watch_all(&self, stream: StreamHandle, watched: Watched) {
@@ -118,7 +149,7 @@ impl Shared {
         pending.entry(stream).or_default().push(watched);
     }
 
-    /// Waits for the status words of a stream; the first failure is the answer.
+    /// Waits for the words of a stream that are watched; the first failure is the answer.
     fn settle(&self, launch: &Launch) -> Result<()> {
         let watched = self
             .pending
@@ -126,13 +157,7 @@ impl Shared {
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&launch.stream())
             .unwrap_or_default();
-        watched.iter().try_for_each(|watched| {
-            let checked = watched.status.check(launch);
-            checked.map_err(|error| match &watched.places {
-                Some(places) => places.explain(error),
-                None => error,
-            })
-        })
+        watched.iter().try_for_each(|word| word.settle(launch))
     }
 }
 
@@ -167,6 +192,7 @@ impl CudaBackend {
                 uploads_views: false,
                 pending,
                 copies,
+                column_cache: None,
             }),
         }
     }
@@ -179,6 +205,17 @@ impl CudaBackend {
             shared.uploads_views = true;
         }
         backend
+    }
+
+    /// The backend, before it is shared, with so many bytes of column chunks of files kept on the device
+    /// for later scans; 0 keeps none. They are given back when device memory is short.
+    #[must_use]
+    pub fn with_column_cache(mut self, bytes: u64) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            let memory = shared.device.memory();
+            shared.column_cache = (bytes > 0).then(|| ColumnCache::new(bytes, memory));
+        }
+        self
     }
 
     /// The device.
@@ -288,6 +325,16 @@ impl Backend for CudaBackend {
         Ok(Box::new(scan))
     }
 
+    fn key_bits(
+        &self,
+        context: &Context,
+        column: usize,
+        bits: KeyBits,
+        batches: Batches<'_>,
+    ) -> Result<KeyBits> {
+        key_filter::collect(&self.shared, context, column, bits, batches)
+    }
+
     fn tier(&self) -> Tier {
         Tier::Device
     }
@@ -302,6 +349,18 @@ impl Backend for CudaBackend {
 
     fn upload(&self, context: &Context, batch: RecordBatch) -> Result<Batch> {
         upload::upload(&self.shared, context, &batch)
+    }
+
+    fn park(&self, context: &Context, batch: &Batch) -> Result<ParkedBatch> {
+        parking::park(&self.shared, context, batch)
+    }
+
+    fn park_pinned(&self, context: &Context, batch: &Batch) -> Result<Option<ParkedBatch>> {
+        parking::park_pinned(&self.shared, context, batch)
+    }
+
+    fn unpark(&self, context: &Context, parked: &ParkedBatch) -> Result<Batch> {
+        parking::unpark(&self.shared, context, parked)
     }
 
     fn download(&self, context: &Context, batch: Batch) -> Result<RecordBatch> {

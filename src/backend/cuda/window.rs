@@ -17,8 +17,8 @@ use crate::kernels::{DeviceColumn, DeviceRows, Launch, Status, abi};
 use crate::limits::ROWS_PER_BATCH_MAX;
 use crate::memory::Batch;
 use crate::operators::{
-    AggregateSpec, Context, Fold, FoldState, Frame, SortKey, WindowCall, WindowFunction,
-    WindowSpec, own_state, state_of, too_many_window_rows,
+    Context, Fold, FoldState, Frame, SortKey, WindowCall, WindowFunction, WindowSpec, own_state,
+    state_of, too_many_window_rows,
 };
 use crate::types::{
     DataType, EmptySum, Literal, Overflow, PhysicalType, Schema, SchemaRef, decimal_parts, is_text,
@@ -43,10 +43,15 @@ struct Rows {
 
 impl Window {
     pub(super) fn new(shared: Arc<Shared>, spec: &WindowSpec) -> Result<Self> {
-        let operands = spec.functions.iter().map(|call| call.function.column());
+        let operands = spec.functions.iter().map(|call| call.function.operand());
         let order = spec.order_by.iter().map(|key| key.column);
         let mut kept: Vec<usize> = spec.partition_by.iter().copied().chain(order).collect();
-        kept.extend(spec.projection.iter().copied().chain(operands.flatten()));
+        kept.extend(
+            spec.projection
+                .iter()
+                .copied()
+                .chain(operands.flatten().copied()),
+        );
         kept.sort_unstable();
         kept.dedup();
         let schema = spec
@@ -97,10 +102,10 @@ impl Window {
                 WindowFunction::Lag { default, .. } | WindowFunction::Lead { default, .. } => {
                     *default != Literal::Null
                 }
-                WindowFunction::Aggregate(aggregate) => is_extreme(aggregate.function),
+                WindowFunction::Aggregate { function, .. } => is_extreme(*function),
                 _ => false,
             };
-            if let Some(column) = call.function.column().filter(|_| compared)
+            if let Some(column) = call.function.operand().copied().filter(|_| compared)
                 && is_text(self.spec.input.field(column).data_type())
             {
                 let place = self.place(column);
@@ -182,7 +187,7 @@ impl Call<'_> {
             WindowFunction::CumeDist => around.rank(launch, abi::WINDOW_CUME_DIST, 1),
             WindowFunction::Ntile(buckets) => around.rank(launch, abi::WINDOW_NTILE, *buckets),
             WindowFunction::Lag {
-                column: index,
+                operand: index,
                 offset,
                 default,
             } => {
@@ -191,7 +196,7 @@ impl Call<'_> {
                 around.neighbour(launch, column(*index), -offset, default)
             }
             WindowFunction::Lead {
-                column: index,
+                operand: index,
                 offset,
                 default,
             } => {
@@ -203,13 +208,13 @@ impl Call<'_> {
                 around.nth_value(launch, column(*index), extent, 0)
             }
             WindowFunction::LastValue(index) => around.last_value(launch, column(*index), extent),
-            WindowFunction::NthValue { column: index, n } => {
+            WindowFunction::NthValue { operand: index, n } => {
                 around.nth_value(launch, column(*index), extent, n - 1)
             }
-            WindowFunction::Aggregate(aggregate) => {
-                let how = self.aggregate(aggregate, output)?;
-                let column = aggregate.input.map(column);
-                if is_extreme(aggregate.function)
+            WindowFunction::Aggregate { function, operand } => {
+                let how = self.aggregate((*function, *operand), output)?;
+                let column = operand.map(column);
+                if is_extreme(*function)
                     && is_text(output)
                     && let Some(codes) = column
                 {
@@ -237,7 +242,11 @@ impl Call<'_> {
         upload::scalar_bits(&literal_array(default, data_type)?, dictionary)
     }
 
-    fn aggregate(&self, aggregate: &AggregateSpec, output: &DataType) -> Result<WindowAggregate> {
+    fn aggregate(
+        &self,
+        (function, operand): (AggregateFunction, Option<usize>),
+        output: &DataType,
+    ) -> Result<WindowAggregate> {
         let semantics = self.window.spec.semantics;
         let overflow_is_error = semantics.overflow == Overflow::Error;
         let mut how = WindowAggregate {
@@ -250,13 +259,13 @@ impl Call<'_> {
             empty_is_zero: false,
             overflow_is_error,
         };
-        let Some(input) = aggregate.input else {
+        let Some(input) = operand else {
             return Ok(how);
         };
         let input = self.window.spec.input.field(input).data_type();
         let operand = physical(input)?;
         let scale = decimal_parts(input).map(|(_, scale)| scale);
-        match aggregate.function {
+        match function {
             AggregateFunction::Sum => {
                 how.finish = abi::WINDOW_FINISH_SUM;
                 how.empty_is_zero = semantics.empty_sum == EmptySum::Zero;
@@ -281,7 +290,7 @@ impl Call<'_> {
             }
             AggregateFunction::Min | AggregateFunction::Max => {
                 how.finish = abi::WINDOW_FINISH_MAX;
-                how.smallest = aggregate.function == AggregateFunction::Min;
+                how.smallest = function == AggregateFunction::Min;
                 how.add = match operand {
                     PhysicalType::Int128 => abi::WINDOW_MAX_UINT128,
                     _ => abi::WINDOW_MAX_U64,

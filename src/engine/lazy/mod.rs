@@ -204,7 +204,8 @@ impl LazyFrame {
     }
 
     /// Runs the query and writes its rows as a Parquet file, or as a folder of files if the options
-    /// give the rows of a file. Nothing is left after an error.
+    /// give the rows of a file, or the engine's option `sink_to_directory` wants folders. Nothing is
+    /// left after an error.
     ///
     /// The rows come in the order of a sort, else in that of the files; they are written while the query
     /// runs.
@@ -238,6 +239,10 @@ impl LazyFrame {
         options: SinkOptions,
     ) -> Result<SinkSummary> {
         let schema = threads::on_own_stack(|| self.query.plan.schema())?;
+        let options = match engine.options().sink_to_directory() {
+            true => options.into_folder(),
+            false => options,
+        };
         let mut sink = ParquetSink::create(path, schema, options)?;
         let mut result = ResultStream::start(engine, &self.query, true)?;
         for batch in &mut result {

@@ -1,187 +1,153 @@
-//! Filters that a query finds out while it runs: rows of a scan whose keys lie outside of what the
-//! build side of a join has need not be read.
+//! Filters that a query finds out while it runs: rows of a scan whose keys no build side has need not
+//! be read.
 //!
 //! The least and the greatest key of a build side become a predicate of the scan on the probe side,
-//! which prunes by it as by any other. A build side without keys prunes all.
+//! which prunes by it as by any other, and by each key where they are few. A Bloom filter of the keys
+//! drops rows as soon as their key is decoded. A build side without keys prunes all. What is known of
+//! the keys is in `build_keys`.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Int64Type, UInt64Type};
-
 use super::QueryRun;
-use super::fold::fold_batches;
-use super::lane::Lane;
-use super::steps::fold;
-use crate::error::{Error, Result};
-use crate::expr::{AggregateFunction, BinaryOp, JoinKind, TypedExpr, TypedKind};
-use crate::memory::BatchStore;
-use crate::metrics::Meter;
-use crate::operators::{
-    AggregateSpec, FloatSums, GroupByPhase, GroupBySpec, HashJoinSpec, OperatorSpec,
-};
+use crate::expr::{BinaryOp, JoinKind, TypedExpr, TypedKind};
+use crate::metrics::{Choice, KeyFilterRecord};
+use crate::operators::{HashJoinSpec, OperatorSpec};
 use crate::pipeline::{Pipeline, ScanSpec, Source};
-use crate::storage::Dataset;
-use crate::types::{Field, Literal, Schema, Semantics, decimal_parts};
+use crate::storage::{Dataset, KeyFilter};
+use crate::types::{DataType, Literal};
 
-/// Fewest rows of a scan for which bounds are looked for: below, reading is cheaper.
-const SCAN_ROWS_MIN: u64 = 100_000;
-
-/// The least and the greatest value of each key of a build side, where they are known.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Bounds {
-    keys: Vec<Option<(Literal, Literal)>>,
-    /// Whether some key has no value at all, so that nothing matches.
-    nothing: bool,
+/// When and how build sides filter scans.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::engine) struct FilterOptions {
+    /// Whether they do.
+    pub(in crate::engine) on: bool,
+    /// Fewest rows of a scan for which keys are looked at.
+    pub(in crate::engine) scan_rows_min: u64,
+    /// Most bytes of a Bloom filter; 0: there is none.
+    pub(in crate::engine) bloom_bytes_max: u64,
+    /// Most rows of a build side for one, as a share of the scan's rows.
+    pub(in crate::engine) threshold: f64,
+    /// Batches of a scan that tell whether one pays; 0: it is taken for granted.
+    pub(in crate::engine) sample_batches: u64,
 }
 
-impl Bounds {
-    /// The bounds of the rows in a store, which stay there; none if a backend cannot tell them.
-    ///
-    /// # Errors
-    /// As bringing batches back, and as the operator `group_by`.
-    pub(super) fn of(
-        run: &QueryRun,
-        number: usize,
-        lane: &Lane,
-        (spec, meter): (&HashJoinSpec, &Arc<Meter>),
-        store: &BatchStore,
-    ) -> Result<Option<Bounds>> {
-        let types = spec
-            .build_keys
-            .iter()
-            .map(|&key| spec.build.field(key).data_type());
-        if spec.null_equals_null || !types.clone().all(is_bounded) {
-            return Ok(None);
-        }
-        let mut aggregates = Vec::new();
-        let mut fields = Vec::new();
-        for (&key, data_type) in spec.build_keys.iter().zip(types) {
-            for function in [AggregateFunction::Min, AggregateFunction::Max] {
-                let name = format!("bound_{}", aggregates.len());
-                fields.push(Field::new(name, data_type.clone(), true));
-                aggregates.push(AggregateSpec {
-                    function,
-                    input: Some(key),
-                });
-            }
-        }
-        let bounds = OperatorSpec::GroupBy(GroupBySpec {
-            input: spec.build.clone(),
-            output: Arc::new(Schema::new(fields)),
-            group_keys: Vec::new(),
-            aggregates,
-            semantics: Semantics::default(),
-            float_sums: FloatSums::default(),
-            phase: GroupByPhase::Complete,
-        });
-        if run.backend.instantiate(&bounds).is_err() {
-            return Ok(None);
-        }
-        let step = fold(run, number, bounds, meter)?;
-        let batches = fold_batches(run, lane, &step, store.batches())?;
-        let Some(row) = batches.into_iter().next() else {
-            return Ok(None);
-        };
-        Bounds::from_row(&lane.download(row)?).map(Some)
-    }
-
-    fn from_row(row: &RecordBatch) -> Result<Bounds> {
-        let mut keys = Vec::with_capacity(row.num_columns() / 2);
-        let mut nothing = false;
-        for pair in row.columns().chunks(2) {
-            let [low, high] = pair else {
-                continue;
-            };
-            nothing |= low.is_empty() || low.is_null(0);
-            keys.push(match nothing {
-                true => None,
-                false => literal(low)?.zip(literal(high)?),
-            });
-        }
-        Ok(Bounds { keys, nothing })
-    }
+impl FilterOptions {
+    /// Fewest rows of a scan for which keys are looked at: below, reading is cheaper.
+    pub(in crate::engine) const SCAN_ROWS_MIN: u64 = 100_000;
 }
 
-/// Types whose values have literals.
-fn is_bounded(data_type: &DataType) -> bool {
-    data_type.is_integer()
-        || *data_type == DataType::Date32
-        || *data_type == DataType::Utf8
-        || decimal_parts(data_type).is_some()
+/// The scans that the keys of a build side may filter.
+pub(super) struct Filtered {
+    /// Rows of the largest one.
+    pub(super) scan_rows: u64,
+    /// Whether each key is a column of one.
+    pub(super) keys: Vec<bool>,
 }
 
-fn literal(value: &ArrayRef) -> Result<Option<Literal>> {
-    let as_type = |to: &DataType| {
-        cast(value, to).map_err(|cause| Error::invalid("bound", cause.to_string(), ""))
-    };
-    Ok(match value.data_type() {
-        DataType::UInt64 => Some(Literal::UInt64(value.as_primitive::<UInt64Type>().value(0))),
-        integer if integer.is_integer() => {
-            let wide = as_type(&DataType::Int64)?;
-            Some(Literal::Int64(wide.as_primitive::<Int64Type>().value(0)))
-        }
-        DataType::Date32 => Some(Literal::Date32(value.as_primitive::<Date32Type>().value(0))),
-        DataType::Utf8 => Some(Literal::Utf8(value.as_string::<i32>().value(0).to_string())),
-        other => match decimal_parts(other) {
-            Some((precision, scale)) => {
-                let wide = as_type(&DataType::Decimal128(precision, scale))?;
-                Some(Literal::Decimal {
-                    value: wide.as_primitive::<Decimal128Type>().value(0),
-                    precision,
-                    scale,
-                })
-            }
-            None => None,
-        },
-    })
+/// What a scan reads, with what build sides say of its rows.
+pub(super) struct Narrowed {
+    pub(super) scan: ScanSpec,
+    pub(super) filters: Vec<Arc<KeyFilter>>,
 }
 
 impl QueryRun {
-    /// True if the scan of some probe side is worth pruning by what a pipeline builds.
-    pub(super) fn wants_bounds(&self, number: usize) -> bool {
-        self.dynamic_filters
-            && self.pipelines.iter().any(|pipeline| {
-                let large = |scan: &ScanSpec| {
-                    Dataset::open(&scan.files).is_ok_and(|data| data.rows() >= SCAN_ROWS_MIN)
-                };
-                !joins_that_drop(pipeline, Some(number - 1)).is_empty()
-                    && matches!(&pipeline.source, Source::Scan(scan) if large(scan))
-            })
-    }
-
-    /// A pipeline's scan with what the built sides of its joins say of its rows.
-    pub(super) fn narrowed(&self, pipeline: &Pipeline, scan: &ScanSpec) -> ScanSpec {
-        let mut narrowed = scan.clone();
-        for (built, join, columns) in joins_that_drop(pipeline, None) {
-            let Some(bounds) = self.bounds_of(built + 1) else {
+    /// The scans that are worth filtering by what a pipeline builds, if there are any.
+    pub(super) fn filtered_by(&self, number: usize) -> Option<Filtered> {
+        let mut found: Option<Filtered> = None;
+        for pipeline in self.pipelines.iter().filter(|_| self.filters.on) {
+            let Source::Scan(scan) = &pipeline.source else {
                 continue;
             };
-            for (column, (key, bound)) in
-                columns.iter().zip(join.probe_keys.iter().zip(&bounds.keys))
-            {
-                let data_type = join.probe.field(*key).data_type();
-                let (Some(column), Some((low, high))) = (column, bound) else {
+            let rows = || Dataset::open(&scan.files).map_or(0, |data| data.rows());
+            for (_, _, columns) in joins_that_drop(pipeline, Some(number - 1)) {
+                let scan_rows = rows();
+                if scan_rows < self.filters.scan_rows_min {
                     continue;
-                };
-                let of = |op, literal: &Literal| compare(op, *column, literal, data_type);
-                narrowed.predicate = Some(and(
-                    narrowed.predicate.take(),
-                    and(
-                        Some(of(BinaryOp::GreaterOrEqual, low)),
-                        of(BinaryOp::LessOrEqual, high),
-                    ),
-                ));
-            }
-            if bounds.nothing {
-                narrowed.predicate = Some(TypedExpr {
-                    kind: TypedKind::Literal(Literal::Boolean(false)),
-                    data_type: DataType::Boolean,
+                }
+                let keys = columns.iter().map(Option::is_some);
+                found = Some(match found {
+                    None => Filtered {
+                        scan_rows,
+                        keys: keys.collect(),
+                    },
+                    Some(before) => Filtered {
+                        scan_rows: before.scan_rows.max(scan_rows),
+                        keys: before.keys.iter().zip(keys).map(|(a, b)| *a || b).collect(),
+                    },
                 });
             }
         }
-        narrowed
+        found
+    }
+
+    /// A pipeline's scan with what the built sides of its joins say of its rows.
+    pub(super) fn narrowed(&self, number: usize, pipeline: &Pipeline, scan: &ScanSpec) -> Narrowed {
+        let mut scan = scan.clone();
+        let mut filters = Vec::new();
+        for (built, join, columns) in joins_that_drop(pipeline, None) {
+            let builder = built + 1;
+            let Some(known) = self.keys_of(builder) else {
+                continue;
+            };
+            if known.nothing {
+                self.decide(number, Choice::NoKeys { builder });
+                scan.predicate = Some(TypedExpr {
+                    kind: TypedKind::Literal(Literal::Boolean(false)),
+                    data_type: DataType::Boolean,
+                });
+                continue;
+            }
+            for (column, (key, known)) in
+                columns.iter().zip(join.probe_keys.iter().zip(&known.keys))
+            {
+                let Some(column) = *column else {
+                    continue;
+                };
+                let data_type = join.probe.field(*key).data_type();
+                if let Some((low, high)) = &known.bounds {
+                    let of = |op, literal: &Literal| compare(op, column, literal, data_type);
+                    scan.predicate = Some(and(
+                        scan.predicate.take(),
+                        and(
+                            Some(of(BinaryOp::GreaterOrEqual, low)),
+                            of(BinaryOp::LessOrEqual, high),
+                        ),
+                    ));
+                }
+                if let Some(set) = &known.set {
+                    let sample = self.filters.sample_batches;
+                    filters.push(Arc::new(KeyFilter::new(column, Arc::clone(set), sample)));
+                }
+                let record = KeyFilterRecord {
+                    column: scan.file_schema.field(column).name().clone(),
+                    builder,
+                    bounds: known.bounds.is_some(),
+                    keys: known.set.as_ref().and_then(|set| set.count()),
+                    bloom: known.bloom.clone(),
+                };
+                self.decide(number, Choice::KeyFilter(record));
+            }
+        }
+        Narrowed { scan, filters }
+    }
+
+    /// Says what the first batches of a scan said of its filters.
+    pub(super) fn decide_sampled(&self, number: usize, filters: &[Arc<KeyFilter>]) {
+        let Some(Source::Scan(scan)) = self.pipelines.get(number - 1).map(|p| &p.source) else {
+            return;
+        };
+        for filter in filters {
+            let (rows, passed) = filter.sampled();
+            if rows > 0 {
+                let choice = Choice::KeyFilterSampled {
+                    column: scan.file_schema.field(filter.column()).name().clone(),
+                    rows,
+                    passed,
+                    pays: filter.pays(),
+                };
+                self.decide(number, choice);
+            }
+        }
     }
 }
 
@@ -206,6 +172,8 @@ fn joins_that_drop(
             join.kind,
             JoinKind::Inner | JoinKind::Semi | JoinKind::Right
         );
+        // Where a null equals a null, a row without a key may have a match.
+        let drops = drops && !join.null_equals_null;
         if drops && builder.is_none_or(|builder| builder == built) {
             let columns = pipeline.scan_columns(index, &join.probe_keys);
             if columns.iter().any(Option::is_some) {

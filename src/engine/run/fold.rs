@@ -10,12 +10,13 @@
 use std::sync::Arc;
 
 use super::bounds::range_of;
-use super::dynamic_filter::Bounds;
+use super::build_keys::BuildKeys;
 use super::failure::bringing_back;
 use super::join::{Built, BuiltParts};
 use super::lane::Lane;
 use super::parts::{Splitter, parts_for};
 use super::steps::{FoldStep, fold};
+use super::swap::WaitingSide;
 use super::watch::took;
 use super::{Place, QueryRun, sequence};
 use crate::error::{Error, Result};
@@ -258,14 +259,23 @@ fn kept(
     number: usize,
     lane: &Lane,
     step: FoldStep,
-    store: &BatchStore,
+    store: &Arc<BatchStore>,
     shared: bool,
 ) -> Result<Finished> {
     if let OperatorSpec::HashJoinBuild(spec) = &step.spec
-        && run.wants_bounds(number)
-        && let Some(bounds) = Bounds::of(run, number, lane, (spec, &step.meter), store)?
+        && let Some(filtered) = run.filtered_by(number)
     {
-        run.note_bounds(number, bounds);
+        let keys = BuildKeys::of(run, number, lane, (spec, &step), store, &filtered)?;
+        run.note_keys(number, keys);
+    }
+    if let OperatorSpec::HashJoinBuild(spec) = &step.spec
+        && !shared
+        && run.swaps(number, lane, (spec, &step), store)?
+    {
+        let store = Arc::clone(store);
+        return Ok(Finished::Built(Built::Waiting(Arc::new(WaitingSide {
+            store,
+        }))));
     }
     let parts = parts_for(store.bytes(), run.limit_of(step.place));
     let (input, by) = match &step.spec {
@@ -283,7 +293,7 @@ fn kept(
             (Arc::clone(input), Partitioning::Hash { keys })
         }
         OperatorSpec::Sort(spec) if !spec.keys.is_empty() => {
-            match range_of(run, lane, (spec, step.meter.facts()), store, parts)? {
+            match range_of(run, (number, lane), spec, store, parts)? {
                 Some(by) => (Arc::clone(&spec.input), by),
                 None => return kept_whole(run, lane, &step, store),
             }

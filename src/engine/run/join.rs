@@ -1,4 +1,4 @@
-//! Built sides of joins: a table, or parts of which each becomes one in its turn.
+//! Built sides of joins: a table, or parts of which each becomes one in its turn, or rows that become none.
 
 use std::sync::Arc;
 
@@ -6,6 +6,7 @@ use super::QueryRun;
 use super::fold::fold_store;
 use super::lane::Lane;
 use super::steps::FoldStep;
+use super::swap::WaitingSide;
 use crate::error::{Error, Result};
 use crate::memory::{Batch, BatchStore};
 
@@ -14,6 +15,8 @@ use crate::memory::{Batch, BatchStore};
 pub(super) enum Built {
     /// The table of all build rows.
     Whole(Batch),
+    /// The build rows, of which nothing is built: they are too many beside the probe rows.
+    Waiting(Arc<WaitingSide>),
     /// The build rows do not fit: they lie in parts by their keys, and so must the probe rows.
     Parts(Arc<BuiltParts>),
 }

@@ -70,7 +70,7 @@ pub(super) async fn limited(
     };
     let (sender, receiver) = run.scope.channel::<Rows>(capacity);
     let name = format!("pipeline {}, limit", stages.number);
-    let step = stages.steps();
+    let step = stages.step_count();
     let meter = run.meter(
         (stages.number, step),
         (StepKind::Limit, "limit"),
@@ -99,5 +99,5 @@ pub(super) async fn limited(
             break;
         }
     }
-    output.finish(run).await
+    output.finish(run, lane.track()).await
 }

@@ -7,6 +7,7 @@ use arrow::array::RecordBatch;
 use super::exchange::{Exchanger, to_links};
 use super::failure::in_step;
 use super::lane::Lane;
+use super::watch::OwnTrack;
 use super::{QueryRun, sequence};
 use crate::error::Result;
 use crate::memory::{Batch, BatchStore, Reservation, Sequence, SpillClass, StoredBatch, Tier};
@@ -96,11 +97,11 @@ impl Output {
     /// Says that all has been sent.
     ///
     /// # Errors
-    /// `PeerLost` if a rank is gone.
-    pub(super) async fn finish(self, run: &QueryRun) -> Result<()> {
+    /// As [`Exchanger::finish`].
+    pub(super) async fn finish(self, run: &QueryRun, track: &OwnTrack) -> Result<()> {
         match self {
             Output::Links(links) => links.into_iter().for_each(Sender::finish),
-            Output::Exchange(exchanger) => exchanger.finish(run).await?,
+            Output::Exchange(exchanger) => exchanger.finish(run, track).await?,
             Output::Result(rows) => rows.finish(),
             Output::Kept(_) => {}
         }

@@ -5,9 +5,11 @@
 //! one time, over channels that hold little, so that a fast one waits for a slow one. The executor
 //! `tasks` runs one after the other; what each leaves waits as a whole, and may be spilled, before the
 //! next one starts. `pipeline` has the life of one pipeline, `worker` that of a worker, `fold` what
-//! happens at a breaker, `join` and `parts` what happens where memory is too short for one table.
+//! happens at a breaker, `join` and `parts` what happens where memory is too short for one table, `swap`
+//! what does where estimates chose the wrong side of a join.
 
 mod bounds;
+mod build_keys;
 mod dynamic_filter;
 mod exchange;
 mod failure;
@@ -20,14 +22,20 @@ mod link;
 mod parking;
 mod parts;
 mod pipeline;
+mod ranges;
+mod rank_order;
 mod room;
 mod source;
 mod steps;
+mod swap;
 mod watch;
 mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::thread::JoinHandle;
 
 use arrow::array::RecordBatch;
@@ -49,9 +57,10 @@ use crate::operators::{Context, StreamHandle};
 use crate::options::{ExecutorOption, FallbackMode};
 use crate::pipeline::{Pipeline, ScanSpec, Source, consumers};
 use crate::plan::{MemoryTable, StoredRows};
-use crate::storage::{Partition, ReadOptions};
+use crate::storage::{KeyFilter, Partition, ReadOptions};
 use crate::types::SchemaRef;
-use dynamic_filter::Bounds;
+use build_keys::BuildKeys;
+pub(super) use dynamic_filter::FilterOptions;
 use exchange::Exchanger;
 pub(super) use in_order::InOrder;
 use lane::Lane;
@@ -126,7 +135,9 @@ pub(super) struct QueryRun {
     /// Wakes those who wait for memory when the query ends early.
     pub(super) _waking: Registration,
     /// Whether built sides narrow the scans of their probe sides.
-    pub(super) dynamic_filters: bool,
+    pub(super) filters: FilterOptions,
+    /// Whether what is seen of rows changes what was planned by estimates.
+    pub(super) dynamic_planning: bool,
     /// Results that the engine keeps.
     pub(super) kept: KeptResults,
     /// Where the result goes, if the engine keeps it.
@@ -145,8 +156,8 @@ pub(super) type Refusals = BTreeMap<usize, String>;
 pub(super) struct Notes {
     fallbacks: Vec<String>,
     refused: Refusals,
-    /// What the keys of built sides lie between, by the pipeline's number.
-    bounds: BTreeMap<usize, Arc<Bounds>>,
+    /// What is known of the keys of built sides, by the pipeline's number.
+    keys: BTreeMap<usize, Arc<BuildKeys>>,
     /// Pipelines that have what they need and have not come to their end, by number.
     under_way: BTreeSet<usize>,
     /// Parts of a pipeline's fold, by number and operator.
@@ -358,14 +369,14 @@ impl QueryRun {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note_bounds(&self, number: usize, bounds: Bounds) {
+    fn note_keys(&self, number: usize, keys: BuildKeys) {
         let mut notes = self.notes_mut();
-        notes.bounds.insert(number, Arc::new(bounds));
+        notes.keys.insert(number, Arc::new(keys));
     }
 
-    fn bounds_of(&self, number: usize) -> Option<Arc<Bounds>> {
+    fn keys_of(&self, number: usize) -> Option<Arc<BuildKeys>> {
         let notes = self.notes_mut();
-        notes.bounds.get(&number).cloned()
+        notes.keys.get(&number).cloned()
     }
 
     fn note_parts(&self, number: usize, operator: &'static str, parts: u32) {
@@ -388,8 +399,14 @@ impl QueryRun {
     }
 
     /// The partitions of a scan that this rank reads.
-    fn partitions(&self, number: usize, scan: &ScanSpec) -> Result<Vec<Partition>> {
-        let (partitions, record) = self.planner.partitions(scan, &self.read.metrics)?;
+    fn partitions(
+        &self,
+        number: usize,
+        scan: &ScanSpec,
+        filters: &[Arc<KeyFilter>],
+    ) -> Result<Vec<Partition>> {
+        let metrics = &self.read.metrics;
+        let (partitions, record) = self.planner.partitions(scan, filters, metrics)?;
         self.decide(number, Choice::Scan(record));
         self.read
             .metrics
@@ -429,7 +446,7 @@ impl QueryRun {
     /// memory that another one will never free.
     fn scan_workers(&self, units: &Units) -> usize {
         let fitting = self.planner.fitting(units.largest_partition());
-        self.workers.min(fitting).max(1)
+        self.planner.workers.min(fitting).max(1)
     }
 }
 
@@ -481,7 +498,6 @@ impl Wiring {
             *target = Some(Target::Output(match &pipeline.exchange {
                 None => Output::Links(senders),
                 Some(exchange) => {
-                    let exchange = exchange.clone();
                     Output::Exchange(Exchanger::new(run, number, pipeline, exchange, senders)?)
                 }
             }));
@@ -585,10 +601,27 @@ impl Prepared {
     ) -> Result<T> {
         let Prepared { run, actors, rows } = self;
         let scope = run.scope.clone();
+        // One actor does both: to collect rows is not worth a thread's waking up.
         scope.run(async move {
-            let collecting = run.scope.spawn_part("result", collect(rows, state, take));
-            drive(run, actors).await?;
-            collecting.await
+            let (mut collecting, mut driving) =
+                (pin!(collect(rows, state, take)), pin!(drive(run, actors)));
+            let (mut collected, mut driven) = (None, false);
+            poll_fn(|cx| {
+                if !driven && let Poll::Ready(done) = driving.as_mut().poll(cx) {
+                    done?;
+                    driven = true;
+                }
+                if collected.is_none()
+                    && let Poll::Ready(all) = collecting.as_mut().poll(cx)
+                {
+                    collected = Some(all?);
+                }
+                match collected.take_if(|_| driven) {
+                    Some(all) => Poll::Ready(Ok(all)),
+                    None => Poll::Pending,
+                }
+            })
+            .await
         })
     }
 

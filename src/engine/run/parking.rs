@@ -85,6 +85,10 @@ impl Parking for BackendParking {
         self.on_stream(|context| self.backend.park(context, batch))
     }
 
+    fn park_pinned(&self, batch: &Batch) -> Result<Option<ParkedBatch>> {
+        self.on_stream(|context| self.backend.park_pinned(context, batch))
+    }
+
     fn unpark(&self, parked: &ParkedBatch) -> Result<Batch> {
         self.on_stream(|context| self.backend.unpark(context, parked))
     }

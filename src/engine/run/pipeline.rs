@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use tracing::Instrument;
 
+use super::dynamic_filter::Narrowed;
 use super::failure::{in_pipeline, working};
 use super::fold::{Finished, Folding};
-use super::join::Built;
+use super::join::{Built, BuiltParts};
 use super::lane::Lane;
 use super::limit::limited;
 use super::link::{Message, Output};
@@ -16,7 +17,7 @@ use super::steps::Steps;
 use super::watch::{OwnTrack, gave};
 use super::worker::{End, Stage};
 use super::{Place, QueryRun, sequence};
-use crate::comm::share_of_rank;
+use crate::comm::stretch_of_rank;
 use crate::error::{Error, Result};
 use crate::expr::AggregateFunction;
 use crate::memory::{Batch, SpillClass};
@@ -24,6 +25,7 @@ use crate::metrics::{Choice, Meter};
 use crate::network::{Delivery, Gate, GateReader, Receiver};
 use crate::operators::{FoldState, OperatorSpec, Partitioning};
 use crate::pipeline::{Pipeline, Source};
+use crate::storage::KeyFilter;
 
 /// Where a pipeline's result goes.
 pub(super) enum Target {
@@ -99,7 +101,7 @@ impl Actor {
 
     /// What the pipeline does once it has what its joins need.
     async fn work(self, built: Vec<Option<Built>>, track: OwnTrack) -> Result<()> {
-        let units = self.units()?;
+        let (units, filters) = self.units()?;
         let workers = self.workers(&units);
         let bytes = self.pipeline.fold_bytes();
         let Actor {
@@ -125,7 +127,7 @@ impl Actor {
             states: Vec::new(),
             track,
         };
-        match (folding, target) {
+        let worked = match (folding, target) {
             (Some(folding), target) => {
                 stages
                     .all(units, || End::Fold(Arc::clone(&folding)))
@@ -148,14 +150,16 @@ impl Actor {
                     stages
                         .all(units, || End::Output(Arc::clone(&output)))
                         .await?;
-                    sole(output)?.finish(&run).await
+                    sole(output)?.finish(&run, &stages.track).await
                 }
                 Some(limit) => limited(&run, stages, units, limit, output).await,
             },
             (None, Target::Gate(_)) => {
                 Err(Error::invalid("join", "its build side has no fold", ""))
             }
-        }
+        };
+        run.decide_sampled(number, &filters);
+        worked
     }
 
     /// No more workers than units; one where the order of batches matters, so that they leave, or are
@@ -172,26 +176,26 @@ impl Actor {
         units.count().map_or(most, |count| most.min(count)).max(1)
     }
 
-    fn units(&self) -> Result<Units> {
-        match &self.pipeline.source {
+    /// What the workers take, and the filters of a scan's rows.
+    fn units(&self) -> Result<(Units, Vec<Arc<KeyFilter>>)> {
+        let units = match &self.pipeline.source {
             Source::Scan(scan) => {
-                let narrowed = self.run.narrowed(&self.pipeline, scan);
-                if narrowed.predicate != scan.predicate {
-                    self.run.decide(self.number, Choice::DynamicFilter);
-                }
-                let partitions = self.run.partitions(self.number, &narrowed)?;
+                let Narrowed { scan, filters } =
+                    self.run.narrowed(self.number, &self.pipeline, scan);
+                let partitions = self.run.partitions(self.number, &scan, &filters)?;
                 for partition in &partitions {
                     let rows = partition.row_groups().iter().map(|group| group.rows).sum();
                     self.steps.source_meter.expect(rows, partition.bytes());
+                    let counts = partition.cache_counts(); // the same for all
+                    self.steps.source_meter.count_cached(counts);
                 }
                 let units = partitions.into_iter().zip(0..);
-                Ok(Units::ready(units.map(|(partition, index)| {
-                    Unit::Partition(index, partition)
-                })))
+                let units = units.map(|(partition, index)| Unit::Partition(index, partition));
+                return Ok((Units::ready(units), filters));
             }
             Source::Memory { table, projection } => {
                 let rows = self.run.table_rows(table, projection)?;
-                let rows = share_of_rank(self.run.planner.comm.as_ref(), rows);
+                let rows = stretch_of_rank(self.run.planner.comm.as_ref(), rows);
                 for rows in &rows {
                     let rows = Batch::host(rows.clone());
                     self.steps
@@ -199,19 +203,16 @@ impl Actor {
                         .expect(rows.rows_max(), rows.bytes());
                 }
                 let units = rows.into_iter().zip(0..);
-                Ok(Units::ready(
-                    units.map(|(rows, index)| Unit::Rows(sequence(index, 0), rows)),
-                ))
+                Units::ready(units.map(|(rows, index)| Unit::Rows(sequence(index, 0), rows)))
             }
             Source::Stored(rows) => {
                 let batches = self.run.kept_batches(rows)?;
                 let units = batches.into_iter();
-                Ok(Units::ready(
-                    units.map(|(place, stored)| Unit::Stored(place, stored)),
-                ))
+                Units::ready(units.map(|(place, stored)| Unit::Stored(place, stored)))
             }
-            Source::Pipelines(_) => Ok(Units::links(self.links.clone())),
-        }
+            Source::Pipelines(_) => Units::links(self.links.clone()),
+        };
+        Ok((units, Vec::new()))
     }
 }
 
@@ -227,11 +228,11 @@ fn minds_order(fold: &OperatorSpec) -> bool {
     }
 }
 
-/// The stages of a pipeline: between them stand the joins whose build side is in parts.
+/// The stages of a pipeline: between them stand the joins whose build side is in parts, or waits.
 pub(super) struct Stages {
-    run: Arc<QueryRun>,
+    pub(super) run: Arc<QueryRun>,
     pub(super) number: usize,
-    steps: Arc<Steps>,
+    pub(super) steps: Arc<Steps>,
     built: Arc<Vec<Option<Built>>>,
     workers: usize,
     states: Vec<FoldState>,
@@ -240,7 +241,7 @@ pub(super) struct Stages {
 
 impl Stages {
     /// The place of a step behind all transforms, as meters count them.
-    pub(super) fn steps(&self) -> usize {
+    pub(super) fn step_count(&self) -> usize {
         self.steps.transforms.len() + 1
     }
 
@@ -254,24 +255,47 @@ impl Stages {
         // A join in parts that the stage itself starts with does not end it.
         let mut next = 0;
         loop {
-            let in_parts =
-                |index: &usize| matches!(self.built.get(*index), Some(Some(Built::Parts(_))));
-            let Some(join) = (next..count).find(in_parts) else {
+            let is_whole = |index: usize| {
+                let built = self.built.get(index).and_then(Option::as_ref);
+                !matches!(built, Some(Built::Parts(_) | Built::Waiting(_)))
+            };
+            let Some(join) = (next..count).find(|index| !is_whole(*index)) else {
                 return self.stage(units, from, count, end()).await.map(drop);
             };
-            let splitter = self.splitter(join)?;
-            let stores = splitter.stores.clone();
-            self.stage(units, from, join, End::Split(splitter)).await?;
-            let Some(Some(Built::Parts(parts))) = self.built.get(join) else {
-                return Ok(());
+            units = match self.built.get(join).cloned().flatten() {
+                Some(Built::Parts(parts)) => self.split(units, (from, join), &parts).await?,
+                Some(Built::Waiting(side)) => self.swap(units, (from, join), &side).await?,
+                _ => return Ok(()),
             };
-            let pairs = parts.stores.iter().zip(stores).zip(0..);
-            units = Units::ready(pairs.map(|((build, probe), index)| {
-                let build = Arc::clone(build);
-                Unit::Part(index, Part { build, probe })
-            }));
             (from, next) = (join, join + 1);
         }
+    }
+
+    /// Runs the stage before a join whose build side is in parts; gives both sides of each part.
+    async fn split(
+        &mut self,
+        units: Units,
+        (from, join): (usize, usize),
+        parts: &BuiltParts,
+    ) -> Result<Units> {
+        let splitter = self.splitter(join)?;
+        let stores = splitter.stores.clone();
+        self.stage(units, from, join, End::Split(splitter)).await?;
+        let pairs = parts.stores.iter().zip(stores).zip(0..);
+        Ok(Units::ready(pairs.map(|((build, probe), index)| {
+            let build = Arc::clone(build);
+            Unit::Part(index, Part { build, probe })
+        })))
+    }
+
+    /// Puts a table in the place of what a join's build side was.
+    pub(super) fn set_built(&mut self, join: usize, table: Batch) -> Result<()> {
+        let wrong = || Error::invalid("join", "a worker is still at it", "");
+        let built = Arc::get_mut(&mut self.built).ok_or_else(wrong)?;
+        if let Some(built) = built.get_mut(join) {
+            *built = Some(Built::Whole(table));
+        }
+        Ok(())
     }
 
     /// Splits probe rows as the build rows of a join are.
@@ -297,7 +321,14 @@ impl Stages {
         )
     }
 
-    async fn stage(&mut self, units: Units, from: usize, until: usize, end: End) -> Result<()> {
+    /// Runs the transforms from one to another over all units.
+    pub(super) async fn stage(
+        &mut self,
+        units: Units,
+        from: usize,
+        until: usize,
+        end: End,
+    ) -> Result<()> {
         let workers = units
             .count()
             .map_or(self.workers, |count| self.workers.min(count))
@@ -320,9 +351,15 @@ impl Stages {
             let work = Arc::clone(&stage).work(self.run.track(&name));
             self.run.scope.spawn_part(name, work.in_current_span())
         };
-        let handles: Vec<_> = (0..workers).map(work).collect();
-        for handle in handles {
-            self.states.extend(handle.await?);
+        if workers == 1 {
+            // It shares its work with nobody: there is no use in an actor of its own.
+            let track = self.run.track(&name(0));
+            self.states.extend(Arc::clone(&stage).work(track).await?);
+        } else {
+            let handles: Vec<_> = (0..workers).map(work).collect();
+            for handle in handles {
+                self.states.extend(handle.await?);
+            }
         }
         let mut state = None;
         let lane = self.run.lane(&self.track)?;
@@ -379,7 +416,7 @@ async fn hand_on(
         }
         _ => return Err(Error::invalid("fold", "gave what nobody can take", "")),
     };
-    output.finish(run).await
+    output.finish(run, lane.track()).await
 }
 
 async fn send_all(

@@ -22,6 +22,8 @@ pub(super) enum Unit {
     Rows(Sequence, RecordBatch),
     /// What another pipeline left.
     Stored(Sequence, Arc<StoredBatch>),
+    /// What waited to be the build side of a join.
+    Waiting(Sequence, Arc<StoredBatch>),
     /// Both sides of a part of a join.
     Part(u64, Part),
 }
@@ -31,7 +33,9 @@ impl Unit {
     pub(super) fn index(&self) -> u64 {
         match self {
             Unit::Partition(index, _) | Unit::Part(index, _) => *index,
-            Unit::Rows(place, _) | Unit::Stored(place, _) => unit_of(*place),
+            Unit::Rows(place, _) | Unit::Stored(place, _) | Unit::Waiting(place, _) => {
+                unit_of(*place)
+            }
         }
     }
 }

@@ -15,7 +15,7 @@ use super::steps::Steps;
 use super::watch::{OwnTrack, gave, rows_of, took};
 use super::{Place, QueryRun, sequence};
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::{Batch, Sequence, StoredBatch};
+use crate::memory::{Batch, BatchStore, Sequence, SpillClass, StoredBatch};
 use crate::metrics::{Choice, RowCount, names};
 use crate::network::{Delivery, Sender};
 use crate::operators::FoldState;
@@ -35,6 +35,8 @@ pub(super) enum End {
     Counted(Arc<Sender<Rows>>),
     /// They are folded.
     Fold(Arc<Folding>),
+    /// They wait for a join to build from them.
+    Kept(Arc<BatchStore>),
     /// They wait in parts for a join whose build side is in parts.
     Split(Splitter),
 }
@@ -112,6 +114,11 @@ impl Stage {
                     drop(stored);
                     self.batch(lane, place, batch, &mut progress.state).await?
                 }
+                Unit::Waiting(place, stored) => {
+                    let batch = self.run.when_there_is_room(|| stored.get()).await?;
+                    drop(stored);
+                    self.batch(lane, place, batch, &mut progress.state).await?
+                }
                 Unit::Part(index, part) => {
                     self.part(lane, index, &part, &mut progress.state).await?
                 }
@@ -144,7 +151,7 @@ impl Stage {
         let transforms = transforms.into_iter().flatten();
         let fold = match &self.end {
             End::Fold(folding) => Some(folding.meter().facts().operator),
-            End::Output(_) | End::Counted(_) | End::Split(_) => None,
+            End::Output(_) | End::Counted(_) | End::Kept(_) | End::Split(_) => None,
         };
         let names = transforms.map(|step| step.spec.name());
         let names: Vec<_> = source.into_iter().chain(names).chain(fold).collect();
@@ -474,6 +481,10 @@ impl Stage {
                     folding.next(&self.run, lane, state, place, batch)
                 })?;
                 self.count(started);
+                return Ok(Delivery::Accepted);
+            }
+            End::Kept(store) => {
+                self.run.store_in(store, place, batch, SpillClass::Build)?;
                 return Ok(Delivery::Accepted);
             }
             End::Split(splitter) => {

@@ -105,7 +105,7 @@ pub(super) fn cast(expr: TypedExpr, to: &DataType) -> TypedExpr {
 }
 
 /// Gives every column of an expression another index.
-pub(super) fn map_columns(expr: &mut TypedExpr, to: &dyn Fn(usize) -> usize) {
+pub(crate) fn map_columns(expr: &mut TypedExpr, to: &dyn Fn(usize) -> usize) {
     let map = |expr: &mut TypedExpr| map_columns(expr, to);
     match &mut expr.kind {
         TypedKind::Column(index) => *index = to(*index),

@@ -18,9 +18,9 @@ use crate::expr::{Expr, TypedExpr, TypedKind, resolve};
 use crate::operators::{FilterSpec, OperatorSpec, ProjectSpec};
 use crate::plan::{LogicalPlan, MemoryTable, ParquetFiles, Query, StoredRows};
 use crate::types::{DataType, Schema, SchemaRef, Semantics};
+pub(crate) use columns::map_columns;
 use columns::{
-    all_names, columns_of, exprs_are_columns, map_columns, no_columns, output_field, projected,
-    truth,
+    all_names, columns_of, exprs_are_columns, no_columns, output_field, projected, truth,
 };
 use share::Shared;
 

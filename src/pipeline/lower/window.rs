@@ -7,11 +7,9 @@ use super::Lowering;
 use super::columns::{columns_of, projected};
 use super::sort::{place_keys, typed_keys};
 use crate::error::{Error, Result};
-use crate::expr::{Expr, TypedExpr, resolve};
-use crate::operators::{
-    AggregateSpec, OperatorSpec, WindowCall, WindowFunction, WindowSpec, window_type,
-};
-use crate::plan::{LogicalPlan, WindowExpr, WindowExprFunction};
+use crate::expr::{TypedExpr, resolve};
+use crate::operators::{OperatorSpec, WindowCall, WindowSpec, window_type};
+use crate::plan::{LogicalPlan, WindowExpr};
 use crate::types::{Field, Schema, SchemaRef};
 
 impl Lowering<'_> {
@@ -86,7 +84,10 @@ impl Lowering<'_> {
         let mut fields: Vec<Field> = passed.collect();
         for window in windows {
             let operand = window.function.operand().and_then(|_| operands.next());
-            let function = function(&window.function, operand)?;
+            let function = window.function.try_map(|expr| {
+                let missing = || Error::invalid(format!("expression `{expr}`"), "is no column", "");
+                operand.ok_or_else(missing)
+            })?;
             fields.push(Field::new(
                 &window.name,
                 window_type(&function, &input)?,
@@ -124,49 +125,4 @@ fn read_by(window: &WindowExpr, names: &mut BTreeSet<String>) {
 fn index_of(schema: &Schema, name: &str) -> Result<usize> {
     let cause = |_| Error::invalid(format!("column `{name}`"), "not in the input", "");
     schema.index_of(name).map_err(cause)
-}
-
-fn function(function: &WindowExprFunction, operand: Option<usize>) -> Result<WindowFunction> {
-    let column = |expr: &Expr| {
-        let missing = || Error::invalid(format!("expression `{expr}`"), "is no column", "");
-        operand.ok_or_else(missing)
-    };
-    Ok(match function {
-        WindowExprFunction::RowNumber => WindowFunction::RowNumber,
-        WindowExprFunction::Rank => WindowFunction::Rank,
-        WindowExprFunction::DenseRank => WindowFunction::DenseRank,
-        WindowExprFunction::PercentRank => WindowFunction::PercentRank,
-        WindowExprFunction::CumeDist => WindowFunction::CumeDist,
-        WindowExprFunction::Ntile(buckets) => WindowFunction::Ntile(*buckets),
-        WindowExprFunction::Lag {
-            expr,
-            offset,
-            default,
-        } => WindowFunction::Lag {
-            column: column(expr)?,
-            offset: *offset,
-            default: default.clone(),
-        },
-        WindowExprFunction::Lead {
-            expr,
-            offset,
-            default,
-        } => WindowFunction::Lead {
-            column: column(expr)?,
-            offset: *offset,
-            default: default.clone(),
-        },
-        WindowExprFunction::FirstValue(expr) => WindowFunction::FirstValue(column(expr)?),
-        WindowExprFunction::LastValue(expr) => WindowFunction::LastValue(column(expr)?),
-        WindowExprFunction::NthValue { expr, n } => WindowFunction::NthValue {
-            column: column(expr)?,
-            n: *n,
-        },
-        WindowExprFunction::Aggregate { function, expr } => {
-            WindowFunction::Aggregate(AggregateSpec {
-                function: *function,
-                input: expr.as_ref().map(column).transpose()?,
-            })
-        }
-    })
 }

@@ -3,10 +3,10 @@
 //! Equal: the predicate's value, in three-valued logic too. The conjuncts that come to stand outside
 //! can go down to scans, or become keys of a join.
 
-use super::predicate::{conjunction, conjuncts, disjuncts, joined};
+use super::predicate::{conjunction, conjuncts, disjuncts, is_disjunction, joined};
 use crate::expr::{BinaryOp, Expr};
 use crate::plan::LogicalPlan;
-use crate::types::Semantics;
+use crate::types::{Literal, Semantics};
 
 pub(super) fn factor(plan: LogicalPlan, _: Semantics) -> LogicalPlan {
     factor_steps(plan)
@@ -20,19 +20,21 @@ fn factor_steps(plan: LogicalPlan) -> LogicalPlan {
         ..
     } = &mut plan
     {
-        *predicate = factored(predicate.clone());
+        let always = Expr::Literal(Literal::Boolean(true));
+        let all = conjuncts(std::mem::replace(predicate, always));
+        let parts = all.into_iter().flat_map(common_conjuncts).collect();
+        if let Some(factored) = conjunction(parts) {
+            *predicate = factored;
+        }
     }
     plan
 }
 
-fn factored(predicate: Expr) -> Expr {
-    let all = conjuncts(predicate.clone());
-    let parts = all.into_iter().flat_map(common_conjuncts).collect();
-    conjunction(parts).unwrap_or(predicate)
-}
-
 /// What all branches have in common, and the rest of the branches.
 fn common_conjuncts(predicate: Expr) -> Vec<Expr> {
+    if !is_disjunction(&predicate) {
+        return vec![predicate];
+    }
     let branches: Vec<Vec<Expr>> = disjuncts(predicate.clone())
         .into_iter()
         .map(conjuncts)

@@ -7,89 +7,81 @@
 use std::cmp::Ordering;
 
 use crate::expr::{BinaryOp, Expr, TypedExpr, resolve};
-use crate::plan::{LogicalPlan, SortExpr, WindowExpr};
-use crate::types::{Literal, Schema, Semantics};
+use crate::plan::schema::Schemas;
+use crate::plan::{LogicalPlan, SortExpr};
+use crate::types::{Literal, Schema};
 
-pub(super) fn fold(plan: LogicalPlan, _: Semantics) -> LogicalPlan {
-    fold_steps(plan)
-}
-
-fn fold_steps(plan: LogicalPlan) -> LogicalPlan {
-    let plan = plan.map_inputs(&mut fold_steps);
-    let inputs = plan.inputs();
-    let Some(Ok(schema)) = inputs.first().map(|input| input.schema()) else {
-        return plan;
-    };
-    let named = |expr: Expr| {
-        let name = expr.output_name();
-        folded(&expr, &schema).named(&name)
-    };
-    match plan {
-        LogicalPlan::Filter { input, predicate } => match folded(&predicate, &schema) {
-            Expr::Literal(Literal::Boolean(true)) => *input,
-            predicate => LogicalPlan::Filter { input, predicate },
-        },
-        LogicalPlan::Project { input, exprs } => LogicalPlan::Project {
-            input,
-            exprs: exprs.into_iter().map(named).collect(),
-        },
+pub(super) fn fold(plan: LogicalPlan, schemas: &Schemas) -> LogicalPlan {
+    let mut plan = plan.map_inputs_with(schemas, &mut fold);
+    let schema = schemas.input();
+    match &mut plan {
+        LogicalPlan::Filter { predicate, .. } => fold_in_place(predicate, schema),
+        LogicalPlan::Project { exprs, .. } => fold_columns(exprs, schema),
         LogicalPlan::Aggregate {
-            input,
             group_keys,
             aggregates,
-        } => LogicalPlan::Aggregate {
-            input,
-            group_keys: group_keys.into_iter().map(named).collect(),
-            aggregates: aggregates.into_iter().map(named).collect(),
-        },
-        LogicalPlan::Sort { input, keys } => LogicalPlan::Sort {
-            input,
-            keys: folded_keys(&keys, &schema),
-        },
-        LogicalPlan::Window { input, functions } => {
-            let window = |window: WindowExpr| WindowExpr {
-                partition_by: window
-                    .partition_by
-                    .iter()
-                    .map(|e| folded(e, &schema))
-                    .collect(),
-                order_by: folded_keys(&window.order_by, &schema),
-                ..window
-            };
-            LogicalPlan::Window {
-                input,
-                functions: functions.into_iter().map(window).collect(),
+            ..
+        } => {
+            fold_columns(group_keys, schema);
+            fold_columns(aggregates, schema);
+        }
+        LogicalPlan::Sort { keys, .. } => fold_keys(keys, schema),
+        LogicalPlan::Window { functions, .. } => {
+            for window in functions {
+                for key in &mut window.partition_by {
+                    fold_in_place(key, schema);
+                }
+                fold_keys(&mut window.order_by, schema);
             }
         }
+        _ => {}
+    }
+    match plan {
+        LogicalPlan::Filter {
+            input,
+            predicate: Expr::Literal(Literal::Boolean(true)),
+        } => *input,
         other => other,
     }
 }
 
-fn folded_keys(keys: &[SortExpr], schema: &Schema) -> Vec<SortExpr> {
-    let key = |key: &SortExpr| SortExpr {
-        expr: folded(&key.expr, schema),
-        ..key.clone()
-    };
-    keys.iter().map(key).collect()
+fn fold_in_place(expr: &mut Expr, schema: &Schema) {
+    if let Some(folded) = folded(expr, schema) {
+        *expr = folded;
+    }
 }
 
-/// The expression with its constant parts computed.
-fn folded(expr: &Expr, schema: &Schema) -> Expr {
-    if let Expr::Aggregate { .. } = expr {
-        return expr.map_children(&mut |operand| folded(operand, schema));
+fn fold_keys(keys: &mut [SortExpr], schema: &Schema) {
+    for key in keys {
+        fold_in_place(&mut key.expr, schema);
     }
-    if expr.has_aggregate() {
+}
+
+/// Folds expressions that keep their names.
+fn fold_columns(exprs: &mut [Expr], schema: &Schema) {
+    for expr in exprs {
+        if let Some(folded) = folded(expr, schema) {
+            *expr = folded.named(&expr.output_name());
+        }
+    }
+}
+
+/// The expression with its constant parts computed; none if it has none.
+fn folded(expr: &Expr, schema: &Schema) -> Option<Expr> {
+    if !matches!(expr, Expr::Aggregate { .. }) && expr.has_aggregate() {
         // What is around aggregates has no type here.
-        return expr.map_children(&mut |child| match child.has_aggregate() {
+        return expr.map_changed(&mut |child| match child.has_aggregate() {
             true => folded(child, schema),
-            false => child.clone(),
+            false => None,
         });
     }
-    let below = expr.map_children(&mut |child| folded(child, schema));
-    let simpler = simplified(below.clone());
-    let mut candidates = [simpler, below].into_iter();
-    let same = candidates.find(|candidate| is_same(expr, candidate, schema));
-    same.unwrap_or_else(|| expr.clone())
+    let below = expr.map_changed(&mut |child| folded(child, schema));
+    if let Expr::Aggregate { .. } = expr {
+        return below;
+    }
+    let simpler = simplified(below.as_ref().unwrap_or(expr));
+    let mut candidates = [simpler, below].into_iter().flatten();
+    candidates.find(|candidate| is_same(expr, candidate, schema))
 }
 
 /// Whether both have one type, and, if both are the same operator, operands of the same types.
@@ -105,21 +97,21 @@ fn is_same(before: &Expr, after: &Expr, schema: &Schema) -> bool {
     before.data_type == after.data_type && (!one_operator || operands(&before) == operands(&after))
 }
 
-/// The expression, of operands that are simple themselves.
-fn simplified(expr: Expr) -> Expr {
+/// What an expression of operands that are simple themselves comes to, if that is less.
+fn simplified(expr: &Expr) -> Option<Expr> {
     match expr {
-        Expr::Not(operand) => match *operand {
-            Expr::Literal(Literal::Boolean(value)) => Expr::Literal(Literal::Boolean(!value)),
-            Expr::Not(inner) => *inner,
-            other => Expr::Not(Box::new(other)),
+        Expr::Not(operand) => match operand.as_ref() {
+            Expr::Literal(Literal::Boolean(value)) => Some(Expr::Literal(Literal::Boolean(!value))),
+            Expr::Not(inner) => Some(inner.as_ref().clone()),
+            _ => None,
         },
-        Expr::Binary { op, left, right } => binary(op, *left, *right),
-        other => other,
+        Expr::Binary { op, left, right } => binary(*op, left, right),
+        _ => None,
     }
 }
 
-fn binary(op: BinaryOp, left: Expr, right: Expr) -> Expr {
-    let folded = match (op, &left, &right) {
+fn binary(op: BinaryOp, left: &Expr, right: &Expr) -> Option<Expr> {
+    match (op, left, right) {
         (BinaryOp::And | BinaryOp::Or, Expr::Literal(Literal::Boolean(value)), other)
         | (BinaryOp::And | BinaryOp::Or, other, Expr::Literal(Literal::Boolean(value))) => {
             // `true and x` is x, `true or x` is true.
@@ -131,12 +123,7 @@ fn binary(op: BinaryOp, left: Expr, right: Expr) -> Expr {
         }
         (_, Expr::Literal(a), Expr::Literal(b)) => constant(op, a, b).map(Expr::Literal),
         _ => None,
-    };
-    folded.unwrap_or_else(|| Expr::Binary {
-        op,
-        left: Box::new(left),
-        right: Box::new(right),
-    })
+    }
 }
 
 /// An operator of two literals of one type.

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::predicate::{
-    column_of, columns_of, conjunction, conjuncts, disjuncts, filtered, joined, may_fail,
+    column_of, columns_of, conjunction, conjuncts, disjuncts, filtered, is_disjunction, joined,
+    may_fail,
 };
 use crate::expr::{BinaryOp, Expr, JoinKind};
+use crate::plan::schema::{Schemas, has_column};
 use crate::plan::{LogicalPlan, join_names, join_pair};
-use crate::types::Semantics;
+use crate::types::{Schema, Semantics};
 
 /// Some of the leaves, a bit each.
 pub(super) type Leaves = u64;
@@ -28,38 +30,34 @@ pub(super) struct JoinGraph {
 }
 
 /// Whether the step is an inner join that may be taken apart, or a choice of rows or columns of one.
-fn is_inside(plan: &LogicalPlan, semantics: Semantics) -> bool {
-    match plan {
-        LogicalPlan::Join {
-            left,
-            right,
-            kind: JoinKind::Inner,
-            on,
-            null_equals_null,
-            residual,
-            suffix,
-        } => {
-            let (Ok(l), Ok(r)) = (left.schema(), right.schema()) else {
-                return false;
-            };
-            let Ok(pair) = join_pair(&l, &r, suffix) else {
-                return false;
-            };
+fn is_inside(plan: &LogicalPlan, schemas: &Schemas, semantics: Semantics) -> bool {
+    match (plan, schemas.inputs.as_slice()) {
+        (
+            LogicalPlan::Join {
+                kind: JoinKind::Inner,
+                on,
+                null_equals_null,
+                residual,
+                suffix,
+                ..
+            },
+            [left, right],
+        ) => {
+            let (l, r) = (&left.own, &right.own);
             let risky_key =
-                |(a, b): &(Expr, Expr)| may_fail(a, &l, semantics) || may_fail(b, &r, semantics);
+                |(a, b): &(Expr, Expr)| may_fail(a, l, semantics) || may_fail(b, r, semantics);
             let nulls = *null_equals_null && !on.is_empty();
-            let risky = residual
-                .iter()
-                .any(|residual| may_fail(residual, &pair, semantics));
+            let risky = residual.as_ref().is_some_and(|residual| {
+                let pair = join_pair(l, r, suffix);
+                pair.map_or(true, |pair| may_fail(residual, &pair, semantics))
+            });
             !nulls && !risky && !on.iter().any(risky_key)
         }
-        LogicalPlan::Filter { input, predicate } => {
-            let schema = input.schema();
-            is_inside(input, semantics)
-                && schema.is_ok_and(|schema| !may_fail(predicate, &schema, semantics))
+        (LogicalPlan::Filter { input, predicate }, [below]) => {
+            is_inside(input, below, semantics) && !may_fail(predicate, &below.own, semantics)
         }
-        LogicalPlan::Project { input, exprs } => {
-            exprs.iter().all(|expr| column_of(expr).is_some()) && is_inside(input, semantics)
+        (LogicalPlan::Project { input, exprs }, [below]) => {
+            exprs.iter().all(|expr| column_of(expr).is_some()) && is_inside(input, below, semantics)
         }
         _ => false,
     }
@@ -67,8 +65,13 @@ fn is_inside(plan: &LogicalPlan, semantics: Semantics) -> bool {
 
 impl JoinGraph {
     /// The graph of a plan that is a tree of inner joins.
-    pub(super) fn of(plan: &LogicalPlan, semantics: Semantics) -> Option<JoinGraph> {
-        if !is_inside(plan, semantics) || count_leaves(plan, semantics) > LEAVES_MAX {
+    pub(super) fn of(
+        plan: &LogicalPlan,
+        schemas: &Schemas,
+        semantics: Semantics,
+    ) -> Option<JoinGraph> {
+        let inside = is_inside(plan, schemas, semantics);
+        if !inside || count_leaves(plan, schemas, semantics) > LEAVES_MAX {
             return None;
         }
         let mut graph = JoinGraph {
@@ -77,7 +80,7 @@ impl JoinGraph {
             columns: Vec::new(),
             owners: BTreeMap::new(),
         };
-        graph.columns = graph.gather(plan, semantics)?;
+        graph.columns = graph.gather(plan, schemas, semantics)?;
         Some(graph)
     }
 
@@ -85,27 +88,31 @@ impl JoinGraph {
     fn gather(
         &mut self,
         plan: &LogicalPlan,
+        schemas: &Schemas,
         semantics: Semantics,
     ) -> Option<Vec<(String, String)>> {
-        if !is_inside(plan, semantics) {
-            return self.leaf(plan);
+        if !is_inside(plan, schemas, semantics) {
+            return self.leaf(plan, &schemas.own);
         }
-        match plan {
-            LogicalPlan::Join {
-                left,
-                right,
-                on,
-                residual,
-                suffix,
-                ..
-            } => {
-                let l = self.gather(left, semantics)?;
-                let r = self.gather(right, semantics)?;
+        match (plan, schemas.inputs.as_slice()) {
+            (
+                LogicalPlan::Join {
+                    left,
+                    right,
+                    on,
+                    residual,
+                    suffix,
+                    ..
+                },
+                [of_left, of_right],
+            ) => {
+                let l = self.gather(left, of_left, semantics)?;
+                let r = self.gather(right, of_right, semantics)?;
                 for (a, b) in on {
                     let (a, b) = (renamed(a, &l), renamed(b, &r));
                     self.conjuncts.push(a.eq(b));
                 }
-                let names = join_names(&*left.schema().ok()?, &*right.schema().ok()?, suffix);
+                let names = join_names(&of_left.own, &of_right.own, suffix);
                 let own = l.into_iter().chain(r).map(|(_, own)| own);
                 let columns: Vec<_> = names.into_iter().zip(own).collect();
                 if let Some(residual) = residual {
@@ -114,14 +121,14 @@ impl JoinGraph {
                 }
                 Some(columns)
             }
-            LogicalPlan::Filter { input, predicate } => {
-                let columns = self.gather(input, semantics)?;
+            (LogicalPlan::Filter { input, predicate }, [below]) => {
+                let columns = self.gather(input, below, semantics)?;
                 self.conjuncts
                     .extend(conjuncts(renamed(predicate, &columns)));
                 Some(columns)
             }
-            LogicalPlan::Project { input, exprs } => {
-                let columns = self.gather(input, semantics)?;
+            (LogicalPlan::Project { input, exprs }, [below]) => {
+                let columns = self.gather(input, below, semantics)?;
                 let pick = |expr: &Expr| {
                     let (_, own) = columns
                         .iter()
@@ -135,14 +142,12 @@ impl JoinGraph {
     }
 
     /// A leaf, its columns renamed where another leaf has their names.
-    fn leaf(&mut self, plan: &LogicalPlan) -> Option<Vec<(String, String)>> {
-        let schema = plan.schema().ok()?;
+    fn leaf(&mut self, plan: &LogicalPlan, schema: &Schema) -> Option<Vec<(String, String)>> {
         let mut columns = Vec::with_capacity(schema.fields().len());
         for field in schema.fields() {
             let mut own = field.name().clone();
             let mut number = 2;
-            while self.owners.contains_key(&own)
-                || own != *field.name() && schema.index_of(&own).is_ok()
+            while self.owners.contains_key(&own) || own != *field.name() && has_column(schema, &own)
             {
                 own = format!("{}__{number}", field.name());
                 number += 1;
@@ -177,14 +182,14 @@ impl JoinGraph {
     pub(super) fn add_implied(&mut self) {
         let mut implied = Vec::new();
         for conjunct in &self.conjuncts {
+            let leaves = self.reads(conjunct);
+            if !is_disjunction(conjunct) || leaves.count_ones() < 2 {
+                continue;
+            }
             let branches: Vec<Vec<Expr>> = disjuncts(conjunct.clone())
                 .into_iter()
                 .map(conjuncts)
                 .collect();
-            let leaves = self.reads(conjunct);
-            if branches.len() < 2 || leaves.count_ones() < 2 {
-                continue;
-            }
             for leaf in (0..self.leaves.len()).filter(|leaf| leaves >> leaf & 1 == 1) {
                 let of_leaf = |branch: &Vec<Expr>| {
                     let own = branch.iter().filter(|part| self.reads(part) == 1 << leaf);
@@ -234,15 +239,14 @@ impl JoinGraph {
     }
 }
 
-fn count_leaves(plan: &LogicalPlan, semantics: Semantics) -> usize {
-    match is_inside(plan, semantics) {
-        true => plan
-            .inputs()
-            .into_iter()
-            .map(|i| count_leaves(i, semantics))
-            .sum(),
-        false => 1,
+fn count_leaves(plan: &LogicalPlan, schemas: &Schemas, semantics: Semantics) -> usize {
+    if !is_inside(plan, schemas, semantics) {
+        return 1;
     }
+    let inputs = plan.inputs().into_iter().zip(&schemas.inputs);
+    inputs
+        .map(|(input, schemas)| count_leaves(input, schemas, semantics))
+        .sum()
 }
 
 fn renamed(expr: &Expr, columns: &[(String, String)]) -> Expr {

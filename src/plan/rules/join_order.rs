@@ -13,6 +13,7 @@ use super::predicate::conjunction;
 use crate::expr::{BinaryOp, Expr, JoinKind, resolve_keys};
 use crate::limits::KEYS_MAX;
 use crate::plan::estimate::{key_share, rows_of, share_of};
+use crate::plan::schema::Schemas;
 use crate::plan::{JOIN_SUFFIX, LogicalPlan};
 use crate::types::Semantics;
 
@@ -23,8 +24,24 @@ const EXHAUSTIVE_MAX: usize = 10;
 const BUILD_ROW_COST: f64 = 2.0;
 
 pub(super) fn order(plan: LogicalPlan, semantics: Semantics) -> LogicalPlan {
-    let Some(mut graph) = JoinGraph::of(&plan, semantics) else {
-        return plan.map_inputs(&mut |input| order(input, semantics));
+    if !has_join(&plan) {
+        return plan;
+    }
+    match Schemas::of(&plan) {
+        Ok(schemas) => order_steps(plan, &schemas, semantics),
+        Err(_) => plan,
+    }
+}
+
+fn has_join(plan: &LogicalPlan) -> bool {
+    matches!(plan, LogicalPlan::Join { .. }) || plan.inputs().into_iter().any(has_join)
+}
+
+fn order_steps(plan: LogicalPlan, schemas: &Schemas, semantics: Semantics) -> LogicalPlan {
+    let Some(mut graph) = JoinGraph::of(&plan, schemas, semantics) else {
+        return plan.map_inputs_with(schemas, &mut |input, schemas| {
+            order_steps(input, schemas, semantics)
+        });
     };
     let leaves = std::mem::take(&mut graph.leaves).into_iter();
     graph.leaves = leaves.map(|leaf| order(leaf, semantics)).collect();

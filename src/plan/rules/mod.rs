@@ -20,6 +20,7 @@ mod push_down;
 mod semi_joins;
 mod sorts;
 
+use super::schema::Schemas;
 use super::{LogicalPlan, Query};
 use crate::types::Semantics;
 
@@ -29,10 +30,9 @@ pub(super) type Rule = fn(LogicalPlan, Semantics) -> LogicalPlan;
 /// Steps of a plan that rules are applied to; they walk it by recursion.
 const STEPS_MAX: usize = 256;
 
-/// The rules in the order in which they are applied. Predicates go down before joins are ordered, so
-/// that the order knows the sizes of what is joined, and once more behind that.
-const RULES: [Rule; 10] = [
-    fold::fold,
+/// The rules in the order in which they are applied, behind [`fold`]. Predicates go down before joins
+/// are ordered, so that the order knows the sizes of what is joined, and once more behind that.
+const RULES: [Rule; 9] = [
     factor::factor,
     projections::merge,
     push_down::push_down,
@@ -65,7 +65,11 @@ const RULES: [Rule; 10] = [
 /// ```
 pub fn optimise(query: &Query) -> Query {
     let mut query = query.clone();
-    if query.plan.steps() <= STEPS_MAX && query.plan.schema().is_ok() {
+    if query.plan.steps() > STEPS_MAX {
+        return query;
+    }
+    if let Ok(schemas) = Schemas::of(&query.plan) {
+        query.plan = fold::fold(query.plan, &schemas);
         for rule in RULES {
             query.plan = rule(query.plan, query.semantics);
         }

@@ -32,6 +32,15 @@ pub(super) fn disjuncts(predicate: Expr) -> Vec<Expr> {
     disjuncts
 }
 
+/// Whether there is more than one of them.
+pub(super) fn is_disjunction(predicate: &Expr) -> bool {
+    match predicate {
+        Expr::Binary { op, .. } => *op == BinaryOp::Or,
+        Expr::Alias { expr, .. } => is_disjunction(expr),
+        _ => false,
+    }
+}
+
 /// All of them as one predicate, nested as little as may be; none of none.
 pub(super) fn joined(op: BinaryOp, mut parts: Vec<Expr>) -> Option<Expr> {
     if parts.len() <= 1 {

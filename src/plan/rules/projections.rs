@@ -46,15 +46,16 @@ fn merge_project(input: LogicalPlan, exprs: Vec<Expr>) -> LogicalPlan {
 
 /// True if the expressions are the columns of the input, all of them, in its order.
 fn is_all_columns(input: &LogicalPlan, exprs: &[Expr]) -> bool {
-    let Ok(schema) = input.schema() else {
+    // Most projections compute something: the schema is not asked for then.
+    let columns = exprs.iter().map(|expr| match expr {
+        Expr::Column(name) => Some(name),
+        _ => None,
+    });
+    let Some(columns) = columns.collect::<Option<Vec<&String>>>() else {
         return false;
     };
-    let fields = schema.fields();
-    fields.len() == exprs.len()
-        && fields
-            .iter()
-            .zip(exprs)
-            .all(|(field, expr)| matches!(expr, Expr::Column(name) if name == field.name()))
+    let schema = input.schema();
+    schema.is_ok_and(|schema| schema.fields().iter().map(|field| field.name()).eq(columns))
 }
 
 /// The outer expressions over the input of the inner ones: if nothing is computed twice for it, and

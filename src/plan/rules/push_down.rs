@@ -14,35 +14,38 @@
 //! | semi | left; left | -; right | -; join |
 //! | anti, mark | left; join | -; right | -; join |
 
+use std::sync::Arc;
+
 use super::predicate::{
     columns_of, conjunction, conjuncts, filtered, has_unequal_equals, may_fail, rejects_nulls,
     sure_and_risky,
 };
 use crate::expr::{BinaryOp, Expr, Function, JoinKind, MARK_NAME, resolve_keys};
 use crate::limits::KEYS_MAX;
+use crate::plan::schema::{Schemas, has_column};
 use crate::plan::{LogicalPlan, WindowExpr, join_names, join_pair};
 use crate::types::{Schema, SchemaRef, Semantics};
 
 pub(super) fn push_down(plan: LogicalPlan, semantics: Semantics) -> LogicalPlan {
-    sink(plan, Vec::new(), semantics)
+    match Schemas::of(&plan) {
+        Ok(schemas) => sink(plan, &schemas, Vec::new(), semantics),
+        Err(_) => plan,
+    }
 }
 
 /// The plan's rows that satisfy the conjuncts, none of which may fail, each as far down as it goes.
-fn sink(plan: LogicalPlan, above: Vec<Expr>, semantics: Semantics) -> LogicalPlan {
-    let inputs = plan.inputs();
-    let schemas: Vec<SchemaRef> = inputs.iter().filter_map(|i| i.schema().ok()).collect();
-    let Some(schema) = schemas
-        .first()
-        .cloned()
-        .filter(|_| schemas.len() == inputs.len())
-    else {
-        return filtered(plan, above);
-    };
+fn sink(
+    plan: LogicalPlan,
+    schemas: &Schemas,
+    above: Vec<Expr>,
+    semantics: Semantics,
+) -> LogicalPlan {
+    let schema = schemas.input();
     let passes = |conjunct: Expr, of: &dyn Fn(&str) -> Option<Expr>| {
         let names = columns_of(&conjunct);
         let known = !names.is_empty() && names.iter().all(|name| of(name).is_some());
         let below = conjunct.with_columns_as(of);
-        match known && !may_fail(&below, &schema, semantics) {
+        match known && !may_fail(&below, schema, semantics) {
             true => Ok(below),
             false => Err(conjunct),
         }
@@ -52,24 +55,30 @@ fn sink(plan: LogicalPlan, above: Vec<Expr>, semantics: Semantics) -> LogicalPla
             filtered(plan, above)
         }
         LogicalPlan::Filter { input, predicate } => {
-            let (sure, risky) = sure_and_risky(conjuncts(predicate), &schema, semantics);
+            let (sure, risky) = sure_and_risky(conjuncts(predicate), schema, semantics);
             let below = sure.into_iter().chain(above).collect();
-            filtered(sink(*input, below, semantics), risky)
+            let input = match schemas.inputs.first() {
+                Some(schemas) => sink(*input, schemas, below, semantics),
+                None => filtered(*input, below),
+            };
+            filtered(input, risky)
         }
-        LogicalPlan::Sort { .. } => {
-            plan.map_inputs(&mut |input| sink(input, above.clone(), semantics))
-        }
+        LogicalPlan::Sort { .. } => plan.map_inputs_with(schemas, &mut |input, schemas| {
+            sink(input, schemas, above.clone(), semantics)
+        }),
         LogicalPlan::Limit { .. } => {
-            let cut = plan.map_inputs(&mut |input| sink(input, Vec::new(), semantics));
+            let cut = plan.map_inputs_with(schemas, &mut |input, schemas| {
+                sink(input, schemas, Vec::new(), semantics)
+            });
             filtered(cut, above)
         }
-        LogicalPlan::Union { inputs } => into_union(inputs, &schemas, &above, semantics),
-        LogicalPlan::Join { .. } => into_join(plan, above, semantics),
+        LogicalPlan::Union { inputs } => into_union(inputs, &schemas.inputs, &above, semantics),
+        LogicalPlan::Join { .. } => into_join(plan, schemas, above, semantics),
         LogicalPlan::Project { .. }
         | LogicalPlan::Aggregate { .. }
         | LogicalPlan::Distinct { .. }
         | LogicalPlan::Window { .. } => {
-            let of = |name: &str| passed_as(&plan, name, &schema);
+            let of = |name: &str| passed_as(&plan, name, schema);
             let (mut below, mut stay) = (Vec::new(), Vec::new());
             for conjunct in above {
                 match passes(conjunct, &of) {
@@ -77,7 +86,9 @@ fn sink(plan: LogicalPlan, above: Vec<Expr>, semantics: Semantics) -> LogicalPla
                     Err(conjunct) => stay.push(conjunct),
                 }
             }
-            let step = plan.map_inputs(&mut |input| sink(input, below.clone(), semantics));
+            let step = plan.map_inputs_with(schemas, &mut |input, schemas| {
+                sink(input, schemas, below.clone(), semantics)
+            });
             filtered(step, stay)
         }
     }
@@ -87,7 +98,7 @@ fn sink(plan: LogicalPlan, above: Vec<Expr>, semantics: Semantics) -> LogicalPla
 /// or stay together.
 fn passed_as(plan: &LogicalPlan, name: &str, input: &Schema) -> Option<Expr> {
     let of = |exprs: &[Expr]| {
-        let found = exprs.iter().find(|expr| expr.output_name() == name)?;
+        let found = exprs.iter().find(|expr| expr.has_name(name))?;
         match found {
             Expr::Alias { expr, .. } => Some(expr.as_ref().clone()),
             other => Some(other.clone()),
@@ -107,7 +118,7 @@ fn passed_as(plan: &LogicalPlan, name: &str, input: &Schema) -> Option<Expr> {
         LogicalPlan::Window { functions, .. } => {
             let column = Expr::Column(name.to_string());
             let splits = |window: &WindowExpr| window.partition_by.contains(&column);
-            let known = input.index_of(name).is_ok() && functions.iter().all(splits);
+            let known = has_column(input, name) && functions.iter().all(splits);
             equals(column).filter(|_| known)
         }
         _ => None,
@@ -128,18 +139,19 @@ fn is_cheap(expr: &Expr) -> bool {
 /// Each input gets the conjuncts under its own names; columns meet by their place.
 fn into_union(
     inputs: Vec<LogicalPlan>,
-    schemas: &[SchemaRef],
+    schemas: &[Schemas],
     above: &[Expr],
     semantics: Semantics,
 ) -> LogicalPlan {
-    let first = schemas.first().cloned();
-    let inputs = inputs.into_iter().zip(schemas).map(|(input, own)| {
+    let first = schemas.first();
+    let inputs = inputs.into_iter().zip(schemas).map(|(input, schemas)| {
         let name = |name: &str| {
-            let place = first.as_ref()?.index_of(name).ok()?;
-            Some(Expr::Column(own.fields().get(place)?.name().clone()))
+            let place = first?.own.index_of(name).ok()?;
+            let field = schemas.own.fields().get(place)?;
+            Some(Expr::Column(field.name().clone()))
         };
         let own = above.iter().map(|conjunct| conjunct.with_columns_as(&name));
-        sink(input, own.collect(), semantics)
+        sink(input, schemas, own.collect(), semantics)
     });
     LogicalPlan::Union {
         inputs: inputs.collect(),
@@ -163,23 +175,16 @@ enum Reads {
 }
 
 impl Sides {
-    fn of(join: &LogicalPlan) -> Option<Sides> {
-        let LogicalPlan::Join {
-            left,
-            right,
-            suffix,
-            ..
-        } = join
-        else {
-            return None;
-        };
-        let (left, right) = (left.schema().ok()?, right.schema().ok()?);
-        let names = join_names(&left, &right, suffix);
-        Some(Sides { left, right, names })
+    fn of(left: &SchemaRef, right: &SchemaRef, suffix: &str) -> Sides {
+        Sides {
+            left: Arc::clone(left),
+            right: Arc::clone(right),
+            names: join_names(left, right, suffix),
+        }
     }
 
     fn is_left(&self, name: &str) -> bool {
-        self.left.index_of(name).is_ok()
+        has_column(&self.left, name)
     }
 
     /// The right input's own name of a column.
@@ -259,36 +264,42 @@ impl Places {
     }
 }
 
-fn into_join(plan: LogicalPlan, above: Vec<Expr>, semantics: Semantics) -> LogicalPlan {
-    let sides = Sides::of(&plan);
+fn into_join(
+    mut plan: LogicalPlan,
+    schemas: &Schemas,
+    above: Vec<Expr>,
+    semantics: Semantics,
+) -> LogicalPlan {
     let (
-        Some(sides),
         LogicalPlan::Join {
-            left,
-            right,
             kind,
-            mut on,
-            mut null_equals_null,
+            on,
+            null_equals_null,
             residual,
             suffix,
+            ..
         },
-    ) = (sides, plan.clone())
+        [left, right],
+    ) = (&mut plan, schemas.inputs.as_slice())
     else {
         return filtered(plan, above);
     };
-    let kind = simplified(kind, &above, &sides);
-    let own = residual.map(conjuncts).unwrap_or_default();
-    let (sure, risky) = match join_pair(&sides.left, &sides.right, &suffix) {
-        Ok(pair) => sure_and_risky(own, &pair, semantics),
-        Err(_) => (Vec::new(), own),
+    let sides = Sides::of(&left.own, &right.own, suffix);
+    *kind = simplified(*kind, &above, &sides);
+    let (sure, risky) = match residual.take().map(conjuncts) {
+        None => (Vec::new(), Vec::new()),
+        Some(own) => match join_pair(&sides.left, &sides.right, suffix) {
+            Ok(pair) => sure_and_risky(own, &pair, semantics),
+            Err(_) => (Vec::new(), own),
+        },
     };
-    let places = Places::of(kind, above, sure, &sides);
+    let places = Places::of(*kind, above, sure, &sides);
     let mut rest = Vec::new();
     for conjunct in places.join {
-        let may_mix = !null_equals_null || on.is_empty();
+        let may_mix = !*null_equals_null || on.is_empty();
         match key_pair(&conjunct, &sides).filter(|_| may_mix && on.len() < KEYS_MAX) {
             Some(keys) => {
-                null_equals_null = false;
+                *null_equals_null = false;
                 if !on.contains(&keys) {
                     on.push(keys);
                 }
@@ -297,18 +308,15 @@ fn into_join(plan: LogicalPlan, above: Vec<Expr>, semantics: Semantics) -> Logic
         }
     }
     rest.extend(risky);
+    *residual = conjunction(rest);
     let of_right = |name: &str| sides.right_name(name);
     let to_right = places.right.iter();
     let to_right = to_right.map(|conjunct| conjunct.with_columns_as(&of_right));
-    let join = LogicalPlan::Join {
-        left: Box::new(sink(*left, places.left, semantics)),
-        right: Box::new(sink(*right, to_right.collect(), semantics)),
-        kind,
-        on,
-        null_equals_null,
-        residual: conjunction(rest),
-        suffix,
-    };
+    let mut to_sides = [places.left, to_right.collect()].into_iter();
+    let join = plan.map_inputs_with(schemas, &mut |input, schemas| {
+        let conjuncts = to_sides.next().unwrap_or_default();
+        sink(input, schemas, conjuncts, semantics)
+    });
     filtered(join, places.above)
 }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use super::predicate::{column_of, columns_of, may_fail};
 use crate::expr::{Expr, JoinKind, Keep};
+use crate::plan::schema::has_column;
 use crate::plan::{LogicalPlan, join_names, join_pair, rows_of};
 use crate::types::{SchemaRef, Semantics};
 
@@ -38,7 +39,7 @@ fn moved(plan: &LogicalPlan, semantics: Semantics) -> Option<LogicalPlan> {
         }
         LogicalPlan::Project { input, exprs } if residual.is_none() => {
             let of = |name: &str| {
-                let expr = exprs.iter().find(|expr| expr.output_name() == name)?;
+                let expr = exprs.iter().find(|expr| expr.has_name(name))?;
                 column_of(expr).map(|own| Expr::Column(own.to_string()))
             };
             if !names.iter().all(|name| of(name).is_some()) {
@@ -86,7 +87,7 @@ fn left_names(plan: &LogicalPlan, semantics: Semantics) -> Option<BTreeSet<Strin
         }
         residual.collect_columns(&mut names);
     }
-    names.retain(|name| own.index_of(name).is_ok());
+    names.retain(|name| has_column(&own, name));
     Some(names)
 }
 
@@ -118,7 +119,7 @@ fn into_side(
     };
     let (a, b) = (first.schema().ok()?, second.schema().ok()?);
     let all = join_names(&a, &b, inner).split_off(a.fields().len());
-    let of_first = names.iter().all(|name| a.index_of(name).is_ok());
+    let of_first = names.iter().all(|name| has_column(&a, name));
     // Right columns under names of their own, which mean the same below.
     let own_name = |name: &String| {
         let place = all.iter().position(|have| have == name);

@@ -22,7 +22,7 @@ use super::plain::Plain;
 use super::zones::Zones;
 use crate::expr::{BinaryOp, TypedExpr, TypedKind};
 use crate::storage::ParquetFile;
-use crate::storage::interval::{Outcome, Sample, sample};
+use crate::storage::interval::{Outcome, Point, Sample, sample};
 use crate::storage::thrift::{Malformed, Value, Walker};
 use crate::types::{decimal_parts, is_string};
 
@@ -153,6 +153,25 @@ impl GroupFilters<'_> {
             return None;
         }
         Some((leaf, plain.stored(&sample(value.as_ref(), 0)?)?))
+    }
+}
+
+impl GroupFilters<'_> {
+    /// Whether the column's filter misses all of these values; false where that cannot be told.
+    pub(super) fn misses(&self, column: usize, values: &[Point]) -> bool {
+        let missed = || {
+            let leaf = self.zones.leaf(column)?;
+            let chunk = self.file.row_group(self.row_group).column(leaf);
+            chunk.bloom_filter_offset()?;
+            let plain = Plain::of(chunk.column_descr(), self.zones.data_type(column)?)?;
+            let stored = |value: &Point| plain.stored(&Sample::Value(value.clone()));
+            let forms = values.iter().map(stored).collect::<Option<Vec<_>>>()?;
+            let filters = self.file.bloom_filters();
+            let filter = filters.of(self.bytes, self.file, (self.row_group, leaf))?;
+            let mut forms = forms.iter().flatten();
+            Some(!forms.any(|form| filter.check(form.as_slice())))
+        };
+        missed().unwrap_or(false)
     }
 }
 

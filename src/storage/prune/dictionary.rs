@@ -5,6 +5,7 @@
 //! chunk, and as long as dictionaries of the column do exclude row groups.
 
 use std::cell::RefCell;
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use arrow::array::{Array, ArrayRef};
@@ -19,7 +20,7 @@ use super::zones::Zones;
 use super::{Bounds, Comparison, Evidence, columns_of, may_match};
 use crate::expr::{TypedExpr, TypedKind};
 use crate::storage::ParquetFile;
-use crate::storage::interval::{Outcome, Values, compare, sample};
+use crate::storage::interval::{Outcome, Point, Sample, Values, compare, sample};
 use crate::storage::stored::decompress;
 
 /// A dictionary is read if it is at most this share of its column chunk: one in so many bytes.
@@ -122,6 +123,23 @@ impl<'z> GroupDictionaries<'z> {
         let null_matches = null && may_match(&one(Bounds::NULL), predicate);
         let matches = |entry| may_match(&one(Bounds::of(entries.slice(entry, 1))), predicate);
         !null_matches && !(0..entries.len()).any(matches)
+    }
+
+    /// Whether the column's dictionary has none of these values, which are sorted; false where that
+    /// cannot be told.
+    pub(super) fn have_none(&self, column: usize, values: &[Point]) -> bool {
+        let known = self.is_readable(column).then(|| self.entries(column));
+        let Some(entries) = known.flatten() else {
+            return false;
+        };
+        let may_be_one = |entry| match sample(entries.as_ref(), entry) {
+            Some(Sample::Value(entry)) => {
+                let order = |value: &Point| value.order(&entry).unwrap_or(Ordering::Equal);
+                values.binary_search_by(order).is_ok()
+            }
+            _ => true,
+        };
+        !(0..entries.len()).any(may_be_one)
     }
 
     fn is_readable(&self, column: usize) -> bool {

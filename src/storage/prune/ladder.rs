@@ -11,6 +11,7 @@ use super::bloom_filter::GroupFilters;
 use super::counts::{PruneSteps, Pruned};
 use super::dictionary::{GroupDictionaries, Misses};
 use super::file_bytes::FileBytes;
+use super::keys::Keys;
 use super::membership::{AtBest, Membership, WithMembership};
 use super::page_index::{IndexedAway, PageEvidence};
 use super::zones::{FileEvidence, GroupEvidence, Zones};
@@ -18,6 +19,7 @@ use super::{Evidence, columns_of, may_match};
 use crate::expr::TypedExpr;
 use crate::storage::ParquetFile;
 use crate::storage::guard::guard;
+use crate::storage::key_filter::KeyFilter;
 use crate::storage::selected::{PageRows, overlaps};
 
 /// What is to be done with a row group.
@@ -32,6 +34,8 @@ pub(in crate::storage) enum Verdict {
 /// Prunes the files of one scan, one after the other.
 pub(in crate::storage) struct Ladder<'p> {
     predicate: &'p TypedExpr,
+    /// Keys of which every row that matters has one, in a column of the predicate.
+    keys: Vec<Keys<'p>>,
     /// The columns of the predicate.
     columns: Vec<usize>,
     steps: PruneSteps,
@@ -40,10 +44,17 @@ pub(in crate::storage) struct Ladder<'p> {
 }
 
 impl<'p> Ladder<'p> {
-    pub(in crate::storage) fn new(predicate: &'p TypedExpr, steps: PruneSteps) -> Self {
+    pub(in crate::storage) fn new(
+        predicate: &'p TypedExpr,
+        filters: &'p [Arc<KeyFilter>],
+        steps: PruneSteps,
+    ) -> Self {
+        let columns = columns_of(predicate);
+        let keys = filters.iter().filter_map(|filter| Keys::of(filter));
         Ladder {
             predicate,
-            columns: columns_of(predicate),
+            keys: keys.filter(|keys| columns.contains(&keys.column)).collect(),
+            columns,
             steps,
             misses: Misses::default(),
             pruned: Pruned::default(),
@@ -101,7 +112,7 @@ impl<'p> Ladder<'p> {
             zones: scene.zones,
             row_group,
         };
-        if !may_match(&group, predicate) {
+        if !may_match(&group, predicate) || !self.keys_meet(&group) {
             self.pruned.by_statistics += scene.stored_bytes(row_group);
             return Verdict::Skip;
         }
@@ -111,11 +122,13 @@ impl<'p> Ladder<'p> {
             bytes: scene.bytes,
             row_group,
         };
+        let missed = |keys: &Keys<'_>| keys.are_missed_by(&filters);
+        let missed = self.steps.bloom_filter && self.keys.iter().any(missed);
         let filters: &dyn Membership = match self.steps.bloom_filter {
             true => &filters,
             false => &Nothing,
         };
-        if excludes(&group, filters, predicate) {
+        if missed || excludes(&group, filters, predicate) {
             self.pruned.by_bloom_filter += scene.stored_bytes(row_group);
             return Verdict::Skip;
         }
@@ -130,8 +143,11 @@ impl<'p> Ladder<'p> {
                 true => &dictionaries,
                 false => &Nothing,
             };
+            let no_entry = |keys: &Keys<'_>| keys.are_no_entries(&dictionaries);
             let excluded = excludes(&filtered, known, predicate)
-                || self.steps.dictionary && dictionaries.exclude_together(&group, predicate);
+                || self.steps.dictionary
+                    && (dictionaries.exclude_together(&group, predicate)
+                        || self.keys.iter().any(no_entry));
             let asked = dictionaries.asked();
             let ranges = (!excluded && self.steps.page_index)
                 .then(|| self.page_ranges(scene, &group, filters, known));
@@ -168,6 +184,12 @@ impl<'p> Ladder<'p> {
         }
     }
 
+    /// Whether a row that the evidence is about may have one of the keys in each of their columns.
+    fn keys_meet(&self, evidence: &dyn Evidence) -> bool {
+        let meet = |keys: &Keys<'_>| keys.meet(evidence.bounds(keys.column).as_ref());
+        self.keys.iter().all(meet)
+    }
+
     /// The rows that may match by the indexes of pages; `None` if these exclude none.
     fn page_ranges(
         &self,
@@ -186,7 +208,7 @@ impl<'p> Ladder<'p> {
                 known: &known,
                 source: dictionaries,
             };
-            may_match(&known, self.predicate)
+            may_match(&known, self.predicate) && self.keys_meet(evidence)
         };
         let best = IndexedAway {
             group,

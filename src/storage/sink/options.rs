@@ -266,6 +266,16 @@ impl Default for SinkOptions {
 }
 
 impl SinkOptions {
+    /// With a folder as the target: of files that hold as many rows as a row group may have, unless
+    /// the rows of a file are given.
+    #[must_use]
+    pub fn into_folder(self) -> Self {
+        SinkOptions {
+            file_rows: Some(self.file_rows.unwrap_or(self.row_group_rows)),
+            ..self
+        }
+    }
+
     /// Sets the encoding of a column, as `column=encoding`. What stands behind the last `=` is the
     /// encoding.
     ///

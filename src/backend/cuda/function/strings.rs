@@ -78,8 +78,7 @@ impl Strings<'_> {
         };
         let columns = operands.iter().map(view).collect::<Result<Vec<_>>>()?;
         let columns: Vec<&DeviceColumn> = columns.iter().collect();
-        let rows = self.rows.resolve(self.launch)?;
-        kernel::concat(self.launch, &columns, separator, rows, self.status()?)
+        kernel::concat(self.launch, &columns, separator, self.rows, self.status()?)
     }
 
     /// A comparison; `op_code` is the kernels' word for `op`.
@@ -197,11 +196,10 @@ impl Strings<'_> {
             }
             StringFunction::Lower | StringFunction::Upper => {
                 let upper = *function == StringFunction::Upper;
-                kernel::ascii_case(launch, column, upper, rows.resolve(launch)?)
+                kernel::ascii_case(launch, column, upper, rows)
             }
             StringFunction::Replace { from, .. } if from.is_empty() => Ok(Some(column.clone())),
             StringFunction::Replace { from, to } => {
-                let rows = rows.resolve(launch)?;
                 kernel::replace(launch, column, (from, to), rows, self.status()?).map(Some)
             }
             StringFunction::Concat | StringFunction::ConcatWith(_) => Ok(Some(column.clone())),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::BooleanBufferBuilder;
 
-use super::fetch::{DictionaryBytes, Fetched, FetchedBatch, FetchedColumn};
+use super::fetch::{Body, DictionaryBytes, Fetched, FetchedColumn};
 use super::places::Places;
 use super::text;
 use crate::backend::cuda::Shared;
@@ -43,17 +43,15 @@ pub(super) struct Decoded {
 pub(super) fn assemble(
     shared: &Shared,
     context: &Context,
-    fetched: FetchedBatch,
+    fetched: Vec<FetchedColumn>,
     dictionary: &Dictionary,
 ) -> Result<Vec<Decoded>> {
     let launch = shared.launch_with_copies(context)?;
-    let columns: Vec<Column> = fetched.columns.into_iter().map(Column::new).collect();
-    let stored = fetched.buffer;
+    let columns: Vec<Column> = fetched.into_iter().map(Column::new).collect();
     let (plain, views) = sizes(&columns);
     let (device, stream) = (launch.device(), launch.stream());
     let mut assembly = Assembly {
         launch,
-        stored,
         numbers: Pages::new(device.alloc(stream, plain + SLACK_BYTES)?),
         strings: Pages::new(device.alloc(stream, views + SLACK_BYTES)?),
         uploaded: Vec::new(),
@@ -81,15 +79,12 @@ pub(super) fn assemble(
         targets.push(assembly.values_of(column, pages, entries)?);
     }
     let more = decode(shared, context, std::mem::take(&mut assembly.values))?;
-    let kept: Arc<[Arc<DeviceBuffer>]> = kept
+    let kept = kept
         .into_iter()
         .chain(more)
         .chain(std::mem::take(&mut assembly.uploaded))
-        .chain([
-            Arc::clone(&assembly.stored),
-            Arc::clone(&assembly.strings.buffer),
-        ])
-        .collect();
+        .chain([Arc::clone(&assembly.strings.buffer)]);
+    let kept: Vec<Arc<DeviceBuffer>> = kept.collect();
     let finished = columns.into_iter().zip(targets).map(|(column, target)| {
         let physical = column.physical();
         let metrics = &context.metrics;
@@ -101,10 +96,11 @@ pub(super) fn assemble(
             rows,
         } = target;
         let array = DeviceColumn::array(physical, values, validity, 0, rows)?;
+        let stored = column.stored_buffers();
         let chunks = column.fetched.chunks.into_iter();
         Ok(Decoded {
             column: match physical {
-                PhysicalType::View => array.keeping(Arc::clone(&kept)),
+                PhysicalType::View => array.keeping(kept.iter().cloned().chain(stored).collect()),
                 _ => array,
             },
             levels,
@@ -202,6 +198,18 @@ impl Column {
             + pages
                 .map(|page| u64::from(page.uncompressed_bytes))
                 .sum::<u64>()
+    }
+
+    /// The buffers in which those of its pages lie that no kernel decompresses.
+    fn stored_buffers(&self) -> Vec<Arc<DeviceBuffer>> {
+        let mut buffers: Vec<Arc<DeviceBuffer>> = Vec::new();
+        for chunk in &self.fetched.chunks {
+            let pages = chunk.pages.iter().zip(&chunk.bodies);
+            let stored = pages.filter(|(page, _)| codec_of(chunk, page).is_none());
+            buffers.extend(stored.map(|(_, body)| Arc::clone(&body.buffer)));
+        }
+        buffers.dedup_by(|one, two| Arc::ptr_eq(one, two));
+        buffers
     }
 
     /// The device needs the page's body: all but dictionaries that only the host looks into.
@@ -308,7 +316,6 @@ impl Pages {
 
 struct Assembly<'a> {
     launch: Launch<'a>,
-    stored: Arc<DeviceBuffer>,
     numbers: Pages,
     strings: Pages,
     /// Dictionaries of strings that the host decompressed.
@@ -331,14 +338,14 @@ impl Assembly<'_> {
                     Some(_) if on_host(chunk, page) => {
                         self.upload_dictionary(column, chunk, page)?
                     }
-                    Some(codec) => self.decompress(column, chunk, index, *body, codec)?,
+                    Some(codec) => self.decompress(column, chunk, index, body, codec)?,
                     None => {
                         let bytes = if chunk.inflated {
                             page.uncompressed_bytes
                         } else {
                             page.compressed_bytes
                         };
-                        DeviceSlice::new(&self.stored, *body, u64::from(bytes))?
+                        body.slice(0, u64::from(bytes))?
                     }
                 });
             }
@@ -375,7 +382,7 @@ impl Assembly<'_> {
         column: &Column,
         chunk: &Fetched,
         index: usize,
-        body: u64,
+        body: &Body,
         codec: PageCodec,
     ) -> Result<DeviceSlice> {
         let page = &chunk.pages[index];
@@ -392,12 +399,12 @@ impl Assembly<'_> {
             device.copy(
                 stream,
                 (&target.buffer, start),
-                (&self.stored, body),
+                (&body.buffer, body.start),
                 levels,
             )?;
         }
         let compressed = u64::from(page.compressed_bytes) - levels;
-        let source = DeviceSlice::new(&self.stored, body + levels, compressed)?;
+        let source = body.slice(levels, compressed)?;
         let values = DeviceSlice::new(&target.buffer, start + levels, bytes - levels)?;
         let Watched { batch, places } = &mut self.decompress;
         let place = places.next();

@@ -1,8 +1,8 @@
 //! Late decoding: the columns of the predicate first, and of the others only the pages in which rows
 //! are left.
 //!
-//! The predicate's columns are decoded and the predicate is evaluated; the rows that satisfy it are
-//! listed, in order. The host waits once, for how many of them lie before each place where a page of
+//! The predicate's columns, and those that filters by keys ask for, are decoded, and the predicate is
+//! evaluated; the rows that satisfy it and pass the filters are listed, in order. The host waits once, for how many of them lie before each place where a page of
 //! another column begins or ends. Pages without any are not decompressed and not decoded, and where the
 //! page index or their headers say where they lie, not even read. At last a gather picks the listed rows of each
 //! column. The filter above the scan runs as if nothing had happened: it finds all rows to be true.
@@ -13,7 +13,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::Scan;
-use super::fetch::FetchedBatch;
+use super::fetch::FetchedColumn;
+use super::filters;
 use super::rows::{self, GroupRows};
 use crate::backend::cuda::batch::CudaBatch;
 use crate::backend::cuda::dictionary::Dictionary;
@@ -23,7 +24,8 @@ use crate::error::Result;
 use crate::expr::{Function, TypedExpr, TypedKind};
 use crate::kernels::filter::filter_compact;
 use crate::kernels::page::{RowPieces, page_count_rows, page_find_rows};
-use crate::kernels::{DeviceColumn, DeviceRows, Launch};
+use crate::kernels::project::logic;
+use crate::kernels::{DeviceColumn, DeviceRows, Launch, abi};
 use crate::metrics::names;
 use crate::storage::{PageRows, Partition, SelectedPages};
 use crate::types::{PhysicalType, Semantics};
@@ -31,9 +33,9 @@ use crate::types::{PhysicalType, Semantics};
 /// What is decoded first, and what for.
 #[derive(Debug)]
 pub(super) struct Late {
-    /// Over the columns of the dataset.
-    predicate: TypedExpr,
-    /// The columns that it names: in the dataset, and in the scan.
+    /// Over the columns of the dataset; none if filters by keys alone are asked.
+    predicate: Option<TypedExpr>,
+    /// The columns that it and the filters name: in the dataset, and in the scan.
     first: Vec<(usize, usize)>,
     /// The other columns of the scan.
     others: Vec<usize>,
@@ -42,20 +44,41 @@ pub(super) struct Late {
 impl Late {
     /// What can be decoded late of a partition's columns, if anything.
     pub(super) fn of(partition: &Partition) -> Option<Late> {
-        let (predicate, named) = partition.predicate()?;
         let projection = partition.projection();
-        let place = |column: &usize| projection.iter().position(|read| read == column);
-        let first = named.iter().map(|column| Some((*column, place(column)?)));
-        let first: Vec<(usize, usize)> = first.collect::<Option<_>>()?;
+        let place = |column: usize| projection.iter().position(|read| *read == column);
+        let of_predicate = || {
+            let (predicate, named) = partition.predicate()?;
+            let named = named.iter().map(|column| Some((*column, place(*column)?)));
+            let named: Vec<(usize, usize)> = named.collect::<Option<_>>()?;
+            (!named.is_empty() && cannot_fail(predicate)).then(|| (predicate.clone(), named))
+        };
+        let (predicate, mut first) = match of_predicate() {
+            Some((predicate, named)) => (Some(predicate), named),
+            None => (None, Vec::new()),
+        };
+        let asked = partition.filters().iter();
+        let asked = asked.filter(|filter| filter.keys().bits().is_some());
+        let asked = asked.map(|filter| filter.column());
+        let filters = asked.filter_map(|column| Some((column, place(column)?)));
+        for column in filters {
+            if !first.contains(&column) {
+                first.push(column);
+            }
+        }
         let is_first = |place: &usize| first.iter().any(|(_, known)| known == place);
         let others = (0..projection.len()).filter(|place| !is_first(place));
         let others: Vec<usize> = others.collect();
-        let possible = !first.is_empty() && !others.is_empty() && cannot_fail(predicate);
-        possible.then(|| Late {
-            predicate: predicate.clone(),
+        let possible = !first.is_empty() && !others.is_empty();
+        possible.then_some(Late {
+            predicate,
             first,
             others,
         })
+    }
+
+    /// Whether there is still something to ask of the first columns.
+    pub(super) fn is_worth_while(&self, partition: &Partition) -> bool {
+        self.predicate.is_some() || partition.filters().iter().any(|filter| filter.pays())
     }
 }
 
@@ -81,6 +104,8 @@ struct Survivors {
     rows: DeviceRows,
     /// The columns of the predicate, these rows of them.
     first: Vec<DeviceColumn>,
+    /// Rows that passed the filters by keys, if some were asked.
+    passed: Option<DeviceRows>,
 }
 
 /// How the pages of the other columns are chosen.
@@ -88,7 +113,7 @@ enum Pages {
     /// By page indexes, those of each row group; nothing of them was read.
     Known(Vec<Arc<[PageRows]>>),
     /// All were read, for there is no index.
-    Read(FetchedBatch),
+    Read(Vec<FetchedColumn>),
 }
 
 /// Reads the row groups of a batch: the columns of the scan, and how many rows of them are left.
@@ -126,6 +151,10 @@ pub(super) fn read(
     let others = others.collect::<Result<Vec<_>>>()?;
     let watch = |status| scan.shared.watch(scan.context.stream, status);
     let others = rows::align(launch, Some(&survivors.listed), rows, &others, watch)?;
+    if let Some(passed) = survivors.passed {
+        let all = groups.iter().map(GroupRows::count).sum();
+        filters::count(scan, passed, all);
+    }
     let first = late.first.iter().map(|(_, place)| *place);
     let others = late.others.iter().copied().zip(others);
     let mut columns: Vec<_> = first.zip(survivors.first).chain(others).collect();
@@ -156,8 +185,30 @@ fn survivors(
         columns[*column] = decoded.clone();
     }
     let batch = CudaBatch::flat(columns, DeviceRows::known(rows), Arc::clone(dictionary));
-    let evaluator = Evaluator::new(*launch, &batch, Semantics::default(), None);
-    let truth = evaluator.evaluate(&late.predicate)?;
+    let named = |wanted: usize| {
+        let mut decoded = late.first.iter().zip(&first);
+        let found = decoded.find(|((column, _), _)| *column == wanted);
+        found.map(|(_, decoded)| decoded)
+    };
+    let passing = filters::passing(scan, launch, named, &batch.rows, dictionary)?;
+    let passed = match &passing {
+        Some(passing) => Some(filter_compact(launch, passing, &[], &batch.rows)?.1),
+        None => None,
+    };
+    let truth = match &late.predicate {
+        None => None,
+        Some(predicate) => {
+            let evaluator = Evaluator::new(*launch, &batch, Semantics::default(), None);
+            Some(evaluator.evaluate(predicate)?)
+        }
+    };
+    let truth = match (truth, passing) {
+        (Some(truth), Some(passing)) => {
+            logic(launch, abi::PROJECT_AND, &truth, &passing, &batch.rows)?
+        }
+        (Some(one), None) | (None, Some(one)) => one,
+        (None, None) => DeviceColumn::scalar(PhysicalType::Boolean, Some(1), rows),
+    };
     let mut in_order = RowPieces::default();
     in_order.add(0, 0)?;
     let all = page_find_rows(launch, None, rows, &in_order)?;
@@ -169,6 +220,7 @@ fn survivors(
         listed,
         rows,
         first,
+        passed,
     })
 }
 
@@ -189,7 +241,7 @@ impl Pages {
                     others.for_each(|pages| pages.rows().for_each(&mut add));
                 }
                 Pages::Read(fetched) => {
-                    let columns = fetched.columns.iter();
+                    let columns = fetched.iter();
                     let chunks = columns.filter_map(|column| column.chunks.get(index));
                     chunks.for_each(|chunk| chunk.rows.iter().for_each(&mut add));
                 }
@@ -235,7 +287,7 @@ impl Left<'_> {
         late: &Late,
         range: &Range<usize>,
         pages: Pages,
-    ) -> Result<FetchedBatch> {
+    ) -> Result<Vec<FetchedColumn>> {
         let metrics = &scan.options.metrics;
         let (mut bytes, mut left_out, mut fewer) = (0, 0, 0);
         let fetched = match pages {
@@ -260,7 +312,7 @@ impl Left<'_> {
                 scan.fetch(launch, &columns)?
             }
             Pages::Read(mut fetched) => {
-                for column in &mut fetched.columns {
+                for column in &mut fetched {
                     for (group, chunk) in column.chunks.iter_mut().enumerate() {
                         let before = chunk.rows.len();
                         let whole = chunk.stored_bytes();

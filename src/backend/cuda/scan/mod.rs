@@ -1,17 +1,20 @@
 //! Scans: partitions of Parquet files, decoded by kernels.
 //!
 //! Bytes go from the file through pinned slabs to the device (`transport`), page headers being read
-//! as they pass; then all pages of the partition are decompressed and decoded by one launch per
+//! as they pass, unless an earlier scan left them there (`cache`); then all pages of the partition are decompressed and decoded by one launch per
 //! kernel (`assemble`). Nothing comes back: row counts are the footers', and what is wrong with a
 //! page is known when somebody waits for the stream. Pages without a row that is wanted are not read
 //! where the page index says where they lie; then a gather brings the columns together (`rows`). Where a
-//! predicate leaves few rows, its columns are decoded before the others (`late`). Codecs that no kernel knows are decompressed
+//! predicate, or a filter by keys (`filters`), leaves few rows, its columns are decoded before the others
+//! (`late`). Codecs that no kernel knows are decompressed
 //! by the host (`fetch`). Strings whose pages are all dictionary-encoded become codes of the
 //! batches' one dictionary (`text`); other strings stay where they are, as views. Leaves of nested
 //! columns are decoded like flat columns, a value per level entry, and keep their levels.
 
 mod assemble;
+mod cache;
 mod fetch;
+mod filters;
 mod late;
 mod layout;
 mod places;
@@ -38,10 +41,11 @@ use crate::storage::{NestedShape, Partition, ReadOptions, StoredChunk};
 use crate::types::SchemaRef;
 
 use assemble::Decoded;
-use fetch::{Fetch, FetchedBatch};
+use fetch::{Caching, Fetch, FetchedColumn};
 use late::Late;
 use rows::GroupRows;
 
+pub(super) use cache::ColumnCache;
 pub(super) use places::Places;
 
 /// Flat columns by their place in the scan, with their chunks in the row groups of a batch.
@@ -144,9 +148,18 @@ impl<'a> Scan<'a> {
         places.iter().map(of_column).collect()
     }
 
+    /// What reads chunks that the column cache does not have.
+    fn begin_fetch<'f>(&'f self, launch: &'f Launch<'f>) -> Fetch<'f> {
+        let caching = self.shared.column_cache.as_deref().map(|cache| Caching {
+            cache,
+            counts: self.partition.cache_counts(),
+        });
+        Fetch::new(launch, self.options, caching)
+    }
+
     /// Reads chunks of flat columns.
-    fn fetch(&self, launch: &Launch, columns: &ChunksOf) -> Result<FetchedBatch> {
-        let mut fetch = Fetch::new(launch, self.options);
+    fn fetch(&self, launch: &Launch, columns: &ChunksOf) -> Result<Vec<FetchedColumn>> {
+        let mut fetch = self.begin_fetch(launch);
         for (place, chunks) in columns {
             fetch.plan(self.schema.field(*place), false, chunks)?;
         }
@@ -157,12 +170,16 @@ impl<'a> Scan<'a> {
         let launch = self.shared.launch_with_copies(self.context)?;
         let dictionary = self.shared.dictionary.get();
         let late = self.late.as_ref();
+        let late = late.filter(|late| late.is_worth_while(&self.partition));
         let batch = match late.filter(|_| self.partition.late().begin(self.options.late)) {
             Some(late) => {
                 let (columns, rows) = late::read(self, &launch, late, range, &dictionary)?;
                 CudaBatch::flat(columns, DeviceRows::known(rows), dictionary)
             }
-            None => self.read_all(&launch, range, dictionary)?,
+            None => {
+                let batch = self.read_all(&launch, range, dictionary)?;
+                filters::filtered(self, &launch, batch)?
+            }
         };
         let rows = self.rows[range.clone()].iter().map(GroupRows::count);
         self.context.metrics.add(names::SCAN_ROWS, rows.sum());
@@ -176,7 +193,7 @@ impl<'a> Scan<'a> {
         range: &Range<usize>,
         dictionary: Arc<Dictionary>,
     ) -> Result<CudaBatch> {
-        let mut fetch = Fetch::new(launch, self.options);
+        let mut fetch = self.begin_fetch(launch);
         for (index, leaves) in self.columns.iter().enumerate() {
             match self.shape(index, range.start) {
                 Some(shape) => {
@@ -212,7 +229,7 @@ impl<'a> Scan<'a> {
         })
     }
 
-    fn decode(&self, fetched: FetchedBatch, dictionary: &Dictionary) -> Result<Vec<Decoded>> {
+    fn decode(&self, fetched: Vec<FetchedColumn>, dictionary: &Dictionary) -> Result<Vec<Decoded>> {
         let started = Instant::now();
         let decoded = assemble::assemble(self.shared, self.context, fetched, dictionary)?;
         let metrics = &self.context.metrics;

@@ -1,45 +1,42 @@
 //! Bytes from files to the device, through pinned slabs.
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::time::Instant;
 
-use crate::device::{DeviceBuffer, PinnedSlab};
+use super::fetch::Body;
+use crate::device::PinnedSlab;
 use crate::error::Result;
 use crate::kernels::Launch;
 use crate::metrics::{Metrics, names, span_here};
 use crate::storage::OpenedFile;
 
-/// Fills a device buffer from its start on. Small pieces share a slab and a copy.
+/// Fills device buffers, one after the other. Small pieces share a slab.
 pub(super) struct Transport<'a> {
     launch: &'a Launch<'a>,
-    buffer: &'a Arc<DeviceBuffer>,
-    /// Bytes of the buffer whose copy is queued.
-    copied: u64,
+    /// Where the next byte goes.
+    target: Option<Body>,
+    /// Where the bytes of the slab go, and how many to each place.
+    pieces: Vec<(Body, usize)>,
     slab: Option<PinnedSlab>,
     filled: usize,
     metrics: &'a Metrics,
 }
 
 impl<'a> Transport<'a> {
-    pub(super) fn new(
-        launch: &'a Launch<'a>,
-        buffer: &'a Arc<DeviceBuffer>,
-        metrics: &'a Metrics,
-    ) -> Self {
+    pub(super) fn new(launch: &'a Launch<'a>, metrics: &'a Metrics) -> Self {
         Transport {
             launch,
-            buffer,
-            copied: 0,
+            target: None,
+            pieces: Vec::new(),
             slab: None,
             filled: 0,
             metrics,
         }
     }
 
-    /// Where the next byte goes.
-    pub(super) fn position(&self) -> u64 {
-        self.copied + self.filled as u64
+    /// Says where the bytes go that follow.
+    pub(super) fn begin(&mut self, target: &Body) {
+        self.target = Some(target.clone());
     }
 
     /// Reads ranges of a file, one behind the other, and shows each portion as it passes.
@@ -108,6 +105,13 @@ impl<'a> Transport<'a> {
 
     fn advance(&mut self, bytes: usize) -> Result<()> {
         self.filled += bytes;
+        if let Some(target) = &mut self.target {
+            match self.pieces.last_mut() {
+                Some((last, length)) if last.is_before(*length, target) => *length += bytes,
+                _ => self.pieces.push((target.clone(), bytes)),
+            }
+            target.start += bytes as u64;
+        }
         let full = self
             .slab
             .as_ref()
@@ -122,9 +126,11 @@ impl<'a> Transport<'a> {
         };
         let (device, stream) = (self.launch.device(), self.launch.copies());
         let copying = (self.launch).copying(stream, "copy to device", filled as u64);
-        device.write_slab(stream, self.buffer, self.copied, slab, filled)?;
+        let pieces = std::mem::take(&mut self.pieces);
+        let pieces = pieces.iter();
+        let pieces = pieces.map(|(target, bytes)| (target.buffer.as_ref(), target.start, *bytes));
+        device.write_slab(stream, slab, &pieces.collect::<Vec<_>>())?;
         drop(copying);
-        self.copied += filled as u64;
         Ok(())
     }
 }

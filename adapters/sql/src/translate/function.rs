@@ -1,0 +1,201 @@
+//! Functions by their SQL names.
+
+use pelton::error::{Error, Result};
+use pelton::expr::{
+    CalendarUnit, Expr, coalesce, concat, concat_with, greatest, least, lit, make_date,
+};
+use pelton::types::{DataType, Literal};
+
+use super::expr::text;
+use crate::problem::unsupported;
+
+/// A function over one operand.
+type Unary = fn(Expr) -> Expr;
+
+/// Names of functions of one operand.
+const UNARY: &[(&str, Unary)] = &[
+    ("abs", Expr::abs),
+    ("acos", Expr::acos),
+    ("asin", Expr::asin),
+    ("atan", Expr::atan),
+    ("cbrt", Expr::cbrt),
+    ("ceil", Expr::ceil),
+    ("character_length", Expr::length),
+    ("cos", Expr::cos),
+    ("degrees", Expr::degrees),
+    ("exp", Expr::exp),
+    ("floor", Expr::floor),
+    ("isnan", Expr::is_nan),
+    ("ln", Expr::ln),
+    ("log10", Expr::log10),
+    ("log2", Expr::log2),
+    ("lower", Expr::lower),
+    ("octet_length", Expr::byte_length),
+    ("radians", Expr::radians),
+    ("reverse", Expr::reverse),
+    ("signum", Expr::sign),
+    ("sin", Expr::sin),
+    ("sqrt", Expr::sqrt),
+    ("tan", Expr::tan),
+    ("upper", Expr::upper),
+];
+
+/// Parts of dates by their SQL names.
+const PARTS: &[(&str, Unary)] = &[
+    ("year", Expr::year),
+    ("isoyear", Expr::iso_year),
+    ("quarter", Expr::quarter),
+    ("month", Expr::month),
+    ("week", Expr::iso_week),
+    ("day", Expr::day),
+    ("doy", Expr::day_of_year),
+    ("isodow", Expr::day_of_week),
+    ("hour", Expr::hour),
+    ("minute", Expr::minute),
+    ("epoch", Expr::epoch),
+];
+
+/// Units that a date is cut to, by their SQL names.
+const UNITS: &[(&str, CalendarUnit)] = &[
+    ("year", CalendarUnit::Year),
+    ("quarter", CalendarUnit::Quarter),
+    ("month", CalendarUnit::Month),
+    ("week", CalendarUnit::Week),
+    ("day", CalendarUnit::Day),
+    ("hour", CalendarUnit::Hour),
+    ("minute", CalendarUnit::Minute),
+    ("second", CalendarUnit::Second),
+    ("millisecond", CalendarUnit::Millisecond),
+    ("microsecond", CalendarUnit::Microsecond),
+];
+
+/// The call of a function.
+///
+/// # Errors
+/// `Unsupported` for a function that Pelton has not got, or operands that it takes as constants only.
+pub(super) fn function(name: &str, operands: Vec<Expr>) -> Result<Expr> {
+    if let ([_], Some((_, unary))) = (
+        operands.as_slice(),
+        UNARY.iter().find(|(known, _)| *known == name),
+    ) {
+        let mut operands = operands;
+        return operands.pop().map(unary).ok_or_else(|| unsupported(name));
+    }
+    match name {
+        "coalesce" => return Ok(coalesce(operands)),
+        "concat" => return Ok(joined("", operands)),
+        "greatest" => return Ok(greatest(operands)),
+        "least" => return Ok(least(operands)),
+        "concat_ws" => {
+            let mut operands = operands.into_iter();
+            let separator = operands.next().map(|first| text(&first, "a separator"));
+            let separator = separator.transpose()?.unwrap_or_default();
+            return Ok(joined(&separator, operands.collect()));
+        }
+        _ => {}
+    }
+    let refused = || unsupported(format!("{name} of {} operands", operands.len()));
+    Ok(match (name, operands.as_slice()) {
+        ("atan2", [y, x]) => y.clone().atan2(x.clone()),
+        ("btrim", [value]) => value.clone().trim(" "),
+        ("btrim", [value, set]) => value.clone().trim(text(set, "what is trimmed")?),
+        ("contains", [value, part]) => value.clone().contains(text(part, "a part")?),
+        ("date_part", [part, value]) => date_part(&text(part, "a part of a date")?, value.clone())?,
+        ("date_trunc", [unit, value]) => {
+            let unit = text(unit, "a unit of time")?.to_lowercase();
+            let known = UNITS.iter().find(|(known, _)| *known == unit);
+            let (_, unit) = known.ok_or_else(|| unsupported(format!("the unit `{unit}`")))?;
+            value.clone().truncate(*unit)
+        }
+        ("ends_with", [value, end]) => value.clone().ends_with(text(end, "an end")?),
+        ("left", [value, count]) => value.clone().left(number(count, name)?),
+        ("log", [value]) => value.clone().log10(),
+        ("log", [base, value]) => value.clone().log(base.clone()),
+        ("ltrim", [value]) => value.clone().ltrim(" "),
+        ("ltrim", [value, set]) => value.clone().ltrim(text(set, "what is trimmed")?),
+        ("make_date", [year, month, day]) => make_date(year.clone(), month.clone(), day.clone()),
+        ("nullif", [value, other]) => value.clone().nullif(other.clone()),
+        ("nvl", [value, other]) => coalesce([value.clone(), other.clone()]),
+        ("nvl2", [tested, known, null]) => Expr::Case {
+            branches: vec![(tested.clone().is_not_null(), known.clone())],
+            otherwise: Some(Box::new(null.clone())),
+        },
+        ("pi", []) => lit(std::f64::consts::PI),
+        ("power", [base, exponent]) => base.clone().power(exponent.clone()),
+        ("regexp_like", [value, pattern]) => value.clone().matches(text(pattern, "a pattern")?),
+        ("replace", [value, from, to]) => {
+            let from = text(from, "what is replaced")?;
+            value.clone().replace(from, text(to, "a replacement")?)
+        }
+        ("right", [value, count]) => value.clone().right(number(count, name)?),
+        ("round", [value]) => value.clone().round(0),
+        ("round", [value, digits]) => value.clone().round(few(digits, name)?),
+        ("rtrim", [value]) => value.clone().rtrim(" "),
+        ("rtrim", [value, set]) => value.clone().rtrim(text(set, "what is trimmed")?),
+        ("split_part", [value, delimiter, index]) => {
+            let delimiter = text(delimiter, "a delimiter")?;
+            value.clone().split_part(delimiter, number(index, name)?)
+        }
+        ("starts_with", [value, start]) => value.clone().starts_with(text(start, "a start")?),
+        ("strpos", [value, part]) => value.clone().find(text(part, "a part")?),
+        ("substr", [value, start]) => value.clone().substring(number(start, name)?, None),
+        ("substr", [value, start, length]) => {
+            let length = number(length, name)?;
+            value.clone().substring(number(start, name)?, Some(length))
+        }
+        ("to_date", [value]) => value.clone().cast(DataType::Date32),
+        ("trunc", [value]) => value.clone().trunc(0),
+        ("trunc", [value, digits]) => value.clone().trunc(few(digits, name)?),
+        _ => return Err(refused()),
+    })
+}
+
+/// The operands that are not null behind one another, as SQL's functions have it; `||` differs.
+fn joined(separator: &str, operands: Vec<Expr>) -> Expr {
+    let texts = operands
+        .into_iter()
+        .map(|operand| operand.cast(DataType::Utf8));
+    match separator {
+        "" => concat(texts.map(|text| coalesce([text, lit("")]))),
+        separator => concat_with(separator, texts),
+    }
+}
+
+/// A part of a date, as PostgreSQL counts them: seconds have fractions, Sunday is day 0.
+fn date_part(part: &str, value: Expr) -> Result<Expr> {
+    let part = part.to_lowercase();
+    if let Some((_, function)) = PARTS.iter().find(|(known, _)| *known == part) {
+        return Ok(function(value));
+    }
+    let seconds = value.clone().second();
+    Ok(match part.as_str() {
+        "dow" => value.day_of_week().remainder(lit(7)),
+        "second" => seconds,
+        "millisecond" => seconds.multiply(lit(1_000)).plus(value.millisecond()),
+        "microsecond" => seconds.multiply(lit(1_000_000)).plus(value.microsecond()),
+        "nanosecond" => {
+            let seconds = seconds.cast(DataType::Int64);
+            seconds
+                .multiply(lit(1_000_000_000))
+                .plus(value.nanosecond())
+        }
+        _ => return Err(unsupported(format!("the part `{part}` of a date"))),
+    })
+}
+
+fn number(expr: &Expr, name: &str) -> Result<i64> {
+    match expr {
+        Expr::Literal(Literal::Int64(value)) => Ok(*value),
+        Expr::Negate(operand) => number(operand, name).map(i64::wrapping_neg),
+        Expr::Cast { expr, .. } => number(expr, name),
+        _ => Err(unsupported(format!(
+            "{name} by a number that is no constant"
+        ))),
+    }
+}
+
+fn few(expr: &Expr, name: &str) -> Result<i8> {
+    let value = number(expr, name)?;
+    let invalid = |_| Error::invalid(name, format!("{value} digits"), "use at most 38");
+    i8::try_from(value).map_err(invalid)
+}

@@ -1,0 +1,113 @@
+//! Joins.
+
+use datafusion_common::{JoinType, NullEquality};
+use datafusion_expr::Join;
+use pelton::error::Result;
+use pelton::expr::{Expr, JoinKind, MARK_NAME, col, count_rows, lit};
+use pelton::plan::{JOIN_SUFFIX, LogicalPlan};
+use pelton::types::Literal;
+
+use super::{Translation, crossed, names};
+use crate::problem::unsupported;
+
+/// Rows of the right side of NOT IN, and those of them that are not null.
+const ALL_ROWS: &str = "__not_in_rows";
+const KNOWN_ROWS: &str = "__not_in_known";
+
+impl Translation<'_> {
+    pub(super) fn join(&mut self, join: &Join) -> Result<LogicalPlan> {
+        let left = self.plan(&join.left)?;
+        let right = self.plan(&join.right)?;
+        let mut on = Vec::with_capacity(join.on.len());
+        for (own, other) in &join.on {
+            on.push((self.plain(own)?, self.plain(other)?));
+        }
+        let residual = join.filter.as_ref().map(|filter| self.plain(filter));
+        let residual = residual.transpose()?;
+        let null_equals_null = join.null_equality == NullEquality::NullEqualsNull;
+        let swapped = |on: Vec<(Expr, Expr)>| on.into_iter().map(|(a, b)| (b, a)).collect();
+        let (kind, left, right, on): (_, _, _, Vec<(Expr, Expr)>) = match join.join_type {
+            JoinType::Inner => (JoinKind::Inner, left, right, on),
+            JoinType::Left => (JoinKind::Left, left, right, on),
+            JoinType::Right => (JoinKind::Right, left, right, on),
+            JoinType::Full => (JoinKind::Full, left, right, on),
+            JoinType::LeftSemi => (JoinKind::Semi, left, right, on),
+            JoinType::LeftAnti => (JoinKind::Anti, left, right, on),
+            JoinType::LeftMark => (JoinKind::Mark, left, right, on),
+            JoinType::RightSemi => (JoinKind::Semi, right, left, swapped(on)),
+            JoinType::RightAnti => (JoinKind::Anti, right, left, swapped(on)),
+            JoinType::RightMark => (JoinKind::Mark, right, left, swapped(on)),
+        };
+        if join.null_aware {
+            return not_in(left, right, on, residual.as_ref(), names(&join.schema));
+        }
+        let joined = LogicalPlan::Join {
+            left: Box::new(left),
+            right: Box::new(right),
+            kind,
+            on,
+            null_equals_null,
+            residual,
+            suffix: JOIN_SUFFIX.to_string(),
+        };
+        if kind != JoinKind::Mark {
+            return Ok(joined);
+        }
+        // The mark has the name of the subquery's table before it.
+        let marked = names(&join.schema).into_iter().map(|name| {
+            match name.rsplit('.').next() == Some(MARK_NAME) {
+                true => col(MARK_NAME).alias(name),
+                false => col(name),
+            }
+        });
+        Ok(LogicalPlan::Project {
+            exprs: marked.collect(),
+            input: Box::new(joined),
+        })
+    }
+}
+
+/// `x NOT IN (subquery)`: true where no row is equal, if there are no rows at all, or neither x nor
+/// any row is null.
+fn not_in(
+    left: LogicalPlan,
+    right: LogicalPlan,
+    on: Vec<(Expr, Expr)>,
+    residual: Option<&Expr>,
+    columns: Vec<String>,
+) -> Result<LogicalPlan> {
+    let [(own, other)] = on.as_slice() else {
+        return Err(unsupported("NOT IN over several columns"));
+    };
+    if residual.is_some() {
+        return Err(unsupported("a correlated NOT IN"));
+    }
+    let (own, other) = (own.clone(), other.clone());
+    let counts = LogicalPlan::Aggregate {
+        input: Box::new(right.clone()),
+        group_keys: Vec::new(),
+        aggregates: vec![
+            count_rows().alias(ALL_ROWS),
+            other.count().alias(KNOWN_ROWS),
+        ],
+    };
+    let anti = LogicalPlan::Join {
+        left: Box::new(left),
+        right: Box::new(right),
+        kind: JoinKind::Anti,
+        on,
+        null_equals_null: false,
+        residual: None,
+        suffix: JOIN_SUFFIX.to_string(),
+    };
+    let nothing = col(ALL_ROWS).eq(lit(Literal::Int64(0)));
+    let known = own.is_not_null().and(col(ALL_ROWS).eq(col(KNOWN_ROWS)));
+    let filtered = LogicalPlan::Filter {
+        input: Box::new(crossed(anti, counts, JoinKind::Inner)),
+        predicate: nothing.or(known),
+    };
+    Ok(LogicalPlan::Project {
+        input: Box::new(filtered),
+        exprs: columns.into_iter().map(col).collect(),
+    })
+}

@@ -16,6 +16,8 @@ mod flights;
 mod host_parking;
 mod parking;
 mod reclaim;
+#[cfg(test)]
+mod reclaim_tests;
 mod reservation;
 #[cfg(test)]
 mod reservation_tests;

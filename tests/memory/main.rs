@@ -17,12 +17,6 @@ mod hosts;
 mod interleavings;
 mod killed;
 mod parked;
-#[path = "../support/random.rs"]
-#[allow(
-    dead_code,
-    reason = "each test binary uses its own part of this module"
-)]
-mod random;
 #[allow(
     dead_code,
     unused_imports,

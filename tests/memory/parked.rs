@@ -151,7 +151,9 @@ impl Bed {
 
     fn store(&self, batch: Batch) -> Arc<StoredBatch> {
         let parking: Arc<DeviceParking> = Arc::clone(&self.parking);
-        self.spiller.store(batch, parking, SpillClass::Build)
+        self.spiller
+            .store(batch, parking, SpillClass::Build)
+            .unwrap()
     }
 
     /// Moves all away from a tier.

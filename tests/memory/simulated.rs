@@ -7,6 +7,8 @@ mod clock;
 mod files;
 #[path = "../../src/memory/flights.rs"]
 mod flights;
+#[path = "../../src/memory/reclaim.rs"]
+mod reclaim;
 #[path = "../../src/memory/reservation.rs"]
 mod reservation;
 #[path = "../../src/memory/residence.rs"]

@@ -101,7 +101,7 @@ fn every_end() -> Result<()> {
     for option in options(LARGE.data.bytes() / 5) {
         all.set_pair(&option)?;
     }
-    let full = Engine::with_driver(all, None, Arc::new(full));
+    let full = Engine::with_driver(all, None, Arc::new(full))?;
     assert!(run_streaming(plan("inner join"), &LARGE.data, &full).is_err());
     only("after a full disk", waits_for_work);
     drop(full);

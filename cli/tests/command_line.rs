@@ -119,7 +119,7 @@ fn a_file_of_options_is_weaker_than_the_environment() {
     let text = finish(given).ok().stdout;
     assert_eq!(setting(&text, "spill"), "false,file");
 
-    let wrong = write("wrong.toml", "device = 1\nlgo = \"debug\"\n");
+    let wrong = write("wrong.toml", "device = 1\nlogg = \"debug\"\n");
     pelton(&["info", "--config", &wrong]).fails(2, &["wrong.toml, line 2", "did you mean `log`?"]);
     let wrong = write("type.toml", "spill = 3\n");
     pelton(&["config", "--config", &wrong]).fails(2, &["type.toml, line 1", "true or false"]);

@@ -128,7 +128,7 @@ mod tests {
         let text = panicked.err().map(|error| error.to_string());
         assert_eq!(
             text.as_deref(),
-            Some("cancelled: a worker panicked: lost its head")
+            Some("panicked: lost its head; this is a defect, please report it")
         );
         assert_eq!(thread_id()?, first);
         Ok(())

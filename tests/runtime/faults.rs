@@ -335,8 +335,8 @@ fn a_deadline_ends_a_query() -> Result<()> {
         let facts = |name: &str| -> Result<LazyFrame> {
             Ok(SUITE.data.scan_facts()?.select([col("id").alias(name)]))
         };
-        let pairs = facts("a")?.cross_join(facts("b")?);
-        let long = pairs.select([(col("a") + col("b")).sum().alias("sum")]);
+        let triples = facts("a")?.cross_join(facts("b")?).cross_join(facts("c")?);
+        let long = triples.select([(col("a") + col("b")).sum().alias("sum")]);
         let started = Instant::now();
         let error = long.collect(&engine).expect_err("it takes longer");
         let took = started.elapsed();

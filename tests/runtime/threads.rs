@@ -40,7 +40,12 @@ fn only(what: &str, expected: impl Fn(&str) -> bool) {
 
 /// Those that serve the next query.
 fn waits_for_work(name: &str) -> bool {
-    let stays = ["pelton-actor-", "pelton-spill", "pelton-clock"];
+    let stays = [
+        "pelton-actor-",
+        "pelton-query",
+        "pelton-spill",
+        "pelton-clock",
+    ];
     stays.iter().any(|stays| name.starts_with(stays))
 }
 

@@ -41,7 +41,7 @@ fn check(scale: &str, flags: &[&str]) {
     words.extend(["-o", "fallback_mode=raise"]);
     words.extend(flags);
     let ran = pelton(&words);
-    println!("{}", ran.stdout);
+    eprintln!("{}", ran.stdout);
     let ran = ran.ok();
     let equal = ran.stdout.lines().filter(|line| line.ends_with(" equal"));
     assert_eq!(equal.count(), 22);

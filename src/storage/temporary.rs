@@ -183,8 +183,11 @@ mod tests {
         };
         thread::scope(|scope| {
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(make)).collect();
-            let ended = threads.into_iter().map(|thread| thread.join());
-            ended.map(|ended| ended.unwrap_or(Ok(()))).collect()
+            let mut threads = threads.into_iter();
+            threads.try_for_each(|thread| {
+                let ended = thread.join();
+                ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
         })
     }
 }

@@ -348,11 +348,13 @@ fn queries_at_the_same_time_share_it() {
                     for turn in 0..4 {
                         if (thread + turn) % 2 == 0 {
                             let (got, _) = collect(file.path(), &ALL, engine).unwrap();
-                            let same = multiset(&rows(&[whole.clone()]), &rows(&[got]), 0, &[]);
+                            let same =
+                                multiset(&rows(std::slice::from_ref(whole)), &rows(&[got]), 0, &[]);
                             assert_eq!(same, Ok(()));
                         } else {
                             let (got, _) = filtered(file.path(), few, engine).unwrap();
-                            let same = multiset(&rows(&[part.clone()]), &rows(&[got]), 0, &[]);
+                            let same =
+                                multiset(&rows(std::slice::from_ref(part)), &rows(&[got]), 0, &[]);
                             assert_eq!(same, Ok(()));
                         }
                     }

@@ -41,7 +41,7 @@ fn table(count: usize) -> Result<LazyFrame> {
         let names = ids
             .clone()
             .map(|_| names.get(random.below(names.len() + 1)));
-        let names: StringArray = names.map(|name| name.copied()).collect();
+        let names: StringArray = names.map(Option::<&&str>::copied).collect();
         let ids: Int64Array = ids.map(|id| Some(id as i64)).collect();
         let columns: [(&str, ArrayRef, bool); 4] = [
             ("id", Arc::new(ids), true),

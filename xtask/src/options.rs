@@ -282,7 +282,7 @@ mod tests {
     fn what_cannot_be_said_is_an_error() {
         let error = |options: &[Value], names: &[OtherName]| {
             let page = page(options, names);
-            page.map_or_else(|error| error.to_string(), |text| text)
+            page.unwrap_or_else(|error| error.to_string())
         };
         assert_eq!(
             error(&options(), &[("log", &["logs"], "")]),

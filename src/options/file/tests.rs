@@ -197,7 +197,7 @@ fn files_that_cannot_be_read_are_errors_of_theirs() -> Result<()> {
     let binary = folder.path().join("binary");
     fs::write(&binary, b"device = \"\xff\"")?;
     for path in [&folder.path().join("absent"), folder.path(), &binary] {
-        let error = EngineOptions::from_file(path).map_or_else(|e| Some(e), |_| None);
+        let error = EngineOptions::from_file(path).err();
         let kind = error.as_ref().map(crate::error::Error::kind);
         let expected =
             matches!(kind, Some(ErrorKind::Io { path: at, operation: "read", .. }) if at == path);

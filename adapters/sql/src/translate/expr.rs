@@ -254,9 +254,11 @@ fn cast_to(expr: Expr, to: &DataType, strict: bool) -> Result<Expr> {
 pub(super) fn text(expr: &Expr, what: &str) -> Result<String> {
     match expr {
         Expr::Literal(Literal::Utf8(text)) => Ok(text.clone()),
-        Expr::Cast { expr, to, .. } if matches!(to, DataType::Utf8 | DataType::LargeUtf8) => {
-            text(expr, what)
-        }
+        Expr::Cast {
+            expr,
+            to: DataType::Utf8 | DataType::LargeUtf8,
+            ..
+        } => text(expr, what),
         _ => Err(unsupported(format!("{what} that is no constant"))),
     }
 }

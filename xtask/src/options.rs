@@ -98,13 +98,17 @@ const OTHER_NAMES: &[OtherName] = &[
     ),
     (
         "dynamic_planning",
-        &[],
-        "ranks agree on their exchanges before a query runs",
+        &["dynamic_planning", "sample_chunk_count"],
+        "what filters of a scan drop, and the sides of a join; ranks agree on their exchanges before",
     ),
     (
         "join_filter_pushdown",
-        &["join_filter_pushdown"],
-        "on or off",
+        &[
+            "join_filter_pushdown",
+            "join_filter_threshold",
+            "join_filter_bloom_max_size",
+        ],
+        "an option for each of its fields",
     ),
     (
         "max_concurrent_io_tasks",

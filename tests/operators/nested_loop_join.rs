@@ -172,6 +172,23 @@ fn without_a_condition_every_pair_is_a_match() {
     }
 }
 
+/// Columns that have no nulls have none either where nothing matches: without a match there are no row
+/// numbers to gather by, and none that are null.
+#[test]
+fn required_columns_stay_required_where_nothing_matches() {
+    let required = |name: &str, values: Vec<i64>| {
+        let schema = Schema::new(vec![Field::new(name, DataType::Int64, false)]);
+        let column: ArrayRef = Arc::new(Int64Array::from(values));
+        RecordBatch::try_new(Arc::new(schema), vec![column]).expect("a batch")
+    };
+    let (build, probe) = (required("b", vec![1, 2]), required("p", vec![7, 8, 9]));
+    let never = (col("b") + col("p")).lt(lit(0));
+    for (kind, expected) in [(Inner, 0), (Left, 3), (Right, 2), (Full, 5)] {
+        let spec = spec_of(kind, &build.schema(), &probe.schema(), Some(&never));
+        assert_eq!(rows_of(&spec, &build, &probe).len(), expected, "{kind}");
+    }
+}
+
 #[test]
 fn sides_may_be_empty_and_nothing_may_leave() {
     let build = side("b", vec![Some(1), None]);

@@ -230,7 +230,7 @@ impl AllPairs {
             .map(|(columns, rows)| (columns.as_slice(), *rows))
             .collect();
         let mut columns = append_rows(launch, &parts)?.into_iter();
-        let none = || DeviceColumn::scalar(PhysicalType::UInt32, None, 0);
+        let none = || DeviceColumn::scalar(PhysicalType::UInt32, Some(0), 0); // of no null either
         Ok(Pairs {
             probe_rows: Some(columns.next().unwrap_or_else(none)),
             build_rows: columns.next().unwrap_or_else(none),

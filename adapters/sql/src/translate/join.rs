@@ -53,13 +53,10 @@ impl Translation<'_> {
         if kind != JoinKind::Mark {
             return Ok(joined);
         }
-        // The mark has the name of the subquery's table before it.
-        let marked = names(&join.schema).into_iter().map(|name| {
-            match name.rsplit('.').next() == Some(MARK_NAME) {
-                true => col(MARK_NAME).alias(name),
-                false => col(name),
-            }
-        });
+        // The mark is the last column, and has the name of the subquery's table before it.
+        let mut columns = names(&join.schema);
+        let mark = columns.pop().map(|name| col(MARK_NAME).alias(name));
+        let marked = columns.into_iter().map(col).chain(mark);
         Ok(LogicalPlan::Project {
             exprs: marked.collect(),
             input: Box::new(joined),

@@ -96,56 +96,57 @@ impl Catalog {
     /// `Unsupported` for a construct that Pelton has not got.
     pub fn statements(&self, text: &str) -> Result<Vec<SqlStatement>> {
         let statements = DFParser::parse_sql(text).map_err(|error| refused(&error))?;
+        let options = Arc::new(ConfigOptions::default());
+        let provider = Provider::new(&self.tables, options);
+        let statements = statements.into_iter();
         statements
-            .into_iter()
-            .map(|one| self.statement(one))
+            .map(|one| self.statement(one, &provider))
             .collect()
     }
 
-    fn statement(&self, statement: Statement) -> Result<SqlStatement> {
+    fn statement(&self, statement: Statement, provider: &Provider<'_>) -> Result<SqlStatement> {
         match statement {
-            Statement::Explain(explain) if explain.options.analyze => {
-                self.query(*explain.statement).map(SqlStatement::Analyze)
-            }
-            Statement::Explain(explain) => {
-                self.query(*explain.statement).map(SqlStatement::Explain)
-            }
-            other => self.query(other).map(SqlStatement::Query),
+            Statement::Explain(explain) if explain.options.analyze => self
+                .query(*explain.statement, provider)
+                .map(SqlStatement::Analyze),
+            Statement::Explain(explain) => self
+                .query(*explain.statement, provider)
+                .map(SqlStatement::Explain),
+            other => self.query(other, provider).map(SqlStatement::Query),
         }
     }
 
-    fn query(&self, statement: Statement) -> Result<LazyFrame> {
-        let plan = translate(&self.planned(statement)?, &self.tables)?;
+    fn query(&self, statement: Statement, provider: &Provider<'_>) -> Result<LazyFrame> {
+        let plan = translate(&planned(statement, provider)?, &self.tables)?;
         Ok(LazyFrame::new(Query {
             plan,
             semantics: SEMANTICS,
         }))
     }
+}
 
-    fn planned(&self, statement: Statement) -> Result<SqlPlan> {
-        let is_query = match &statement {
-            Statement::Statement(one) => matches!(**one, SqlText::Query(_)),
-            _ => false,
-        };
-        if !is_query {
-            return Err(unsupported("a statement that is no query"));
-        }
-        let options = Arc::new(ConfigOptions::default());
-        let provider = Provider::new(&self.tables, Arc::clone(&options));
-        let parser = ParserOptions {
-            parse_float_as_decimal: true,
-            map_string_types_to_utf8view: false,
-            default_null_ordering: NullOrdering::NullsLast,
-            ..ParserOptions::default()
-        };
-        let planned = SqlToRel::new_with_options(&provider, parser).statement_to_plan(statement);
-        let plan = planned.map_err(|error| refused(&error))?;
-        let analyzed = Analyzer::new().execute_and_check(plan, &options, |_, _| {});
-        let plan = analyzed.map_err(|error| refused(&error))?;
-        let context =
-            OptimizerContext::new_with_config_options(options).with_max_passes(PASSES_MAX);
-        let config: &dyn OptimizerConfig = &context;
-        let optimized = Optimizer::new().optimize(plan, config, |_, _| {});
-        optimized.map_err(|error| refused(&error))
+/// The optimised plan of a query.
+fn planned(statement: Statement, provider: &Provider<'_>) -> Result<SqlPlan> {
+    let is_query = match &statement {
+        Statement::Statement(one) => matches!(**one, SqlText::Query(_)),
+        _ => false,
+    };
+    if !is_query {
+        return Err(unsupported("a statement that is no query"));
     }
+    let options = provider.shared_options();
+    let parser = ParserOptions {
+        parse_float_as_decimal: true,
+        map_string_types_to_utf8view: false,
+        default_null_ordering: NullOrdering::NullsLast,
+        ..ParserOptions::default()
+    };
+    let planned = SqlToRel::new_with_options(provider, parser).statement_to_plan(statement);
+    let plan = planned.map_err(|error| refused(&error))?;
+    let analyzed = Analyzer::new().execute_and_check(plan, &options, |_, _| {});
+    let plan = analyzed.map_err(|error| refused(&error))?;
+    let context = OptimizerContext::new_with_config_options(options).with_max_passes(PASSES_MAX);
+    let config: &dyn OptimizerConfig = &context;
+    let optimized = Optimizer::new().optimize(plan, config, |_, _| {});
+    optimized.map_err(|error| refused(&error))
 }

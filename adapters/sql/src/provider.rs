@@ -74,6 +74,13 @@ impl<'a> Provider<'a> {
     }
 }
 
+impl Provider<'_> {
+    /// The options of analyser and optimiser.
+    pub(crate) fn shared_options(&self) -> Arc<ConfigOptions> {
+        Arc::clone(&self.options)
+    }
+}
+
 impl ContextProvider for Provider<'_> {
     fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
         let table = (name.schema().is_none()).then(|| self.tables.get(name.table()));

@@ -7,10 +7,11 @@ use pelton::error::Result;
 use pelton::expr::{
     BinaryOp, Expr, Function, InList, LikePattern, StringFunction, coalesce, col, concat, lit,
 };
+use pelton::plan::LogicalPlan;
 use pelton::types::{DataType, Literal};
 
 use super::literal::{constant, count, is_castable, literal, stored_type};
-use super::{Scalar, Translation, flat, names, renamed};
+use super::{Translation, flat, names, renamed};
 use crate::problem::unsupported;
 
 /// Name of the column of a scalar subquery, before its number.
@@ -23,14 +24,14 @@ pub(super) fn column_name(column: &Column) -> String {
 
 impl Translation<'_> {
     /// An expression, and the scalar subqueries whose columns it reads.
-    pub(super) fn expr(&mut self, expr: &SqlExpr) -> Result<(Expr, Vec<Scalar>)> {
+    pub(super) fn expr(&mut self, expr: &SqlExpr) -> Result<(Expr, Vec<LogicalPlan>)> {
         let mut scalars = Vec::new();
         let expr = self.walk(expr, &mut scalars)?;
         Ok((expr, scalars))
     }
 
     /// Expressions, and the scalar subqueries whose columns they read.
-    pub(super) fn exprs(&mut self, exprs: &[SqlExpr]) -> Result<(Vec<Expr>, Vec<Scalar>)> {
+    pub(super) fn exprs(&mut self, exprs: &[SqlExpr]) -> Result<(Vec<Expr>, Vec<LogicalPlan>)> {
         let mut scalars = Vec::new();
         let exprs = exprs.iter().map(|expr| self.walk(expr, &mut scalars));
         let exprs = exprs.collect::<Result<_>>()?;
@@ -46,7 +47,7 @@ impl Translation<'_> {
         }
     }
 
-    fn walk(&mut self, expr: &SqlExpr, scalars: &mut Vec<Scalar>) -> Result<Expr> {
+    fn walk(&mut self, expr: &SqlExpr, scalars: &mut Vec<LogicalPlan>) -> Result<Expr> {
         let mut one = |expr: &SqlExpr| self.walk(expr, scalars);
         Ok(match expr {
             SqlExpr::Alias(alias) => one(&alias.expr)?,
@@ -86,7 +87,7 @@ impl Translation<'_> {
         })
     }
 
-    fn binary(&mut self, binary: &BinaryExpr, scalars: &mut Vec<Scalar>) -> Result<Expr> {
+    fn binary(&mut self, binary: &BinaryExpr, scalars: &mut Vec<LogicalPlan>) -> Result<Expr> {
         let left = self.walk(&binary.left, scalars)?;
         let right = self.walk(&binary.right, scalars)?;
         let plain = |op| Expr::Binary {
@@ -138,14 +139,14 @@ impl Translation<'_> {
         })
     }
 
-    fn like(&mut self, one: &Like, scalars: &mut Vec<Scalar>) -> Result<Expr> {
+    fn like(&mut self, one: &Like, scalars: &mut Vec<LogicalPlan>) -> Result<Expr> {
         let operand = self.walk(&one.expr, scalars)?;
         let pattern = self.walk(&one.pattern, scalars)?;
         let like = like(operand, &pattern, one.escape_char, one.case_insensitive)?;
         Ok(if one.negated { not(like) } else { like })
     }
 
-    fn case(&mut self, case: &Case, scalars: &mut Vec<Scalar>) -> Result<Expr> {
+    fn case(&mut self, case: &Case, scalars: &mut Vec<LogicalPlan>) -> Result<Expr> {
         let compared = case.expr.as_ref().map(|expr| self.walk(expr, scalars));
         let compared = compared.transpose()?;
         let mut branches = Vec::with_capacity(case.when_then_expr.len());
@@ -164,7 +165,7 @@ impl Translation<'_> {
         })
     }
 
-    fn in_list(&mut self, list: &SqlInList, scalars: &mut Vec<Scalar>) -> Result<Expr> {
+    fn in_list(&mut self, list: &SqlInList, scalars: &mut Vec<LogicalPlan>) -> Result<Expr> {
         let operand = self.walk(&list.expr, scalars)?;
         let constants = list.list.iter().map(|expr| match expr {
             SqlExpr::Literal(value, _) => literal(value).ok(),
@@ -187,7 +188,7 @@ impl Translation<'_> {
     }
 
     /// The column of a scalar subquery, which is joined beside the rows that read it.
-    fn scalar(&mut self, subquery: &Subquery, scalars: &mut Vec<Scalar>) -> Result<Expr> {
+    fn scalar(&mut self, subquery: &Subquery, scalars: &mut Vec<LogicalPlan>) -> Result<Expr> {
         if !subquery.outer_ref_columns.is_empty() {
             return Err(unsupported("this correlated scalar subquery"));
         }
@@ -199,9 +200,8 @@ impl Translation<'_> {
         let plan = self.plan(&subquery.subquery)?;
         let name = format!("{SCALAR}{}", self.subqueries);
         self.subqueries += 1;
-        scalars.push(Scalar {
-            plan: renamed(plan, names(subquery.subquery.schema()), vec![name.clone()]),
-        });
+        let from = names(subquery.subquery.schema());
+        scalars.push(renamed(plan, from, vec![name.clone()]));
         Ok(col(name))
     }
 }

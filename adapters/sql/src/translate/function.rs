@@ -161,7 +161,7 @@ fn joined(separator: &str, operands: Vec<Expr>) -> Expr {
     }
 }
 
-/// A part of a date, as PostgreSQL counts them: seconds have fractions, Sunday is day 0.
+/// A part of a date: Sunday is day 0 of `dow`, and what is below the second counts the seconds, too.
 fn date_part(part: &str, value: Expr) -> Result<Expr> {
     let part = part.to_lowercase();
     if let Some((_, function)) = PARTS.iter().find(|(known, _)| *known == part) {

@@ -81,11 +81,6 @@ fn renamed(input: LogicalPlan, from: Vec<String>, to: Vec<String>) -> LogicalPla
     }
 }
 
-/// A scalar subquery that an expression reads, by the name of its column.
-struct Scalar {
-    plan: LogicalPlan,
-}
-
 struct Translation<'a> {
     tables: &'a BTreeMap<String, LazyFrame>,
     /// Scalar subqueries so far.
@@ -207,10 +202,7 @@ fn crossed(left: LogicalPlan, right: LogicalPlan, kind: JoinKind) -> LogicalPlan
 }
 
 /// A plan with the values of scalar subqueries as further columns; null where one has no row.
-fn beside(input: LogicalPlan, scalars: Vec<Scalar>) -> LogicalPlan {
-    let mut plan = input;
-    for scalar in scalars {
-        plan = crossed(plan, scalar.plan, JoinKind::Left);
-    }
-    plan
+fn beside(input: LogicalPlan, scalars: Vec<LogicalPlan>) -> LogicalPlan {
+    let scalars = scalars.into_iter();
+    scalars.fold(input, |plan, scalar| crossed(plan, scalar, JoinKind::Left))
 }

@@ -62,14 +62,15 @@ impl Translation<'_> {
         if !schemas.iter().all(same) {
             let types = union.schema.fields().iter();
             let types: Vec<_> = types.map(|field| stored_type(field.data_type())).collect();
-            for plan in &mut inputs {
-                let cast = to.iter().zip(&types);
-                let cast = cast.map(|(name, to)| col(name).cast(to.clone()).alias(name));
-                *plan = LogicalPlan::Project {
-                    exprs: cast.collect(),
-                    input: Box::new(plan.clone()),
-                };
-            }
+            let cast = |plan: LogicalPlan| {
+                let columns = to.iter().zip(&types);
+                let columns = columns.map(|(name, to)| col(name).cast(to.clone()).alias(name));
+                LogicalPlan::Project {
+                    exprs: columns.collect(),
+                    input: Box::new(plan),
+                }
+            };
+            inputs = inputs.into_iter().map(cast).collect();
         }
         Ok(LogicalPlan::Union { inputs })
     }

@@ -21,7 +21,7 @@ fn numbers(text: &str) -> Vec<Option<i64>> {
     let engine = Engine::new(options).unwrap();
     let result = catalog.sql(text).unwrap().collect(&engine).unwrap();
     let columns = result.batches.iter().map(|batch| batch.column(0));
-    let values = columns.flat_map(|column| column.as_primitive::<Int64Type>());
+    let values = columns.flat_map(AsArray::as_primitive::<Int64Type>);
     values.collect()
 }
 

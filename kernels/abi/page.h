@@ -9,6 +9,8 @@ enum {
   PAGE_THREADS = 256,         ///< threads per block of the decoders that give a page to a block
   PAGE_WARP_THREADS = 32,     ///< threads per block of the decoders that give a page to a warp
   PAGE_CODEC_THREADS = 128,   ///< threads per block of the decompressors, a page per warp of a block
+  PAGE_SPLIT_THREADS = 256,   ///< threads per block of `page_split_snappy`, a page per block
+  PAGE_PART_BYTES = 65536,    ///< bytes of a part of a page; Snappy's compressors begin anew there
   PAGE_BYTES_MAX = 0x7fffffff,  ///< bytes of a page, compressed or not: Parquet counts them in an i32
   PAGE_SLACK_BYTES = 64,      ///< bytes after a page that kernels may read and never use
   PAGE_PREFIXED = 0x7fffffff, ///< a level section whose length stands in front of it, in 4 bytes
@@ -90,9 +92,25 @@ typedef struct PageCompressed {
   uint32_t source_bytes;  ///< compressed bytes, at most `PAGE_BYTES_MAX`
   uint32_t target_bytes;  ///< bytes that it must decompress to, exactly; at most `PAGE_BYTES_MAX`
   uint32_t page;          ///< index of the page, for the status
-  uint32_t reserved;      ///< zero
+  uint32_t is_part;       ///< 1: elements of a Snappy page that refer to nothing before `target`
 } PageCompressed;
 ABI_ASSERT(sizeof(PageCompressed) == 32, "PageCompressed crosses the ABI");
+
+/// A compressed page that may be decompressed in parts, which lie one behind the other in a table.
+typedef struct PageSplit {
+  uint32_t first_part;  ///< index of its first part in the table
+  uint32_t part_count;  ///< parts of `PAGE_PART_BYTES`, the last one of what is left
+} PageSplit;
+ABI_ASSERT(sizeof(PageSplit) == 8, "PageSplit crosses the ABI");
+
+/// Launch parameters of `page_split_snappy`. Of the parts of a page, `target` and `target_bytes` are
+/// known; `source` and `source_bytes` are the page's before the launch and their own after it.
+typedef struct PageSplitParams {
+  const PageSplit *splits;  ///< [split_count], device, read
+  PageCompressed *parts;    ///< device, read and written: the parts that `splits` name
+  uint64_t split_count;     ///< pages
+} PageSplitParams;
+ABI_ASSERT(sizeof(PageSplitParams) == 24, "PageSplitParams crosses the ABI");
 
 /// Launch parameters of the decompressors.
 typedef struct PageDecompressParams {

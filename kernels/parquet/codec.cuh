@@ -74,23 +74,29 @@ struct CodecElement {
 
 KERNEL_FN uint32_t codec_lane() { return threadIdx.x % WARP_LANES; }
 
-/// 8 bytes of the page; those outside of it are zero.
-KERNEL_FN uint64_t codec_edge(const Codec &codec, uint32_t at) {
+/// 8 bytes of a page; those outside of `begin` to `end` are zero.
+KERNEL_FN uint64_t codec_edge(const uint8_t *source, uint32_t begin, uint32_t end, uint32_t at) {
   uint64_t value = 0;
   for (uint32_t i = 0; i < 8; i++) {
     const uint32_t byte = at + i;
-    if (byte >= codec.begin && byte < codec.end) value |= (uint64_t)codec.source[byte] << (8 * i);
+    if (byte >= begin && byte < end) value |= (uint64_t)source[byte] << (8 * i);
   }
   return value;
+}
+
+/// The 16 bytes of a page at `at`, a multiple of 16; those outside of `begin` to `end` are zero.
+KERNEL_FN uint4 codec_vector(const uint8_t *source, uint32_t begin, uint32_t end, uint32_t at) {
+  if (at >= begin && at + 16 <= end) return *(const uint4 *)(source + at);
+  if (at >= end) return make_uint4(0, 0, 0, 0);
+  const uint64_t low = codec_edge(source, begin, end, at);
+  const uint64_t high = codec_edge(source, begin, end, at + 8);
+  return make_uint4((uint32_t)low, (uint32_t)(low >> 32), (uint32_t)high, (uint32_t)(high >> 32));
 }
 
 /// The lane's 16 bytes of a block of the source; those outside of the page are zero.
 KERNEL_FN uint4 codec_load(const Codec &codec, uint32_t block) {
   const uint32_t at = block * CODEC_BLOCK_BYTES + codec_lane() * 16;
-  if (at >= codec.begin && at + 16 <= codec.end) return *(const uint4 *)(codec.source + at);
-  if (at >= codec.end) return make_uint4(0, 0, 0, 0);
-  const uint64_t low = codec_edge(codec, at), high = codec_edge(codec, at + 8);
-  return make_uint4((uint32_t)low, (uint32_t)(low >> 32), (uint32_t)high, (uint32_t)(high >> 32));
+  return codec_vector(codec.source, codec.begin, codec.end, at);
 }
 
 /// A page before its first byte.

@@ -1,7 +1,8 @@
 // Operator  Parquet page decompression: Snappy
 // Kernels   page_decompress_snappy
-// Method    a warp per page: lanes read the elements of 32 bytes at once, then write 32 bytes of
-//           output at once (parquet/codec.cuh)
+// Method    a warp per page, or per part of a page (parquet/snappy_split.cu): lanes read the
+// elements
+//           of 32 bytes at once, then write 32 bytes of output at once (parquet/codec.cuh)
 // Cost      reads the compressed bytes, writes the page; matches farther back than the history in
 //           shared memory read it again
 // Source    the Snappy project's format_description.txt; written from the description
@@ -51,9 +52,10 @@ KERNEL_FN bool snappy_long(Codec &codec) {
   return codec_literal(codec, (uint64_t)(extra < 4 ? word & ((1u << (8 * extra)) - 1) : word) + 1);
 }
 
-/// Decompresses one page. False if the bytes are malformed.
-KERNEL_FN bool snappy_page(Codec &codec) {
-  if (!snappy_header(codec)) return false;
+/// Decompresses one page, or a part, which has no length in front. False if the bytes are
+/// malformed.
+KERNEL_FN bool snappy_page(Codec &codec, bool is_part) {
+  if (!is_part && !snappy_header(codec)) return false;
   for (;;) {
     codec.stopped = false;
     if (codec.at < codec.end) {
@@ -72,7 +74,7 @@ KERNEL_FN bool snappy_page(Codec &codec) {
   }
 }
 
-/// Decompresses Snappy pages.
+/// Decompresses Snappy pages and parts of them; a part of no bytes is none.
 ///
 /// Shape   pages[page_count].source -> pages[page_count].target
 /// Launch  grid = ceil(page_count / CODEC_WARPS), block = PAGE_CODEC_THREADS, shared = 0
@@ -85,6 +87,7 @@ page_decompress_snappy(GRID_CONSTANT(PageDecompressParams) params) {
   const uint32_t warp = threadIdx.x / WARP_LANES;
   const uint64_t index = (uint64_t)blockIdx.x * CODEC_WARPS + warp;
   if (index >= params.page_count) return;
-  Codec codec = codec_open(params.pages[index], &shared[warp]);
-  if (!snappy_page(codec)) codec_fail(params.pages[index], params.status);
+  const PageCompressed page = params.pages[index];
+  Codec codec = codec_open(page, &shared[warp]);
+  if (!snappy_page(codec, page.is_part)) codec_fail(page, params.status);
 }

@@ -251,14 +251,14 @@ impl DeviceBuffer {
         let mut users = readers.iter().rev().chain([&home]);
         if let Some(last) = users.find(|stream| streams.known.contains_key(stream)) {
             self.settle(&streams, *last, readers);
-            self.device.driver().free(*last, self.address);
+            self.device.driver().free(*last, self.address, self.bytes);
             return;
         }
         drop(streams);
         // Every stream that used it was released, and is done. Without any stream, which a lost
         // device refuses, the memory goes with its context.
         if let Ok(stream) = self.device.take_stream() {
-            self.device.driver().free(stream, self.address);
+            self.device.driver().free(stream, self.address, self.bytes);
             self.device.give_back_stream(stream);
         }
     }

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use cudarc::driver::sys;
 
+use super::blocks::Blocks;
 use super::{
     DeviceProperties, Driver, EventHandle, KernelHandle, LaunchShape, device_error, embedded, nvrtc,
 };
@@ -19,6 +20,9 @@ type PointerAttribute = sys::CUpointer_attribute;
 /// `CU_STREAM_PER_THREAD`.
 const STREAM_PER_THREAD: u64 = 2;
 const FOREIGN_STREAM_REMEDY: &str = "pass a stream made in the device's context, or 0 for the legacy default stream of that context";
+
+/// Of a device's memory, at most one byte in so many is kept for the streams that freed it.
+const KEPT_PART: u64 = 64;
 
 /// One CUDA device, and a context of it.
 ///
@@ -34,6 +38,8 @@ pub struct CudaDriver {
     primary: bool,
     /// A guest's own pool; else the device's default one is used.
     pool: Option<sys::CUmemoryPool>,
+    /// Freed memory that its stream takes again.
+    blocks: Blocks,
     properties: DeviceProperties,
     modules: Mutex<HashMap<String, usize>>,
     kernel_cache: Option<PathBuf>,
@@ -208,12 +214,14 @@ impl CudaDriver {
         primary: bool,
         kernel_cache: Option<PathBuf>,
     ) -> Result<Self> {
+        let properties = properties_of(device)?;
         Ok(CudaDriver {
             device,
             context,
             primary,
             pool: None,
-            properties: properties_of(device)?,
+            blocks: Blocks::new(properties.memory_bytes / KEPT_PART),
+            properties,
             modules: Mutex::default(),
             events: Mutex::default(),
             kernel_cache,
@@ -255,6 +263,30 @@ impl CudaDriver {
         check(made, "cuMemPoolCreate")?;
         self.pool = Some(pool);
         keep(pool)
+    }
+
+    /// Memory of the pool; the context is bound.
+    fn alloc_block(&self, stream: StreamHandle, bytes: u64) -> Result<u64> {
+        let mut address = 0;
+        let (bytes, stream) = (bytes_of(bytes)?, raw_stream(stream));
+        let got = match self.pool {
+            // SAFETY: `address` is a live integer, the pool lives as long as the driver, and the
+            // stream came from `stream_create` or `adopt_stream`.
+            Some(pool) => unsafe {
+                sys::cuMemAllocFromPoolAsync(&raw mut address, bytes, pool, stream)
+            },
+            // SAFETY: as above.
+            None => unsafe { sys::cuMemAllocAsync(&raw mut address, bytes, stream) },
+        };
+        check(got, "allocation")?;
+        Ok(address)
+    }
+
+    /// Gives memory back to the pool once the stream gets here; the context is bound.
+    fn free_block(&self, stream: StreamHandle, address: u64) {
+        // SAFETY: the address came from `alloc_block`, and `DeviceBuffer` frees it once, on a stream
+        // that comes after every use.
+        let _result = unsafe { sys::cuMemFreeAsync(address, raw_stream(stream)) };
     }
 
     fn new_event(&self, flags: u32) -> Result<EventHandle> {
@@ -442,7 +474,9 @@ unsafe impl Driver for CudaDriver {
         // SAFETY: `stream` is a live pointer to write to.
         let result = unsafe { sys::cuStreamCreate(&raw mut stream, flags) };
         check(result, "cuStreamCreate")?;
-        Ok(StreamHandle(stream.expose_provenance() as u64))
+        let stream = StreamHandle(stream.expose_provenance() as u64);
+        self.blocks.enter(stream);
+        Ok(stream)
     }
 
     unsafe fn adopt_stream(&self, raw: u64) -> Result<StreamHandle> {
@@ -493,6 +527,9 @@ unsafe impl Driver for CudaDriver {
 
     fn stream_destroy(&self, stream: StreamHandle) {
         if let Ok(_bound) = self.bind() {
+            for block in self.blocks.leave(stream) {
+                self.free_block(stream, block);
+            }
             // SAFETY: the handle came from `stream_create`; the driver finishes its work first.
             let _result = unsafe { sys::cuStreamDestroy_v2(raw_stream(stream)) };
         }
@@ -574,27 +611,26 @@ unsafe impl Driver for CudaDriver {
     }
 
     fn alloc(&self, stream: StreamHandle, bytes: u64) -> Result<u64> {
+        let size = Blocks::size_of(bytes);
+        if let Some(block) = self.blocks.take(stream, size) {
+            return Ok(block);
+        }
         let _bound = self.bind()?;
-        let mut address = 0;
-        let (bytes, stream) = (bytes_of(bytes)?, raw_stream(stream));
-        let got = match self.pool {
-            // SAFETY: `address` is a live integer, the pool lives as long as the driver, and the
-            // stream came from `stream_create` or `adopt_stream`.
-            Some(pool) => unsafe {
-                sys::cuMemAllocFromPoolAsync(&raw mut address, bytes, pool, stream)
-            },
-            // SAFETY: as above.
-            None => unsafe { sys::cuMemAllocAsync(&raw mut address, bytes, stream) },
-        };
-        check(got, "allocation")?;
-        Ok(address)
+        self.alloc_block(stream, size).or_else(|_| {
+            // What other streams keep may be what is missing.
+            for (stream, block) in self.blocks.leave_all() {
+                self.free_block(stream, block);
+            }
+            self.alloc_block(stream, size)
+        })
     }
 
-    fn free(&self, stream: StreamHandle, address: u64) {
+    fn free(&self, stream: StreamHandle, address: u64, bytes: u64) {
+        if self.blocks.keep(stream, address, Blocks::size_of(bytes)) {
+            return;
+        }
         if let Ok(_bound) = self.bind() {
-            // SAFETY: the address came from `alloc`, and `DeviceBuffer` frees it once, on a stream
-            // that comes after every use.
-            let _result = unsafe { sys::cuMemFreeAsync(address, raw_stream(stream)) };
+            self.free_block(stream, address);
         }
     }
 

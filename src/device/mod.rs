@@ -4,6 +4,8 @@
 //! [`Device`], which reserves before it allocates and keeps the stream order of buffers. Nothing
 //! here knows what a column is; `cudarc` and `pelton-simt` are named here only.
 
+#[cfg(feature = "cuda")]
+mod blocks;
 mod buffer;
 mod driver;
 mod foreign;

@@ -2478,6 +2478,10 @@ pub const PAGE_THREADS: u32 = 256;
 pub const PAGE_WARP_THREADS: u32 = 32;
 /// threads per block of the decompressors, a page per warp of a block
 pub const PAGE_CODEC_THREADS: u32 = 128;
+/// threads per block of `page_split_snappy`, a page per block
+pub const PAGE_SPLIT_THREADS: u32 = 256;
+/// bytes of a part of a page; Snappy's compressors begin anew there
+pub const PAGE_PART_BYTES: u32 = 65536;
 /// bytes of a page, compressed or not: Parquet counts them in an i32
 pub const PAGE_BYTES_MAX: u32 = 2147483647;
 /// bytes after a page that kernels may read and never use
@@ -2678,8 +2682,8 @@ pub struct PageCompressed {
     pub target_bytes: u32,
     /// index of the page, for the status
     pub page: u32,
-    /// zero
-    pub reserved: u32,
+    /// 1: elements of a Snappy page that refer to nothing before `target`
+    pub is_part: u32,
 }
 const _: () = {
     ["Size of PageCompressed"][::core::mem::size_of::<PageCompressed>() - 32usize];
@@ -2694,8 +2698,49 @@ const _: () = {
         [::core::mem::offset_of!(PageCompressed, target_bytes) - 20usize];
     ["Offset of field: PageCompressed::page"]
         [::core::mem::offset_of!(PageCompressed, page) - 24usize];
-    ["Offset of field: PageCompressed::reserved"]
-        [::core::mem::offset_of!(PageCompressed, reserved) - 28usize];
+    ["Offset of field: PageCompressed::is_part"]
+        [::core::mem::offset_of!(PageCompressed, is_part) - 28usize];
+};
+
+/// A compressed page that may be decompressed in parts, which lie one behind the other in a table.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct PageSplit {
+    /// index of its first part in the table
+    pub first_part: u32,
+    /// parts of `PAGE_PART_BYTES`, the last one of what is left
+    pub part_count: u32,
+}
+const _: () = {
+    ["Size of PageSplit"][::core::mem::size_of::<PageSplit>() - 8usize];
+    ["Alignment of PageSplit"][::core::mem::align_of::<PageSplit>() - 4usize];
+    ["Offset of field: PageSplit::first_part"]
+        [::core::mem::offset_of!(PageSplit, first_part) - 0usize];
+    ["Offset of field: PageSplit::part_count"]
+        [::core::mem::offset_of!(PageSplit, part_count) - 4usize];
+};
+
+/** Launch parameters of `page_split_snappy`. Of the parts of a page, `target` and `target_bytes` are
+known; `source` and `source_bytes` are the page's before the launch and their own after it.*/
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct PageSplitParams {
+    /// \[split_count\], device, read
+    pub splits: *const PageSplit,
+    /// device, read and written: the parts that `splits` name
+    pub parts: *mut PageCompressed,
+    /// pages
+    pub split_count: u64,
+}
+const _: () = {
+    ["Size of PageSplitParams"][::core::mem::size_of::<PageSplitParams>() - 24usize];
+    ["Alignment of PageSplitParams"][::core::mem::align_of::<PageSplitParams>() - 8usize];
+    ["Offset of field: PageSplitParams::splits"]
+        [::core::mem::offset_of!(PageSplitParams, splits) - 0usize];
+    ["Offset of field: PageSplitParams::parts"]
+        [::core::mem::offset_of!(PageSplitParams, parts) - 8usize];
+    ["Offset of field: PageSplitParams::split_count"]
+        [::core::mem::offset_of!(PageSplitParams, split_count) - 16usize];
 };
 
 /// Launch parameters of the decompressors.
@@ -5792,7 +5837,7 @@ unsafe impl Kernel for PageCountRows {
     type Params = PageCountRowsParams;
 }
 
-/// Decompresses Snappy pages. (`page_decompress_snappy` in `kernels/parquet/snappy.cu`)
+/// Decompresses Snappy pages and parts of them; a part of no bytes is none. (`page_decompress_snappy` in `kernels/parquet/snappy.cu`)
 #[derive(Clone, Copy, Debug)]
 pub struct PageDecompressSnappy;
 
@@ -5801,6 +5846,17 @@ unsafe impl Kernel for PageDecompressSnappy {
     const ENTRY: &'static str = "page_decompress_snappy";
     const MODULE: &'static str = "snappy";
     type Params = PageDecompressParams;
+}
+
+/// Finds where parts of pages begin. (`page_split_snappy` in `kernels/parquet/snappy_split.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct PageSplitSnappy;
+
+// SAFETY: the only parameter of the entry is one `PageSplitParams`, as its signature says.
+unsafe impl Kernel for PageSplitSnappy {
+    const ENTRY: &'static str = "page_split_snappy";
+    const MODULE: &'static str = "snappy_split";
+    type Params = PageSplitParams;
 }
 
 /// Moves the dense values of pages with nulls to their rows; null rows become zero. (`page_spread` in `kernels/parquet/spread.cu`)

@@ -279,6 +279,8 @@ unsafe impl Unpadded for abi::Page {}
 unsafe impl Unpadded for abi::PageState {}
 // SAFETY: as `Page`.
 unsafe impl Unpadded for abi::PageCompressed {}
+// SAFETY: as `Page`.
+unsafe impl Unpadded for abi::PageSplit {}
 // SAFETY: as `Page` (kernels/abi/shuffle_partition.h).
 unsafe impl Unpadded for abi::ShufflePartitionColumn {}
 // SAFETY: four fields of 32 bits (`ABI_ASSERT` in kernels/abi/strings.h).

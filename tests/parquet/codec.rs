@@ -84,7 +84,11 @@ fn check_launch(
     device.write(stream, &source, &bytes).unwrap();
     let target = vec![UNTOUCHED; target_bytes + SLACK_BYTES as usize];
     let target = Arc::new(device.upload(stream, &target).unwrap());
-    let mut batch = DecompressBatch::default();
+    // Parts of 64 KiB wherever there are two of them, or of pages as long as in use.
+    let mut batch = match random.once_in(2) {
+        true => DecompressBatch::default().split_from(1),
+        false => DecompressBatch::default(),
+    };
     for (index, candidate) in candidates.iter().enumerate() {
         let (from, length) = (sources[index] as u64, candidate.source.len() as u64);
         let read = DeviceSlice::new(&source, from, length).unwrap();
@@ -142,7 +146,7 @@ fn length(random: &mut Random) -> usize {
         2..=5 => random.below(70),
         6..=8 => random.below(1000),
         9 | 10 => random.below(6000),
-        _ => *random.pick(&[16_000, 40_000, 66_000]),
+        _ => *random.pick(&[16_000, 40_000, 65_537, 66_000, 131_072, 140_000]),
     }
 }
 
@@ -392,7 +396,7 @@ fn codec_hostile_pages() {
                     let mut candidate = if random.once_in(2) {
                         stream(random, codec)
                     } else {
-                        let length = random.below(*random.clone().pick(&[2, 40, 1500]));
+                        let length = random.below(*random.clone().pick(&[2, 40, 1500, 140_000]));
                         compress(codec, &bytes(random, length))
                     };
                     if !random.once_in(5) {

@@ -2,13 +2,18 @@
 
 use std::sync::Arc;
 
-use super::super::abi::{self, PageCompressed, PageDecompressParams};
+use super::super::abi::{self, PageCompressed, PageDecompressParams, PageSplit, PageSplitParams};
 use super::super::{Launch, Status, address_of, blocks};
 use super::DeviceSlice;
+use crate::device::DeviceBuffer;
 use crate::error::{Error, Result};
 
 /// Pages of a block: one per warp.
 const PAGES_PER_BLOCK: u32 = abi::PAGE_CODEC_THREADS / abi::PAGE_WARP_THREADS;
+
+/// From so many bytes on a Snappy page is decompressed in parts: a warp writes 75 MB/s, and all that
+/// follows waits for the longest page (docs/benchmarks.md).
+const SPLIT_BYTES_MIN: u32 = 2 * abi::PAGE_PART_BYTES;
 
 /// Codecs that have a kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,16 +24,39 @@ pub enum PageCodec {
     Lz4Raw,
 }
 
-/// Compressed pages that are decompressed by one launch per codec.
-#[derive(Debug, Default)]
+/// Compressed pages that are decompressed by one launch per codec, and one that finds parts of long pages.
+#[derive(Debug)]
 pub struct DecompressBatch {
+    split_bytes_min: u32,
     snappy: Vec<PageCompressed>,
     lz4: Vec<PageCompressed>,
     sources: Vec<DeviceSlice>,
     targets: Vec<DeviceSlice>,
 }
 
+impl Default for DecompressBatch {
+    fn default() -> Self {
+        DecompressBatch {
+            split_bytes_min: SPLIT_BYTES_MIN,
+            snappy: Vec::new(),
+            lz4: Vec::new(),
+            sources: Vec::new(),
+            targets: Vec::new(),
+        }
+    }
+}
+
 impl DecompressBatch {
+    /// Lets Snappy pages of `bytes` and more be decompressed in parts of 64 KiB at one time, where their
+    /// compressor began anew at each; those of 64 KiB and less are one part in any case.
+    #[must_use]
+    pub fn split_from(self, bytes: u32) -> Self {
+        DecompressBatch {
+            split_bytes_min: bytes,
+            ..self
+        }
+    }
+
     /// Adds a page: `source` must give exactly `target.bytes()` bytes. Both are followed by
     /// [`SLACK_BYTES`](super::SLACK_BYTES) of their buffers. `page` is the argument of its status.
     ///
@@ -49,7 +77,7 @@ impl DecompressBatch {
             source_bytes: page_bytes(source.bytes(), "compressed bytes")?,
             target_bytes: page_bytes(target.bytes(), "bytes of a page")?,
             page,
-            reserved: 0,
+            is_part: 0,
         };
         match codec {
             PageCodec::Snappy => self.snappy.push(compressed),
@@ -76,8 +104,18 @@ impl DecompressBatch {
         for target in &self.targets {
             target.order_write(launch)?;
         }
-        launch_codec::<abi::PageDecompressSnappy>(launch, &mut self.snappy, status)?;
-        launch_codec::<abi::PageDecompressLz4>(launch, &mut self.lz4, status)
+        // The longest first, so that none is left over at the end.
+        self.snappy.sort_by_key(longest_first);
+        self.lz4.sort_by_key(longest_first);
+        let split = |page: &PageCompressed| {
+            page.target_bytes >= self.split_bytes_min.max(abi::PAGE_PART_BYTES + 1)
+        };
+        let long = self.snappy.partition_point(split);
+        let parts = Parts::of(&self.snappy[..long]);
+        let mut pages = parts.pages;
+        pages.extend(&self.snappy[long..]);
+        launch_codec::<abi::PageDecompressSnappy>(launch, &pages, &parts.splits, status)?;
+        launch_codec::<abi::PageDecompressLz4>(launch, &self.lz4, &[], status)
     }
 }
 
@@ -89,16 +127,58 @@ fn hold(slices: &mut Vec<DeviceSlice>, slice: DeviceSlice) {
     }
 }
 
-/// One launch: a warp per page, the longest pages first so that none is left over at the end.
-fn launch_codec<K>(launch: &Launch, pages: &mut [PageCompressed], status: &Status) -> Result<()>
+fn longest_first(page: &PageCompressed) -> std::cmp::Reverse<u32> {
+    std::cmp::Reverse(page.target_bytes)
+}
+
+/// Pages in parts, and which parts are of one page.
+#[derive(Default)]
+struct Parts {
+    pages: Vec<PageCompressed>,
+    splits: Vec<PageSplit>,
+}
+
+impl Parts {
+    fn of(pages: &[PageCompressed]) -> Parts {
+        let mut parts = Parts::default();
+        for page in pages {
+            let part_count = page.target_bytes.div_ceil(abi::PAGE_PART_BYTES);
+            parts.splits.push(PageSplit {
+                first_part: parts.pages.len() as u32,
+                part_count,
+            });
+            let part = |part: u32| {
+                let start = part * abi::PAGE_PART_BYTES;
+                PageCompressed {
+                    target: page.target.wrapping_add(start as usize),
+                    target_bytes: (page.target_bytes - start).min(abi::PAGE_PART_BYTES),
+                    is_part: 1,
+                    ..*page
+                }
+            };
+            parts.pages.extend((0..part_count).map(part));
+        }
+        parts
+    }
+}
+
+/// Two launches at most: what finds parts, and what decompresses, a warp per page or part.
+fn launch_codec<K>(
+    launch: &Launch,
+    pages: &[PageCompressed],
+    splits: &[PageSplit],
+    status: &Status,
+) -> Result<()>
 where
     K: super::super::Kernel<Params = PageDecompressParams>,
 {
     if pages.is_empty() {
         return Ok(());
     }
-    pages.sort_by_key(|page| std::cmp::Reverse(page.target_bytes));
     let table = launch.upload_structs(pages)?;
+    if !splits.is_empty() {
+        find_parts(launch, &table, splits)?;
+    }
     let params = PageDecompressParams {
         pages: address_of(&table),
         status: status.pointer(),
@@ -108,6 +188,19 @@ where
     // SAFETY: `DecompressBatch::add` checked every slice against its buffer, with slack, and
     // `DecompressBatch::launch` ordered and holds the buffers.
     unsafe { launch.launch::<K>(grid, abi::PAGE_CODEC_THREADS, 0, &params) }
+}
+
+/// Writes into a table where the parts of its pages begin.
+fn find_parts(launch: &Launch, table: &DeviceBuffer, splits: &[PageSplit]) -> Result<()> {
+    let named = launch.upload_structs(splits)?;
+    let params = PageSplitParams {
+        splits: address_of(&named),
+        parts: address_of(table),
+        split_count: splits.len() as u64,
+    };
+    let grid = blocks(splits.len() as u64, 1);
+    // SAFETY: as for the decompressor; `Parts::of` made the table and what names its parts together.
+    unsafe { launch.launch::<abi::PageSplitSnappy>(grid, abi::PAGE_SPLIT_THREADS, 0, &params) }
 }
 
 /// A length that Parquet has for pages.

@@ -22,6 +22,13 @@ use crate::storage::guard::guard;
 use crate::storage::key_filter::KeyFilter;
 use crate::storage::selected::{PageRows, overlaps};
 
+/// Row groups in a row whose page indexes left out too little, after which they are no longer asked: to
+/// judge the pages of a row group takes the host up to some milliseconds, and all of the scan waits.
+const INDEX_MISSES_MAX: u32 = 2;
+
+/// An index leaves out too little if it is less than one row in so many.
+const INDEX_PAYING_PART: u64 = 16;
+
 /// What is to be done with a row group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::storage) enum Verdict {
@@ -40,7 +47,18 @@ pub(in crate::storage) struct Ladder<'p> {
     columns: Vec<usize>,
     steps: PruneSteps,
     misses: Misses,
+    index_misses: u32,
     pruned: Pruned,
+}
+
+/// What the indexes of pages say of a row group.
+enum Pages {
+    /// They were not asked.
+    NotAsked,
+    /// Rows of every page may match.
+    All,
+    /// Rows of these ranges may match.
+    Ranges(Vec<Range<u64>>),
 }
 
 impl<'p> Ladder<'p> {
@@ -57,6 +75,7 @@ impl<'p> Ladder<'p> {
             columns,
             steps,
             misses: Misses::default(),
+            index_misses: 0,
             pruned: Pruned::default(),
         }
     }
@@ -136,7 +155,7 @@ impl<'p> Ladder<'p> {
             known: &group,
             source: filters,
         };
-        let (asked, excluded, ranges) = {
+        let (asked, excluded, pages) = {
             let dictionaries =
                 GroupDictionaries::new(file, scene.zones, scene.bytes, row_group, &self.misses);
             let known: &dyn Membership = match self.steps.dictionary {
@@ -149,22 +168,35 @@ impl<'p> Ladder<'p> {
                     && (dictionaries.exclude_together(&group, predicate)
                         || self.keys.iter().any(no_entry));
             let asked = dictionaries.asked();
-            let ranges = (!excluded && self.steps.page_index)
-                .then(|| self.page_ranges(scene, &group, filters, known));
-            (asked, excluded, ranges.flatten())
+            let ask = !excluded && self.steps.page_index && self.index_misses < INDEX_MISSES_MAX;
+            let pages = match ask {
+                true => self.pages(scene, &group, filters, known),
+                false => Pages::NotAsked,
+            };
+            (asked, excluded, pages)
         };
         self.misses.note(asked.into_iter(), excluded);
         if excluded {
             self.pruned.by_dictionary += scene.stored_bytes(row_group);
             return Verdict::Skip;
         }
-        match ranges {
-            None => Verdict::Read(None, None),
-            Some(ranges) if ranges.is_empty() => {
+        match &pages {
+            Pages::NotAsked => {}
+            Pages::All => self.index_misses += 1,
+            Pages::Ranges(ranges) => {
+                let kept: u64 = ranges.iter().map(|range| range.end - range.start).sum();
+                let rows = u64::try_from(file.row_group(row_group).num_rows()).unwrap_or(kept);
+                let pays = rows.saturating_sub(kept) >= rows / INDEX_PAYING_PART;
+                self.index_misses = if pays { 0 } else { self.index_misses + 1 };
+            }
+        }
+        match pages {
+            Pages::NotAsked | Pages::All => Verdict::Read(None, None),
+            Pages::Ranges(ranges) if ranges.is_empty() => {
                 self.pruned.by_page_index += scene.stored_bytes(row_group);
                 Verdict::Skip
             }
-            Some(ranges) => {
+            Pages::Ranges(ranges) => {
                 let pages = PageRows::of_all(
                     scene.bytes,
                     scene.file,
@@ -190,15 +222,16 @@ impl<'p> Ladder<'p> {
         self.keys.iter().all(meet)
     }
 
-    /// The rows that may match by the indexes of pages; `None` if these exclude none.
-    fn page_ranges(
+    /// The rows that may match by the indexes of pages.
+    fn pages(
         &self,
         scene: &Scene<'_>,
         group: &GroupEvidence<'_>,
         filters: &dyn Membership,
         dictionaries: &dyn Membership,
-    ) -> Option<Vec<Range<u64>>> {
-        let rows = u64::try_from(scene.file.row_group(group.row_group).num_rows()).ok()?;
+    ) -> Pages {
+        let rows = scene.file.row_group(group.row_group).num_rows();
+        let rows = u64::try_from(rows).unwrap_or(0); // not negative: checked with the footer
         let may_match = |evidence: &dyn Evidence| {
             let known = WithMembership {
                 known: evidence,
@@ -215,12 +248,16 @@ impl<'p> Ladder<'p> {
             file: scene.file,
         };
         if may_match(&best) {
-            return None;
+            return Pages::NotAsked;
         }
-        let pages = PageEvidence::read(group, scene.bytes, scene.file, &self.columns)?;
+        let Some(pages) = PageEvidence::read(group, scene.bytes, scene.file, &self.columns) else {
+            return Pages::NotAsked;
+        };
         let ranges = pages.ranges(rows, || may_match(&pages));
-        let all = |range: &Range<u64>| *range == (0..rows);
-        (!ranges.first().is_some_and(all)).then_some(ranges)
+        match ranges.as_slice() {
+            [range] if *range == (0..rows) => Pages::All,
+            _ => Pages::Ranges(ranges),
+        }
     }
 }
 

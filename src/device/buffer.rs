@@ -42,6 +42,7 @@ pub struct DeviceBuffer {
     device: Arc<Device>,
     address: u64,
     bytes: u64,
+    allocated_on: StreamHandle,
     order: Arc<Mutex<Order>>,
     memory: Memory,
 }
@@ -79,6 +80,7 @@ impl DeviceBuffer {
             device,
             address,
             bytes,
+            allocated_on: stream,
             order,
             memory,
         }
@@ -99,6 +101,7 @@ impl DeviceBuffer {
             device: Arc::clone(&whole.device),
             address: whole.address + start,
             bytes,
+            allocated_on: whole.allocated_on,
             order: Arc::clone(&whole.order),
             memory: Memory::PartOf(Arc::clone(whole)),
         }
@@ -251,14 +254,18 @@ impl DeviceBuffer {
         let mut users = readers.iter().rev().chain([&home]);
         if let Some(last) = users.find(|stream| streams.known.contains_key(stream)) {
             self.settle(&streams, *last, readers);
-            self.device.driver().free(*last, self.address, self.bytes);
+            self.device
+                .driver()
+                .free(*last, self.address, self.bytes, self.allocated_on);
             return;
         }
         drop(streams);
         // Every stream that used it was released, and is done. Without any stream, which a lost
         // device refuses, the memory goes with its context.
         if let Ok(stream) = self.device.take_stream() {
-            self.device.driver().free(stream, self.address, self.bytes);
+            self.device
+                .driver()
+                .free(stream, self.address, self.bytes, stream);
             self.device.give_back_stream(stream);
         }
     }

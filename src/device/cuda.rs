@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use cudarc::driver::sys;
 
-use super::blocks::Blocks;
+use super::blocks::{Block, Blocks};
 use super::{
     DeviceProperties, Driver, EventHandle, KernelHandle, LaunchShape, device_error, embedded, nvrtc,
 };
@@ -22,7 +22,7 @@ const STREAM_PER_THREAD: u64 = 2;
 const FOREIGN_STREAM_REMEDY: &str = "pass a stream made in the device's context, or 0 for the legacy default stream of that context";
 
 /// Of a device's memory, at most one byte in so many is kept for the streams that freed it.
-const KEPT_PART: u64 = 64;
+const KEPT_PART: u64 = 32;
 
 /// One CUDA device, and a context of it.
 ///
@@ -289,6 +289,18 @@ impl CudaDriver {
         let _result = unsafe { sys::cuMemFreeAsync(address, raw_stream(stream)) };
     }
 
+    /// Gives a block that was kept for a stream back to the pool; the context is bound.
+    fn give_up(&self, stream: StreamHandle, block: Block) {
+        if let Some(event) = block.used_until {
+            if self.stream_wait(stream, event).is_err() {
+                // The device is lost; waiting on the host is all that is left.
+                let _lost = self.event_synchronize(event);
+            }
+            self.event_destroy(event);
+        }
+        self.free_block(stream, block.address);
+    }
+
     fn new_event(&self, flags: u32) -> Result<EventHandle> {
         let _bound = self.bind()?;
         let mut event = ptr::null_mut();
@@ -528,7 +540,7 @@ unsafe impl Driver for CudaDriver {
     fn stream_destroy(&self, stream: StreamHandle) {
         if let Ok(_bound) = self.bind() {
             for block in self.blocks.leave(stream) {
-                self.free_block(stream, block);
+                self.give_up(stream, block);
             }
             // SAFETY: the handle came from `stream_create`; the driver finishes its work first.
             let _result = unsafe { sys::cuStreamDestroy_v2(raw_stream(stream)) };
@@ -612,25 +624,51 @@ unsafe impl Driver for CudaDriver {
 
     fn alloc(&self, stream: StreamHandle, bytes: u64) -> Result<u64> {
         let size = Blocks::size_of(bytes);
-        if let Some(block) = self.blocks.take(stream, size) {
-            return Ok(block);
+        let passed = |event| self.event_query(event).unwrap_or(false);
+        if let Some(block) = self.blocks.take(stream, size, passed) {
+            if let Some(event) = block.used_until {
+                self.event_destroy(event);
+            }
+            return Ok(block.address);
         }
         let _bound = self.bind()?;
         self.alloc_block(stream, size).or_else(|_| {
             // What other streams keep may be what is missing.
             for (stream, block) in self.blocks.leave_all() {
-                self.free_block(stream, block);
+                self.give_up(stream, block);
             }
             self.alloc_block(stream, size)
         })
     }
 
-    fn free(&self, stream: StreamHandle, address: u64, bytes: u64) {
-        if self.blocks.keep(stream, address, Blocks::size_of(bytes)) {
-            return;
+    fn free(&self, stream: StreamHandle, address: u64, bytes: u64, home: StreamHandle) {
+        let size = Blocks::size_of(bytes);
+        let free = || {
+            // Without a context the memory is gone with it.
+            self.bind()
+                .map(|_bound| self.free_block(stream, address))
+                .unwrap_or_default();
+        };
+        if !self.blocks.reserve(home, size) {
+            return free();
         }
-        if let Ok(_bound) = self.bind() {
-            self.free_block(stream, address);
+        let mut used_until = None;
+        if stream != home {
+            let marked = self.event_create().and_then(|event| {
+                used_until = Some(event);
+                self.event_record(event, stream)
+            });
+            if marked.is_err() {
+                // The device is lost; waiting on the host is all that is left.
+                let _lost = self.stream_synchronize(stream);
+            }
+        }
+        let block = Block {
+            address,
+            used_until,
+        };
+        if !self.blocks.keep(home, block, size) {
+            free(); // its stream is no more
         }
     }
 

@@ -157,8 +157,8 @@ pub unsafe trait Driver: Send + Sync + fmt::Debug {
     /// No memory is left.
     fn alloc(&self, stream: StreamHandle, bytes: u64) -> Result<u64>;
 
-    /// Gives memory back when the stream gets there; so many bytes were asked for.
-    fn free(&self, stream: StreamHandle, address: u64, bytes: u64);
+    /// Gives memory back when the stream gets there; so many bytes were asked for, on the stream `home`.
+    fn free(&self, stream: StreamHandle, address: u64, bytes: u64, home: StreamHandle);
 
     /// Host memory that copies at full speed; contents undefined.
     ///

@@ -174,7 +174,7 @@ unsafe impl Driver for SimtDriver {
             .map_err(error("allocation"))
     }
 
-    fn free(&self, stream: StreamHandle, address: u64, _bytes: u64) {
+    fn free(&self, stream: StreamHandle, address: u64, _bytes: u64, _home: StreamHandle) {
         // A refusal is reported by the next synchronisation; there is nothing to undo here.
         let _reported_later = self.device.free(stream_id(stream), address);
     }

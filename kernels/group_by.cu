@@ -62,7 +62,7 @@ KERNEL_FN void group_by_sketch_keys(const GroupBySketchParams &params) {
       if (row >= row_count) break;
       GroupByRowKey<W> key;
       group_by_pack(params.layout, params.keys, row, &key);
-      const uint64_t hash = hash_words(key.words, group_by_key_words<W>(params.layout));
+      const uint64_t hash = group_by_hash_words(params.layout, key);
       group_by_sketch_raise(registers, hash ^ key.is_null);
     }
   }

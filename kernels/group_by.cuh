@@ -9,6 +9,7 @@
 #include "group_by_accumulate.cuh"
 #include "primitives/hash.cuh"
 #include "primitives/status.cuh"
+#include "strings.cuh"
 
 #define GROUP_BY_NO_SLOT (~0u)
 #define GROUP_BY_TAG_BUSY 1ull
@@ -26,6 +27,36 @@ KERNEL_FN uint32_t group_by_key_words(const GroupByLayout &layout) {
   return W == 1 ? 1 : layout.key_words;
 }
 
+/// Hash bits in use.
+KERNEL_FN uint64_t group_by_masked(const GroupByLayout &layout, uint64_t hash) {
+  return layout.hash_mask_bits >= 64 ? hash : hash & ((1ull << layout.hash_mask_bits) - 1);
+}
+
+/// Packs a string: its hash, and where it lies.
+KERNEL_FN void group_by_pack_text(const GroupByLayout &layout, const TextView &text,
+                                  uint64_t *words) {
+  uint64_t hash = text.length;
+  for (uint64_t at = 0; at < text.length; at += 8) {
+    hash = hash_word(strings_word(text, at) + 0x9e3779b97f4a7c15ull * hash);
+  }
+  words[GROUP_BY_TEXT_HASH] = group_by_masked(layout, hash);
+  words[GROUP_BY_TEXT_BYTES] = (uint64_t)text.bytes;
+  words[GROUP_BY_TEXT_LENGTH] = text.length;
+}
+
+/// Whether two packed strings are equal. `words` and `others` are at their `GROUP_BY_TEXT_BYTES`.
+KERNEL_FN bool group_by_same_text(const uint64_t *words, const uint64_t *others) {
+  const uint64_t length = words[1];
+  if (length != others[1]) return false;
+  if (words[0] == others[0]) return true;
+  const TextView text = {(const uint8_t *)words[0], (uint32_t)length, 0};
+  const TextView other = {(const uint8_t *)others[0], (uint32_t)length, 0};
+  for (uint64_t at = 0; at < length; at += 8) {
+    if (strings_word(text, at) != strings_word(other, at)) return false;
+  }
+  return true;
+}
+
 /// Packs the key columns of a row. Equal keys pack to equal words: one NaN, one zero, nulls as a
 /// set null bit over zero value bits.
 template <uint32_t W>
@@ -41,6 +72,8 @@ KERNEL_FN void group_by_pack(const GroupByLayout &layout, const GroupByKey *keys
       } else {
         packed->words[W == 1 ? 0 : key.null_word] |= 1ull << key.null_shift;
       }
+    } else if (W > 1 && key.column.type == PHYSICAL_VIEW) {
+      group_by_pack_text(layout, strings_view(key.column, row), packed->words + (W == 1 ? 0 : key.word));
     } else if (W > 1 && key.column.type == PHYSICAL_INT128) {
       const int128_t value = column_value<int128_t>(key.column, row);
       packed->words[W == 1 ? 0 : key.word] = (uint64_t)value;
@@ -68,10 +101,22 @@ KERNEL_FN void group_by_pack_plain(const GroupByKey *keys, uint64_t row, GroupBy
   packed->words[0] = packed->is_null ? 0 : __ldcs((const uint64_t *)column.values + at);
 }
 
+/// The hash of a packed key, all bits of it: of where strings lie it knows nothing.
+template <uint32_t W>
+KERNEL_FN uint64_t group_by_hash_words(const GroupByLayout &layout, const GroupByRowKey<W> &key) {
+  const uint32_t count = group_by_key_words<W>(layout);
+  if (W == 1 || layout.text_words == 0) return hash_words(key.words, count);
+  uint64_t hash = 0;
+  for (uint32_t w = 0; w < count; w++) {
+    if (layout.text_words >> w & 1) continue;
+    hash = hash_word(key.words[w] + 0x9e3779b97f4a7c15ull * hash);
+  }
+  return hash;
+}
+
 template <uint32_t W>
 KERNEL_FN uint64_t group_by_hash(const GroupByLayout &layout, const GroupByRowKey<W> &key) {
-  const uint64_t hash = hash_words(key.words, group_by_key_words<W>(layout));
-  return layout.hash_mask_bits >= 64 ? hash : hash & ((1ull << layout.hash_mask_bits) - 1);
+  return group_by_masked(layout, group_by_hash_words(layout, key));
 }
 
 /// Where a table keeps the words of a slot: entries of `entry_words` with the accumulators inside,
@@ -129,16 +174,21 @@ KERNEL_FN uint32_t group_by_slot_narrow(const GroupByStore &store, const GroupBy
 }
 
 template <uint32_t W>
-KERNEL_FN bool group_by_same(const uint64_t *words, const GroupByRowKey<W> &key, uint32_t count) {
-  for (uint32_t w = 0; w < count; w++) {
-    if (words[w] != key.words[w]) return false;
+KERNEL_FN bool group_by_same(const uint64_t *words, const GroupByRowKey<W> &key,
+                             const GroupByLayout &layout) {
+  for (uint32_t w = 0; w < layout.key_words; w++) {
+    if (layout.text_words >> w & 1) {
+      if (!group_by_same_text(words + w, key.words + w)) return false;
+    } else if (words[w] != key.words[w]) {
+      return false;
+    }
   }
   return true;
 }
 
 /// The slot of a key of several words: claimed by its tag, published when its words are written.
 template <uint32_t W>
-KERNEL_FN uint32_t group_by_slot_wide(const GroupByStore &store, uint32_t key_words,
+KERNEL_FN uint32_t group_by_slot_wide(const GroupByStore &store, const GroupByLayout &layout,
                                       const GroupByRowKey<W> &key, uint64_t hash,
                                       uint64_t probe_max, uint32_t *inserted) {
   const uint64_t tag = hash | 2;  // neither empty nor busy
@@ -150,7 +200,7 @@ KERNEL_FN uint32_t group_by_slot_wide(const GroupByStore &store, uint32_t key_wo
       seen = atomic_cas_u64(mark, 0, GROUP_BY_TAG_BUSY);
       if (seen == 0) {
         // By atomics, which tools that look for races in shared memory understand; it is rare.
-        for (uint32_t w = 0; w < key_words; w++) atomic_exchange_u64(&mark[1 + w], key.words[w]);
+        for (uint32_t w = 0; w < layout.key_words; w++) atomic_exchange_u64(&mark[1 + w], key.words[w]);
         __threadfence();
         atomic_exchange_u64(mark, tag);
         ++*inserted;
@@ -160,7 +210,7 @@ KERNEL_FN uint32_t group_by_slot_wide(const GroupByStore &store, uint32_t key_wo
     while (seen == GROUP_BY_TAG_BUSY) seen = ld_acquire(mark);
     if (seen == tag) {
       seen = ld_acquire(mark);
-      if (group_by_same(mark + 1, key, key_words)) return slot;
+      if (group_by_same(mark + 1, key, layout)) return slot;
     }
   }
   return GROUP_BY_NO_SLOT;
@@ -176,7 +226,7 @@ template <uint32_t W>
 KERNEL_FN uint32_t group_by_slot(const GroupByStore &store, const GroupByLayout &layout,
                                  const GroupByRowKey<W> &key, uint64_t hash, uint64_t probe_max,
                                  uint32_t *inserted) {
-  return group_by_slot_wide(store, layout.key_words, key, hash, probe_max, inserted);
+  return group_by_slot_wide(store, layout, key, hash, probe_max, inserted);
 }
 
 /// Reads the key of a used slot back. `mark` is its first word, `special` its place among the

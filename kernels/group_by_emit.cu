@@ -33,8 +33,12 @@ group_by_emit_key(GRID_CONSTANT(GroupByEmitKeyParams) params) {
       if (place.bits < 64) low &= (1ull << place.bits) - 1;
       if (layout.key_words == 1 && slot == params.table.capacity + 1) low = GROUP_BY_EMPTY;
       if (params.output.type == PHYSICAL_INT128) high = words[place.word + 1];
+      if (params.output.type == PHYSICAL_VIEW) {
+        low = words[place.word + GROUP_BY_TEXT_BYTES];
+        high = words[place.word + GROUP_BY_TEXT_LENGTH];
+      }
     }
-    if (params.output.type == PHYSICAL_INT128) {
+    if (params.output.type == PHYSICAL_INT128 || params.output.type == PHYSICAL_VIEW) {
       ((int128_t *)params.output.values)[row] = int128_of(low, high);
     } else if (params.output.type != PHYSICAL_BOOLEAN) {
       output_bits(params.output, row, low);

@@ -1,7 +1,8 @@
 // Operator  group_by (src/operators/group_by.rs states the contract)
-// Kernels   group_by_init group_by_merge group_by_merge_wide group_by_list
+// Kernels   group_by_init group_by_merge group_by_merge_wide group_by_list group_by_move_text
 // Method    what is done to a table as a whole: its entries are emptied by 16-byte stores side by
-//           side, merged into another table's, or listed where they hold a group
+//           side, merged into another table's, listed where they hold a group, or told where their
+//           strings were moved to
 // Cost      init writes the table; merge reads the entries and updates a sector for each; list
 // reads
 //           a sector per slot and writes 4 B per group
@@ -117,4 +118,21 @@ group_by_list(GRID_CONSTANT(GroupByListParams) params) {
   if (lane == 0 && word) base = atomic_add_u64(params.slot_count, (uint64_t)__popc(word));
   base = __shfl_sync(WARP_ALL, base, 0);
   if (in_use) params.slots[base + (uint32_t)__popc(word & ((1u << lane) - 1))] = (uint32_t)slot;
+}
+
+/// Tells groups where the strings of a key lie from now on.
+///
+/// Shape   slots[group_count], offsets[group_count + 1] -> table
+/// Launch  grid = ceil(group_count / GROUP_BY_TABLE_THREADS), block = GROUP_BY_TABLE_THREADS,
+///         shared = 0
+/// Nulls   of length 0, as empty strings: they lie nowhere
+/// Errors  none
+/// Tests   tests/operators/group_by.rs
+extern "C" __global__ void __launch_bounds__(GROUP_BY_TABLE_THREADS)
+group_by_move_text(GRID_CONSTANT(GroupByMoveTextParams) params) {
+  const uint64_t row = (uint64_t)blockIdx.x * GROUP_BY_TABLE_THREADS + threadIdx.x;
+  if (row >= params.group_count) return;
+  uint64_t *entry = params.table.entries + (uint64_t)params.slots[row] * params.layout.entry_words;
+  uint64_t *words = entry + 1 + params.word;
+  if (words[1]) words[0] = (uint64_t)(params.bytes + params.offsets[row]);
 }

@@ -64,6 +64,14 @@ enum {
   GROUP_BY_RANK_MAX = 52,       ///< greatest rank of a register
 };
 
+/// Words of a key that is a string: its hash, where its bytes are, how many.
+enum {
+  GROUP_BY_TEXT_HASH = 0,
+  GROUP_BY_TEXT_BYTES = 1,
+  GROUP_BY_TEXT_LENGTH = 2,
+  GROUP_BY_TEXT_WORDS = 3,
+};
+
 /// How the key columns pack into words, and where entries have their words.
 /// An entry of a one-word key: key, accumulators. Of a wider key: tag (0 empty, 1 being written),
 /// key words, accumulators.
@@ -76,10 +84,11 @@ typedef struct GroupByLayout {
   uint32_t key_count;          ///< key columns
   uint32_t null_is_special;    ///< 1: one key column, whose null goes to the first special slot
   uint32_t hash_mask_bits;     ///< hash bits in use, 64 but for tests of collisions
+  uint64_t text_words;         ///< bit w: word w of a packed key tells where the bytes of a string are
   uint8_t kinds[64];           ///< kind of each accumulator
   uint8_t starts[64];          ///< word of each accumulator, counted from `accumulator_start`
 } GroupByLayout;
-ABI_ASSERT(sizeof(GroupByLayout) == 160, "GroupByLayout crosses the ABI");
+ABI_ASSERT(sizeof(GroupByLayout) == 168, "GroupByLayout crosses the ABI");
 
 /// A key column and its place in the packed key.
 typedef struct GroupByKey {
@@ -114,7 +123,7 @@ typedef struct GroupByInitParams {
   GroupByTable table;    ///< written: every entry empty, accumulators at their start
   GroupByLayout layout;  ///< of the table
 } GroupByInitParams;
-ABI_ASSERT(sizeof(GroupByInitParams) == 176, "GroupByInitParams crosses the ABI");
+ABI_ASSERT(sizeof(GroupByInitParams) == 184, "GroupByInitParams crosses the ABI");
 
 /// Launch parameters of `group_by_sketch`.
 typedef struct GroupBySketchParams {
@@ -126,7 +135,7 @@ typedef struct GroupBySketchParams {
   uint32_t first_tile;               ///< first tile to look at
   uint32_t tile_step;                ///< from a tile to the next one to look at; 1: all
 } GroupBySketchParams;
-ABI_ASSERT(sizeof(GroupBySketchParams) == 160 + 1152 + 32, "GroupBySketchParams crosses the ABI");
+ABI_ASSERT(sizeof(GroupBySketchParams) == 168 + 1152 + 32, "GroupBySketchParams crosses the ABI");
 
 /// Launch parameters of `group_by_update`.
 typedef struct GroupByUpdateParams {
@@ -149,7 +158,7 @@ typedef struct GroupByUpdateParams {
   uint32_t shared_replicas;                        ///< copies of each accumulator there, a power of two up to 32
   uint32_t reserved;                               ///< zero
 } GroupByUpdateParams;
-ABI_ASSERT(sizeof(GroupByUpdateParams) == 160 + 1152 + 1344 + 16 + 96, "GroupByUpdateParams crosses the ABI");
+ABI_ASSERT(sizeof(GroupByUpdateParams) == 168 + 1152 + 1344 + 16 + 96, "GroupByUpdateParams crosses the ABI");
 
 /// Launch parameters of `group_by_merge`.
 typedef struct GroupByMergeParams {
@@ -163,7 +172,7 @@ typedef struct GroupByMergeParams {
   uint64_t row_shift;         ///< added to the entries' row numbers
   uint64_t exclusive;         ///< 1: no key stands twice among the entries, which are whole groups
 } GroupByMergeParams;
-ABI_ASSERT(sizeof(GroupByMergeParams) == 232, "GroupByMergeParams crosses the ABI");
+ABI_ASSERT(sizeof(GroupByMergeParams) == 240, "GroupByMergeParams crosses the ABI");
 
 /// Launch parameters of `group_by_list`.
 typedef struct GroupByListParams {
@@ -172,7 +181,7 @@ typedef struct GroupByListParams {
   uint64_t *slot_count;    ///< [1], device, raised; the caller zeroes it
   GroupByLayout layout;    ///< of the table
 } GroupByListParams;
-ABI_ASSERT(sizeof(GroupByListParams) == 192, "GroupByListParams crosses the ABI");
+ABI_ASSERT(sizeof(GroupByListParams) == 200, "GroupByListParams crosses the ABI");
 
 /// Launch parameters of `group_by_emit_key`.
 typedef struct GroupByEmitKeyParams {
@@ -183,7 +192,19 @@ typedef struct GroupByEmitKeyParams {
   const uint32_t *slots;    ///< [group count], device, read
   uint64_t group_count;     ///< rows of the output
 } GroupByEmitKeyParams;
-ABI_ASSERT(sizeof(GroupByEmitKeyParams) == 160 + 16 + 72 + 24 + 16, "GroupByEmitKeyParams crosses the ABI");
+ABI_ASSERT(sizeof(GroupByEmitKeyParams) == 168 + 16 + 72 + 24 + 16, "GroupByEmitKeyParams crosses the ABI");
+
+/// Launch parameters of `group_by_move_text`.
+typedef struct GroupByMoveTextParams {
+  GroupByLayout layout;     ///< of the table
+  GroupByTable table;       ///< read and written
+  const uint8_t *bytes;     ///< [offsets[group_count]], device: where the strings are from now on
+  const uint64_t *offsets;  ///< [group_count + 1], device, read: where each begins there
+  const uint32_t *slots;    ///< [group_count], device, read
+  uint64_t group_count;     ///< groups
+  uint64_t word;            ///< word of the packed key that tells where the bytes of the string are
+} GroupByMoveTextParams;
+ABI_ASSERT(sizeof(GroupByMoveTextParams) == 168 + 16 + 40, "GroupByMoveTextParams crosses the ABI");
 
 enum {
   EMIT_COUNT = 0,        ///< the word of a count
@@ -220,7 +241,7 @@ typedef struct GroupByEmitAggregateParams {
   uint32_t overflow_is_error; ///< 1: a sum beyond its limit fails the launch, instead of being null
   uint32_t ddof;             ///< variance: taken from the count in the denominator
 } GroupByEmitAggregateParams;
-ABI_ASSERT(sizeof(GroupByEmitAggregateParams) == 160 + 16 + 24 + 48 + 24, "GroupByEmitAggregateParams crosses the ABI");
+ABI_ASSERT(sizeof(GroupByEmitAggregateParams) == 168 + 16 + 24 + 48 + 24, "GroupByEmitAggregateParams crosses the ABI");
 
 /// Launch parameters of `group_by_carry`.
 typedef struct GroupByCarryParams {
@@ -232,7 +253,7 @@ typedef struct GroupByCarryParams {
   uint32_t row_accumulator;   ///< the row accumulator
   uint32_t accumulator;       ///< the accumulator that carries the value
 } GroupByCarryParams;
-ABI_ASSERT(sizeof(GroupByCarryParams) == 160 + 16 + 48 + 24, "GroupByCarryParams crosses the ABI");
+ABI_ASSERT(sizeof(GroupByCarryParams) == 168 + 16 + 48 + 24, "GroupByCarryParams crosses the ABI");
 
 /// Launch parameters of `group_by_distance`.
 typedef struct GroupByDistanceParams {
@@ -245,7 +266,7 @@ typedef struct GroupByDistanceParams {
   uint64_t row_count;                  ///< rows, or their upper bound
   uint64_t accumulator;                ///< the variance accumulator
 } GroupByDistanceParams;
-ABI_ASSERT(sizeof(GroupByDistanceParams) == 160 + 1152 + 16 + 48 + 24 + 24, "GroupByDistanceParams crosses the ABI");
+ABI_ASSERT(sizeof(GroupByDistanceParams) == 168 + 1152 + 16 + 48 + 24 + 24, "GroupByDistanceParams crosses the ABI");
 
 /// Launch parameters of `group_by_registers`.
 typedef struct GroupByRegistersParams {
@@ -275,6 +296,6 @@ typedef struct GroupBySettleParams {
   uint64_t present;          ///< bit a: the word of accumulator a is to be 1
   uint64_t carry;            ///< bit a: digits of accumulator a are to be 32 bits again
 } GroupBySettleParams;
-ABI_ASSERT(sizeof(GroupBySettleParams) == 200, "GroupBySettleParams crosses the ABI");
+ABI_ASSERT(sizeof(GroupBySettleParams) == 208, "GroupBySettleParams crosses the ABI");
 
 #endif

@@ -582,6 +582,14 @@ pub const EXACT_NEGATIVE_INFINITY: u32 = 4;
 pub const GROUP_BY_REGISTER_BITS: u32 = 12;
 /// greatest rank of a register
 pub const GROUP_BY_RANK_MAX: u32 = 52;
+/// Words of a key that is a string: its hash, where its bytes are, how many.
+pub const GROUP_BY_TEXT_HASH: u32 = 0;
+/// Words of a key that is a string: its hash, where its bytes are, how many.
+pub const GROUP_BY_TEXT_BYTES: u32 = 1;
+/// Words of a key that is a string: its hash, where its bytes are, how many.
+pub const GROUP_BY_TEXT_LENGTH: u32 = 2;
+/// Words of a key that is a string: its hash, where its bytes are, how many.
+pub const GROUP_BY_TEXT_WORDS: u32 = 3;
 
 /** How the key columns pack into words, and where entries have their words.
 An entry of a one-word key: key, accumulators. Of a wider key: tag (0 empty, 1 being written),
@@ -605,14 +613,16 @@ pub struct GroupByLayout {
     pub null_is_special: u32,
     /// hash bits in use, 64 but for tests of collisions
     pub hash_mask_bits: u32,
+    /// bit w: word w of a packed key tells where the bytes of a string are
+    pub text_words: u64,
     /// kind of each accumulator
     pub kinds: [u8; 64usize],
     /// word of each accumulator, counted from `accumulator_start`
     pub starts: [u8; 64usize],
 }
 const _: () = {
-    ["Size of GroupByLayout"][::core::mem::size_of::<GroupByLayout>() - 160usize];
-    ["Alignment of GroupByLayout"][::core::mem::align_of::<GroupByLayout>() - 4usize];
+    ["Size of GroupByLayout"][::core::mem::size_of::<GroupByLayout>() - 168usize];
+    ["Alignment of GroupByLayout"][::core::mem::align_of::<GroupByLayout>() - 8usize];
     ["Offset of field: GroupByLayout::key_words"]
         [::core::mem::offset_of!(GroupByLayout, key_words) - 0usize];
     ["Offset of field: GroupByLayout::entry_words"]
@@ -629,10 +639,12 @@ const _: () = {
         [::core::mem::offset_of!(GroupByLayout, null_is_special) - 24usize];
     ["Offset of field: GroupByLayout::hash_mask_bits"]
         [::core::mem::offset_of!(GroupByLayout, hash_mask_bits) - 28usize];
+    ["Offset of field: GroupByLayout::text_words"]
+        [::core::mem::offset_of!(GroupByLayout, text_words) - 32usize];
     ["Offset of field: GroupByLayout::kinds"]
-        [::core::mem::offset_of!(GroupByLayout, kinds) - 32usize];
+        [::core::mem::offset_of!(GroupByLayout, kinds) - 40usize];
     ["Offset of field: GroupByLayout::starts"]
-        [::core::mem::offset_of!(GroupByLayout, starts) - 96usize];
+        [::core::mem::offset_of!(GroupByLayout, starts) - 104usize];
 };
 
 /// A key column and its place in the packed key.
@@ -721,7 +733,7 @@ pub struct GroupByInitParams {
     pub layout: GroupByLayout,
 }
 const _: () = {
-    ["Size of GroupByInitParams"][::core::mem::size_of::<GroupByInitParams>() - 176usize];
+    ["Size of GroupByInitParams"][::core::mem::size_of::<GroupByInitParams>() - 184usize];
     ["Alignment of GroupByInitParams"][::core::mem::align_of::<GroupByInitParams>() - 8usize];
     ["Offset of field: GroupByInitParams::table"]
         [::core::mem::offset_of!(GroupByInitParams, table) - 0usize];
@@ -749,22 +761,22 @@ pub struct GroupBySketchParams {
     pub tile_step: u32,
 }
 const _: () = {
-    ["Size of GroupBySketchParams"][::core::mem::size_of::<GroupBySketchParams>() - 1344usize];
+    ["Size of GroupBySketchParams"][::core::mem::size_of::<GroupBySketchParams>() - 1352usize];
     ["Alignment of GroupBySketchParams"][::core::mem::align_of::<GroupBySketchParams>() - 8usize];
     ["Offset of field: GroupBySketchParams::layout"]
         [::core::mem::offset_of!(GroupBySketchParams, layout) - 0usize];
     ["Offset of field: GroupBySketchParams::keys"]
-        [::core::mem::offset_of!(GroupBySketchParams, keys) - 160usize];
+        [::core::mem::offset_of!(GroupBySketchParams, keys) - 168usize];
     ["Offset of field: GroupBySketchParams::registers"]
-        [::core::mem::offset_of!(GroupBySketchParams, registers) - 1312usize];
+        [::core::mem::offset_of!(GroupBySketchParams, registers) - 1320usize];
     ["Offset of field: GroupBySketchParams::row_count_device"]
-        [::core::mem::offset_of!(GroupBySketchParams, row_count_device) - 1320usize];
+        [::core::mem::offset_of!(GroupBySketchParams, row_count_device) - 1328usize];
     ["Offset of field: GroupBySketchParams::row_count"]
-        [::core::mem::offset_of!(GroupBySketchParams, row_count) - 1328usize];
+        [::core::mem::offset_of!(GroupBySketchParams, row_count) - 1336usize];
     ["Offset of field: GroupBySketchParams::first_tile"]
-        [::core::mem::offset_of!(GroupBySketchParams, first_tile) - 1336usize];
+        [::core::mem::offset_of!(GroupBySketchParams, first_tile) - 1344usize];
     ["Offset of field: GroupBySketchParams::tile_step"]
-        [::core::mem::offset_of!(GroupBySketchParams, tile_step) - 1340usize];
+        [::core::mem::offset_of!(GroupBySketchParams, tile_step) - 1348usize];
 };
 
 /// Launch parameters of `group_by_update`.
@@ -809,44 +821,44 @@ pub struct GroupByUpdateParams {
     pub reserved: u32,
 }
 const _: () = {
-    ["Size of GroupByUpdateParams"][::core::mem::size_of::<GroupByUpdateParams>() - 2768usize];
+    ["Size of GroupByUpdateParams"][::core::mem::size_of::<GroupByUpdateParams>() - 2776usize];
     ["Alignment of GroupByUpdateParams"][::core::mem::align_of::<GroupByUpdateParams>() - 8usize];
     ["Offset of field: GroupByUpdateParams::layout"]
         [::core::mem::offset_of!(GroupByUpdateParams, layout) - 0usize];
     ["Offset of field: GroupByUpdateParams::keys"]
-        [::core::mem::offset_of!(GroupByUpdateParams, keys) - 160usize];
+        [::core::mem::offset_of!(GroupByUpdateParams, keys) - 168usize];
     ["Offset of field: GroupByUpdateParams::inputs"]
-        [::core::mem::offset_of!(GroupByUpdateParams, inputs) - 1312usize];
+        [::core::mem::offset_of!(GroupByUpdateParams, inputs) - 1320usize];
     ["Offset of field: GroupByUpdateParams::table"]
-        [::core::mem::offset_of!(GroupByUpdateParams, table) - 2656usize];
+        [::core::mem::offset_of!(GroupByUpdateParams, table) - 2664usize];
     ["Offset of field: GroupByUpdateParams::pending_in"]
-        [::core::mem::offset_of!(GroupByUpdateParams, pending_in) - 2672usize];
+        [::core::mem::offset_of!(GroupByUpdateParams, pending_in) - 2680usize];
     ["Offset of field: GroupByUpdateParams::pending_out"]
-        [::core::mem::offset_of!(GroupByUpdateParams, pending_out) - 2680usize];
+        [::core::mem::offset_of!(GroupByUpdateParams, pending_out) - 2688usize];
     ["Offset of field: GroupByUpdateParams::pending_count"]
-        [::core::mem::offset_of!(GroupByUpdateParams, pending_count) - 2688usize];
+        [::core::mem::offset_of!(GroupByUpdateParams, pending_count) - 2696usize];
     ["Offset of field: GroupByUpdateParams::group_count"]
-        [::core::mem::offset_of!(GroupByUpdateParams, group_count) - 2696usize];
+        [::core::mem::offset_of!(GroupByUpdateParams, group_count) - 2704usize];
     ["Offset of field: GroupByUpdateParams::spilled_entries"]
-        [::core::mem::offset_of!(GroupByUpdateParams, spilled_entries) - 2704usize];
+        [::core::mem::offset_of!(GroupByUpdateParams, spilled_entries) - 2712usize];
     ["Offset of field: GroupByUpdateParams::spilled_count"]
-        [::core::mem::offset_of!(GroupByUpdateParams, spilled_count) - 2712usize];
+        [::core::mem::offset_of!(GroupByUpdateParams, spilled_count) - 2720usize];
     ["Offset of field: GroupByUpdateParams::row_count_device"]
-        [::core::mem::offset_of!(GroupByUpdateParams, row_count_device) - 2720usize];
+        [::core::mem::offset_of!(GroupByUpdateParams, row_count_device) - 2728usize];
     ["Offset of field: GroupByUpdateParams::row_count"]
-        [::core::mem::offset_of!(GroupByUpdateParams, row_count) - 2728usize];
+        [::core::mem::offset_of!(GroupByUpdateParams, row_count) - 2736usize];
     ["Offset of field: GroupByUpdateParams::probe_max"]
-        [::core::mem::offset_of!(GroupByUpdateParams, probe_max) - 2736usize];
+        [::core::mem::offset_of!(GroupByUpdateParams, probe_max) - 2744usize];
     ["Offset of field: GroupByUpdateParams::row_start"]
-        [::core::mem::offset_of!(GroupByUpdateParams, row_start) - 2744usize];
+        [::core::mem::offset_of!(GroupByUpdateParams, row_start) - 2752usize];
     ["Offset of field: GroupByUpdateParams::input_count"]
-        [::core::mem::offset_of!(GroupByUpdateParams, input_count) - 2752usize];
+        [::core::mem::offset_of!(GroupByUpdateParams, input_count) - 2760usize];
     ["Offset of field: GroupByUpdateParams::shared_slots"]
-        [::core::mem::offset_of!(GroupByUpdateParams, shared_slots) - 2756usize];
+        [::core::mem::offset_of!(GroupByUpdateParams, shared_slots) - 2764usize];
     ["Offset of field: GroupByUpdateParams::shared_replicas"]
-        [::core::mem::offset_of!(GroupByUpdateParams, shared_replicas) - 2760usize];
+        [::core::mem::offset_of!(GroupByUpdateParams, shared_replicas) - 2768usize];
     ["Offset of field: GroupByUpdateParams::reserved"]
-        [::core::mem::offset_of!(GroupByUpdateParams, reserved) - 2764usize];
+        [::core::mem::offset_of!(GroupByUpdateParams, reserved) - 2772usize];
 };
 
 /// Launch parameters of `group_by_merge`.
@@ -873,26 +885,26 @@ pub struct GroupByMergeParams {
     pub exclusive: u64,
 }
 const _: () = {
-    ["Size of GroupByMergeParams"][::core::mem::size_of::<GroupByMergeParams>() - 232usize];
+    ["Size of GroupByMergeParams"][::core::mem::size_of::<GroupByMergeParams>() - 240usize];
     ["Alignment of GroupByMergeParams"][::core::mem::align_of::<GroupByMergeParams>() - 8usize];
     ["Offset of field: GroupByMergeParams::layout"]
         [::core::mem::offset_of!(GroupByMergeParams, layout) - 0usize];
     ["Offset of field: GroupByMergeParams::table"]
-        [::core::mem::offset_of!(GroupByMergeParams, table) - 160usize];
+        [::core::mem::offset_of!(GroupByMergeParams, table) - 168usize];
     ["Offset of field: GroupByMergeParams::entries"]
-        [::core::mem::offset_of!(GroupByMergeParams, entries) - 176usize];
+        [::core::mem::offset_of!(GroupByMergeParams, entries) - 184usize];
     ["Offset of field: GroupByMergeParams::status"]
-        [::core::mem::offset_of!(GroupByMergeParams, status) - 184usize];
+        [::core::mem::offset_of!(GroupByMergeParams, status) - 192usize];
     ["Offset of field: GroupByMergeParams::group_count"]
-        [::core::mem::offset_of!(GroupByMergeParams, group_count) - 192usize];
+        [::core::mem::offset_of!(GroupByMergeParams, group_count) - 200usize];
     ["Offset of field: GroupByMergeParams::entry_count"]
-        [::core::mem::offset_of!(GroupByMergeParams, entry_count) - 200usize];
+        [::core::mem::offset_of!(GroupByMergeParams, entry_count) - 208usize];
     ["Offset of field: GroupByMergeParams::special_start"]
-        [::core::mem::offset_of!(GroupByMergeParams, special_start) - 208usize];
+        [::core::mem::offset_of!(GroupByMergeParams, special_start) - 216usize];
     ["Offset of field: GroupByMergeParams::row_shift"]
-        [::core::mem::offset_of!(GroupByMergeParams, row_shift) - 216usize];
+        [::core::mem::offset_of!(GroupByMergeParams, row_shift) - 224usize];
     ["Offset of field: GroupByMergeParams::exclusive"]
-        [::core::mem::offset_of!(GroupByMergeParams, exclusive) - 224usize];
+        [::core::mem::offset_of!(GroupByMergeParams, exclusive) - 232usize];
 };
 
 /// Launch parameters of `group_by_list`.
@@ -909,7 +921,7 @@ pub struct GroupByListParams {
     pub layout: GroupByLayout,
 }
 const _: () = {
-    ["Size of GroupByListParams"][::core::mem::size_of::<GroupByListParams>() - 192usize];
+    ["Size of GroupByListParams"][::core::mem::size_of::<GroupByListParams>() - 200usize];
     ["Alignment of GroupByListParams"][::core::mem::align_of::<GroupByListParams>() - 8usize];
     ["Offset of field: GroupByListParams::table"]
         [::core::mem::offset_of!(GroupByListParams, table) - 0usize];
@@ -939,20 +951,59 @@ pub struct GroupByEmitKeyParams {
     pub group_count: u64,
 }
 const _: () = {
-    ["Size of GroupByEmitKeyParams"][::core::mem::size_of::<GroupByEmitKeyParams>() - 288usize];
+    ["Size of GroupByEmitKeyParams"][::core::mem::size_of::<GroupByEmitKeyParams>() - 296usize];
     ["Alignment of GroupByEmitKeyParams"][::core::mem::align_of::<GroupByEmitKeyParams>() - 8usize];
     ["Offset of field: GroupByEmitKeyParams::layout"]
         [::core::mem::offset_of!(GroupByEmitKeyParams, layout) - 0usize];
     ["Offset of field: GroupByEmitKeyParams::table"]
-        [::core::mem::offset_of!(GroupByEmitKeyParams, table) - 160usize];
+        [::core::mem::offset_of!(GroupByEmitKeyParams, table) - 168usize];
     ["Offset of field: GroupByEmitKeyParams::key"]
-        [::core::mem::offset_of!(GroupByEmitKeyParams, key) - 176usize];
+        [::core::mem::offset_of!(GroupByEmitKeyParams, key) - 184usize];
     ["Offset of field: GroupByEmitKeyParams::output"]
-        [::core::mem::offset_of!(GroupByEmitKeyParams, output) - 248usize];
+        [::core::mem::offset_of!(GroupByEmitKeyParams, output) - 256usize];
     ["Offset of field: GroupByEmitKeyParams::slots"]
-        [::core::mem::offset_of!(GroupByEmitKeyParams, slots) - 272usize];
+        [::core::mem::offset_of!(GroupByEmitKeyParams, slots) - 280usize];
     ["Offset of field: GroupByEmitKeyParams::group_count"]
-        [::core::mem::offset_of!(GroupByEmitKeyParams, group_count) - 280usize];
+        [::core::mem::offset_of!(GroupByEmitKeyParams, group_count) - 288usize];
+};
+
+/// Launch parameters of `group_by_move_text`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct GroupByMoveTextParams {
+    /// of the table
+    pub layout: GroupByLayout,
+    /// read and written
+    pub table: GroupByTable,
+    /// \[offsets\[group_count\]\], device: where the strings are from now on
+    pub bytes: *const u8,
+    /// \[group_count + 1\], device, read: where each begins there
+    pub offsets: *const u64,
+    /// \[group_count\], device, read
+    pub slots: *const u32,
+    /// groups
+    pub group_count: u64,
+    /// word of the packed key that tells where the bytes of the string are
+    pub word: u64,
+}
+const _: () = {
+    ["Size of GroupByMoveTextParams"][::core::mem::size_of::<GroupByMoveTextParams>() - 224usize];
+    ["Alignment of GroupByMoveTextParams"]
+        [::core::mem::align_of::<GroupByMoveTextParams>() - 8usize];
+    ["Offset of field: GroupByMoveTextParams::layout"]
+        [::core::mem::offset_of!(GroupByMoveTextParams, layout) - 0usize];
+    ["Offset of field: GroupByMoveTextParams::table"]
+        [::core::mem::offset_of!(GroupByMoveTextParams, table) - 168usize];
+    ["Offset of field: GroupByMoveTextParams::bytes"]
+        [::core::mem::offset_of!(GroupByMoveTextParams, bytes) - 184usize];
+    ["Offset of field: GroupByMoveTextParams::offsets"]
+        [::core::mem::offset_of!(GroupByMoveTextParams, offsets) - 192usize];
+    ["Offset of field: GroupByMoveTextParams::slots"]
+        [::core::mem::offset_of!(GroupByMoveTextParams, slots) - 200usize];
+    ["Offset of field: GroupByMoveTextParams::group_count"]
+        [::core::mem::offset_of!(GroupByMoveTextParams, group_count) - 208usize];
+    ["Offset of field: GroupByMoveTextParams::word"]
+        [::core::mem::offset_of!(GroupByMoveTextParams, word) - 216usize];
 };
 
 /// the word of a count
@@ -1021,39 +1072,39 @@ pub struct GroupByEmitAggregateParams {
 }
 const _: () = {
     ["Size of GroupByEmitAggregateParams"]
-        [::core::mem::size_of::<GroupByEmitAggregateParams>() - 272usize];
+        [::core::mem::size_of::<GroupByEmitAggregateParams>() - 280usize];
     ["Alignment of GroupByEmitAggregateParams"]
         [::core::mem::align_of::<GroupByEmitAggregateParams>() - 8usize];
     ["Offset of field: GroupByEmitAggregateParams::layout"]
         [::core::mem::offset_of!(GroupByEmitAggregateParams, layout) - 0usize];
     ["Offset of field: GroupByEmitAggregateParams::table"]
-        [::core::mem::offset_of!(GroupByEmitAggregateParams, table) - 160usize];
+        [::core::mem::offset_of!(GroupByEmitAggregateParams, table) - 168usize];
     ["Offset of field: GroupByEmitAggregateParams::output"]
-        [::core::mem::offset_of!(GroupByEmitAggregateParams, output) - 176usize];
+        [::core::mem::offset_of!(GroupByEmitAggregateParams, output) - 184usize];
     ["Offset of field: GroupByEmitAggregateParams::slots"]
-        [::core::mem::offset_of!(GroupByEmitAggregateParams, slots) - 200usize];
+        [::core::mem::offset_of!(GroupByEmitAggregateParams, slots) - 208usize];
     ["Offset of field: GroupByEmitAggregateParams::status"]
-        [::core::mem::offset_of!(GroupByEmitAggregateParams, status) - 208usize];
+        [::core::mem::offset_of!(GroupByEmitAggregateParams, status) - 216usize];
     ["Offset of field: GroupByEmitAggregateParams::group_count"]
-        [::core::mem::offset_of!(GroupByEmitAggregateParams, group_count) - 216usize];
+        [::core::mem::offset_of!(GroupByEmitAggregateParams, group_count) - 224usize];
     ["Offset of field: GroupByEmitAggregateParams::limit_low"]
-        [::core::mem::offset_of!(GroupByEmitAggregateParams, limit_low) - 224usize];
+        [::core::mem::offset_of!(GroupByEmitAggregateParams, limit_low) - 232usize];
     ["Offset of field: GroupByEmitAggregateParams::limit_high"]
-        [::core::mem::offset_of!(GroupByEmitAggregateParams, limit_high) - 232usize];
+        [::core::mem::offset_of!(GroupByEmitAggregateParams, limit_high) - 240usize];
     ["Offset of field: GroupByEmitAggregateParams::factor"]
-        [::core::mem::offset_of!(GroupByEmitAggregateParams, factor) - 240usize];
+        [::core::mem::offset_of!(GroupByEmitAggregateParams, factor) - 248usize];
     ["Offset of field: GroupByEmitAggregateParams::emit"]
-        [::core::mem::offset_of!(GroupByEmitAggregateParams, emit) - 248usize];
+        [::core::mem::offset_of!(GroupByEmitAggregateParams, emit) - 256usize];
     ["Offset of field: GroupByEmitAggregateParams::accumulator"]
-        [::core::mem::offset_of!(GroupByEmitAggregateParams, accumulator) - 252usize];
+        [::core::mem::offset_of!(GroupByEmitAggregateParams, accumulator) - 260usize];
     ["Offset of field: GroupByEmitAggregateParams::count_accumulator"]
-        [::core::mem::offset_of!(GroupByEmitAggregateParams, count_accumulator) - 256usize];
+        [::core::mem::offset_of!(GroupByEmitAggregateParams, count_accumulator) - 264usize];
     ["Offset of field: GroupByEmitAggregateParams::empty_is_zero"]
-        [::core::mem::offset_of!(GroupByEmitAggregateParams, empty_is_zero) - 260usize];
+        [::core::mem::offset_of!(GroupByEmitAggregateParams, empty_is_zero) - 268usize];
     ["Offset of field: GroupByEmitAggregateParams::overflow_is_error"]
-        [::core::mem::offset_of!(GroupByEmitAggregateParams, overflow_is_error) - 264usize];
+        [::core::mem::offset_of!(GroupByEmitAggregateParams, overflow_is_error) - 272usize];
     ["Offset of field: GroupByEmitAggregateParams::ddof"]
-        [::core::mem::offset_of!(GroupByEmitAggregateParams, ddof) - 268usize];
+        [::core::mem::offset_of!(GroupByEmitAggregateParams, ddof) - 276usize];
 };
 
 /// Launch parameters of `group_by_carry`.
@@ -1076,22 +1127,22 @@ pub struct GroupByCarryParams {
     pub accumulator: u32,
 }
 const _: () = {
-    ["Size of GroupByCarryParams"][::core::mem::size_of::<GroupByCarryParams>() - 248usize];
+    ["Size of GroupByCarryParams"][::core::mem::size_of::<GroupByCarryParams>() - 256usize];
     ["Alignment of GroupByCarryParams"][::core::mem::align_of::<GroupByCarryParams>() - 8usize];
     ["Offset of field: GroupByCarryParams::layout"]
         [::core::mem::offset_of!(GroupByCarryParams, layout) - 0usize];
     ["Offset of field: GroupByCarryParams::table"]
-        [::core::mem::offset_of!(GroupByCarryParams, table) - 160usize];
+        [::core::mem::offset_of!(GroupByCarryParams, table) - 168usize];
     ["Offset of field: GroupByCarryParams::column"]
-        [::core::mem::offset_of!(GroupByCarryParams, column) - 176usize];
+        [::core::mem::offset_of!(GroupByCarryParams, column) - 184usize];
     ["Offset of field: GroupByCarryParams::row_start"]
-        [::core::mem::offset_of!(GroupByCarryParams, row_start) - 224usize];
+        [::core::mem::offset_of!(GroupByCarryParams, row_start) - 232usize];
     ["Offset of field: GroupByCarryParams::row_count"]
-        [::core::mem::offset_of!(GroupByCarryParams, row_count) - 232usize];
+        [::core::mem::offset_of!(GroupByCarryParams, row_count) - 240usize];
     ["Offset of field: GroupByCarryParams::row_accumulator"]
-        [::core::mem::offset_of!(GroupByCarryParams, row_accumulator) - 240usize];
+        [::core::mem::offset_of!(GroupByCarryParams, row_accumulator) - 248usize];
     ["Offset of field: GroupByCarryParams::accumulator"]
-        [::core::mem::offset_of!(GroupByCarryParams, accumulator) - 244usize];
+        [::core::mem::offset_of!(GroupByCarryParams, accumulator) - 252usize];
 };
 
 /// Launch parameters of `group_by_distance`.
@@ -1116,25 +1167,25 @@ pub struct GroupByDistanceParams {
     pub accumulator: u64,
 }
 const _: () = {
-    ["Size of GroupByDistanceParams"][::core::mem::size_of::<GroupByDistanceParams>() - 1424usize];
+    ["Size of GroupByDistanceParams"][::core::mem::size_of::<GroupByDistanceParams>() - 1432usize];
     ["Alignment of GroupByDistanceParams"]
         [::core::mem::align_of::<GroupByDistanceParams>() - 8usize];
     ["Offset of field: GroupByDistanceParams::layout"]
         [::core::mem::offset_of!(GroupByDistanceParams, layout) - 0usize];
     ["Offset of field: GroupByDistanceParams::keys"]
-        [::core::mem::offset_of!(GroupByDistanceParams, keys) - 160usize];
+        [::core::mem::offset_of!(GroupByDistanceParams, keys) - 168usize];
     ["Offset of field: GroupByDistanceParams::table"]
-        [::core::mem::offset_of!(GroupByDistanceParams, table) - 1312usize];
+        [::core::mem::offset_of!(GroupByDistanceParams, table) - 1320usize];
     ["Offset of field: GroupByDistanceParams::column"]
-        [::core::mem::offset_of!(GroupByDistanceParams, column) - 1328usize];
+        [::core::mem::offset_of!(GroupByDistanceParams, column) - 1336usize];
     ["Offset of field: GroupByDistanceParams::output"]
-        [::core::mem::offset_of!(GroupByDistanceParams, output) - 1376usize];
+        [::core::mem::offset_of!(GroupByDistanceParams, output) - 1384usize];
     ["Offset of field: GroupByDistanceParams::row_count_device"]
-        [::core::mem::offset_of!(GroupByDistanceParams, row_count_device) - 1400usize];
+        [::core::mem::offset_of!(GroupByDistanceParams, row_count_device) - 1408usize];
     ["Offset of field: GroupByDistanceParams::row_count"]
-        [::core::mem::offset_of!(GroupByDistanceParams, row_count) - 1408usize];
+        [::core::mem::offset_of!(GroupByDistanceParams, row_count) - 1416usize];
     ["Offset of field: GroupByDistanceParams::accumulator"]
-        [::core::mem::offset_of!(GroupByDistanceParams, accumulator) - 1416usize];
+        [::core::mem::offset_of!(GroupByDistanceParams, accumulator) - 1424usize];
 };
 
 /// Launch parameters of `group_by_registers`.
@@ -1214,18 +1265,18 @@ pub struct GroupBySettleParams {
     pub carry: u64,
 }
 const _: () = {
-    ["Size of GroupBySettleParams"][::core::mem::size_of::<GroupBySettleParams>() - 200usize];
+    ["Size of GroupBySettleParams"][::core::mem::size_of::<GroupBySettleParams>() - 208usize];
     ["Alignment of GroupBySettleParams"][::core::mem::align_of::<GroupBySettleParams>() - 8usize];
     ["Offset of field: GroupBySettleParams::layout"]
         [::core::mem::offset_of!(GroupBySettleParams, layout) - 0usize];
     ["Offset of field: GroupBySettleParams::table"]
-        [::core::mem::offset_of!(GroupBySettleParams, table) - 160usize];
+        [::core::mem::offset_of!(GroupBySettleParams, table) - 168usize];
     ["Offset of field: GroupBySettleParams::narrow"]
-        [::core::mem::offset_of!(GroupBySettleParams, narrow) - 176usize];
+        [::core::mem::offset_of!(GroupBySettleParams, narrow) - 184usize];
     ["Offset of field: GroupBySettleParams::present"]
-        [::core::mem::offset_of!(GroupBySettleParams, present) - 184usize];
+        [::core::mem::offset_of!(GroupBySettleParams, present) - 192usize];
     ["Offset of field: GroupBySettleParams::carry"]
-        [::core::mem::offset_of!(GroupBySettleParams, carry) - 192usize];
+        [::core::mem::offset_of!(GroupBySettleParams, carry) - 200usize];
 };
 
 /// threads per block of every kernel
@@ -5252,6 +5303,17 @@ unsafe impl Kernel for GroupByList {
     const ENTRY: &'static str = "group_by_list";
     const MODULE: &'static str = "group_by_table";
     type Params = GroupByListParams;
+}
+
+/// Tells groups where the strings of a key lie from now on. (`group_by_move_text` in `kernels/group_by_table.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct GroupByMoveText;
+
+// SAFETY: the only parameter of the entry is one `GroupByMoveTextParams`, as its signature says.
+unsafe impl Kernel for GroupByMoveText {
+    const ENTRY: &'static str = "group_by_move_text";
+    const MODULE: &'static str = "group_by_table";
+    type Params = GroupByMoveTextParams;
 }
 
 /// Copies the values of the rows that were picked in this batch into their groups. (`group_by_carry` in `kernels/group_by_values.cu`)

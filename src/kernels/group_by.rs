@@ -8,9 +8,11 @@
 
 mod layout;
 mod sketch;
+mod texts;
 mod values;
 
 pub use layout::{GroupKey, GroupLayout, GroupTuning};
+use texts::Texts;
 use values::Width;
 pub use values::registers;
 
@@ -50,6 +52,8 @@ pub struct GroupTable {
     widths: Vec<Width>,
     /// Bit a: accumulator a is an `ACCUMULATE_ANY` that is not written, for every row had a value.
     present: u64,
+    /// What keys that are strings lie in.
+    texts: Texts,
 }
 
 /// A finished aggregate: what `emit_aggregate` makes of an accumulator.
@@ -78,7 +82,7 @@ pub struct Emit {
 impl GroupTable {
     /// Bytes of device memory that the table holds on to.
     pub fn bytes(&self) -> u64 {
-        self.entries.bytes() + self.registers.bytes()
+        self.entries.bytes() + self.registers.bytes() + self.texts.bytes()
     }
 
     /// An empty table.
@@ -104,6 +108,7 @@ impl GroupTable {
             rows: 0,
             unsettled_rows: 0,
             widths,
+            texts: Texts::default(),
         })
     }
 
@@ -144,6 +149,9 @@ impl GroupTable {
             self.layout.check_accumulator(*accumulator)?;
         }
         let places = self.layout.place(launch, keys)?;
+        for key in keys {
+            self.texts.add(key.kept()); // also of what fails midway
+        }
         let estimate = self.estimate(launch, &places, rows)?;
         self.reserve(launch, estimate)?;
         self.settle_digits(launch, rows.max())?;
@@ -166,7 +174,7 @@ impl GroupTable {
             self.update_pass(launch, &pass, rows)?;
         }
         self.rows += rows.max();
-        Ok(())
+        self.gather_texts(launch)
     }
 
     /// Adds the squares of distances from the means of groups, all of which are in the table, to
@@ -314,6 +322,7 @@ impl GroupTable {
     ) -> Result<()> {
         entries.order_read(launch.stream())?;
         self.entries.order_write(launch.stream())?;
+        self.texts.order_read(launch)?;
         let status = Status::new(launch, "group_by_merge")?;
         let count = launch.alloc_zeroed(8)?;
         let params = abi::GroupByMergeParams {
@@ -391,6 +400,7 @@ impl GroupTable {
                 *place = GroupLayout::input(&pass.layout, *accumulator, view, pass.distances);
             }
             self.entries.order_write(launch.stream())?;
+            self.texts.order_read(launch)?;
             self.layout
                 .launch_by_width::<abi::GroupByUpdate, abi::GroupByUpdateWide>(
                     launch,
@@ -483,7 +493,9 @@ impl GroupTable {
             row_shift,
             exclusive: true,
         };
-        self.merge_entries(launch, &other.entries, source)
+        self.texts.add(other.texts.buffers());
+        self.merge_entries(launch, &other.entries, source)?;
+        self.gather_texts(launch)
     }
 
     /// Lists the slots in use, for the emitting launches.
@@ -533,7 +545,11 @@ impl GroupTable {
         unsafe {
             launch.launch::<abi::GroupByEmitKey>(grid, abi::GROUP_BY_TABLE_THREADS, 0, &params)
         }?;
-        Ok(output.into_column())
+        let column = output.into_column();
+        Ok(match key.physical {
+            PhysicalType::View => column.keeping(self.texts.buffers().into()),
+            _ => column,
+        })
     }
 
     /// A finished aggregate of the listed groups.

@@ -57,6 +57,7 @@ fn next_tuning() -> GroupTuning {
             probe_max: 1,
             narrow_bits: 0,
             exact_rows_max: 3,
+            text_bytes_min: 0,
             ..usual
         },
         1 => GroupTuning {
@@ -71,6 +72,7 @@ fn next_tuning() -> GroupTuning {
             probe_max: 2,
             narrow_bits: 14,
             exact_rows_max: 50,
+            text_bytes_min: 200,
             ..usual
         },
         3 => GroupTuning {

@@ -3,13 +3,15 @@
 //! What looks at different values takes two levels: a table of its own holds the different (keys,
 //! value) pairs, or (keys, register) of a sketch; at the end its rows are counted into the groups.
 //! What looks at all values of a group ([`ordered`]) keeps its rows, and sorts them at the end.
+//! Keys that are strings are codes of the dictionary, or views, as the first batch has them; other
+//! batches are made to fit.
 //! A variance takes two launches over a batch, for the means and for the distances from them; each
 //! batch has a table of its own then, which is merged.
 
 mod ordered;
 mod plan;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::Shared;
 use super::batch::CudaBatch;
@@ -28,7 +30,7 @@ use crate::operators::{
 };
 use crate::types::{PhysicalType, is_text};
 use ordered::{Listed, Sorter};
-use plan::{After, Output, Pairs, Parts, Use, key_of, word};
+use plan::{After, Output, Pairs, Parts, Use, key_of, viewed, word};
 
 const _: () = assert!(abi::GROUP_BY_REGISTER_BITS == SKETCH_BITS);
 const _: () = assert!(abi::GROUP_BY_RANK_MAX == SKETCH_RANK_MAX);
@@ -40,12 +42,12 @@ pub(super) struct GroupBy {
     shared: Arc<Shared>,
     spec: GroupBySpec,
     parts: Parts,
+    /// The keys as all tables have them, once there was a batch.
+    keys: OnceLock<Vec<GroupKey>>,
 }
 
 struct State {
-    groups: GroupTable,
-    /// One table per kind of pairs.
-    pairs: Vec<GroupTable>,
+    tables: Option<Tables>,
     /// Keeps the codes in the tables meaningful.
     dictionary: Option<Arc<Dictionary>>,
     /// Rows of which quantiles and lists are wanted, in their order.
@@ -54,15 +56,29 @@ struct State {
     order: Option<TextOrder>,
 }
 
+/// Tables that are made for the first batch.
+struct Tables {
+    groups: GroupTable,
+    /// One table per kind of pairs.
+    pairs: Vec<GroupTable>,
+}
+
+impl Tables {
+    fn bytes(&self) -> u64 {
+        self.groups.bytes() + self.pairs.iter().map(GroupTable::bytes).sum::<u64>()
+    }
+}
+
 impl GroupBy {
     pub(super) fn new(shared: Arc<Shared>, spec: &GroupBySpec) -> Result<Self> {
         let parts = Parts::of(spec)?;
         // One table layout must hold it all; refuse now what would fail in the middle.
-        parts.layout(&shared.tuning)?;
+        parts.layout(&parts.keys, &shared.tuning)?;
         Ok(GroupBy {
             shared,
             spec: spec.clone(),
             parts,
+            keys: OnceLock::new(),
         })
     }
 
@@ -70,14 +86,53 @@ impl GroupBy {
         state_of::<State>("group_by", state)
     }
 
+    /// The keys as all tables have them. Strings are views where the first batch has views, unless
+    /// something else needs their codes.
+    fn table_keys(&self, first: Option<&CudaBatch>) -> &[GroupKey] {
+        let Some(batch) = first else {
+            return self.keys.get().unwrap_or(&self.parts.keys);
+        };
+        self.keys.get_or_init(|| {
+            let pairs = self.parts.pairs.iter().map(|pairs| pairs.input);
+            let carries = self.parts.carries.iter().map(|carry| carry.input);
+            let coded: Vec<usize> = pairs.chain(carries).collect();
+            let columns = self.spec.group_keys.iter().zip(&self.parts.keys);
+            let keys = columns.map(|(index, key)| match batch.columns[*index].physical() {
+                PhysicalType::View if !coded.contains(index) => viewed(*key),
+                _ => *key,
+            });
+            let keys: Vec<GroupKey> = keys.collect();
+            let fits = self.parts.layout(&keys, &self.shared.tuning).is_ok();
+            match fits && self.parts.ordered.is_none() {
+                true => keys,
+                false => self.parts.keys.clone(),
+            }
+        })
+    }
+
     fn new_table(&self, launch: &Launch) -> Result<GroupTable> {
         let tuning = self.shared.tuning;
-        GroupTable::new(launch, self.parts.layout(&tuning)?, tuning)
+        let layout = self.parts.layout(self.table_keys(None), &tuning)?;
+        GroupTable::new(launch, layout, tuning)
+    }
+
+    /// The tables of a state, made if there are none.
+    fn tables<'s>(&self, launch: &Launch, state: &'s mut Option<Tables>) -> Result<&'s mut Tables> {
+        if state.is_none() {
+            let pairs = self.parts.pairs.iter();
+            let pairs = pairs.map(|pairs| self.new_pairs(launch, pairs));
+            *state = Some(Tables {
+                groups: self.new_table(launch)?,
+                pairs: pairs.collect::<Result<_>>()?,
+            });
+        }
+        let missing = || Error::invalid("group_by", "its tables are missing", "");
+        state.as_mut().ok_or_else(missing)
     }
 
     fn new_pairs(&self, launch: &Launch, pairs: &Pairs) -> Result<GroupTable> {
         let tuning = self.shared.tuning;
-        let mut keys = self.parts.keys.clone();
+        let mut keys = self.table_keys(None).to_vec();
         let mut kinds: &[u32] = &[];
         if pairs.sketch {
             kinds = &SKETCH_KINDS;
@@ -92,10 +147,22 @@ impl GroupBy {
         GroupTable::new(launch, GroupLayout::new(&keys, kinds, &tuning)?, tuning)
     }
 
-    /// The batch with codes for the strings that are compared or kept.
-    fn with_codes(&self, launch: &Launch, batch: &CudaBatch) -> Result<CudaBatch> {
+    /// The batch with its keys as tables have them, and codes for other strings that are compared or
+    /// kept.
+    fn fitted(&self, launch: &Launch, batch: &CudaBatch) -> Result<CudaBatch> {
         let mut coded = batch.clone();
-        let keys = self.spec.group_keys.iter().copied();
+        let keys = self
+            .spec
+            .group_keys
+            .iter()
+            .zip(self.table_keys(Some(batch)));
+        let (views, keys): (Vec<_>, Vec<_>) =
+            keys.partition(|(_, key)| key.physical == PhysicalType::View);
+        for (index, _) in views {
+            let column = &batch.columns[*index];
+            coded.columns[*index] = text::viewed(launch, &batch.dictionary, column, &batch.rows)?;
+        }
+        let keys = keys.into_iter().map(|(index, _)| *index);
         let pairs = self.parts.pairs.iter().map(|pairs| pairs.input);
         let carries = self.parts.carries.iter().map(|carry| carry.input);
         for index in keys.chain(pairs).chain(carries) {
@@ -196,7 +263,7 @@ impl GroupBy {
     fn count_pairs(
         &self,
         context: &Context,
-        state: &mut State,
+        (groups, order): (&mut GroupTable, Option<&TextOrder>),
         table: &mut GroupTable,
         pairs: &Pairs,
     ) -> Result<()> {
@@ -214,15 +281,13 @@ impl GroupBy {
         for used in &pairs.uses {
             match *used {
                 Use::Count(count) => {
-                    state
-                        .groups
-                        .update(launch, &keys, &[(count, &value)], &rows)?;
+                    groups.update(launch, &keys, &[(count, &value)], &rows)?;
                 }
                 Use::Rank { extreme, presence } => {
-                    let order = state.order.as_ref().ok_or_else(no_order)?;
+                    let order = order.ok_or_else(no_order)?;
                     let ranks = order.ranks(launch, &value, &rows)?;
                     let inputs = [(presence, &ranks), (extreme, &ranks)];
-                    state.groups.update(launch, &keys, &inputs, &rows)?;
+                    groups.update(launch, &keys, &inputs, &rows)?;
                 }
                 Use::Sketch { raised, weights } => {
                     let least = word(abi::EMIT_EXTREME, 1, 0);
@@ -230,7 +295,7 @@ impl GroupBy {
                     let least = table.emit_aggregate(launch, &list, least, &status)?;
                     self.shared.watch(context.stream, status);
                     let inputs = [(raised, &value), (weights, &least)];
-                    state.groups.update(launch, &keys, &inputs, &rows)?;
+                    groups.update(launch, &keys, &inputs, &rows)?;
                 }
             }
         }
@@ -238,7 +303,12 @@ impl GroupBy {
     }
 
     /// Brings quantiles into the groups; answers what lists are made of.
-    fn feed_ordered(&self, context: &Context, state: &mut State) -> Result<Option<Listed>> {
+    fn feed_ordered(
+        &self,
+        context: &Context,
+        groups: &mut GroupTable,
+        kept: Vec<CudaBatch>,
+    ) -> Result<Option<Listed>> {
         let Some(ordered) = &self.parts.ordered else {
             return Ok(None);
         };
@@ -248,8 +318,7 @@ impl GroupBy {
             spec: &self.spec,
             keys: &self.parts.keys,
         };
-        let kept = std::mem::take(&mut state.kept);
-        ordered.feed(&sorter, &mut state.groups, kept).map(Some)
+        ordered.feed(&sorter, groups, kept).map(Some)
     }
 
     fn dictionary(&self, state: &State) -> Arc<Dictionary> {
@@ -261,18 +330,17 @@ impl GroupBy {
     fn emit(
         &self,
         context: &Context,
-        state: &State,
+        (groups, order): (&GroupTable, Option<&TextOrder>),
         list: &GroupList,
         output: Output,
         status: &Status,
     ) -> Result<DeviceColumn> {
         let launch = &self.shared.launch(context);
-        let groups = &state.groups;
         let column = groups.emit_aggregate(launch, list, output.emit, status)?;
         match output.after {
             After::Nothing | After::Listed(_) => Ok(column),
             After::Coded => {
-                let order = state.order.as_ref().ok_or_else(no_order)?;
+                let order = order.ok_or_else(no_order)?;
                 order.codes(launch, &column, &DeviceRows::known(list.groups()))
             }
             After::Estimated { weights } => {
@@ -307,13 +375,9 @@ fn read_words(launch: &Launch, column: &DeviceColumn, rows: u64) -> Result<Vec<u
 }
 
 impl Fold for GroupBy {
-    fn init(&self, context: &Context) -> Result<FoldState> {
-        let launch = self.shared.launch(context);
-        let pairs = self.parts.pairs.iter();
-        let pairs = pairs.map(|pairs| self.new_pairs(&launch, pairs));
+    fn init(&self, _context: &Context) -> Result<FoldState> {
         Ok(Box::new(State {
-            groups: self.new_table(&launch)?,
-            pairs: pairs.collect::<Result<_>>()?,
+            tables: None,
             dictionary: None,
             kept: Vec::new(),
             order: None,
@@ -323,17 +387,18 @@ impl Fold for GroupBy {
     fn next(&self, context: &Context, state: &mut FoldState, batch: Batch) -> Result<()> {
         let launch = self.shared.launch(context);
         let state = GroupBy::state(state)?;
-        let batch = &self.with_codes(&launch, CudaBatch::of(&batch)?)?;
+        let batch = &self.fitted(&launch, CudaBatch::of(&batch)?)?;
         self.shared.settle(&launch)?;
         state.dictionary = Some(Arc::clone(&batch.dictionary));
+        let tables = self.tables(&launch, &mut state.tables)?;
         if self.parts.variances.is_empty() {
-            self.feed(&launch, &mut state.groups, batch)?;
+            self.feed(&launch, &mut tables.groups, batch)?;
         } else {
             let mut table = self.new_table(&launch)?;
             self.feed(&launch, &mut table, batch)?;
-            state.groups.merge(&launch, &mut table)?;
+            tables.groups.merge(&launch, &mut table)?;
         }
-        for (table, pairs) in state.pairs.iter_mut().zip(&self.parts.pairs) {
+        for (table, pairs) in tables.pairs.iter_mut().zip(&self.parts.pairs) {
             self.pair(context, table, pairs, batch)?;
         }
         let kept = self.parts.ordered.iter();
@@ -347,9 +412,12 @@ impl Fold for GroupBy {
         let launch = self.shared.launch(context);
         let state = GroupBy::state(state)?;
         let mut other = own_state::<State>("group_by", other)?;
-        state.groups.merge(&launch, &mut other.groups)?;
-        for (table, other) in state.pairs.iter_mut().zip(&mut other.pairs) {
-            table.merge(&launch, other)?;
+        if let Some(other) = &mut other.tables {
+            let tables = self.tables(&launch, &mut state.tables)?;
+            tables.groups.merge(&launch, &mut other.groups)?;
+            for (table, other) in tables.pairs.iter_mut().zip(&mut other.pairs) {
+                table.merge(&launch, other)?;
+            }
         }
         state.kept.extend(other.kept);
         if state.dictionary.is_none() {
@@ -360,22 +428,22 @@ impl Fold for GroupBy {
 
     fn bytes(&self, state: &FoldState) -> u64 {
         let state: Option<&State> = state.downcast_ref();
-        state.map_or(0, |state| {
-            state.groups.bytes() + state.pairs.iter().map(GroupTable::bytes).sum::<u64>()
-        })
+        let tables = state.and_then(|state| state.tables.as_ref());
+        tables.map_or(0, Tables::bytes)
     }
 
     fn finish(&self, context: &Context, state: FoldState) -> Result<Vec<Batch>> {
         let launch = self.shared.launch(context);
         let mut state = own_state::<State>("group_by", state)?;
-        if self.parts.keys.is_empty() && state.groups.groups() == 0 {
+        self.tables(&launch, &mut state.tables)?;
+        let missing = || Error::invalid("group_by", "its tables are missing", "");
+        let Tables { mut groups, pairs } = state.tables.take().ok_or_else(missing)?;
+        if self.parts.keys.is_empty() && groups.groups() == 0 {
             if self.spec.phase.gives_states() {
                 return Ok(Vec::new()); // a state of nothing would count as a row
             }
             // Without keys there is one group, even of nothing: a row that feeds no accumulator.
-            state
-                .groups
-                .update(&launch, &[], &[], &DeviceRows::known(1))?;
+            groups.update(&launch, &[], &[], &DeviceRows::known(1))?;
         }
         if self
             .parts
@@ -386,19 +454,20 @@ impl Fold for GroupBy {
             let dictionary = self.dictionary(&state);
             state.order = Some(dictionary.tables.order(&launch, &dictionary)?);
         }
-        let mut tables = std::mem::take(&mut state.pairs);
-        for (table, pairs) in tables.iter_mut().zip(&self.parts.pairs) {
-            self.count_pairs(context, &mut state, table, pairs)?;
+        let order = state.order.as_ref();
+        for (mut table, pairs) in pairs.into_iter().zip(&self.parts.pairs) {
+            self.count_pairs(context, (&mut groups, order), &mut table, pairs)?;
         }
-        let listed = self.feed_ordered(context, &mut state)?;
-        let list = state.groups.list(&launch)?;
+        let kept = std::mem::take(&mut state.kept);
+        let listed = self.feed_ordered(context, &mut groups, kept)?;
+        let list = groups.list(&launch)?;
         let mut columns = (0..self.parts.keys.len())
-            .map(|key| state.groups.emit_key(&launch, &list, key))
+            .map(|key| groups.emit_key(&launch, &list, key))
             .collect::<Result<Vec<_>>>()?;
         let status = Status::new(&launch, "group_by_emit_aggregate")?;
         let mut nested = Vec::new();
         for (output, place) in self.parts.outputs.iter().zip(self.parts.keys.len()..) {
-            let column = self.emit(context, &state, &list, *output, &status)?;
+            let column = self.emit(context, (&groups, order), &list, *output, &status)?;
             match (output.after, &listed) {
                 (After::Listed(of), Some(listed)) => {
                     let values = NestedValues::Lists(listed.column(of, column));

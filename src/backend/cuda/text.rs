@@ -1,8 +1,8 @@
 //! Strings and bytes as views: they lie where a page or an upload left them.
 //!
-//! Views pass through operators like other values, and functions of them have kernels. Where an
-//! operator groups or joins by strings they become codes of the dictionary first; that goes through
-//! the host, and waits for it.
+//! Views pass through operators like other values, and functions of them have kernels; `group_by` takes
+//! them as keys. Where an operator joins or sorts by strings they become codes of the dictionary first;
+//! that goes through the host, and waits for it.
 
 use std::sync::Arc;
 
@@ -14,7 +14,9 @@ use arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::compute::cast;
 
 use super::dictionary::Dictionary;
+use super::tables::{OfEntry, Results};
 use crate::error::{Error, Result};
+use crate::kernels::strings::lookup;
 use crate::kernels::text::text_collect;
 use crate::kernels::{DeviceColumn, DeviceRows, Launch};
 use crate::metrics::names;
@@ -140,6 +142,23 @@ pub(super) fn coded(
         column.offset(),
         rows.max(),
     )
+}
+
+/// The column with views for codes; any other column as it is.
+pub(super) fn viewed(
+    launch: &Launch,
+    dictionary: &Dictionary,
+    column: &DeviceColumn,
+    rows: &DeviceRows,
+) -> Result<DeviceColumn> {
+    if column.physical() == PhysicalType::View {
+        return Ok(column.clone());
+    }
+    let name = (String::from("view"), Results::Views);
+    let table = dictionary
+        .tables
+        .get(launch, dictionary, name, || Ok(OfEntry::Itself))?;
+    lookup(launch, column, &table, rows)
 }
 
 /// Uploads an array of bytes as views.

@@ -16,6 +16,17 @@ pub struct GroupKey {
     pub bits: u32,
 }
 
+impl GroupKey {
+    /// Words of its own that it has in a packed key; none if it shares one.
+    fn own_words(&self) -> u32 {
+        match self.physical {
+            PhysicalType::View => abi::GROUP_BY_TEXT_WORDS,
+            _ if self.bits > 64 => self.bits.div_ceil(64),
+            _ => 0,
+        }
+    }
+}
+
 /// Choices that change speed and never results; tests choose hostile ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GroupTuning {
@@ -37,6 +48,8 @@ pub struct GroupTuning {
     pub narrow_bits: u32,
     /// Rows after which digits of exact sums have their carries carried.
     pub exact_rows_max: u64,
+    /// Bytes of the buffers that strings of keys lie in, from which on they are brought together.
+    pub text_bytes_min: u64,
 }
 
 impl Default for GroupTuning {
@@ -51,6 +64,7 @@ impl Default for GroupTuning {
             hash_bits: 64,
             narrow_bits: 63,
             exact_rows_max: 1 << 30, // a digit of 32 bits has 31 to spare
+            text_bytes_min: 256 << 20,
         }
     }
 }
@@ -150,6 +164,7 @@ impl GroupLayout {
             key_count: keys.len() as u32,
             null_is_special: 0,
             hash_mask_bits: tuning.hash_bits,
+            text_words: 0,
             kinds: [0; 64],
             starts: [0; 64],
         };
@@ -159,6 +174,10 @@ impl GroupLayout {
             return Err(Error::invalid("group_by", cause, remedy));
         }
         let places = pack(keys, &mut abi);
+        if abi.key_words > abi::GROUP_BY_KEY_WORDS_MAX {
+            let reason = "keys of one group take more than 40 words";
+            return Err(Error::unsupported("cuda", "group_by", reason));
+        }
         if abi.key_words > 1 {
             abi.accumulator_start = 1 + abi.key_words;
         }
@@ -200,6 +219,10 @@ impl GroupLayout {
         let cause = format!("accumulator {accumulator} of {count} is fed");
         let remedy = "count accumulators from 0, as the layout lists them";
         Err(Error::invalid("group_by", cause, remedy))
+    }
+
+    pub(super) fn key_count(&self) -> usize {
+        self.keys.len()
     }
 
     pub(super) fn accumulators(&self) -> usize {
@@ -285,12 +308,13 @@ impl GroupLayout {
 /// Gives every key its bits. Wide keys go first, so that narrow ones fill what they leave.
 fn pack(keys: &[GroupKey], abi: &mut GroupByLayout) -> Vec<Place> {
     let mut places = vec![Place::NONE; keys.len()];
-    let alone = keys.len() == 1 && keys[0].bits <= 64;
+    let alone = keys.len() == 1 && keys[0].own_words() == 0;
     let mut used: Vec<u32> = Vec::new(); // bits taken of each word
-    let mut take = |bits: u32| -> (u32, u32) {
-        if bits > 64 {
-            used.extend([64, 64]);
-            return (used.len() as u32 - 2, 0);
+    let mut take = |own_words: u32, bits: u32| -> (u32, u32) {
+        if own_words > 0 {
+            let first = used.len() as u32;
+            used.extend((0..own_words).map(|_| 64));
+            return (first, 0);
         }
         let free = used.iter().position(|taken| taken + bits <= 64);
         let word = free.unwrap_or_else(|| {
@@ -304,14 +328,18 @@ fn pack(keys: &[GroupKey], abi: &mut GroupByLayout) -> Vec<Place> {
     let mut order: Vec<usize> = (0..keys.len()).collect();
     order.sort_by_key(|index| std::cmp::Reverse(keys[*index].bits));
     for index in order {
-        (places[index].word, places[index].shift) = take(keys[index].bits);
+        let key = &keys[index];
+        (places[index].word, places[index].shift) = take(key.own_words(), key.bits);
+        if key.physical == PhysicalType::View {
+            abi.text_words |= 1 << (places[index].word + abi::GROUP_BY_TEXT_BYTES);
+        }
     }
     if alone {
         abi.null_is_special = 1;
     } else {
         for (key, place) in keys.iter().zip(&mut places) {
             if key.nullable {
-                (place.null_word, place.null_shift) = take(1);
+                (place.null_word, place.null_shift) = take(0, 1);
             }
         }
     }
@@ -356,6 +384,8 @@ mod tests {
         let tuning = GroupTuning::default();
         let single = GroupLayout::new(&[key(PhysicalType::Int64, true, 64)], &[], &tuning)?;
         assert_eq!((single.abi.key_words, single.abi.null_is_special), (1, 1));
+        let text = GroupLayout::new(&[key(PhysicalType::View, true, 128)], &[], &tuning)?;
+        assert_eq!((text.abi.key_words, text.abi.text_words), (4, 0b10));
         let wide = GroupLayout::new(&[key(PhysicalType::Int128, true, 128)], &[], &tuning)?;
         assert_eq!((wide.abi.key_words, wide.abi.null_is_special), (3, 0));
         assert_eq!(wide.abi.accumulator_start, 4);

@@ -142,11 +142,7 @@ impl Strings<'_> {
 
     /// Views for codes.
     fn viewed(&self, column: &DeviceColumn) -> Result<DeviceColumn> {
-        if column.physical() == PhysicalType::View {
-            return Ok(column.clone());
-        }
-        let name = (String::from("view"), Results::Views);
-        self.lookup(column, name, || Ok(OfEntry::Itself))
+        text::viewed(self.launch, self.dictionary, column, self.rows)
     }
 
     /// The function of views, if a kernel knows it.

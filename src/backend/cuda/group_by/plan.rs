@@ -108,6 +108,15 @@ pub(super) fn key_of(field: &Field) -> Result<GroupKey> {
     })
 }
 
+/// The key of a string that is a view, not a code.
+pub(super) fn viewed(key: GroupKey) -> GroupKey {
+    GroupKey {
+        physical: PhysicalType::View,
+        bits: PhysicalType::View.bits() as u32,
+        ..key
+    }
+}
+
 fn is_float(physical: PhysicalType) -> bool {
     matches!(
         physical,
@@ -144,9 +153,9 @@ impl Parts {
         Ok(plan.parts)
     }
 
-    pub(super) fn layout(&self, tuning: &GroupTuning) -> Result<GroupLayout> {
+    pub(super) fn layout(&self, keys: &[GroupKey], tuning: &GroupTuning) -> Result<GroupLayout> {
         let kinds: Vec<u32> = self.accumulators.iter().map(|a| a.kind).collect();
-        GroupLayout::new(&self.keys, &kinds, tuning)
+        GroupLayout::new(keys, &kinds, tuning)
     }
 
     fn push(&mut self, accumulator: Accumulator) -> u32 {

@@ -73,7 +73,8 @@ KERNEL_FN void group_by_pack(const GroupByLayout &layout, const GroupByKey *keys
         packed->words[W == 1 ? 0 : key.null_word] |= 1ull << key.null_shift;
       }
     } else if (W > 1 && key.column.type == PHYSICAL_VIEW) {
-      group_by_pack_text(layout, strings_view(key.column, row), packed->words + (W == 1 ? 0 : key.word));
+      group_by_pack_text(layout, strings_view(key.column, row),
+                         packed->words + (W == 1 ? 0 : key.word));
     } else if (W > 1 && key.column.type == PHYSICAL_INT128) {
       const int128_t value = column_value<int128_t>(key.column, row);
       packed->words[W == 1 ? 0 : key.word] = (uint64_t)value;
@@ -200,7 +201,8 @@ KERNEL_FN uint32_t group_by_slot_wide(const GroupByStore &store, const GroupByLa
       seen = atomic_cas_u64(mark, 0, GROUP_BY_TAG_BUSY);
       if (seen == 0) {
         // By atomics, which tools that look for races in shared memory understand; it is rare.
-        for (uint32_t w = 0; w < layout.key_words; w++) atomic_exchange_u64(&mark[1 + w], key.words[w]);
+        for (uint32_t w = 0; w < layout.key_words; w++)
+          atomic_exchange_u64(&mark[1 + w], key.words[w]);
         __threadfence();
         atomic_exchange_u64(mark, tag);
         ++*inserted;

@@ -13,7 +13,7 @@ use super::EventHandle;
 use crate::memory::StreamHandle;
 
 /// Larger blocks are left to the driver: they are few.
-const BLOCK_BYTES_MAX: u64 = 64 << 20;
+const BLOCK_BYTES_MAX: u64 = 1 << 30;
 
 /// Blocks are whole multiples of this.
 const BLOCK_BYTES_MIN: u64 = 512;

@@ -22,7 +22,7 @@ const STREAM_PER_THREAD: u64 = 2;
 const FOREIGN_STREAM_REMEDY: &str = "pass a stream made in the device's context, or 0 for the legacy default stream of that context";
 
 /// Of a device's memory, at most one byte in so many is kept for the streams that freed it.
-const KEPT_PART: u64 = 32;
+const KEPT_PART: u64 = 8;
 
 /// One CUDA device, and a context of it.
 ///

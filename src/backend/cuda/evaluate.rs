@@ -84,7 +84,8 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    fn strings(&self) -> Strings<'_> {
+    /// Functions of the strings of the batch.
+    pub(super) fn strings(&self) -> Strings<'_> {
         Strings {
             launch: &self.launch,
             dictionary: &self.batch.dictionary,
@@ -122,9 +123,10 @@ impl<'a> Evaluator<'a> {
                 self.strings().call(function, &operand)
             }
             function => {
-                let columns = operands
-                    .iter()
-                    .map(|operand| self.evaluate_where(operand, active));
+                let columns = operands.iter().map(|operand| match function {
+                    Function::InList(_) => self.evaluate_any(operand, active),
+                    _ => self.evaluate_where(operand, active),
+                });
                 let call = Call {
                     operands,
                     columns: &columns.collect::<Result<Vec<_>>>()?,

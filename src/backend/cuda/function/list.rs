@@ -3,10 +3,15 @@
 use super::super::evaluate::Evaluator;
 use super::super::upload;
 use super::Call;
+use super::strings::Operand;
 use crate::error::Result;
-use crate::expr::{InList, literal_array};
-use crate::kernels::{DeviceColumn, math};
-use crate::types::{DataType, PhysicalType};
+use crate::expr::{BinaryOp, InList, literal_array};
+use crate::kernels::{DeviceColumn, abi, math, project};
+use crate::types::{DataType, Literal, PhysicalType};
+
+/// A string that is a view is compared with so many constants at most; for more of them it becomes a
+/// code, which goes through the host.
+const COMPARED_MAX: usize = 64;
 
 pub(super) fn call(evaluator: &Evaluator, list: &InList, call: &Call) -> Result<DeviceColumn> {
     let batch = evaluator.batch();
@@ -18,6 +23,12 @@ pub(super) fn call(evaluator: &Evaluator, list: &InList, call: &Call) -> Result<
     if *data_type == DataType::Null {
         return Ok(boolean(None));
     }
+    let column = &call.columns[0];
+    if column.physical() == PhysicalType::View
+        && let Some(found) = compared(evaluator, list, column)?
+    {
+        return Ok(found);
+    }
     let mut bits = Vec::with_capacity(list.values.len());
     let mut has_null = false;
     for value in &list.values {
@@ -28,8 +39,42 @@ pub(super) fn call(evaluator: &Evaluator, list: &InList, call: &Call) -> Result<
             None => has_null = true,
         }
     }
-    let column = evaluator.comparable(call.columns[0].clone())?;
+    let column = evaluator.strings().coded(column)?;
+    let column = evaluator.comparable(column)?;
     math::in_list(evaluator.launch(), &column, &bits, has_null, &batch.rows)
+}
+
+/// Membership of strings that are views, by a comparison with each constant; none if there are too many,
+/// or one is no string.
+fn compared(
+    evaluator: &Evaluator,
+    list: &InList,
+    column: &DeviceColumn,
+) -> Result<Option<DeviceColumn>> {
+    if list.values.len() > COMPARED_MAX {
+        return Ok(None);
+    }
+    let rows = &evaluator.batch().rows;
+    let mut found: Option<DeviceColumn> = None;
+    for value in &list.values {
+        let equal = match value {
+            Literal::Utf8(text) => {
+                let constant = Operand::Constant(text.clone());
+                let equal = (BinaryOp::Equal, abi::PROJECT_EQUAL);
+                evaluator.strings().compare(equal, column, &constant)?
+            }
+            Literal::Null => DeviceColumn::scalar(PhysicalType::Boolean, None, rows.max()),
+            _ => return Ok(None),
+        };
+        let or = |found: DeviceColumn| {
+            project::logic(evaluator.launch(), abi::PROJECT_OR, &found, &equal, rows)
+        };
+        found = Some(match found {
+            None => equal.clone(),
+            Some(found) => or(found)?,
+        });
+    }
+    Ok(found)
 }
 
 /// The bits that all equal values have: one zero, one NaN, as the kernels have them.

@@ -88,7 +88,7 @@ impl BloomFilter {
     /// `InvalidInput` for a column of another layout; the driver refuses.
     pub fn insert(&self, launch: &Launch, column: &DeviceColumn, rows: &DeviceRows) -> Result<()> {
         self.check_layout(column)?;
-        self.bits.order_read(launch.stream())?;
+        self.bits.order_write(launch.stream())?;
         let params = BloomFilterInsertParams {
             column: column.view(launch)?,
             blocks: address_of(&self.bits),

@@ -8,7 +8,7 @@
 
 use std::any::Any;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int64Array, LargeStringArray, RecordBatch,
@@ -122,10 +122,25 @@ impl Hashed {
     }
 }
 
-/// A Bloom filter of values of one type, on the host.
+/// Blocks of a Bloom filter that a backend has.
+pub trait BackendBlocks: std::fmt::Debug + Send + Sync {
+    /// The blocks, as a file would have them. May wait for the backend.
+    ///
+    /// # Errors
+    /// What failed there.
+    fn blocks(&self) -> Result<Vec<u8>>;
+
+    /// Itself, for the backend to know again.
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// A Bloom filter of values of one type: on the host, or where a backend made it, until the host asks.
 pub struct KeyBits {
     form: Form,
-    filter: Sbbf,
+    bytes: u64,
+    /// Not set: a backend has it, or nothing is in it.
+    filter: OnceLock<Sbbf>,
+    backends: Option<Arc<dyn BackendBlocks>>,
     _held: Option<Reservation>,
 }
 
@@ -149,10 +164,11 @@ impl KeyBits {
 
     /// A filter with nothing in it; none for a type that it does not take. `held` is for its bytes.
     pub fn empty(data_type: &DataType, bytes: u64, held: Option<Reservation>) -> Option<KeyBits> {
-        let blocks = usize::try_from(bytes.max(BLOCK_BYTES).next_multiple_of(BLOCK_BYTES)).ok()?;
         Some(KeyBits {
             form: Form::of(data_type)?,
-            filter: Sbbf::new(&vec![0; blocks]),
+            bytes: bytes.max(BLOCK_BYTES).next_multiple_of(BLOCK_BYTES),
+            filter: OnceLock::new(),
+            backends: None,
             _held: held,
         })
     }
@@ -162,37 +178,59 @@ impl KeyBits {
     /// # Errors
     /// `InvalidInput` for a column of a type that it does not take.
     pub fn insert(&mut self, column: &ArrayRef) -> Result<()> {
+        self.on_host()?;
+        self.backends = None; // it will lack what comes now
+        let mut filter = self.filter.get_mut();
         Hashed::of(column)?.for_each(|bytes| {
-            if let Some(bytes) = bytes {
-                self.filter.insert(bytes);
+            if let (Some(bytes), Some(filter)) = (bytes, &mut filter) {
+                filter.insert(bytes);
             }
         });
         Ok(())
     }
 
-    /// The filter with these blocks in the place of its own.
+    /// The filter on the host; what a backend has is fetched.
+    fn on_host(&self) -> Result<&Sbbf> {
+        if let Some(filter) = self.filter.get() {
+            return Ok(filter);
+        }
+        let blocks = match &self.backends {
+            Some(backends) => backends.blocks()?,
+            None => vec![0; usize::try_from(self.bytes).unwrap_or(usize::MAX)],
+        };
+        Ok(self.filter.get_or_init(|| Sbbf::new(&blocks)))
+    }
+
+    /// The filter with what a backend has in the place of its own.
     #[must_use]
-    pub fn with_blocks(self, blocks: &[u8]) -> KeyBits {
+    pub fn with_backends(self, blocks: Arc<dyn BackendBlocks>) -> KeyBits {
         KeyBits {
-            filter: Sbbf::new(blocks),
+            filter: OnceLock::new(),
+            backends: Some(blocks),
             ..self
         }
+    }
+
+    /// What a backend made, if one did.
+    pub fn backends(&self) -> Option<&Arc<dyn BackendBlocks>> {
+        self.backends.as_ref()
     }
 
     /// The blocks, as a file would have them.
     ///
     /// # Errors
-    /// `InvalidInput` if the format cannot say them.
+    /// `InvalidInput` if the format cannot say them; what failed where a backend has them.
     pub fn blocks(&self) -> Result<Vec<u8>> {
-        let mut blocks = Vec::with_capacity(self.filter.num_blocks() * BLOCK_BYTES as usize);
-        let written = self.filter.write_bitset(&mut blocks);
+        let filter = self.on_host()?;
+        let mut blocks = Vec::with_capacity(filter.num_blocks() * BLOCK_BYTES as usize);
+        let written = filter.write_bitset(&mut blocks);
         written.map_err(|cause| Error::invalid("key filter", cause.to_string(), ""))?;
         Ok(blocks)
     }
 
     /// Bytes of the blocks.
     pub fn bytes(&self) -> u64 {
-        self.filter.num_blocks() as u64 * BLOCK_BYTES
+        self.bytes
     }
 
     /// Whether its values are strings.
@@ -202,7 +240,8 @@ impl KeyBits {
 
     /// False if a string is certainly not in it.
     pub fn may_have_text(&self, text: &str) -> bool {
-        self.filter.check(text.as_bytes())
+        let filter = self.on_host();
+        filter.map_or(true, |filter| filter.check(text.as_bytes()))
     }
 
     /// Whether each value may be in it: false is certain. A null is not.
@@ -210,9 +249,10 @@ impl KeyBits {
     /// # Errors
     /// As [`KeyBits::insert`].
     pub fn may_have(&self, column: &ArrayRef) -> Result<BooleanArray> {
+        let filter = self.on_host()?;
         let mut found = Vec::with_capacity(column.len());
         Hashed::of(column)?
-            .for_each(|bytes| found.push(bytes.is_some_and(|bytes| self.filter.check(bytes))));
+            .for_each(|bytes| found.push(bytes.is_some_and(|bytes| filter.check(bytes))));
         Ok(BooleanArray::new(BooleanBuffer::from(found), None))
     }
 }
@@ -417,6 +457,20 @@ mod tests {
 
     use super::*;
 
+    /// Blocks that somebody else has.
+    #[derive(Debug)]
+    struct Blocks(Vec<u8>);
+
+    impl BackendBlocks for Blocks {
+        fn blocks(&self) -> Result<Vec<u8>> {
+            Ok(self.0.clone())
+        }
+
+        fn as_any(&self) -> &dyn Any {
+            self
+        }
+    }
+
     fn bits_of(keys: &ArrayRef) -> KeyBits {
         let bytes = KeyBits::bytes_for(keys.len() as u64);
         let mut bits = KeyBits::empty(keys.data_type(), bytes, None).unwrap();
@@ -455,7 +509,7 @@ mod tests {
             assert_eq!(found.null_count(), 0);
             let again = KeyBits::empty(column.data_type(), bits.bytes(), None).unwrap();
             assert_eq!(again.may_have(&column).unwrap().true_count(), 0);
-            let again = again.with_blocks(&bits.blocks().unwrap());
+            let again = again.with_backends(Arc::new(Blocks(bits.blocks().unwrap())));
             assert_eq!(again.may_have(&column).unwrap(), found);
         }
     }

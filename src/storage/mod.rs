@@ -43,7 +43,7 @@ pub use dataset::Dataset;
 pub use expand::expand;
 pub use footer::{EXTENSION_NAME, FileIdentity, ParquetFile, UUID};
 pub use guard::decoder_is_guarded;
-pub use key_filter::{Asking, FEW_KEYS_MAX, KeyBits, KeyFilter, KeySet};
+pub use key_filter::{Asking, BackendBlocks, FEW_KEYS_MAX, KeyBits, KeyFilter, KeySet};
 pub use late::{LateDecoding, LateMode};
 pub use nested::{NestedKind, NestedNode, NestedShape};
 pub use opened::OpenedFile;

@@ -13,12 +13,13 @@ use super::download::download;
 use super::tables::{OfEntry, Results};
 use crate::backend::Batches;
 use crate::backend::strings::Prepared;
+use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::bloom_filter::BloomFilter;
 use crate::kernels::strings::lookup;
 use crate::kernels::{DeviceColumn, DeviceRows, Launch};
 use crate::operators::Context;
-use crate::storage::{KeyBits, KeySet};
+use crate::storage::{BackendBlocks, KeyBits, KeySet};
 use crate::types::{PhysicalType, Schema};
 
 /// Puts the values of a column of batches into a filter.
@@ -55,9 +56,32 @@ pub(super) fn collect(
         filter.insert(&launch, values, &own.rows)?;
     }
     Ok(match filter {
-        Some(filter) => bits.with_blocks(&filter.read(&launch)?),
+        Some(filter) => bits.with_backends(Arc::new(OnDevice {
+            filter,
+            device: Arc::clone(&shared.device),
+        })),
         None => bits,
     })
+}
+
+/// A filter that stays on the device until the host asks for it.
+#[derive(Debug)]
+struct OnDevice {
+    filter: BloomFilter,
+    device: Arc<Device>,
+}
+
+impl BackendBlocks for OnDevice {
+    fn blocks(&self) -> Result<Vec<u8>> {
+        let stream = self.device.take_stream()?;
+        let blocks = self.filter.read(&Launch::new(&self.device, stream));
+        self.device.give_back_stream(stream);
+        blocks
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
 }
 
 /// Whether each value may be among the keys: a null is not, where the result says null or false. None if
@@ -76,6 +100,13 @@ pub(super) fn probe(
         return of_codes(launch, keys, dictionary, column, rows);
     }
     let physical = column.physical();
+    let backends = bits.backends().map(|backends| backends.as_any());
+    if let Some(own) = backends.and_then(<dyn Any>::downcast_ref::<OnDevice>)
+        && own.filter.physical() == physical
+        && Arc::ptr_eq(&own.device, launch.device())
+    {
+        return own.filter.probe(launch, column, rows).map(Some);
+    }
     let made = keys.made(|| {
         let filter = BloomFilter::of_blocks(launch, &bits.blocks()?, physical)?;
         Ok(Arc::new(filter) as Arc<dyn Any + Send + Sync>)

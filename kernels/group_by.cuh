@@ -63,7 +63,8 @@ template <uint32_t W>
 KERNEL_FN void group_by_pack(const GroupByLayout &layout, const GroupByKey *keys, uint64_t row,
                              GroupByRowKey<W> *packed) {
   packed->is_null = false;
-  for (uint32_t w = 0; w < group_by_key_words<W>(layout); w++) packed->words[w] = 0;
+  packed->words[0] = 0;  // there is always one
+  for (uint32_t w = 1; w < group_by_key_words<W>(layout); w++) packed->words[w] = 0;
   for (uint32_t k = 0; k < layout.key_count; k++) {
     const GroupByKey &key = keys[k];
     if (!column_valid(key.column, row)) {

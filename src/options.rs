@@ -117,9 +117,10 @@ pub struct OptionSetting {
     pub source: OptionSource,
 }
 
+/// A quarter more than there are cores: where some wait for a device, others read files.
 fn threads_default() -> u32 {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    u32::try_from(cores.min(16)).unwrap_or(1)
+    u32::try_from((cores + cores / 4).min(20)).unwrap_or(1)
 }
 
 macro_rules! options {
@@ -182,9 +183,9 @@ options! {
     /// How the pipelines of a query are run.
     executor: ExecutorOption = ExecutorOption::Streaming, "";
     /// Threads that each run partitions on a stream of their own.
-    num_streaming_threads: Count = Count(threads_default()), "threads", "the cores, at most 16";
+    num_streaming_threads: Count = Count(threads_default()), "threads", "five for four cores, at most 20";
     /// CUDA streams of the engine.
-    num_streams: Count = Count(16), "streams";
+    num_streams: Count = Count(20), "streams";
     /// Uncompressed bytes that are read together; 0 chooses by the size of the scan.
     target_partition_size: Bytes = Bytes(0), "bytes";
     /// Most rows of one batch.

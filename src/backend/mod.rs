@@ -111,6 +111,15 @@ pub trait Backend: Send + Sync {
         })))
     }
 
+    /// A batch that is going to wait, in no more memory than its rows need, where that is far less than it
+    /// has. May wait for the stream, to hear how many rows there are.
+    ///
+    /// # Errors
+    /// What failed on the stream; `Reservation`.
+    fn trimmed(&self, _context: &Context, batch: Batch) -> Result<Batch> {
+        Ok(batch)
+    }
+
     /// Puts the values of a column of batches, which are where the backend's operators can read them, into
     /// a Bloom filter.
     ///

@@ -24,6 +24,10 @@ const FOREIGN_STREAM_REMEDY: &str = "pass a stream made in the device's context,
 /// Of a device's memory, at most one byte in so many is kept for the streams that freed it.
 const KEPT_PART: u64 = 8;
 
+/// So many bytes of pageable memory go with the command, and the host does not wait ("CUDA C++ Programming
+/// Guide", asynchronous concurrent execution).
+const FEW_BYTES: usize = 64 << 10;
+
 /// One CUDA device, and a context of it.
 ///
 /// [`CudaDriver::new`] takes the device's primary context as its own. A *guest* ([`CudaDriver::guest`],
@@ -139,7 +143,7 @@ impl CudaDriver {
     /// # Errors
     /// `DeviceNotFound` naming what is missing: the driver library, a device, or this index.
     pub fn new(index: u32, kernel_cache: Option<PathBuf>) -> Result<Self> {
-        let driver = CudaDriver::in_primary_context(index, kernel_cache)?;
+        let driver = CudaDriver::in_primary_context(index, kernel_cache, true)?;
         driver.keep_pool()?;
         Ok(driver)
     }
@@ -150,7 +154,7 @@ impl CudaDriver {
     /// # Errors
     /// As [`CudaDriver::new`].
     pub fn guest(index: u32, kernel_cache: Option<PathBuf>) -> Result<Self> {
-        let mut driver = CudaDriver::in_primary_context(index, kernel_cache)?;
+        let mut driver = CudaDriver::in_primary_context(index, kernel_cache, false)?;
         driver.own_pool()?;
         Ok(driver)
     }
@@ -185,7 +189,8 @@ impl CudaDriver {
         Ok(driver)
     }
 
-    fn in_primary_context(index: u32, kernel_cache: Option<PathBuf>) -> Result<Self> {
+    /// Works in the primary context of the device; `own`: as if it were no one else's.
+    fn in_primary_context(index: u32, kernel_cache: Option<PathBuf>, own: bool) -> Result<Self> {
         start()?;
         let mut count = 0;
         // SAFETY: `count` is a live integer.
@@ -201,6 +206,13 @@ impl CudaDriver {
         // SAFETY: `device` is a live integer, and the ordinal is below the count.
         let result = unsafe { sys::cuDeviceGet(&raw mut device, ordinal) };
         check(result, "cuDeviceGet")?;
+        if own {
+            // Who waits for the device lets others have the core: they read files meanwhile. A context that
+            // is in use already stays as it is.
+            let flags = sys::CUctx_flags::CU_CTX_SCHED_YIELD as u32;
+            // SAFETY: the device exists.
+            let _result = unsafe { sys::cuDevicePrimaryCtxSetFlags_v2(device, flags) };
+        }
         let mut context = ptr::null_mut();
         // SAFETY: `context` is a live pointer to write to.
         let retained = unsafe { sys::cuDevicePrimaryCtxRetain(&raw mut context, device) };
@@ -686,6 +698,22 @@ unsafe impl Driver for CudaDriver {
             // SAFETY: the caller got the pointer from `pinned_alloc`, and no copy uses it.
             let _result = unsafe { sys::cuMemFreeHost(pointer.cast()) };
         }
+    }
+
+    unsafe fn write_few(&self, stream: StreamHandle, target: u64, bytes: &[u8]) -> Result<bool> {
+        if bytes.len() > FEW_BYTES {
+            return Ok(false);
+        }
+        // Memory of our own is pageable, whatever the caller's is: only that is taken at once.
+        let own = bytes.to_vec();
+        let _bound = self.bind()?;
+        // SAFETY: the driver copies pageable memory before it returns, and the caller vouches for the
+        // target.
+        let queued = unsafe {
+            sys::cuMemcpyHtoDAsync_v2(target, own.as_ptr().cast(), own.len(), raw_stream(stream))
+        };
+        check(queued, "copy to device")?;
+        Ok(true)
     }
 
     unsafe fn copy_to_device(

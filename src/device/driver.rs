@@ -172,6 +172,18 @@ pub unsafe trait Driver: Send + Sync + fmt::Debug {
     /// `pointer` came from [`Driver::pinned_alloc`] with the same size, and no copy uses it.
     unsafe fn pinned_free(&self, pointer: *mut u8, bytes: usize);
 
+    /// Copies a few bytes to the device without pinned memory, where the driver takes them before it
+    /// returns; false where it does not.
+    ///
+    /// # Safety
+    /// `target` is within a live allocation.
+    ///
+    /// # Errors
+    /// The driver refuses.
+    unsafe fn write_few(&self, _stream: StreamHandle, _target: u64, _bytes: &[u8]) -> Result<bool> {
+        Ok(false)
+    }
+
     /// Copies host memory to the device.
     ///
     /// # Safety

@@ -249,6 +249,22 @@ impl Device {
         start: u64,
         bytes: &[u8],
     ) -> Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.check_stream(stream)?;
+        assert!(
+            within(buffer, start, bytes.len() as u64),
+            "a copy stays within its buffer"
+        );
+        buffer.order_write(stream)?;
+        // SAFETY: the range is within the buffer, as was checked.
+        if unsafe {
+            self.driver
+                .write_few(stream, buffer.address() + start, bytes)
+        }? {
+            return Ok(());
+        }
         let mut offset = 0;
         while offset < bytes.len() {
             let mut slab = self.pinned.take()?;

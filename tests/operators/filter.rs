@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use pelton::expr::{Expr, TypedExpr, col, lit, resolve};
-use pelton::operators::{FilterSpec, OperatorSpec};
+use pelton::operators::{FilterSpec, Operator, OperatorSpec};
 use pelton::types::{DataType, Literal, SchemaRef, Semantics};
 
-use crate::support::backends::Outcome;
+use crate::support::backends::{Outcome, backends, on_stream};
 use crate::support::exprs;
 use crate::support::oracle;
 use crate::support::random::{Note, for_each_case};
@@ -144,6 +144,44 @@ fn columns_leave_in_the_order_asked_for_or_not_at_all() {
             panic!("no error expected");
         };
         assert_eq!((rows.len(), rows[0].len()), (2, columns));
+    }
+}
+
+/// A filter makes room for all rows that it is given; a batch that is to wait gives back what is not needed,
+/// with the same rows.
+#[test]
+fn a_batch_that_waits_has_the_memory_of_its_rows() {
+    let rows = 300_000;
+    let numbers: Int64Array = (0..rows).collect();
+    let names: StringArray = (0..rows).map(|row| Some(format!("{}", row % 7))).collect();
+    let table = batch_of(vec![
+        ("n", Arc::new(numbers) as ArrayRef),
+        ("s", Arc::new(names) as ArrayRef),
+    ]);
+    let schema = table.schema();
+    for (limit, shrinks) in [(10, true), (0, true), (rows - 10, false)] {
+        let predicate = resolve(&col("n").lt(lit(limit)), &schema).unwrap();
+        let spec = spec_of(&schema, predicate, vec![0, 1], STRICT);
+        let spec = OperatorSpec::Filter(spec);
+        for backend in backends() {
+            let Operator::Transform(filter) = backend.instantiate(&spec).unwrap() else {
+                panic!("a filter is a transform");
+            };
+            on_stream(backend.as_ref(), |context| {
+                let batch = backend.upload(context, table.clone())?;
+                let kept = filter.next(context, None, batch)?.unwrap();
+                let before = (kept.bytes(), kept.rows_exact());
+                let trimmed = backend.trimmed(context, kept)?;
+                if before.1.is_none() {
+                    assert_eq!(trimmed.rows_exact(), Some(limit.unsigned_abs()));
+                    assert_eq!(trimmed.bytes() < before.0 / 10, shrinks, "{limit}");
+                }
+                let rows = backend.download(context, trimmed)?;
+                assert_eq!(rows, table.slice(0, limit as usize));
+                Ok(())
+            })
+            .unwrap();
+        }
     }
 }
 

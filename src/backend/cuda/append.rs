@@ -10,6 +10,7 @@ use super::text;
 use crate::error::Result;
 use crate::kernels::append::append_rows;
 use crate::kernels::{DeviceColumn, DeviceRows, Launch};
+use crate::memory::{Batch, BatchData};
 use crate::types::{Field, SchemaRef};
 
 /// Stands for a column that nothing reads.
@@ -35,6 +36,35 @@ pub(super) fn sized(launch: &Launch, batches: Vec<CudaBatch>) -> Result<Vec<(Cud
         }
     }
     Ok(sized)
+}
+
+/// A batch of fewer bytes keeps what it has: to ask for its rows takes longer.
+const TRIMMED_BYTES_MIN: u64 = 1 << 20;
+
+/// The batch in memory for its own rows, where it has more than twice as much: operators that drop rows
+/// make room for all of them. Waits for the stream to hear how many rows there are.
+pub(super) fn trimmed(launch: &Launch, batch: Batch) -> Result<Batch> {
+    let BatchData::Device(columns) = batch.data() else {
+        return Ok(batch);
+    };
+    let Some(own) = columns.as_any().downcast_ref::<CudaBatch>() else {
+        return Ok(batch);
+    };
+    let known = own.rows.exact().is_some() || !own.nested.is_empty();
+    if known || own.columns.is_empty() || batch.bytes() < TRIMMED_BYTES_MIN {
+        return Ok(batch);
+    }
+    let rows = own.rows.resolve(launch)?;
+    let columns = match rows > own.rows.max() / 2 {
+        true => own.columns.clone(),
+        false => append_rows(launch, &[(own.columns.as_slice(), rows)])?,
+    };
+    let trimmed = CudaBatch::flat(
+        columns,
+        DeviceRows::known(rows),
+        Arc::clone(&own.dictionary),
+    );
+    Ok(trimmed.into_batch(Arc::clone(batch.schema())))
 }
 
 /// The columns of all batches behind one another; those that are not `needed` are absent. Strings

@@ -325,6 +325,10 @@ impl Backend for CudaBackend {
         Ok(Box::new(scan))
     }
 
+    fn trimmed(&self, context: &Context, batch: Batch) -> Result<Batch> {
+        append::trimmed(&self.shared.launch(context), batch)
+    }
+
     fn key_bits(
         &self,
         context: &Context,

@@ -114,7 +114,10 @@ impl Folding {
         let _watch = lane.watch(self.meter(), self.place());
         let (step, grouped) = match self {
             Folding::States(step, grouped) => (step, grouped),
-            Folding::Kept(_, store, class) => {
+            Folding::Kept(step, store, class) => {
+                let batch = lane
+                    .backend(step.place)
+                    .trimmed(lane.context(step.place), batch)?;
                 return run.store_in(store, place, batch, *class);
             }
         };

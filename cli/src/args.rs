@@ -122,6 +122,9 @@ pub enum Command {
     /// Run SQL over Parquet files
     #[cfg(feature = "sql")]
     Sql(crate::sql::SqlArgs),
+    /// Show how SQL would run
+    #[cfg(feature = "sql")]
+    Explain(crate::sql::explain::ExplainArgs),
     /// Make TPC-H-like Parquet data
     Gen(crate::generate::command::GenArgs),
     /// Write Parquet files anew, encoded for GPUs

@@ -33,6 +33,8 @@ pub enum Failure {
         exit: Exit,
         /// Cause and place.
         message: String,
+        /// Lines of the text that it is about, with a mark under the place, to stand below.
+        excerpt: Option<String>,
     },
     /// Everything was told already, line by line.
     Quiet(Exit),
@@ -46,6 +48,7 @@ impl Failure {
         Failure::Told {
             exit: Exit::Failed,
             message: message.to_string(),
+            excerpt: None,
         }
     }
 
@@ -54,6 +57,24 @@ impl Failure {
         Failure::Told {
             exit: Exit::Usage,
             message: message.to_string(),
+            excerpt: None,
+        }
+    }
+
+    /// The same of a part of the work, which its line names.
+    #[must_use]
+    pub fn within(self, part: impl fmt::Display) -> Self {
+        match self {
+            Failure::Told {
+                exit,
+                message,
+                excerpt,
+            } => Failure::Told {
+                exit,
+                message: format!("{part}: {message}"),
+                excerpt,
+            },
+            other => other,
         }
     }
 

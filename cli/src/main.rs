@@ -43,8 +43,12 @@ fn main() -> ExitCode {
     match dispatch(cli, terminal) {
         Ok(()) | Err(Failure::ReaderGone) => ExitCode::SUCCESS,
         Err(Failure::Quiet(exit)) => exit.into(),
-        Err(Failure::Told { exit, message }) => {
-            terminal.error(&message);
+        Err(Failure::Told {
+            exit,
+            message,
+            excerpt,
+        }) => {
+            terminal.error(&message, excerpt.as_deref());
             exit.into()
         }
     }
@@ -57,6 +61,8 @@ fn dispatch(cli: Cli, terminal: Terminal) -> Result<(), Failure> {
         Command::Run(args) => run::run(&args, globals, terminal),
         #[cfg(feature = "sql")]
         Command::Sql(args) => sql::run(&args, globals, terminal),
+        #[cfg(feature = "sql")]
+        Command::Explain(args) => sql::explain::run(&args, globals, terminal),
         Command::Gen(args) => generate::command::run(args, globals, terminal),
         Command::Digest(args) => digest::run(&args, globals, terminal),
         Command::Rewrite(args) => rewrite::run(&args, globals, terminal),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use pelton::ErrorKind;
 use pelton::engine::{Engine, QueryControl, QueryResult};
+use pelton::metrics::Snapshot;
 use pelton::options::EngineOptions;
 use pelton::plan::Query;
 
@@ -28,6 +29,7 @@ impl From<pelton::Error> for Failure {
         Failure::Told {
             exit,
             message: error.to_string(),
+            excerpt: error.excerpt().map(str::to_string),
         }
     }
 }
@@ -98,7 +100,13 @@ pub fn execute(
     terminal: Terminal,
 ) -> Result<QueryResult, Failure> {
     let result = watch(engine, query, &QueryControl::new(), terminal)?;
-    tell(engine, &result, globals, terminal)?;
+    tell(
+        engine,
+        &result.fallbacks,
+        &result.metrics,
+        globals,
+        terminal,
+    )?;
     Ok(result)
 }
 
@@ -112,10 +120,24 @@ pub fn watch(
     control: &QueryControl,
     terminal: Terminal,
 ) -> Result<QueryResult, Failure> {
+    watched(control, terminal, || {
+        Ok(engine.execute_with(query, control)?)
+    })
+}
+
+/// Does work whose query has this control, with a progress bar, and so that Ctrl-C ends it.
+///
+/// # Errors
+/// The work's.
+pub fn watched<T>(
+    control: &QueryControl,
+    terminal: Terminal,
+    work: impl FnOnce() -> Result<T, Failure>,
+) -> Result<T, Failure> {
     let _interruptible = Interruptible::new(control);
     let bar = terminal.progress(0, "querying");
     if bar.is_hidden() {
-        return Ok(engine.execute_with(query, control)?);
+        return work();
     }
     let outcome = thread::scope(|scope| {
         let (running, ended) = mpsc::channel::<()>();
@@ -128,12 +150,12 @@ pub fn watch(
                 bar.set_message(format!("querying, {}", terminal::bytes(progress.bytes)));
             }
         });
-        let outcome = engine.execute_with(query, control);
+        let outcome = work();
         drop(running);
         outcome
     });
     bar.finish_and_clear();
-    Ok(outcome?)
+    outcome
 }
 
 /// Tells what fell back to the CPU, and the counters if they were asked for.
@@ -142,18 +164,19 @@ pub fn watch(
 /// The file of the counters cannot be written.
 pub fn tell(
     engine: &Engine,
-    result: &QueryResult,
+    fallbacks: &[String],
+    metrics: &Snapshot,
     globals: &Globals,
     terminal: Terminal,
 ) -> Result<(), Failure> {
-    for fallback in &result.fallbacks {
+    for fallback in fallbacks {
         terminal.note(&format!("note: on the CPU: {fallback}"));
     }
     if globals.stats || engine.options().statistics() {
-        terminal.always(&statistics::text(&result.metrics));
+        terminal.always(&statistics::text(metrics));
     }
     match &globals.stats_json {
-        Some(file) => output::json_file(file, &result.metrics),
+        Some(file) => output::json_file(file, metrics),
         None => Ok(()),
     }
 }

@@ -1,10 +1,15 @@
 //! The `sql` command: text over Parquet files.
+//!
+//! One statement runs as any other does, wherever it comes from: the command line, a file, or the prompt.
 
-use std::io::Read;
+mod copy;
+pub mod explain;
+
+use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use pelton::engine::{LazyFrame, QueryControl, scan_parquet};
+use pelton::engine::{Engine, LazyFrame, scan_parquet};
 use pelton_sql::{Catalog, SqlStatement};
 
 use crate::args::Globals;
@@ -13,22 +18,32 @@ use crate::terminal::Terminal;
 use crate::{output, session};
 
 const EXAMPLES: &str = "\
-Every DIR/x.parquet, and every folder DIR/x of Parquet files, is table x. What SQL is understood, and
-what it means where databases differ, is in docs/sql.md.
+Every DIR/x.parquet, and every folder DIR/x of Parquet files, is table x; a query may also read files
+by read_parquet('FILES'). What SQL is understood, and what it means where databases differ, is in
+docs/sql.md. Statements of a text run one after the other, and an error ends it.
 
 Examples:
   pelton sql --dir data 'SELECT count(*) FROM lineitem'
   pelton sql --dir data -f report.sql --format csv
   pelton sql -t sales='sales/2026-*.parquet' 'SELECT region, sum(amount) FROM sales GROUP BY region'
+  pelton sql \"SELECT count(*) FROM read_parquet('sales/*.parquet')\"
+  pelton sql --dir data \"COPY (SELECT * FROM orders) TO 'o.parquet' (COMPRESSION zstd)\"
   pelton sql --dir data 'EXPLAIN ANALYZE SELECT max(o_totalprice) FROM orders'
-  echo 'SELECT 1 + 1' | pelton sql -f -";
+  echo 'SELECT 1 + 1' | pelton sql";
 
 /// Flags of `sql`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct SqlArgs {
-    /// The text; several statements have semicolons between them
-    #[arg(value_name = "QUERY", required_unless_present = "file")]
+    #[command(flatten)]
+    input: Input,
+}
+
+/// A text, and the tables that it may name.
+#[derive(Debug, Args)]
+pub struct Input {
+    /// The text; several statements have semicolons between them [default: standard input]
+    #[arg(value_name = "QUERY")]
     query: Option<String>,
 
     /// File with the text; `-` reads standard input
@@ -44,38 +59,84 @@ pub struct SqlArgs {
     tables: Vec<String>,
 }
 
+impl Input {
+    /// The text; none if somebody sits before a terminal who may be asked.
+    fn text(&self) -> Result<Option<String>, Failure> {
+        let stdin = Path::new("-");
+        let from = match (&self.query, &self.file) {
+            (Some(query), _) => return Ok(Some(query.clone())),
+            (None, Some(file)) => file,
+            (None, None) if std::io::stdin().is_terminal() => return Ok(None),
+            (None, None) => stdin,
+        };
+        let mut text = String::new();
+        let read = match from == stdin {
+            true => std::io::stdin()
+                .lock()
+                .read_to_string(&mut text)
+                .map(|_| text),
+            false => std::fs::read_to_string(from),
+        };
+        let read = read.map_err(|cause| Failure::path("read", from, cause));
+        read.map(Some)
+    }
+
+    fn catalog(&self) -> Result<Catalog, Failure> {
+        catalog(self.dir.as_deref(), &self.tables)
+    }
+}
+
 /// Runs the command.
 ///
 /// # Errors
 /// A table cannot be read, the text is no SQL over the tables, or a query fails.
 pub fn run(args: &SqlArgs, globals: &Globals, terminal: Terminal) -> Result<(), Failure> {
-    let text = match (&args.query, &args.file) {
-        (Some(query), _) => query.clone(),
-        (None, Some(file)) => read(file)?,
-        (None, None) => return Err(Failure::usage("give a query, or a file with one")),
+    let Some(text) = args.input.text()? else {
+        return Err(Failure::usage("give a query, or a file with one"));
     };
-    let catalog = catalog(args.dir.as_deref(), &args.tables)?;
-    let statements = catalog.statements(&text)?;
-    if statements.len() > 1 && globals.output.is_some() {
-        return Err(Failure::usage("one file holds the rows of one query"));
+    let catalog = args.input.catalog()?;
+    let asking = Asking {
+        engine: session::engine(globals, terminal)?,
+        catalog,
+        globals,
+        terminal,
+    };
+    asking.run(&text)
+}
+
+/// What statements run on.
+struct Asking<'a> {
+    catalog: Catalog,
+    engine: Engine,
+    globals: &'a Globals,
+    terminal: Terminal,
+}
+
+impl Asking<'_> {
+    /// Runs the statements of a text in their order.
+    fn run(&self, text: &str) -> Result<(), Failure> {
+        let statements = self.catalog.statements(text)?;
+        if statements.len() > 1 && self.globals.output.is_some() {
+            return Err(Failure::usage("one file holds the rows of one query"));
+        }
+        for statement in statements {
+            self.answer(&statement?)?;
+        }
+        Ok(())
     }
-    let engine = session::engine(globals, terminal)?;
-    for statement in statements {
+
+    fn answer(&self, statement: &SqlStatement) -> Result<(), Failure> {
+        let (engine, globals, terminal) = (&self.engine, self.globals, self.terminal);
         match statement {
             SqlStatement::Query(frame) => {
-                let result = session::execute(&engine, frame.query(), globals, terminal)?;
-                output::write(&result.schema, &result.batches, globals)?;
+                let result = session::execute(engine, frame.query(), globals, terminal)?;
+                output::write(&result.schema, &result.batches, globals)
             }
-            SqlStatement::Explain(frame) => output::text(&engine.explain(frame.query())?)?,
-            SqlStatement::Analyze(frame) => {
-                let control = QueryControl::new().timed();
-                let result = session::watch(&engine, frame.query(), &control, terminal)?;
-                session::tell(&engine, &result, globals, terminal)?;
-                output::text(&engine.analysis(frame.query(), &result)?)?;
-            }
+            SqlStatement::Explain(frame) => explain::plan(engine, frame),
+            SqlStatement::Analyze(frame) => explain::analysis(engine, frame, globals, terminal),
+            SqlStatement::Copy(copy) => copy::run(engine, copy, globals, terminal),
         }
     }
-    Ok(())
 }
 
 /// The tables of a folder, and those named one by one, which go before them.
@@ -129,16 +190,4 @@ fn folder(dir: &Path) -> Result<Vec<(String, PathBuf)>, Failure> {
     }
     tables.sort();
     Ok(tables)
-}
-
-fn read(path: &Path) -> Result<String, Failure> {
-    let mut text = String::new();
-    let read = match path == Path::new("-") {
-        true => std::io::stdin()
-            .lock()
-            .read_to_string(&mut text)
-            .map(|_| text),
-        false => std::fs::read_to_string(path),
-    };
-    read.map_err(|cause| Failure::new(format_args!("cannot read {}: {cause}", path.display())))
 }

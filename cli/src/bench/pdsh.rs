@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::answers;
 use crate::args::Globals;
-use crate::failure::{Exit, Failure};
+use crate::failure::Failure;
 use crate::terminal::Terminal;
 use crate::{output, session, sql};
 
@@ -122,13 +122,10 @@ pub fn run(args: &PdshArgs, globals: &Globals, terminal: Terminal) -> Result<(),
     if wrong.is_empty() {
         return Ok(());
     }
-    Err(Failure::Told {
-        exit: Exit::Failed,
-        message: format!(
-            "other rows than the answers have: queries {}",
-            wrong.join(", ")
-        ),
-    })
+    Err(Failure::new(format_args!(
+        "other rows than the answers have: queries {}",
+        wrong.join(", ")
+    )))
 }
 
 fn measure(
@@ -138,13 +135,7 @@ fn measure(
     args: &PdshArgs,
 ) -> Result<Figures, Failure> {
     let text = QUERIES.get(number - 1).copied().unwrap_or_default();
-    let context = |failure: Failure| match failure {
-        Failure::Told { exit, message } => Failure::Told {
-            exit,
-            message: format!("query {number}: {message}"),
-        },
-        other => other,
-    };
+    let context = |failure: Failure| failure.within(format_args!("query {number}"));
     let started = Instant::now();
     let frame = catalog.sql(text).map_err(|error| context(error.into()))?;
     let planned = started.elapsed();

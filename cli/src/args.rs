@@ -44,7 +44,7 @@ pub struct Cli {
 }
 
 /// Flags of every command.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Flags of every command")]
 pub struct Globals {
     /// Who runs queries; `auto` is CUDA if there is a usable GPU, else the CPU

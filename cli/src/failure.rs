@@ -5,6 +5,8 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
+use crate::terminal::Terminal;
+
 /// Exit codes. `--help` lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -75,6 +77,22 @@ impl Failure {
                 excerpt,
             },
             other => other,
+        }
+    }
+
+    /// Tells it; the exit code of who ends because of it.
+    pub fn tell(&self, terminal: Terminal) -> ExitCode {
+        match self {
+            Failure::ReaderGone => ExitCode::SUCCESS,
+            Failure::Quiet(exit) => (*exit).into(),
+            Failure::Told {
+                exit,
+                message,
+                excerpt,
+            } => {
+                terminal.error(message, excerpt.as_deref());
+                (*exit).into()
+            }
         }
     }
 

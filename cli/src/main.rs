@@ -41,16 +41,8 @@ fn main() -> ExitCode {
     problem::silence_caught_panics();
     let terminal = Terminal::new(cli.globals.verbosity());
     match dispatch(cli, terminal) {
-        Ok(()) | Err(Failure::ReaderGone) => ExitCode::SUCCESS,
-        Err(Failure::Quiet(exit)) => exit.into(),
-        Err(Failure::Told {
-            exit,
-            message,
-            excerpt,
-        }) => {
-            terminal.error(&message, excerpt.as_deref());
-            exit.into()
-        }
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.tell(terminal),
     }
 }
 

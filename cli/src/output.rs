@@ -52,6 +52,17 @@ impl Format {
     }
 }
 
+/// A file that rows are written to.
+#[derive(Debug)]
+pub struct Target<'a> {
+    /// Its name.
+    pub path: &'a Path,
+    /// How it looks.
+    pub format: Format,
+    /// What is chosen of a Parquet file.
+    pub options: SinkOptions,
+}
+
 /// Batches of one result, as they come.
 type Batches<'a> = &'a mut dyn Iterator<Item = Result<RecordBatch, Failure>>;
 
@@ -70,7 +81,12 @@ pub fn write(
     match &globals.output {
         Some(path) => {
             let options = sink_options(globals)?;
-            file(path, format, options, schema, &mut batches).map(drop)
+            let target = Target {
+                path,
+                format,
+                options,
+            };
+            file(target, schema, &mut batches).map(drop)
         }
         None => {
             let stdout = io::stdout();
@@ -101,18 +117,16 @@ pub fn sink_options(globals: &Globals) -> Result<SinkOptions, Failure> {
     })
 }
 
-/// Writes batches to a file as they come, whole or not at all; how many rows they had. The options are
-/// those of the format Parquet.
+/// Writes batches to a file as they come, whole or not at all; how many rows they had.
 ///
 /// # Errors
 /// As [`write`], and those of the batches.
-pub fn file(
-    path: &Path,
-    format: Format,
-    options: SinkOptions,
-    schema: &SchemaRef,
-    batches: Batches<'_>,
-) -> Result<u64, Failure> {
+pub fn file(target: Target<'_>, schema: &SchemaRef, batches: Batches<'_>) -> Result<u64, Failure> {
+    let Target {
+        path,
+        format,
+        options,
+    } = target;
     match format {
         Format::Parquet => sink(path, options, schema, batches),
         _ => to_file(path, |out| write_to(out, format, schema, batches)),
@@ -156,7 +170,10 @@ pub fn json_file(path: &Path, value: &impl serde::Serialize) -> Result<(), Failu
 }
 
 /// Fills a file that appears only when it is complete.
-fn to_file<T>(
+///
+/// # Errors
+/// The file cannot be written, and what fills it.
+pub fn to_file<T>(
     path: &Path,
     fill: impl FnOnce(&mut BufWriter<&std::fs::File>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use pelton::ErrorKind;
-use pelton::engine::{Engine, QueryControl, QueryResult};
+use pelton::engine::{Engine, LazyFrame, QueryControl, QueryResult};
 use pelton::metrics::Snapshot;
 use pelton::options::EngineOptions;
 use pelton::plan::Query;
@@ -13,6 +13,7 @@ use pelton::plan::Query;
 use crate::args::{Backend, Globals};
 use crate::failure::{Exit, Failure};
 use crate::interrupt::{self, Interruptible};
+use crate::output::Target;
 use crate::terminal::{self, Terminal};
 use crate::{output, statistics};
 
@@ -123,6 +124,38 @@ pub fn watch(
     watched(control, terminal, || {
         Ok(engine.execute_with(query, control)?)
     })
+}
+
+/// Runs a query and writes its rows to a file as they come, whole or not at all; tells how many they
+/// were, and what [`tell`] does.
+///
+/// # Errors
+/// The query's, and those of the file.
+pub fn write(
+    engine: &Engine,
+    frame: &LazyFrame,
+    target: Target<'_>,
+    globals: &Globals,
+    terminal: Terminal,
+) -> Result<(), Failure> {
+    let control = QueryControl::new();
+    let path = target.path.display();
+    let (rows, result) = watched(&control, terminal, || {
+        let mut result = frame.collect_iter_in_order(engine, &control)?;
+        let schema = result.schema().clone();
+        let mut batches = (&mut result).map(|batch| Ok(batch?));
+        let rows = output::file(target, &schema, &mut batches)?;
+        Ok((rows, result))
+    })?;
+    let rows = terminal::grouped(rows);
+    terminal.note(&format!("{rows} rows written to {path}"));
+    tell(
+        engine,
+        result.fallbacks(),
+        result.metrics(),
+        globals,
+        terminal,
+    )
 }
 
 /// Does work whose query has this control, with a progress bar, and so that Ctrl-C ends it.

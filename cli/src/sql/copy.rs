@@ -3,15 +3,15 @@
 use std::path::Path;
 
 use clap::ValueEnum;
-use pelton::engine::{Engine, QueryControl};
+use pelton::engine::Engine;
 use pelton::storage::{SinkCodec, SinkOptions};
 use pelton_sql::CopyTo;
 
 use crate::args::Globals;
 use crate::failure::Failure;
-use crate::output::{self, Format};
+use crate::output::{self, Format, Target};
 use crate::session;
-use crate::terminal::{self, Terminal};
+use crate::terminal::Terminal;
 
 /// Writes the file, and tells how many rows it has.
 ///
@@ -31,26 +31,12 @@ pub fn run(
     }
     let options = output::sink_options(globals)?;
     let (format, options) = chosen(&copy.target, &copy.options, options)?;
-    let control = QueryControl::new();
-    let (rows, result) = session::watched(&control, terminal, || {
-        let mut result = copy.rows.collect_iter_in_order(engine, &control)?;
-        let schema = result.schema().clone();
-        let mut batches = (&mut result).map(|batch| Ok(batch?));
-        let rows = output::file(&copy.target, format, options, &schema, &mut batches)?;
-        Ok((rows, result))
-    })?;
-    let target = copy.target.display();
-    terminal.note(&format!(
-        "{} rows written to {target}",
-        terminal::grouped(rows)
-    ));
-    session::tell(
-        engine,
-        result.fallbacks(),
-        result.metrics(),
-        globals,
-        terminal,
-    )
+    let target = Target {
+        path: &copy.target,
+        format,
+        options,
+    };
+    session::write(engine, &copy.rows, target, globals, terminal)
 }
 
 /// The format, and what is chosen of a Parquet file.

@@ -25,6 +25,7 @@ Examples:
   pelton gen tpch --scale 1 --out data    the eight tables as Parquet
   pelton sql --dir data 'SELECT count(*) FROM lineitem'
                                           SQL over the files of a folder
+  pelton sql --dir data                   the same at a prompt
   pelton run plan.json --format csv       a serialised query
   pelton rewrite data/*.parquet out.parquet
                                           the same rows, encoded for GPUs

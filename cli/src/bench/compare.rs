@@ -43,9 +43,6 @@ pub fn run(args: &CompareArgs, globals: &Globals, terminal: Terminal) -> Result<
     let common = (a.best.iter())
         .filter_map(|(query, a)| Some((*query, *a, *b.best.get(query)?)))
         .collect::<Vec<_>>();
-    let mut rows: Vec<(String, Option<f64>, Option<f64>, Option<f64>)> = (common.iter())
-        .map(|&(query, a, b)| (query.to_string(), Some(a), Some(b), Some(a / b)))
-        .collect();
     let ratios = common.iter().map(|&(_, a, b)| a / b);
     let Some(mean) = geometric_mean(ratios) else {
         let (a, b) = (a.path.display(), b.path.display());
@@ -56,32 +53,23 @@ pub fn run(args: &CompareArgs, globals: &Globals, terminal: Terminal) -> Result<
     let (total_a, total_b) = (common.iter()).fold((0.0, 0.0), |(all_a, all_b), (_, a, b)| {
         (all_a + a, all_b + b)
     });
-    let total = "total".to_string();
-    rows.push((total, Some(total_a), Some(total_b), Some(total_a / total_b)));
-    rows.push(("geometric mean".to_string(), None, None, Some(mean)));
-
-    let rounded = |value: Option<f64>| value.map(|value| (value * 1000.0).round() / 1000.0);
-    let numbers = |cells: Vec<Option<f64>>| -> ArrayRef {
-        Arc::new(cells.into_iter().map(rounded).collect::<Float64Array>())
+    let mut queries: Vec<String> = common.iter().map(|(query, ..)| query.to_string()).collect();
+    queries.extend(["total".to_string(), "geometric mean".to_string()]);
+    let queries: ArrayRef = Arc::new(StringArray::from(queries));
+    let column = |of: fn(f64, f64) -> f64, last: Option<f64>| -> ArrayRef {
+        let cells = common.iter().map(|&(_, a, b)| (a, b));
+        let cells = cells
+            .chain([(total_a, total_b)])
+            .map(|(a, b)| Some(of(a, b)));
+        let rounded = |cell: f64| (cell * 1000.0).round() / 1000.0;
+        let cells = cells.chain([last]).map(|cell| cell.map(rounded));
+        Arc::new(cells.collect::<Float64Array>())
     };
-    let queries: ArrayRef = Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.0)));
     let batch = RecordBatch::try_from_iter_with_nullable([
         ("query", queries, false),
-        (
-            "a_ms",
-            numbers(rows.iter().map(|row| row.1).collect()),
-            true,
-        ),
-        (
-            "b_ms",
-            numbers(rows.iter().map(|row| row.2).collect()),
-            true,
-        ),
-        (
-            "a_per_b",
-            numbers(rows.iter().map(|row| row.3).collect()),
-            true,
-        ),
+        ("a_ms", column(|a, _| a, None), true),
+        ("b_ms", column(|_, b| b, None), true),
+        ("a_per_b", column(|a, b| a / b, Some(mean)), true),
     ]);
     let batch = batch.map_err(Failure::new)?;
     output::write(&batch.schema(), std::slice::from_ref(&batch), globals)?;

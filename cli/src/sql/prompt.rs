@@ -200,9 +200,9 @@ mod tests {
 
     /// What is answered of some lines, and the script after them; every answer but that to a statement
     /// `fine;` is an error.
-    fn answered(lines: &[Line]) -> (Vec<Entry>, Script) {
+    fn answered(lines: impl Into<Vec<Line>>) -> (Vec<Entry>, Script) {
         let mut script = Script {
-            lines: lines.to_vec().into_iter(),
+            lines: lines.into().into_iter(),
             prompts: Vec::new(),
             history: Vec::new(),
         };
@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn statements_end_with_a_semicolon_and_not_with_a_line() {
         let lines = ["", "SELECT ';", "' -- ;", ".tables", "; -- done", "fine;"].map(text);
-        let (entries, script) = answered(&lines);
+        let (entries, script) = answered(lines);
         let long = "SELECT ';\n' -- ;\n.tables\n; -- done";
         assert_eq!(
             entries,
@@ -256,7 +256,7 @@ mod tests {
             text(".timer maybe"),
             text("fine;"),
         ];
-        let (entries, script) = answered(&lines);
+        let (entries, script) = answered(lines);
         assert_eq!(entries, [statements("wrong;\n"), statements("fine;\n")]);
         assert_eq!(script.history.len(), 4);
     }
@@ -270,7 +270,7 @@ mod tests {
             text("fine;"),
             text("half"),
         ];
-        let (entries, script) = answered(&lines);
+        let (entries, script) = answered(lines);
         assert_eq!(entries, [statements("fine;\n")]);
         assert_eq!(script.history, ["fine;"]);
     }
@@ -288,7 +288,7 @@ mod tests {
             ".quit",
             "fine;",
         ];
-        let (entries, script) = answered(&lines.map(text));
+        let (entries, script) = answered(lines.map(text));
         let commands = [
             Command::Tables,
             Command::Schema(None),

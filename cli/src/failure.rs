@@ -64,6 +64,7 @@ impl Failure {
     }
 
     /// The same of a part of the work, which its line names.
+    #[cfg(feature = "sql")]
     #[must_use]
     pub fn within(self, part: impl fmt::Display) -> Self {
         match self {

@@ -46,11 +46,13 @@ pub fn install() {
 }
 
 /// From now on the first Ctrl-C since [`forget`] cancels what runs, and the program stays.
+#[cfg(feature = "sql")]
 pub fn stay() {
     STAYING.store(true, Ordering::SeqCst);
 }
 
 /// Lets a Ctrl-C be of the past.
+#[cfg(feature = "sql")]
 pub fn forget() {
     REQUESTED.store(false, Ordering::SeqCst);
 }

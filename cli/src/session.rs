@@ -5,7 +5,9 @@ use std::thread;
 use std::time::Duration;
 
 use pelton::ErrorKind;
-use pelton::engine::{Engine, LazyFrame, QueryControl, QueryResult};
+#[cfg(feature = "sql")]
+use pelton::engine::LazyFrame;
+use pelton::engine::{Engine, QueryControl, QueryResult};
 use pelton::metrics::Snapshot;
 use pelton::options::EngineOptions;
 use pelton::plan::Query;
@@ -13,6 +15,7 @@ use pelton::plan::Query;
 use crate::args::{Backend, Globals};
 use crate::failure::{Exit, Failure};
 use crate::interrupt::{self, Interruptible};
+#[cfg(feature = "sql")]
 use crate::output::Target;
 use crate::terminal::{self, Terminal};
 use crate::{output, statistics};
@@ -131,6 +134,7 @@ pub fn watch(
 ///
 /// # Errors
 /// The query's, and those of the file.
+#[cfg(feature = "sql")]
 pub fn write(
     engine: &Engine,
     frame: &LazyFrame,

@@ -7,11 +7,13 @@ mod support;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::properties::WriterProperties;
@@ -277,9 +279,9 @@ fn until_written(folder: &Path) {
     }
 }
 
-/// Copies a file of many row groups, does something to it meanwhile, and demands an error with these words.
+/// Copies a file of many row groups, and does something meanwhile, for which nothing is to be left.
 #[track_caller]
-fn changed_meanwhile(change: fn(&Path), words: &[&str]) {
+fn copying(meanwhile: impl FnOnce(&Path, &Child)) -> Ran {
     let fixture = Fixture::new();
     let file = fixture.path("data/orders.parquet");
     let long: ArrayRef = Arc::new(StringArray::from(vec!["x".repeat(2000); 4]));
@@ -301,7 +303,7 @@ fn changed_meanwhile(change: fn(&Path), words: &[&str]) {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().unwrap();
     until_written(&fixture.path("out"));
-    change(&file);
+    meanwhile(&file, &child);
     let output = child.wait_with_output().unwrap();
     let ran = Ran {
         code: output.status.code(),
@@ -309,26 +311,35 @@ fn changed_meanwhile(change: fn(&Path), words: &[&str]) {
         stderr: String::from_utf8(output.stderr).unwrap(),
     };
     assert!(names(&fixture.path("out")).is_empty(), "{ran:?}");
-    ran.fails(1, words);
+    ran
+}
+
+#[test]
+fn an_interrupted_copy_leaves_nothing() {
+    let interrupted = copying(|_, child| {
+        let process = Pid::from_raw(child.id().try_into().unwrap());
+        kill(process, Signal::SIGINT).unwrap();
+    });
+    interrupted.fails(130, &["interrupted"]);
 }
 
 #[test]
 fn a_file_that_becomes_shorter_ends_its_query() {
-    let cut = |file: &Path| {
+    let cut = copying(|file, _| {
         let file = std::fs::File::options().write(true).open(file).unwrap();
         file.set_len(100).unwrap();
-    };
-    changed_meanwhile(cut, &["orders.parquet", "while"]);
+    });
+    cut.fails(1, &["orders.parquet", "while"]);
 }
 
 #[test]
 fn a_file_that_another_one_replaces_ends_its_query() {
-    let replace = |file: &Path| {
+    let replaced = copying(|file, _| {
         let other = file.with_extension("other");
         write_parquet(&other, &orders());
         std::fs::rename(other, file).unwrap();
-    };
-    changed_meanwhile(replace, &["orders.parquet", "changed while the query ran"]);
+    });
+    replaced.fails(1, &["orders.parquet", "changed while the query ran"]);
 }
 
 #[test]

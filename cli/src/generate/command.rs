@@ -93,11 +93,14 @@ struct TpchArgs {
 /// # Errors
 /// A table exists, or the disk refuses.
 pub fn run(args: GenArgs, globals: &Globals, terminal: Terminal) -> Result<(), Failure> {
-    let args = match args.family {
-        Family::Tpch(args) => args,
+    match args.family {
+        Family::Tpch(args) => tpch(args, globals, terminal),
         #[cfg(feature = "sql")]
-        Family::Ssb(args) => return super::star::run(&args, globals, terminal),
-    };
+        Family::Ssb(args) => super::star::run(&args, globals, terminal),
+    }
+}
+
+fn tpch(args: TpchArgs, globals: &Globals, terminal: Terminal) -> Result<(), Failure> {
     let request = Request {
         scale: args.scale,
         tables: if args.tables.is_empty() {

@@ -40,9 +40,6 @@ pub(crate) fn refused(error: &DataFusionError) -> Error {
             ArrowError::ArithmeticOverflow(what) => Error::arithmetic("a constant", what.clone()),
             other => Error::invalid(SQL, other.to_string(), ""),
         },
-        DataFusionError::NotImplemented(what) if what.starts_with("Recursive CTE") => {
-            unsupported("WITH RECURSIVE")
-        }
         DataFusionError::NotImplemented(what) => {
             let what = line(what);
             let said = NOT_IMPLEMENTED
@@ -93,7 +90,7 @@ pub(crate) fn mentioned(error: Error, source: &Source<'_>, functions: &[&str]) -
             let cause = source.mention(cause, functions);
             cause.or_else(|| source.mention(remedy, functions))
         }
-        ErrorKind::Unsupported { operator, .. } => source.mention(operator, functions),
+        ErrorKind::Unsupported { reason, .. } => source.mention(reason, functions),
         other => source.mention(&other.to_string(), functions),
     };
     source.placed(error, span)
@@ -258,6 +255,6 @@ fn quoted(name: &str) -> String {
 
 /// A construct that has no translation.
 pub(crate) fn unsupported(construct: impl std::fmt::Display) -> Error {
-    let reason = "docs/sql.md says what is understood";
-    Error::unsupported("sql", construct.to_string(), reason)
+    let reason = format!("{construct} is not supported yet; docs/sql.md says what is");
+    Error::unsupported("sql", "this", reason)
 }

@@ -2,6 +2,7 @@
 
 use datafusion_common::Span;
 use datafusion_sql::sqlparser::dialect::GenericDialect;
+use datafusion_sql::sqlparser::keywords::Keyword;
 use datafusion_sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 use pelton::error::{Error, ErrorKind, Result};
 
@@ -10,6 +11,9 @@ const SHOWN_MAX: usize = 100;
 
 /// Characters before the place that are shown of a longer line.
 const SHOWN_BEFORE: usize = 60;
+
+/// Letters of a keyword that no message has by chance.
+const LONG: usize = 8;
 
 /// Who is to blame, before the place.
 pub(crate) const SQL: &str = "SQL";
@@ -69,7 +73,8 @@ impl<'a> Source<'a> {
     }
 
     /// Where the text has what a message is about: a call of one of the functions that the message
-    /// names, else what it quotes, else its keywords, which are those in capitals.
+    /// names, else what it quotes, else its keywords, which are those in capitals, else a keyword that
+    /// is long enough to be meant.
     pub(crate) fn mention(&self, message: &str, functions: &[&str]) -> Option<Span> {
         let solid: Vec<&TokenWithSpan> = (self.tokens.iter())
             .filter(|token| !matches!(token.token, Token::Whitespace(_)))
@@ -92,7 +97,18 @@ impl<'a> Source<'a> {
             |word: &&str| word.len() > 1 && word.chars().all(|c| c.is_ascii_uppercase());
         let keywords = words.split(|word| !is_keyword(word));
         let keywords = keywords.map(|keywords| (keywords.join(" "), usize::MAX));
-        let mut wanted = calls.chain(quoted).chain(keywords);
+        let is_long = |word: &&&str| word.len() >= LONG;
+        let long = words.iter().filter(is_long).filter(|word| {
+            let is_keyword = |token: &&TokenWithSpan| match &token.token {
+                Token::Word(token) => {
+                    token.keyword != Keyword::NoKeyword && token.value.eq_ignore_ascii_case(word)
+                }
+                _ => false,
+            };
+            solid.iter().any(is_keyword)
+        });
+        let long = long.map(|word| (word.to_string(), usize::MAX));
+        let mut wanted = calls.chain(quoted).chain(keywords).chain(long);
         wanted.find_map(|(wanted, most)| find(&solid, &wanted, most))
     }
 

@@ -182,23 +182,27 @@ fn constructs_that_are_not_there() {
     check(
         "CREATE TABLE x (a INT)",
         &expect![[r#"
-        SQL, line 1, column 1: the sql backend does not support the statement `CREATE`: docs/sql.md says what is understood
-         1 | CREATE TABLE x (a INT)
-           | ^^^^^^"#]],
-    );
-    check(
-        "SELECT DISTINCT ON (id) surname FROM people",
-        &expect![[r#"
-        SQL, line 1, column 8: the sql backend does not support DISTINCT ON: docs/sql.md says what is understood
-         1 | SELECT DISTINCT ON (id) surname FROM people
-           |        ^^^^^^^^^^^"#]],
+            SQL, line 1, column 1: the sql backend does not support this: the statement `CREATE` is not supported yet; docs/sql.md says what is
+             1 | CREATE TABLE x (a INT)
+               | ^^^^^^"#]],
     );
     check(
         "WITH RECURSIVE t AS (SELECT 1 UNION SELECT * FROM t) SELECT * FROM t",
         &expect![[r#"
-            SQL, line 1, column 1: the sql backend does not support WITH RECURSIVE: docs/sql.md says what is understood
+            SQL, line 1, column 6: the sql backend does not support this: Recursive CTE is not supported yet; docs/sql.md says what is
              1 | WITH RECURSIVE t AS (SELECT 1 UNION SELECT * FROM t) SELECT * FROM t
-               | ^^^^^^^^^^^^^^"#]],
+               |      ^^^^^^^^^"#]],
+    );
+}
+
+#[test]
+fn distinct_on_is_refused_before_the_optimiser_sees_it() {
+    check(
+        "SELECT DISTINCT ON (id) surname FROM people",
+        &expect![[r#"
+            SQL, line 1, column 8: the sql backend does not support this: DISTINCT ON is not supported yet; docs/sql.md says what is
+             1 | SELECT DISTINCT ON (id) surname FROM people
+               |        ^^^^^^^^^^^"#]],
     );
 }
 

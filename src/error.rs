@@ -143,6 +143,7 @@ pub enum ErrorKind {
 pub struct Error {
     kind: Box<ErrorKind>,
     context: Vec<String>,
+    excerpt: Option<Box<str>>,
 }
 
 impl Error {
@@ -151,6 +152,7 @@ impl Error {
         Error {
             kind: Box::new(kind),
             context: Vec::new(),
+            excerpt: None,
         }
     }
 
@@ -164,6 +166,19 @@ impl Error {
     pub fn context(mut self, step: impl Into<String>) -> Self {
         self.context.push(step.into());
         self
+    }
+
+    /// Adds the lines of a text that the error is about, with a mark under the place. They are no part
+    /// of the printed line.
+    #[must_use]
+    pub fn with_excerpt(mut self, lines: impl Into<Box<str>>) -> Self {
+        self.excerpt = Some(lines.into());
+        self
+    }
+
+    /// The lines of the text that the error is about, if it is about a text.
+    pub fn excerpt(&self) -> Option<&str> {
+        self.excerpt.as_deref()
     }
 
     /// Whether this is the last step that was added.

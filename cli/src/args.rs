@@ -25,6 +25,7 @@ Examples:
   pelton gen tpch --scale 1 --out data    the eight tables as Parquet
   pelton sql --dir data 'SELECT count(*) FROM lineitem'
                                           SQL over the files of a folder
+  pelton sql --dir data                   the same at a prompt
   pelton run plan.json --format csv       a serialised query
   pelton rewrite data/*.parquet out.parquet
                                           the same rows, encoded for GPUs
@@ -44,7 +45,7 @@ pub struct Cli {
 }
 
 /// Flags of every command.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Flags of every command")]
 pub struct Globals {
     /// Who runs queries; `auto` is CUDA if there is a usable GPU, else the CPU
@@ -122,6 +123,9 @@ pub enum Command {
     /// Run SQL over Parquet files
     #[cfg(feature = "sql")]
     Sql(crate::sql::SqlArgs),
+    /// Show how SQL would run
+    #[cfg(feature = "sql")]
+    Explain(crate::sql::explain::ExplainArgs),
     /// Make TPC-H-like Parquet data
     Gen(crate::generate::command::GenArgs),
     /// Write Parquet files anew, encoded for GPUs

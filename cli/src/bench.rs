@@ -1,10 +1,16 @@
-//! The `bench` command: how fast files are read and queries run.
+//! The `bench` command: how fast files are read and queries run, and what became faster.
 
 #[cfg(feature = "sql")]
 mod answers;
 #[cfg(feature = "sql")]
-mod pdsh;
+mod compare;
+#[cfg(feature = "sql")]
+mod figures;
+#[cfg(feature = "sql")]
+mod plot;
 mod scan;
+#[cfg(feature = "sql")]
+mod suite;
 
 use clap::{Args, Subcommand};
 
@@ -25,7 +31,18 @@ enum What {
     Scan(scan::ScanArgs),
     /// Runs the 22 queries of PDS-H over tables like TPC-H's
     #[cfg(feature = "sql")]
-    Pdsh(pdsh::PdshArgs),
+    #[command(after_help = suite::PDSH_EXAMPLES)]
+    Pdsh(suite::SuiteArgs),
+    /// Runs the 13 queries of the Star Schema Benchmark
+    #[cfg(feature = "sql")]
+    #[command(after_help = suite::SSB_EXAMPLES)]
+    Ssb(suite::SuiteArgs),
+    /// Compares two runs of a suite
+    #[cfg(feature = "sql")]
+    Compare(compare::CompareArgs),
+    /// Draws runs of a suite as bars
+    #[cfg(feature = "sql")]
+    Plot(plot::PlotArgs),
 }
 
 /// Runs the command.
@@ -36,6 +53,12 @@ pub fn run(args: &BenchArgs, globals: &Globals, terminal: Terminal) -> Result<()
     match &args.what {
         What::Scan(args) => scan::run(args, globals, terminal),
         #[cfg(feature = "sql")]
-        What::Pdsh(args) => pdsh::run(args, globals, terminal),
+        What::Pdsh(args) => suite::run(&suite::PDSH, args, globals, terminal),
+        #[cfg(feature = "sql")]
+        What::Ssb(args) => suite::run(&suite::SSB, args, globals, terminal),
+        #[cfg(feature = "sql")]
+        What::Compare(args) => compare::run(args, globals, terminal),
+        #[cfg(feature = "sql")]
+        What::Plot(args) => plot::run(args, terminal),
     }
 }

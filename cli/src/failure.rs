@@ -5,6 +5,8 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
+use crate::terminal::Terminal;
+
 /// Exit codes. `--help` lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -33,6 +35,8 @@ pub enum Failure {
         exit: Exit,
         /// Cause and place.
         message: String,
+        /// Lines of the text that it is about, with a mark under the place, to stand below.
+        excerpt: Option<String>,
     },
     /// Everything was told already, line by line.
     Quiet(Exit),
@@ -46,6 +50,7 @@ impl Failure {
         Failure::Told {
             exit: Exit::Failed,
             message: message.to_string(),
+            excerpt: None,
         }
     }
 
@@ -54,6 +59,41 @@ impl Failure {
         Failure::Told {
             exit: Exit::Usage,
             message: message.to_string(),
+            excerpt: None,
+        }
+    }
+
+    /// The same of a part of the work, which its line names.
+    #[cfg(feature = "sql")]
+    #[must_use]
+    pub fn within(self, part: impl fmt::Display) -> Self {
+        match self {
+            Failure::Told {
+                exit,
+                message,
+                excerpt,
+            } => Failure::Told {
+                exit,
+                message: format!("{part}: {message}"),
+                excerpt,
+            },
+            other => other,
+        }
+    }
+
+    /// Tells it; the exit code of who ends because of it.
+    pub fn tell(&self, terminal: Terminal) -> ExitCode {
+        match self {
+            Failure::ReaderGone => ExitCode::SUCCESS,
+            Failure::Quiet(exit) => (*exit).into(),
+            Failure::Told {
+                exit,
+                message,
+                excerpt,
+            } => {
+                terminal.error(message, excerpt.as_deref());
+                (*exit).into()
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! A query that runs is cancelled, so that the command ends as after any other error. Otherwise the
 //! process ends here, and runs no destructors: temporary files register, so that they are removed all the
-//! same.
+//! same. At a prompt only what runs ends; who presses again before it has, ends the process.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,22 +20,41 @@ const GRACE: Duration = Duration::from_secs(5);
 static TEMPORARY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 static RUNNING: Mutex<Option<QueryControl>> = Mutex::new(None);
 static REQUESTED: AtomicBool = AtomicBool::new(false);
+static STAYING: AtomicBool = AtomicBool::new(false);
 
 /// Cancels what runs, removes temporary files and exits on Ctrl-C, from now on.
 pub fn install() {
     // Without a handler Ctrl-C still ends the process, only less tidily.
     let _ = ctrlc::set_handler(|| {
-        REQUESTED.store(true, Ordering::SeqCst);
+        let again = REQUESTED.swap(true, Ordering::SeqCst);
+        let stays = STAYING.load(Ordering::SeqCst) && !again;
         let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(control) = running.as_ref() {
             control.cancel("interrupted");
             drop(running);
-            // The command ends before; if not, the query does not look.
-            std::thread::sleep(GRACE);
+            if !STAYING.load(Ordering::SeqCst) {
+                // The command ends before; if not, the query does not look.
+                std::thread::sleep(GRACE);
+            }
+        }
+        if stays {
+            return;
         }
         remove_all();
         std::process::exit(Exit::Interrupted as i32);
     });
+}
+
+/// From now on the first Ctrl-C since [`forget`] cancels what runs, and the program stays.
+#[cfg(feature = "sql")]
+pub fn stay() {
+    STAYING.store(true, Ordering::SeqCst);
+}
+
+/// Lets a Ctrl-C be of the past.
+#[cfg(feature = "sql")]
+pub fn forget() {
+    REQUESTED.store(false, Ordering::SeqCst);
 }
 
 /// Whether somebody pressed Ctrl-C.

@@ -41,12 +41,8 @@ fn main() -> ExitCode {
     problem::silence_caught_panics();
     let terminal = Terminal::new(cli.globals.verbosity());
     match dispatch(cli, terminal) {
-        Ok(()) | Err(Failure::ReaderGone) => ExitCode::SUCCESS,
-        Err(Failure::Quiet(exit)) => exit.into(),
-        Err(Failure::Told { exit, message }) => {
-            terminal.error(&message);
-            exit.into()
-        }
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.tell(terminal),
     }
 }
 
@@ -57,6 +53,8 @@ fn dispatch(cli: Cli, terminal: Terminal) -> Result<(), Failure> {
         Command::Run(args) => run::run(&args, globals, terminal),
         #[cfg(feature = "sql")]
         Command::Sql(args) => sql::run(&args, globals, terminal),
+        #[cfg(feature = "sql")]
+        Command::Explain(args) => sql::explain::run(&args, globals, terminal),
         Command::Gen(args) => generate::command::run(args, globals, terminal),
         Command::Digest(args) => digest::run(&args, globals, terminal),
         Command::Rewrite(args) => rewrite::run(&args, globals, terminal),

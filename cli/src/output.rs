@@ -40,7 +40,8 @@ pub enum Format {
 }
 
 impl Format {
-    fn of_extension(path: &Path) -> Option<Self> {
+    /// The format that the name of a file promises.
+    pub fn of_extension(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
             "csv" => Some(Format::Csv),
             "json" => Some(Format::Json),
@@ -50,6 +51,20 @@ impl Format {
         }
     }
 }
+
+/// A file that rows are written to.
+#[derive(Debug)]
+pub struct Target<'a> {
+    /// Its name.
+    pub path: &'a Path,
+    /// How it looks.
+    pub format: Format,
+    /// What is chosen of a Parquet file.
+    pub options: SinkOptions,
+}
+
+/// Batches of one result, as they come.
+type Batches<'a> = &'a mut dyn Iterator<Item = Result<RecordBatch, Failure>>;
 
 /// Writes a result where the command line says.
 ///
@@ -62,9 +77,17 @@ pub fn write(
 ) -> Result<(), Failure> {
     let by_name = globals.output.as_deref().and_then(Format::of_extension);
     let format = globals.format.or(by_name).unwrap_or(Format::Table);
+    let mut batches = batches.iter().cloned().map(Ok);
     match &globals.output {
-        Some(path) if format == Format::Parquet => sink(path, schema, batches, globals),
-        Some(path) => to_file(path, |out| write_to(out, format, schema, batches)),
+        Some(path) => {
+            let options = sink_options(globals)?;
+            let target = Target {
+                path,
+                format,
+                options,
+            };
+            file(target, schema, &mut batches).map(drop)
+        }
         None => {
             let stdout = io::stdout();
             if format == Format::Parquet && stdout.is_terminal() {
@@ -73,9 +96,40 @@ pub fn write(
                 ));
             }
             let mut out = BufWriter::new(stdout);
-            write_to(&mut out, format, schema, batches)?;
+            write_to(&mut out, format, schema, &mut batches)?;
             Ok(out.flush()?)
         }
+    }
+}
+
+/// How Parquet files are written that replace others of their name.
+///
+/// # Errors
+/// As [`session::options`].
+pub fn sink_options(globals: &Globals) -> Result<SinkOptions, Failure> {
+    let options = SinkOptions {
+        overwrite: true,
+        ..SinkOptions::default()
+    };
+    Ok(match session::options(globals)?.sink_to_directory() {
+        true => options.into_folder(),
+        false => options,
+    })
+}
+
+/// Writes batches to a file as they come, whole or not at all; how many rows they had.
+///
+/// # Errors
+/// As [`write`], and those of the batches.
+pub fn file(target: Target<'_>, schema: &SchemaRef, batches: Batches<'_>) -> Result<u64, Failure> {
+    let Target {
+        path,
+        format,
+        options,
+    } = target;
+    match format {
+        Format::Parquet => sink(path, options, schema, batches),
+        _ => to_file(path, |out| write_to(out, format, schema, batches)),
     }
 }
 
@@ -89,27 +143,19 @@ pub fn text(text: &str) -> Result<(), Failure> {
     Ok(out.flush()?)
 }
 
-/// Writes a result as a Parquet file, or as a folder of them, whole or not at all.
+/// Writes a result as a Parquet file, or as a folder of them.
 fn sink(
     path: &Path,
+    options: SinkOptions,
     schema: &SchemaRef,
-    batches: &[RecordBatch],
-    globals: &Globals,
-) -> Result<(), Failure> {
-    let mut options = SinkOptions {
-        overwrite: true,
-        ..SinkOptions::default()
-    };
-    if session::options(globals)?.sink_to_directory() {
-        options = options.into_folder();
-    }
+    batches: Batches<'_>,
+) -> Result<u64, Failure> {
     let mut sink = ParquetSink::create(path, schema.clone(), options)?;
     let _registered = sink.temporary().map(Registered::new);
     for batch in batches {
-        sink.write(batch)?;
+        sink.write(&batch?)?;
     }
-    sink.finish()?;
-    Ok(())
+    Ok(sink.finish()?.rows)
 }
 
 /// Writes a value as a JSON file, whole or not at all.
@@ -124,10 +170,13 @@ pub fn json_file(path: &Path, value: &impl serde::Serialize) -> Result<(), Failu
 }
 
 /// Fills a file that appears only when it is complete.
-fn to_file(
+///
+/// # Errors
+/// The file cannot be written, and what fills it.
+pub fn to_file<T>(
     path: &Path,
-    fill: impl FnOnce(&mut BufWriter<&std::fs::File>) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+    fill: impl FnOnce(&mut BufWriter<&std::fs::File>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -139,22 +188,28 @@ fn to_file(
     let file = file.map_err(|cause| failed(&cause))?;
     let _registered = Registered::new(file.path());
     let mut out = BufWriter::with_capacity(1 << 20, file.as_file());
-    fill(&mut out)?;
+    let filled = fill(&mut out)?;
     out.flush().map_err(|cause| failed(&cause))?;
     drop(out);
     file.persist(path).map_err(|cause| failed(&cause.error))?;
-    Ok(())
+    Ok(filled)
 }
 
+/// Writes batches in a format; how many rows they had.
 fn write_to(
     out: &mut (impl Write + Send),
     format: Format,
     schema: &SchemaRef,
-    batches: &[RecordBatch],
-) -> Result<(), Failure> {
+    batches: Batches<'_>,
+) -> Result<u64, Failure> {
+    let mut rows = 0;
+    let batches = &mut batches.inspect(|batch| {
+        rows += batch.as_ref().map_or(0, |batch| batch.num_rows() as u64);
+    });
     match format {
         Format::Table => {
-            let table = pretty_format_batches_with_schema(schema.clone(), batches);
+            let all = batches.collect::<Result<Vec<_>, _>>()?;
+            let table = pretty_format_batches_with_schema(schema.clone(), &all);
             writeln!(out, "{}", table.map_err(format_failed)?)?;
         }
         Format::Csv => {
@@ -162,13 +217,11 @@ fn write_to(
             // here, because the CSV writer reduces failures of its output to words.
             let empty = RecordBatch::new_empty(schema.clone());
             let mut text = Vec::new();
-            for (index, batch) in std::iter::once(&empty).chain(batches).enumerate() {
+            for (index, batch) in std::iter::once(Ok(empty)).chain(batches).enumerate() {
                 text.clear();
                 let builder = arrow::csv::WriterBuilder::new().with_header(index == 0);
-                builder
-                    .build(&mut text)
-                    .write(batch)
-                    .map_err(format_failed)?;
+                let written = builder.build(&mut text).write(&batch?);
+                written.map_err(format_failed)?;
                 out.write_all(&text)?;
             }
         }
@@ -182,8 +235,9 @@ fn write_to(
             out.write_all(canonical::header(schema).as_bytes())?;
             let mut line = String::new();
             for batch in batches {
+                let batch = batch?;
                 let mut rows =
-                    canonical::Rows::new(batch, schema.fields()).map_err(Failure::new)?;
+                    canonical::Rows::new(&batch, schema.fields()).map_err(Failure::new)?;
                 for row in 0..batch.num_rows() {
                     line.clear();
                     rows.write(row, &mut line).map_err(Failure::new)?;
@@ -193,14 +247,14 @@ fn write_to(
             }
         }
     }
-    Ok(())
+    Ok(rows)
 }
 
-fn json<F: JsonFormat>(out: &mut impl Write, batches: &[RecordBatch]) -> Result<(), Failure> {
+fn json<F: JsonFormat>(out: &mut impl Write, batches: Batches<'_>) -> Result<(), Failure> {
     let builder = arrow::json::WriterBuilder::new().with_explicit_nulls(true);
     let mut writer = builder.build::<_, F>(&mut *out);
     for batch in batches {
-        writer.write(batch).map_err(format_failed)?;
+        writer.write(&batch?).map_err(format_failed)?;
     }
     writer.finish().map_err(format_failed)
 }
@@ -208,7 +262,7 @@ fn json<F: JsonFormat>(out: &mut impl Write, batches: &[RecordBatch]) -> Result<
 fn parquet(
     out: &mut (impl Write + Send),
     schema: &SchemaRef,
-    batches: &[RecordBatch],
+    batches: Batches<'_>,
 ) -> Result<(), Failure> {
     let failed = |cause: parquet::errors::ParquetError| match cause {
         parquet::errors::ParquetError::External(inner) => match inner.downcast::<io::Error>() {
@@ -219,7 +273,7 @@ fn parquet(
     };
     let mut writer = ArrowWriter::try_new(out, schema.clone(), None).map_err(failed)?;
     for batch in batches {
-        writer.write(batch).map_err(failed)?;
+        writer.write(&batch?).map_err(failed)?;
     }
     writer.close().map_err(failed)?;
     Ok(())

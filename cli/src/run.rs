@@ -53,7 +53,13 @@ pub fn run(args: &RunArgs, globals: &Globals, terminal: Terminal) -> Result<(), 
     if args.analyze {
         let control = QueryControl::new().timed();
         let result = session::watch(&engine, &query, &control, terminal)?;
-        session::tell(&engine, &result, globals, terminal)?;
+        session::tell(
+            &engine,
+            &result.fallbacks,
+            &result.metrics,
+            globals,
+            terminal,
+        )?;
         return output::text(&engine.analysis(&query, &result)?);
     }
     let result = session::execute(&engine, &query, globals, terminal)?;

@@ -5,13 +5,18 @@ use std::thread;
 use std::time::Duration;
 
 use pelton::ErrorKind;
+#[cfg(feature = "sql")]
+use pelton::engine::LazyFrame;
 use pelton::engine::{Engine, QueryControl, QueryResult};
+use pelton::metrics::Snapshot;
 use pelton::options::EngineOptions;
 use pelton::plan::Query;
 
 use crate::args::{Backend, Globals};
 use crate::failure::{Exit, Failure};
 use crate::interrupt::{self, Interruptible};
+#[cfg(feature = "sql")]
+use crate::output::Target;
 use crate::terminal::{self, Terminal};
 use crate::{output, statistics};
 
@@ -28,6 +33,7 @@ impl From<pelton::Error> for Failure {
         Failure::Told {
             exit,
             message: error.to_string(),
+            excerpt: error.excerpt().map(str::to_string),
         }
     }
 }
@@ -98,7 +104,13 @@ pub fn execute(
     terminal: Terminal,
 ) -> Result<QueryResult, Failure> {
     let result = watch(engine, query, &QueryControl::new(), terminal)?;
-    tell(engine, &result, globals, terminal)?;
+    tell(
+        engine,
+        &result.fallbacks,
+        &result.metrics,
+        globals,
+        terminal,
+    )?;
     Ok(result)
 }
 
@@ -112,10 +124,57 @@ pub fn watch(
     control: &QueryControl,
     terminal: Terminal,
 ) -> Result<QueryResult, Failure> {
+    watched(control, terminal, || {
+        Ok(engine.execute_with(query, control)?)
+    })
+}
+
+/// Runs a query and writes its rows to a file as they come, whole or not at all; tells how many they
+/// were, and what [`tell`] does.
+///
+/// # Errors
+/// The query's, and those of the file.
+#[cfg(feature = "sql")]
+pub fn write(
+    engine: &Engine,
+    frame: &LazyFrame,
+    target: Target<'_>,
+    globals: &Globals,
+    terminal: Terminal,
+) -> Result<(), Failure> {
+    let control = QueryControl::new();
+    let path = target.path.display();
+    let (rows, result) = watched(&control, terminal, || {
+        let mut result = frame.collect_iter_in_order(engine, &control)?;
+        let schema = result.schema().clone();
+        let mut batches = (&mut result).map(|batch| Ok(batch?));
+        let rows = output::file(target, &schema, &mut batches)?;
+        Ok((rows, result))
+    })?;
+    let rows = terminal::grouped(rows);
+    terminal.note(&format!("{rows} rows written to {path}"));
+    tell(
+        engine,
+        result.fallbacks(),
+        result.metrics(),
+        globals,
+        terminal,
+    )
+}
+
+/// Does work whose query has this control, with a progress bar, and so that Ctrl-C ends it.
+///
+/// # Errors
+/// The work's.
+pub fn watched<T>(
+    control: &QueryControl,
+    terminal: Terminal,
+    work: impl FnOnce() -> Result<T, Failure>,
+) -> Result<T, Failure> {
     let _interruptible = Interruptible::new(control);
     let bar = terminal.progress(0, "querying");
     if bar.is_hidden() {
-        return Ok(engine.execute_with(query, control)?);
+        return work();
     }
     let outcome = thread::scope(|scope| {
         let (running, ended) = mpsc::channel::<()>();
@@ -128,12 +187,12 @@ pub fn watch(
                 bar.set_message(format!("querying, {}", terminal::bytes(progress.bytes)));
             }
         });
-        let outcome = engine.execute_with(query, control);
+        let outcome = work();
         drop(running);
         outcome
     });
     bar.finish_and_clear();
-    Ok(outcome?)
+    outcome
 }
 
 /// Tells what fell back to the CPU, and the counters if they were asked for.
@@ -142,18 +201,19 @@ pub fn watch(
 /// The file of the counters cannot be written.
 pub fn tell(
     engine: &Engine,
-    result: &QueryResult,
+    fallbacks: &[String],
+    metrics: &Snapshot,
     globals: &Globals,
     terminal: Terminal,
 ) -> Result<(), Failure> {
-    for fallback in &result.fallbacks {
+    for fallback in fallbacks {
         terminal.note(&format!("note: on the CPU: {fallback}"));
     }
     if globals.stats || engine.options().statistics() {
-        terminal.always(&statistics::text(&result.metrics));
+        terminal.always(&statistics::text(metrics));
     }
     match &globals.stats_json {
-        Some(file) => output::json_file(file, &result.metrics),
+        Some(file) => output::json_file(file, metrics),
         None => Ok(()),
     }
 }

@@ -51,10 +51,15 @@ impl Terminal {
         self.line(Verbosity::Quiet, line);
     }
 
-    /// Tells why the command ends.
-    pub fn error(self, message: &str) {
+    /// Tells why the command ends, and shows the lines that this is about.
+    pub fn error(self, message: &str, excerpt: Option<&str>) {
         let words: Vec<&str> = message.split_whitespace().collect();
-        self.line(Verbosity::Quiet, &format!("error: {}", words.join(" ")));
+        let mut text = format!("error: {}", words.join(" "));
+        for line in excerpt.into_iter().flat_map(str::lines) {
+            text.push('\n');
+            text.push_str(line);
+        }
+        self.line(Verbosity::Quiet, &text);
     }
 
     fn line(self, least: Verbosity, line: &str) {

@@ -19,7 +19,16 @@ fn help_everywhere_with_examples() {
         assert!(help.contains(words), "no `{words}` in {help}");
     }
     assert!(line("-h").ok().stdout.len() < help.len());
-    for name in ["quickstart", "run", "gen tpch", "digest", "info", "config"] {
+    for name in [
+        "quickstart",
+        "run",
+        "gen tpch",
+        "digest",
+        "info",
+        "config",
+        "sql",
+        "explain",
+    ] {
         let help = line(&format!("{name} --help")).ok().stdout;
         assert!(
             help.contains("Examples:\n  ") || help.contains("\n  pelton"),

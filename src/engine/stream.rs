@@ -66,9 +66,14 @@ impl std::fmt::Debug for ResultStream {
 
 impl ResultStream {
     /// Starts a query. With `ordered`, rows of a scan come in the order of the files.
-    pub(super) fn start(engine: &Engine, query: &Query, ordered: bool) -> Result<ResultStream> {
+    pub(super) fn start(
+        engine: &Engine,
+        query: &Query,
+        ordered: bool,
+        control: &QueryControl,
+    ) -> Result<ResultStream> {
         let engine = engine.clone();
-        let watched = engine.watch(&QueryControl::new())?;
+        let watched = engine.watch(control)?;
         let (running, schema) =
             threads::on_own_stack(|| engine.start(query, ordered, None, &watched))?;
         let in_order = running.run.in_order().then(InOrder::default);

@@ -112,6 +112,18 @@ impl ParquetFile {
         })
     }
 
+    /// Opens the file anew, to read what the footer says.
+    ///
+    /// # Errors
+    /// As [`OpenedFile::open`]; `Corrupt` if the file is another one by now.
+    pub fn reopen(&self) -> Result<OpenedFile> {
+        let file = OpenedFile::open(self.path())?;
+        match self.is_unchanged(&file) {
+            true => Ok(file),
+            false => Err(file.changed()),
+        }
+    }
+
     /// Rows of all row groups.
     pub fn rows(&self) -> u64 {
         let row_groups = self.footer.metadata().row_groups().iter();

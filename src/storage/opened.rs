@@ -87,6 +87,32 @@ impl OpenedFile {
         }
     }
 
+    /// Whether the file is still what it was when it was opened: asked after a read, so that bytes of a
+    /// file that is written meanwhile are no rows. Objects of a store do not change; reads of another
+    /// version fail.
+    ///
+    /// # Errors
+    /// `Corrupt` if it changed, `Io` if the system does not say.
+    pub fn check_unchanged(&self) -> Result<()> {
+        match &self.source {
+            Source::Local(file) => {
+                let found = file.metadata();
+                let found = found.map_err(|cause| Error::io(&self.path, "read", &cause))?;
+                match stamp(&found) == self.stamp {
+                    true => Ok(()),
+                    false => Err(self.changed()),
+                }
+            }
+            #[cfg(feature = "object_store")]
+            Source::Remote(_) => Ok(()),
+        }
+    }
+
+    /// The error of a file that is another one than it was.
+    pub(super) fn changed(&self) -> Error {
+        Error::corrupt(&self.path, "", "changed while the query ran; run it again")
+    }
+
     /// The bytes of some places, each of ranges that are put together. A store is asked for many at a
     /// time.
     ///
@@ -109,7 +135,9 @@ impl OpenedFile {
             }
             Ok(bytes.into())
         };
-        places.iter().map(read).collect()
+        let read = places.iter().map(read).collect::<Result<Vec<_>>>()?;
+        self.check_unchanged()?;
+        Ok(read)
     }
 
     /// Fetches ranges from a store, so that reads within them need not wait, until others are
@@ -154,11 +182,15 @@ fn local(path: &Path) -> std::io::Result<(Source, Stamp)> {
     let file = File::open(path)?;
     // Of the file that is open: another one may have its name meanwhile.
     let found = file.metadata()?;
-    let stamp = Stamp {
+    let stamp = stamp(&found);
+    Ok((Source::Local(file), stamp))
+}
+
+fn stamp(found: &std::fs::Metadata) -> Stamp {
+    Stamp {
         bytes: found.len(),
         version: format!("{:?}", found.modified().ok()),
-    };
-    Ok((Source::Local(file), stamp))
+    }
 }
 
 #[cfg(feature = "object_store")]
@@ -184,5 +216,59 @@ fn refused(path: &Path, cause: &std::io::Error) -> Error {
         Error::corrupt(path, "", "became shorter while it was read")
     } else {
         Error::io(path, "read", cause)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::super::ParquetFile;
+    use super::*;
+
+    /// Says that a file was changed in an hour: clocks of file systems are coarse.
+    fn touch(path: &Path) {
+        let file = File::options().append(true).open(path).unwrap();
+        let later = SystemTime::now() + Duration::from_secs(3600);
+        file.set_modified(later).unwrap();
+    }
+
+    #[test]
+    fn bytes_of_a_file_that_changes_are_not_given() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, "0123456789").unwrap();
+        let file = OpenedFile::open(&path).unwrap();
+        let places = [vec![2..4, 6..8]];
+        assert_eq!(file.read_joined(&places).unwrap(), ["2367"]);
+        touch(&path);
+        let error = file.read_joined(&places).unwrap_err().to_string();
+        assert!(
+            error.contains("file: changed while the query ran"),
+            "{error}"
+        );
+        std::fs::write(&path, "0123").unwrap();
+        let error = file.read_joined(&places).unwrap_err().to_string();
+        assert!(error.contains("file: became shorter"), "{error}");
+    }
+
+    #[test]
+    fn a_footer_is_for_its_own_file_only() {
+        let folder = tempfile::tempdir().unwrap();
+        crate::doc_support::write_orders(folder.path()).unwrap();
+        let path = folder.path().join("orders.parquet");
+        let file = ParquetFile::open(&path).unwrap();
+        assert!(file.reopen().is_ok());
+        touch(&path);
+        let error = file.reopen().unwrap_err().to_string();
+        assert!(error.contains("changed while the query ran"), "{error}");
+        assert!(ParquetFile::open(&path).unwrap().reopen().is_ok());
+        std::fs::remove_file(&path).unwrap();
+        let error = file.reopen().unwrap_err();
+        assert!(
+            matches!(error.kind(), crate::ErrorKind::Io { .. }),
+            "{error}"
+        );
     }
 }

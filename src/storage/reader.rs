@@ -320,7 +320,7 @@ impl PartitionReader {
     fn fetch(&mut self, file: usize, chunks: &[ColumnChunk<'_>]) -> Result<Vec<Bytes>> {
         let handle = match self.file.take() {
             Some((open, handle)) if open == file => handle,
-            _ => OpenedFile::open(self.shape.file(file)?.path())?,
+            _ => self.shape.file(file)?.reopen()?,
         };
         let (_, handle) = self.file.insert((file, handle));
         handle.read_joined(&chunks.iter().map(ColumnChunk::ranges).collect::<Vec<_>>())

@@ -95,9 +95,9 @@ impl StoredChunk {
     /// Opens the file.
     ///
     /// # Errors
-    /// As [`OpenedFile::open`].
+    /// As [`ParquetFile::reopen`].
     pub fn open(&self) -> Result<OpenedFile> {
-        OpenedFile::open(self.path())
+        self.file.reopen()
     }
 
     /// The bodies of the chunk's pages, decompressed on the host: of as many pages as `bytes`, from

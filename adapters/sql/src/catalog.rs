@@ -1,21 +1,26 @@
 //! The tables that a text may name, and the way from text to a query.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 
-use datafusion_common::config::ConfigOptions;
-use datafusion_expr::LogicalPlan as SqlPlan;
+use datafusion_common::DataFusionError;
+use datafusion_common::tree_node::TreeNodeRecursion;
+use datafusion_expr::{Distinct, LogicalPlan as SqlPlan};
 use datafusion_optimizer::{Analyzer, Optimizer, OptimizerConfig, OptimizerContext};
-use datafusion_sql::parser::{DFParser, Statement};
 use datafusion_sql::planner::{NullOrdering, ParserOptions, SqlToRel};
-use datafusion_sql::sqlparser::ast::Statement as SqlText;
+use datafusion_sql::sqlparser::ast::{Query as SqlQuery, Statement as SqlText};
 use pelton::engine::LazyFrame;
 use pelton::error::{Error, Result};
 use pelton::plan::Query;
 use pelton::types::{DivisionByZero, EmptySum, Overflow, Semantics};
 
-use crate::problem::{refused, unsupported};
-use crate::provider::Provider;
+use crate::constants;
+use crate::files;
+use crate::parse::{Asked, parse};
+use crate::problem::{mentioned, placed};
+use crate::provider::{Functions, Provider};
+use crate::source::{SQL, Source};
 use crate::translate::translate;
 
 /// How often the optimiser looks at a plan.
@@ -38,7 +43,53 @@ pub enum SqlStatement {
     Explain(LazyFrame),
     /// What went through each step of a query when it ran.
     Analyze(LazyFrame),
+    /// The rows of a query in a file.
+    Copy(CopyTo),
 }
+
+/// `COPY … TO 'target' (option value, …)`: which formats and options there are is up to who writes.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct CopyTo {
+    /// The rows.
+    pub rows: LazyFrame,
+    /// Where they go.
+    pub target: PathBuf,
+    /// Options as they are written, their names in lower case; a value that is not there is empty.
+    pub options: Vec<(String, String)>,
+}
+
+/// The statements of a text, each planned when it is its turn: a statement may read what one before it
+/// wrote. The text as a whole has been parsed.
+pub struct Statements<'a> {
+    catalog: &'a Catalog,
+    source: Source<'a>,
+    functions: Functions,
+    asked: VecDeque<Asked>,
+}
+
+impl std::fmt::Debug for Statements<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Statements")
+            .field("left", &self.asked.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Iterator for Statements<'_> {
+    type Item = Result<SqlStatement>;
+
+    fn next(&mut self) -> Option<Result<SqlStatement>> {
+        let asked = self.asked.pop_front()?;
+        Some(self.plan(asked))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.asked.len(), Some(self.asked.len()))
+    }
+}
+
+impl ExactSizeIterator for Statements<'_> {}
 
 /// Tables by name. Names are found as SQL has it: without quotes in lower case.
 #[derive(Debug, Default, Clone)]
@@ -79,45 +130,75 @@ impl Catalog {
     /// As [`Catalog::statements`].
     pub fn sql(&self, text: &str) -> Result<LazyFrame> {
         let mut statements = self.statements(text)?;
-        match (statements.pop(), statements.is_empty()) {
-            (Some(SqlStatement::Query(frame)), true) => Ok(frame),
+        match (statements.next().transpose()?, statements.len()) {
+            (Some(SqlStatement::Query(frame)), 0) => Ok(frame),
             _ => Err(Error::invalid(
-                "SQL",
+                SQL,
                 "is not one query",
                 "give one query at a time",
             )),
         }
     }
 
-    /// The statements of a text, with semicolons between them. All are planned before any can run.
+    /// The statements of a text, with semicolons between them.
+    ///
+    /// Besides tables, a query may read files, as `read_parquet('data/*.parquet')` or, in the place of a
+    /// table, `'data.parquet'`; paths begin at the working directory.
     ///
     /// # Errors
-    /// `InvalidInput` for a text that is no SQL over these tables, with what is wrong and where;
-    /// `Unsupported` for a construct that Pelton has not got.
-    pub fn statements(&self, text: &str) -> Result<Vec<SqlStatement>> {
-        let statements = DFParser::parse_sql(text).map_err(|error| refused(&error))?;
-        let options = Arc::new(ConfigOptions::default());
-        let provider = Provider::new(&self.tables, options);
-        let statements = statements.into_iter();
-        statements
-            .map(|one| self.statement(one, &provider))
-            .collect()
+    /// `InvalidInput` for a text that is no SQL, with what is wrong and where; from the iterator also for
+    /// names and types that do not fit these tables, `Io` for a file that cannot be read, `Unsupported`
+    /// for a construct that Pelton has not got. [`Error::excerpt`] has the line of the text, with a mark
+    /// under the place.
+    pub fn statements<'a>(&'a self, text: &'a str) -> Result<Statements<'a>> {
+        let source = Source::new(text)?;
+        let asked = parse(&source)?;
+        Ok(Statements {
+            catalog: self,
+            source,
+            functions: Functions::new(),
+            asked,
+        })
+    }
+}
+
+impl Statements<'_> {
+    fn plan(&self, asked: Asked) -> Result<SqlStatement> {
+        Ok(match asked {
+            Asked::Rows(query) => SqlStatement::Query(self.query(query)?),
+            Asked::Explain(query) => SqlStatement::Explain(self.query(query)?),
+            Asked::Analyze(query) => SqlStatement::Analyze(self.query(query)?),
+            Asked::Copy {
+                query,
+                target,
+                options,
+            } => SqlStatement::Copy(CopyTo {
+                rows: self.query(query)?,
+                target: target.into(),
+                options,
+            }),
+        })
     }
 
-    fn statement(&self, statement: Statement, provider: &Provider<'_>) -> Result<SqlStatement> {
-        match statement {
-            Statement::Explain(explain) if explain.options.analyze => self
-                .query(*explain.statement, provider)
-                .map(SqlStatement::Analyze),
-            Statement::Explain(explain) => self
-                .query(*explain.statement, provider)
-                .map(SqlStatement::Explain),
-            other => self.query(other, provider).map(SqlStatement::Query),
+    fn query(&self, mut query: Box<SqlQuery>) -> Result<LazyFrame> {
+        let mut tables = Cow::Borrowed(&self.catalog.tables);
+        let files = files::named(&mut query, &self.source)?;
+        if !files.is_empty() {
+            tables.to_mut().extend(files);
         }
-    }
-
-    fn query(&self, statement: Statement, provider: &Provider<'_>) -> Result<LazyFrame> {
-        let plan = translate(&planned(statement, provider)?, &self.tables)?;
+        let provider = Provider {
+            tables: &tables,
+            functions: &self.functions,
+        };
+        let functions = self.functions.names();
+        let plan = planned(query, &provider);
+        let plan = plan.map_err(|error| placed(&error, &self.source, &functions))?;
+        let plan = translate(&plan, &tables).and_then(|plan| {
+            // What does not fit is known before anything runs, and here with the text at hand.
+            plan.schema()?;
+            Ok(plan)
+        });
+        let plan = plan.map_err(|error| mentioned(error, &self.source, &functions))?;
         Ok(LazyFrame::new(Query {
             plan,
             semantics: SEMANTICS,
@@ -126,27 +207,29 @@ impl Catalog {
 }
 
 /// The optimised plan of a query.
-fn planned(statement: Statement, provider: &Provider<'_>) -> Result<SqlPlan> {
-    let is_query = match &statement {
-        Statement::Statement(one) => matches!(**one, SqlText::Query(_)),
-        _ => false,
-    };
-    if !is_query {
-        return Err(unsupported("a statement that is no query"));
-    }
-    let options = provider.shared_options();
+fn planned(query: Box<SqlQuery>, provider: &Provider<'_>) -> Result<SqlPlan, DataFusionError> {
+    let options = provider.functions.shared_options();
     let parser = ParserOptions {
         parse_float_as_decimal: true,
         map_string_types_to_utf8view: false,
+        collect_spans: true,
         default_null_ordering: NullOrdering::NullsLast,
         ..ParserOptions::default()
     };
-    let planned = SqlToRel::new_with_options(provider, parser).statement_to_plan(statement);
-    let plan = planned.map_err(|error| refused(&error))?;
-    let analyzed = Analyzer::new().execute_and_check(plan, &options, |_, _| {});
-    let plan = analyzed.map_err(|error| refused(&error))?;
+    let planner = SqlToRel::new_with_options(provider, parser);
+    let plan = planner.sql_statement_to_plan(SqlText::Query(query))?;
+    let plan = Analyzer::new().execute_and_check(plan, &options, |_, _| {})?;
+    constants::check(&plan)?;
+    let mut distinct_on = false;
+    plan.apply_with_subqueries(|step| {
+        distinct_on |= matches!(step, SqlPlan::Distinct(Distinct::On(_)));
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    if distinct_on {
+        // The optimiser has nothing to replace it by.
+        return Err(DataFusionError::NotImplemented("DISTINCT ON".to_string()));
+    }
     let context = OptimizerContext::new_with_config_options(options).with_max_passes(PASSES_MAX);
     let config: &dyn OptimizerConfig = &context;
-    let optimized = Optimizer::new().optimize(plan, config, |_, _| {});
-    optimized.map_err(|error| refused(&error))
+    Optimizer::new().optimize(plan, config, |_, _| {})
 }

@@ -29,8 +29,13 @@
 #![forbid(unsafe_code)]
 
 mod catalog;
+mod constants;
+mod files;
+mod parse;
 mod problem;
 mod provider;
+mod source;
 mod translate;
 
-pub use catalog::{Catalog, SqlStatement};
+pub use catalog::{Catalog, CopyTo, SqlStatement, Statements};
+pub use source::ends_statement;

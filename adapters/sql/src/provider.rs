@@ -7,9 +7,14 @@ use std::sync::Arc;
 use datafusion_common::config::ConfigOptions;
 use datafusion_common::{DataFusionError, Result, TableReference};
 use datafusion_expr::planner::{ContextProvider, ExprPlanner};
-use datafusion_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
+use datafusion_expr::{AggregateUDF, Expr, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
 use pelton::engine::LazyFrame;
+use pelton::error::Error;
 use pelton::types::{DataType, SchemaRef};
+
+use crate::files::READ_PARQUET;
+use crate::problem::suggestion;
+use crate::source::SQL;
 
 /// A table's schema.
 struct Source {
@@ -28,14 +33,19 @@ impl fmt::Debug for Source {
     }
 }
 
-/// The tables of a catalog and DataFusion's built-in functions.
-pub(crate) struct Provider<'a> {
-    tables: &'a BTreeMap<String, LazyFrame>,
+/// DataFusion's built-in functions and options, for all statements of a text.
+pub(crate) struct Functions {
     options: Arc<ConfigOptions>,
     scalars: HashMap<String, Arc<ScalarUDF>>,
     aggregates: HashMap<String, Arc<AggregateUDF>>,
     windows: HashMap<String, Arc<WindowUDF>>,
     planners: Vec<Arc<dyn ExprPlanner>>,
+}
+
+/// The tables that a statement may name, and the functions.
+pub(crate) struct Provider<'a> {
+    pub(crate) tables: &'a BTreeMap<String, LazyFrame>,
+    pub(crate) functions: &'a Functions,
 }
 
 /// Functions by each of their names.
@@ -52,14 +62,10 @@ macro_rules! by_name {
     }};
 }
 
-impl<'a> Provider<'a> {
-    pub(crate) fn new(
-        tables: &'a BTreeMap<String, LazyFrame>,
-        options: Arc<ConfigOptions>,
-    ) -> Provider<'a> {
-        Provider {
-            tables,
-            options,
+impl Functions {
+    pub(crate) fn new() -> Functions {
+        Functions {
+            options: Arc::new(ConfigOptions::default()),
             scalars: by_name!(datafusion_functions::all_default_functions()),
             aggregates: by_name!(datafusion_functions_aggregate::all_default_aggregate_functions()),
             windows: by_name!(datafusion_functions_window::all_default_window_functions()),
@@ -72,12 +78,17 @@ impl<'a> Provider<'a> {
             ],
         }
     }
-}
 
-impl Provider<'_> {
     /// The options of analyser and optimiser.
     pub(crate) fn shared_options(&self) -> Arc<ConfigOptions> {
         Arc::clone(&self.options)
+    }
+
+    /// The names of all functions.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        let scalars = self.scalars.keys().chain(self.aggregates.keys());
+        let names = scalars.chain(self.windows.keys());
+        names.map(String::as_str).collect()
     }
 }
 
@@ -86,23 +97,39 @@ impl ContextProvider for Provider<'_> {
         let table = (name.schema().is_none()).then(|| self.tables.get(name.table()));
         let Some(table) = table.flatten() else {
             let known: Vec<&str> = self.tables.keys().map(String::as_str).collect();
-            let known = match known.is_empty() {
+            let remedy = match known.is_empty() {
                 true => "there are no tables".to_string(),
-                false => format!("there are {}", known.join(", ")),
+                false => suggestion(&name.to_string(), &known, "the tables are"),
             };
-            return Err(DataFusionError::Plan(format!("no table `{name}`; {known}")));
+            let error = Error::invalid(SQL, format!("there is no table `{name}`"), remedy);
+            return Err(DataFusionError::External(Box::new(error)));
         };
         let schema = table.query().plan.schema();
-        let schema = schema.map_err(|error| DataFusionError::Plan(error.to_string()))?;
+        let schema = schema.map_err(|error| DataFusionError::External(Box::new(error)))?;
         Ok(Arc::new(Source { schema }))
     }
 
     fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
-        &self.planners
+        &self.functions.planners
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        self.scalars.get(name).cloned()
+        self.functions.scalars.get(name).cloned()
+    }
+
+    fn get_table_function_source(
+        &self,
+        name: &str,
+        _args: Vec<Expr>,
+    ) -> Result<Arc<dyn TableSource>> {
+        let name = name.to_lowercase();
+        let cause = format!("there is no table function `{name}`");
+        let error = Error::invalid(
+            SQL,
+            cause,
+            suggestion(&name, &[READ_PARQUET], "there is only"),
+        );
+        Err(DataFusionError::External(Box::new(error)))
     }
 
     fn get_higher_order_meta(&self, _name: &str) -> Option<Arc<HigherOrderUDF>> {
@@ -110,11 +137,11 @@ impl ContextProvider for Provider<'_> {
     }
 
     fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
-        self.aggregates.get(name).cloned()
+        self.functions.aggregates.get(name).cloned()
     }
 
     fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
-        self.windows.get(name).cloned()
+        self.functions.windows.get(name).cloned()
     }
 
     fn get_variable_type(&self, _names: &[String]) -> Option<DataType> {
@@ -122,11 +149,11 @@ impl ContextProvider for Provider<'_> {
     }
 
     fn options(&self) -> &ConfigOptions {
-        &self.options
+        &self.functions.options
     }
 
     fn udf_names(&self) -> Vec<String> {
-        self.scalars.keys().cloned().collect()
+        self.functions.scalars.keys().cloned().collect()
     }
 
     fn higher_order_function_names(&self) -> Vec<String> {
@@ -134,10 +161,10 @@ impl ContextProvider for Provider<'_> {
     }
 
     fn udaf_names(&self) -> Vec<String> {
-        self.aggregates.keys().cloned().collect()
+        self.functions.aggregates.keys().cloned().collect()
     }
 
     fn udwf_names(&self) -> Vec<String> {
-        self.windows.keys().cloned().collect()
+        self.functions.windows.keys().cloned().collect()
     }
 }

@@ -26,6 +26,10 @@ pub struct GenArgs {
 enum Family {
     /// The eight tables of TPC-H
     Tpch(TpchArgs),
+    /// The five tables of the Star Schema Benchmark, from those of TPC-H
+    #[cfg(feature = "sql")]
+    #[command(after_help = super::star::EXAMPLES)]
+    Ssb(super::star::SsbArgs),
 }
 
 const TPCH_EXAMPLES: &str = "\
@@ -89,7 +93,14 @@ struct TpchArgs {
 /// # Errors
 /// A table exists, or the disk refuses.
 pub fn run(args: GenArgs, globals: &Globals, terminal: Terminal) -> Result<(), Failure> {
-    let Family::Tpch(args) = args.family;
+    match args.family {
+        Family::Tpch(args) => tpch(args, globals, terminal),
+        #[cfg(feature = "sql")]
+        Family::Ssb(args) => super::star::run(&args, globals, terminal),
+    }
+}
+
+fn tpch(args: TpchArgs, globals: &Globals, terminal: Terminal) -> Result<(), Failure> {
     let request = Request {
         scale: args.scale,
         tables: if args.tables.is_empty() {

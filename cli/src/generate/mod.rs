@@ -6,6 +6,8 @@
 //! written to a temporary folder inside the target folder and renamed when a table is complete.
 
 pub mod command;
+#[cfg(feature = "sql")]
+mod star;
 mod tables;
 mod write;
 

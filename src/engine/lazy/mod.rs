@@ -12,7 +12,7 @@ pub use source::{concat_frames, from_batches, scan_parquet, scan_parquet_files};
 
 use std::path::Path;
 
-use super::{Engine, KeptResult, QueryResult, ResultStream, threads};
+use super::{Engine, KeptResult, QueryControl, QueryResult, ResultStream, threads};
 use crate::error::Result;
 use crate::expr::{Expr, Keep};
 use crate::plan::{LogicalPlan, Query, SortExpr};
@@ -200,7 +200,20 @@ impl LazyFrame {
     /// As [`Engine::execute`], for what can be known before it runs; the iterator gives what comes
     /// later, and ends there.
     pub fn collect_iter(&self, engine: &Engine) -> Result<ResultStream> {
-        ResultStream::start(engine, &self.query, false)
+        ResultStream::start(engine, &self.query, false, &QueryControl::new())
+    }
+
+    /// Runs the query and gives its rows as they come, in the order of a sort, else in that of the files;
+    /// who has the control sees how far it is and may end it.
+    ///
+    /// # Errors
+    /// As [`LazyFrame::collect_iter`].
+    pub fn collect_iter_in_order(
+        &self,
+        engine: &Engine,
+        control: &QueryControl,
+    ) -> Result<ResultStream> {
+        ResultStream::start(engine, &self.query, true, control)
     }
 
     /// Runs the query and writes its rows as a Parquet file, or as a folder of files if the options
@@ -244,7 +257,7 @@ impl LazyFrame {
             false => options,
         };
         let mut sink = ParquetSink::create(path, schema, options)?;
-        let mut result = ResultStream::start(engine, &self.query, true)?;
+        let mut result = self.collect_iter_in_order(engine, &QueryControl::new())?;
         for batch in &mut result {
             sink.write(&batch?)?;
         }

@@ -62,7 +62,7 @@ impl<'a> Transport<'a> {
                 self.advance(bytes)?;
             }
         }
-        Ok(())
+        file.check_unchanged()
     }
 
     /// Copies bytes that the host has.

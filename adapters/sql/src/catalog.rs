@@ -5,18 +5,21 @@ use std::sync::Arc;
 
 use datafusion_common::config::ConfigOptions;
 use datafusion_expr::LogicalPlan as SqlPlan;
-use datafusion_optimizer::{Analyzer, Optimizer, OptimizerConfig, OptimizerContext};
+use datafusion_optimizer::{Analyzer, OptimizerConfig, OptimizerContext};
 use datafusion_sql::parser::{DFParser, Statement};
 use datafusion_sql::planner::{NullOrdering, ParserOptions, SqlToRel};
 use datafusion_sql::sqlparser::ast::Statement as SqlText;
 use pelton::engine::LazyFrame;
 use pelton::error::{Error, Result};
-use pelton::plan::Query;
+use pelton::plan::{LogicalPlan, Query};
 use pelton::types::{DivisionByZero, EmptySum, Overflow, Semantics};
 
 use crate::problem::{refused, unsupported};
 use crate::provider::Provider;
+use crate::subqueries::Rules;
+use crate::syntax::prepare;
 use crate::translate::translate;
+use crate::{multisets, subqueries, times};
 
 /// How often the optimiser looks at a plan.
 const PASSES_MAX: u8 = 3;
@@ -117,7 +120,16 @@ impl Catalog {
     }
 
     fn query(&self, statement: Statement, provider: &Provider<'_>) -> Result<LazyFrame> {
-        let plan = translate(&planned(statement, provider)?, &self.tables)?;
+        let attempt = |statement, rules| -> Result<LogicalPlan> {
+            let plan = planned(statement, provider, &self.tables, rules)?;
+            let plan = translate(&plan, &self.tables)?;
+            plan.schema()?;
+            Ok(plan)
+        };
+        let plan = attempt(statement.clone(), Rules::All);
+        // The optimiser's joins for subqueries cannot do without some columns that it takes away.
+        let plan =
+            plan.or_else(|error| attempt(statement, Rules::WithoutSubqueries).map_err(|_| error))?;
         Ok(LazyFrame::new(Query {
             plan,
             semantics: SEMANTICS,
@@ -126,13 +138,15 @@ impl Catalog {
 }
 
 /// The optimised plan of a query.
-fn planned(statement: Statement, provider: &Provider<'_>) -> Result<SqlPlan> {
-    let is_query = match &statement {
-        Statement::Statement(one) => matches!(**one, SqlText::Query(_)),
-        _ => false,
-    };
-    if !is_query {
-        return Err(unsupported("a statement that is no query"));
+fn planned(
+    mut statement: Statement,
+    provider: &Provider<'_>,
+    tables: &BTreeMap<String, LazyFrame>,
+    rules: Rules,
+) -> Result<SqlPlan> {
+    match &mut statement {
+        Statement::Statement(one) if matches!(**one, SqlText::Query(_)) => prepare(one, tables)?,
+        _ => return Err(unsupported("a statement that is no query")),
     }
     let options = provider.shared_options();
     let parser = ParserOptions {
@@ -143,10 +157,14 @@ fn planned(statement: Statement, provider: &Provider<'_>) -> Result<SqlPlan> {
     };
     let planned = SqlToRel::new_with_options(provider, parser).statement_to_plan(statement);
     let plan = planned.map_err(|error| refused(&error))?;
-    let analyzed = Analyzer::new().execute_and_check(plan, &options, |_, _| {});
-    let plan = analyzed.map_err(|error| refused(&error))?;
+    // Rule by rule: as a whole, the analyser refuses subqueries that the translation understands.
+    let mut analyzer = Analyzer::new().rules.into_iter();
+    let plan = analyzer.try_fold(plan, |plan, rule| rule.analyze(plan, &options));
+    let plan = plan.and_then(multisets::counted).and_then(times::spelled);
+    let plan = plan.and_then(subqueries::kept);
+    let plan = plan.map_err(|error| refused(&error))?;
     let context = OptimizerContext::new_with_config_options(options).with_max_passes(PASSES_MAX);
     let config: &dyn OptimizerConfig = &context;
-    let optimized = Optimizer::new().optimize(plan, config, |_, _| {});
+    let optimized = subqueries::optimizer(rules).optimize(plan, config, |_, _| {});
     optimized.map_err(|error| refused(&error))
 }

@@ -29,8 +29,13 @@
 #![forbid(unsafe_code)]
 
 mod catalog;
+mod multisets;
+mod planner;
 mod problem;
 mod provider;
+mod subqueries;
+mod syntax;
+mod times;
 mod translate;
 
 pub use catalog::{Catalog, SqlStatement};

@@ -5,14 +5,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 
 use datafusion_common::DataFusionError;
-use datafusion_common::tree_node::TreeNodeRecursion;
-use datafusion_expr::{Distinct, LogicalPlan as SqlPlan};
-use datafusion_optimizer::{Analyzer, Optimizer, OptimizerConfig, OptimizerContext};
+use datafusion_expr::LogicalPlan as SqlPlan;
+use datafusion_optimizer::{Analyzer, OptimizerConfig, OptimizerContext};
 use datafusion_sql::planner::{NullOrdering, ParserOptions, SqlToRel};
 use datafusion_sql::sqlparser::ast::{Query as SqlQuery, Statement as SqlText};
 use pelton::engine::LazyFrame;
 use pelton::error::{Error, Result};
-use pelton::plan::Query;
+use pelton::plan::{LogicalPlan, Query};
 use pelton::types::{DivisionByZero, EmptySum, Overflow, Semantics};
 
 use crate::constants;
@@ -21,7 +20,10 @@ use crate::parse::{Asked, parse};
 use crate::problem::{mentioned, placed};
 use crate::provider::{Functions, Provider};
 use crate::source::{SQL, Source};
+use crate::subqueries::Rules;
+use crate::syntax::prepare;
 use crate::translate::translate;
+use crate::{multisets, subqueries, times};
 
 /// How often the optimiser looks at a plan.
 const PASSES_MAX: u8 = 3;
@@ -191,14 +193,23 @@ impl Statements<'_> {
             functions: &self.functions,
         };
         let functions = self.functions.names();
-        let plan = planned(query, &provider);
-        let plan = plan.map_err(|error| placed(&error, &self.source, &functions))?;
-        let plan = translate(&plan, &tables).and_then(|plan| {
-            // What does not fit is known before anything runs, and here with the text at hand.
-            plan.schema()?;
-            Ok(plan)
-        });
-        let plan = plan.map_err(|error| mentioned(error, &self.source, &functions))?;
+        let mut statement = SqlText::Query(query);
+        prepare(&mut statement, &tables)
+            .map_err(|error| mentioned(error, &self.source, &functions))?;
+        let attempt = |statement, rules| -> Result<LogicalPlan> {
+            let plan = planned(statement, &provider, rules);
+            let plan = plan.map_err(|error| placed(&error, &self.source, &functions))?;
+            let plan = translate(&plan, &tables).and_then(|plan| {
+                // What does not fit is known before anything runs, and here with the text at hand.
+                plan.schema()?;
+                Ok(plan)
+            });
+            plan.map_err(|error| mentioned(error, &self.source, &functions))
+        };
+        let plan = attempt(statement.clone(), Rules::All);
+        // The optimiser's joins for subqueries cannot do without some columns that it takes away.
+        let plan =
+            plan.or_else(|error| attempt(statement, Rules::WithoutSubqueries).map_err(|_| error))?;
         Ok(LazyFrame::new(Query {
             plan,
             semantics: SEMANTICS,
@@ -207,7 +218,11 @@ impl Statements<'_> {
 }
 
 /// The optimised plan of a query.
-fn planned(query: Box<SqlQuery>, provider: &Provider<'_>) -> Result<SqlPlan, DataFusionError> {
+fn planned(
+    statement: SqlText,
+    provider: &Provider<'_>,
+    rules: Rules,
+) -> Result<SqlPlan, DataFusionError> {
     let options = provider.functions.shared_options();
     let parser = ParserOptions {
         parse_float_as_decimal: true,
@@ -217,19 +232,13 @@ fn planned(query: Box<SqlQuery>, provider: &Provider<'_>) -> Result<SqlPlan, Dat
         ..ParserOptions::default()
     };
     let planner = SqlToRel::new_with_options(provider, parser);
-    let plan = planner.sql_statement_to_plan(SqlText::Query(query))?;
-    let plan = Analyzer::new().execute_and_check(plan, &options, |_, _| {})?;
+    let plan = planner.sql_statement_to_plan(statement)?;
+    // Rule by rule: as a whole, the analyser refuses subqueries that the translation understands.
+    let mut analyzer = Analyzer::new().rules.into_iter();
+    let plan = analyzer.try_fold(plan, |plan, rule| rule.analyze(plan, &options))?;
     constants::check(&plan)?;
-    let mut distinct_on = false;
-    plan.apply_with_subqueries(|step| {
-        distinct_on |= matches!(step, SqlPlan::Distinct(Distinct::On(_)));
-        Ok(TreeNodeRecursion::Continue)
-    })?;
-    if distinct_on {
-        // The optimiser has nothing to replace it by.
-        return Err(DataFusionError::NotImplemented("DISTINCT ON".to_string()));
-    }
+    let plan = subqueries::kept(times::spelled(multisets::counted(plan)?)?)?;
     let context = OptimizerContext::new_with_config_options(options).with_max_passes(PASSES_MAX);
     let config: &dyn OptimizerConfig = &context;
-    Optimizer::new().optimize(plan, config, |_, _| {})
+    subqueries::optimizer(rules).optimize(plan, config, |_, _| {})
 }

@@ -8,6 +8,8 @@ use datafusion_expr::expr::BinaryExpr;
 use datafusion_expr::{Expr, LogicalPlan, Operator};
 use pelton::error::Error;
 
+use crate::planner::NEAREST;
+
 /// Checks the constants of a plan whose types agree.
 ///
 /// # Errors
@@ -30,6 +32,10 @@ fn value(expr: &Expr) -> Result<Option<ScalarValue>> {
         Expr::Cast(cast) => Ok(value(&cast.expr)?
             .and_then(|value| value.cast_to(cast.field.data_type()).ok())
             .filter(|value| value.data_type().is_integer() && !value.is_null())),
+        // What a cast to an integer does first, which leaves an integer as it is.
+        Expr::ScalarFunction(call) if call.name() == NEAREST && call.args.len() == 1 => {
+            value(&call.args[0])
+        }
         Expr::Negative(operand) => match value(operand)? {
             Some(value) => {
                 let zero = ScalarValue::new_zero(&value.data_type())?;

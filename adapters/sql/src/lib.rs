@@ -31,10 +31,15 @@
 mod catalog;
 mod constants;
 mod files;
+mod multisets;
 mod parse;
+mod planner;
 mod problem;
 mod provider;
 mod source;
+mod subqueries;
+mod syntax;
+mod times;
 mod translate;
 
 pub use catalog::{Catalog, CopyTo, SqlStatement, Statements};

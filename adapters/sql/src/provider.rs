@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use datafusion_common::config::ConfigOptions;
 use datafusion_common::{DataFusionError, Result, TableReference};
-use datafusion_expr::planner::{ContextProvider, ExprPlanner};
+use datafusion_expr::planner::{ContextProvider, ExprPlanner, TypePlanner};
 use datafusion_expr::{AggregateUDF, Expr, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
 use pelton::engine::LazyFrame;
 use pelton::error::Error;
@@ -48,6 +48,27 @@ pub(crate) struct Provider<'a> {
     pub(crate) functions: &'a Functions,
 }
 
+/// Other names of functions, as DuckDB and PostgreSQL have them.
+const ALIASES: &[(&str, &str)] = &[
+    ("approx_count_distinct", "approx_distinct"),
+    ("ceiling", "ceil"),
+    ("every", "bool_and"),
+    ("first", "first_value"),
+    ("group_concat", "string_agg"),
+    ("last", "last_value"),
+    ("lcase", "lower"),
+    ("len", "character_length"),
+    ("list", "array_agg"),
+    ("listagg", "string_agg"),
+    ("ord", "ascii"),
+    ("regexp_matches", "regexp_like"),
+    ("sign", "signum"),
+    ("strlen", "octet_length"),
+    ("ucase", "upper"),
+    ("unicode", "ascii"),
+    ("variance", "var_samp"),
+];
+
 /// Functions by each of their names.
 macro_rules! by_name {
     ($functions:expr) => {{
@@ -58,6 +79,11 @@ macro_rules! by_name {
             }
             all.insert(function.name().to_string(), function);
         }
+        for (alias, name) in ALIASES {
+            if let Some(function) = all.get(*name).cloned() {
+                all.entry((*alias).to_string()).or_insert(function);
+            }
+        }
         all
     }};
 }
@@ -66,10 +92,15 @@ impl Functions {
     pub(crate) fn new() -> Functions {
         Functions {
             options: Arc::new(ConfigOptions::default()),
-            scalars: by_name!(datafusion_functions::all_default_functions()),
+            scalars: by_name!(
+                datafusion_functions::all_default_functions()
+                    .into_iter()
+                    .chain(crate::planner::functions())
+            ),
             aggregates: by_name!(datafusion_functions_aggregate::all_default_aggregate_functions()),
             windows: by_name!(datafusion_functions_window::all_default_window_functions()),
             planners: vec![
+                Arc::new(crate::planner::Operators),
                 Arc::new(datafusion_functions::core::planner::CoreFunctionPlanner::default()),
                 Arc::new(datafusion_functions::datetime::planner::DatetimeFunctionPlanner),
                 Arc::new(datafusion_functions::unicode::planner::UnicodeFunctionPlanner),
@@ -111,6 +142,10 @@ impl ContextProvider for Provider<'_> {
 
     fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
         &self.functions.planners
+    }
+
+    fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
+        Some(Arc::new(crate::planner::Types))
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {

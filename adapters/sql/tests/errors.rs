@@ -196,17 +196,6 @@ fn constructs_that_are_not_there() {
 }
 
 #[test]
-fn distinct_on_is_refused_before_the_optimiser_sees_it() {
-    check(
-        "SELECT DISTINCT ON (id) surname FROM people",
-        &expect![[r#"
-            SQL, line 1, column 8: the sql backend does not support this: DISTINCT ON is not supported yet; docs/sql.md says what is
-             1 | SELECT DISTINCT ON (id) surname FROM people
-               |        ^^^^^^^^^^^"#]],
-    );
-}
-
-#[test]
 fn files_that_are_not_there() {
     let missing = "SELECT *\nFROM read_parquet('nowhere/*.parquet')";
     check(

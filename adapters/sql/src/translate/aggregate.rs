@@ -5,83 +5,135 @@ use std::collections::BTreeSet;
 use datafusion_expr::expr::{AggregateFunction as SqlAggregate, GroupingSet};
 use datafusion_expr::{Aggregate, Expr as SqlExpr};
 use pelton::error::Result;
-use pelton::expr::{AggregateFunction, Ddof, Expr, Interpolation, Probability, col, lit};
-use pelton::plan::LogicalPlan;
+use pelton::expr::{
+    AggregateFunction, Ddof, Expr, Interpolation, JoinKind, Keep, Probability, col, count_rows, lit,
+};
+use pelton::plan::{LogicalPlan, SortExpr};
 use pelton::types::Literal;
 
 use super::Translation;
 use super::literal::stored_type;
 use super::names;
+use super::subquery::{VALUE, null_equal, only_row};
 use crate::problem::unsupported;
+use crate::subqueries::ONLY_VALUE;
+
+/// Number of the rows of a group, beside aggregates of different values.
+const GROUP_ROWS: &str = "__group_rows";
+/// Values of which equal ones count once.
+const OPERAND: &str = "__operand";
 
 impl Translation<'_> {
     pub(super) fn aggregate(&mut self, one: &Aggregate) -> Result<LogicalPlan> {
         let input = self.plan(&one.input)?;
         let names = names(&one.schema);
         if let [SqlExpr::GroupingSet(sets)] = one.group_expr.as_slice() {
-            return self.grouping_sets(one, &input, sets, &names);
+            if self.domain.is_some() {
+                return Err(unsupported("grouping sets in a correlated subquery"));
+            }
+            let outside = self.beside.len();
+            let sets = self.grouping_sets(one, &input, sets, &names);
+            return match self.beside.len() == outside {
+                true => sets,
+                false => Err(unsupported("a subquery beside grouping sets")),
+            };
         }
         let (keys, results) = names.split_at(one.group_expr.len().min(names.len()));
-        let mut group_keys = Vec::with_capacity(keys.len());
-        for (key, name) in one.group_expr.iter().zip(keys) {
-            group_keys.push(self.plain(key)?.alias(name));
+        if let ([call], [result]) = (one.aggr_expr.as_slice(), results)
+            && let Some(operand) = only_value(call)
+        {
+            let (input, value) = self.over(input, |this| this.expr(operand))?;
+            let extra: Vec<Expr> = self.extra().into_iter().map(col).collect();
+            let row = only_row(input, &extra, value);
+            let row = LogicalPlan::Project {
+                exprs: extra
+                    .into_iter()
+                    .chain([col(VALUE).alias(result)])
+                    .collect(),
+                input: Box::new(row),
+            };
+            return Ok(self.for_all(row, &[], results));
         }
-        Ok(LogicalPlan::Aggregate {
-            input: Box::new(input),
-            group_keys,
-            aggregates: self.aggregates(&one.aggr_expr, results)?,
-        })
+        let (input, (mut group_keys, calls)) = self.over(input, |this| {
+            let group_keys = one.group_expr.iter().zip(keys);
+            let group_keys = group_keys.map(|(key, name)| Ok(this.expr(key)?.alias(name)));
+            let group_keys = group_keys.collect::<Result<Vec<_>>>()?;
+            Ok((group_keys, this.calls(&one.aggr_expr, results)?))
+        })?;
+        group_keys.extend(self.extra().into_iter().map(col));
+        let key_names: Vec<String> = keys.iter().cloned().chain(self.extra()).collect();
+        let aggregated = grouped(&input, &group_keys, &key_names, calls)?;
+        if self.domain.is_none() {
+            return Ok(aggregated);
+        }
+        if !keys.is_empty() {
+            return Ok(self.only(aggregated, names));
+        }
+        let named = one.aggr_expr.iter().zip(results);
+        let counts = named.filter(|(call, _)| is_count(call));
+        let counts: Vec<String> = counts.map(|(_, name)| name.clone()).collect();
+        Ok(self.for_all(aggregated, &counts, results))
     }
 
-    fn aggregates(&mut self, exprs: &[SqlExpr], names: &[String]) -> Result<Vec<Expr>> {
+    fn calls(&mut self, exprs: &[SqlExpr], names: &[String]) -> Result<Vec<Call>> {
         let named = exprs.iter().zip(names);
-        let aggregates = named.map(|(expr, name)| Ok(self.call(expr)?.alias(name)));
-        aggregates.collect()
+        let calls = named.map(|(expr, name)| self.call(expr, name));
+        calls.collect()
     }
 
-    fn call(&mut self, expr: &SqlExpr) -> Result<Expr> {
+    fn call(&mut self, expr: &SqlExpr, name: &str) -> Result<Call> {
         match expr {
-            SqlExpr::Alias(alias) => self.call(&alias.expr),
-            SqlExpr::AggregateFunction(call) => self.aggregate_call(call),
+            SqlExpr::Alias(alias) => self.call(&alias.expr, name),
+            SqlExpr::AggregateFunction(call) => self.aggregate_call(call, name),
             other => Err(unsupported(format!("`{other}` as an aggregate"))),
         }
     }
 
-    fn aggregate_call(&mut self, call: &SqlAggregate) -> Result<Expr> {
+    fn aggregate_call(&mut self, call: &SqlAggregate, result: &str) -> Result<Call> {
         let name = call.func.name();
         let params = &call.params;
-        if !params.order_by.is_empty() && !name.starts_with("percentile_cont") {
-            return Err(unsupported(format!("ORDER BY within {name}")));
+        let operands = self.exprs(&params.args)?;
+        let (mut function, operand) = function(name, &operands)?;
+        let mut order = self.sort_keys(&params.order_by)?;
+        if let (AggregateFunction::Quantile { q, interpolation }, [key]) =
+            (function, params.order_by.as_slice())
+            && !key.asc
+        {
+            // The place is counted from the other end.
+            let q = Probability::new(1.0 - q.get())?;
+            function = AggregateFunction::Quantile { q, interpolation };
         }
-        let mut operands = Vec::with_capacity(params.args.len());
-        for operand in &params.args {
-            operands.push(self.plain(operand)?);
+        if !depends_on_order(function) {
+            order.clear();
         }
-        let (function, operand) = function(name, &operands)?;
-        let function = match (function, params.distinct) {
-            (AggregateFunction::Count, true) if operand.is_some() => {
-                AggregateFunction::CountDistinct
+        let mut distinct = params.distinct;
+        match function {
+            AggregateFunction::Count if distinct && operand.is_some() => {
+                function = AggregateFunction::CountDistinct;
+                distinct = false;
             }
-            (AggregateFunction::Min | AggregateFunction::Max, true) | (_, false) => function,
-            _ => {
-                return Err(unsupported(format!(
-                    "{name}(DISTINCT …) beside other aggregates"
-                )));
-            }
-        };
+            AggregateFunction::Min | AggregateFunction::Max => distinct = false,
+            _ => {}
+        }
+        if distinct && !order.is_empty() {
+            return Err(unsupported(format!("{name}(DISTINCT … ORDER BY …)")));
+        }
         let operand = match &params.filter {
             None => operand,
             Some(_) if !passes_nulls_over(function) => {
                 return Err(unsupported(format!("FILTER of {name}")));
             }
             Some(filter) => Some(Expr::Case {
-                branches: vec![(self.plain(filter)?, operand.unwrap_or(lit(1)))],
+                branches: vec![(self.expr(filter)?, operand.unwrap_or(lit(1)))],
                 otherwise: None,
             }),
         };
-        Ok(Expr::Aggregate {
+        Ok(Call {
+            name: result.to_string(),
             function,
-            expr: operand.map(Box::new),
+            operand,
+            distinct,
+            order,
         })
     }
 
@@ -104,12 +156,14 @@ impl Translation<'_> {
                 .filter(|&index| all.get(index).is_some_and(|key| set.contains(*key)))
                 .collect();
             let mut group_keys = Vec::new();
+            let mut present_names = Vec::new();
             let mut exprs = Vec::new();
             let mut missing = 0i64;
             for (index, (key, name)) in all.iter().zip(keys).enumerate() {
                 missing <<= 1;
                 if present.contains(&index) {
                     group_keys.push(self.plain(key)?.alias(name));
+                    present_names.push(name.clone());
                     exprs.push(col(name));
                 } else {
                     missing |= 1;
@@ -122,14 +176,140 @@ impl Translation<'_> {
             exprs.extend(results.iter().map(col));
             inputs.push(LogicalPlan::Project {
                 exprs,
-                input: Box::new(LogicalPlan::Aggregate {
-                    input: Box::new(input.clone()),
-                    group_keys,
-                    aggregates: self.aggregates(&one.aggr_expr, results)?,
-                }),
+                input: Box::new(grouped(
+                    input,
+                    &group_keys,
+                    &present_names,
+                    self.calls(&one.aggr_expr, results)?,
+                )?),
             });
         }
         Ok(LogicalPlan::Union { inputs })
+    }
+}
+
+/// An aggregate as the text has it.
+struct Call {
+    name: String,
+    function: AggregateFunction,
+    operand: Option<Expr>,
+    /// Whether equal values count once.
+    distinct: bool,
+    /// The order of the values, where it matters.
+    order: Vec<SortExpr>,
+}
+
+impl Call {
+    fn expr(&self) -> Expr {
+        let aggregate = Expr::Aggregate {
+            function: self.function,
+            expr: self.operand.clone().map(Box::new),
+        };
+        aggregate.alias(&self.name)
+    }
+}
+
+/// Groups. An aggregate of different values, which the engine has not got for all functions, is one over
+/// rows made distinct, joined to the others by the groups' keys.
+fn grouped(
+    input: &LogicalPlan,
+    group_keys: &[Expr],
+    names: &[String],
+    calls: Vec<Call>,
+) -> Result<LogicalPlan> {
+    let results: Vec<String> = calls.iter().map(|call| call.name.clone()).collect();
+    let (distinct, others): (Vec<Call>, Vec<Call>) =
+        calls.into_iter().partition(|call| call.distinct);
+    let mut orders = others.iter().map(|call| &call.order);
+    let order = orders.find(|order| !order.is_empty()).cloned();
+    let sorted = match order {
+        None => input.clone(),
+        Some(keys) => {
+            let same = |call: &Call| call.order.is_empty() || call.order == keys;
+            if !others.iter().all(same) {
+                return Err(unsupported("aggregates in different orders"));
+            }
+            LogicalPlan::Sort {
+                input: Box::new(input.clone()),
+                keys,
+            }
+        }
+    };
+    let mut aggregates: Vec<Expr> = others.iter().map(Call::expr).collect();
+    if distinct.is_empty() {
+        return Ok(LogicalPlan::Aggregate {
+            input: Box::new(sorted),
+            group_keys: group_keys.to_vec(),
+            aggregates,
+        });
+    }
+    // With one more, so that there is one.
+    aggregates.push(count_rows().alias(GROUP_ROWS));
+    let mut plan = LogicalPlan::Aggregate {
+        input: Box::new(sorted),
+        group_keys: group_keys.to_vec(),
+        aggregates,
+    };
+    for (number, call) in distinct.iter().enumerate() {
+        let key = |index: usize| format!("__distinct_{number}_{index}");
+        let keys: Vec<String> = (0..names.len()).map(key).collect();
+        let operand = call.operand.clone().unwrap_or(lit(Literal::Int64(1)));
+        let renamed = names.iter().zip(&keys);
+        let rows = LogicalPlan::Project {
+            exprs: group_keys
+                .iter()
+                .cloned()
+                .chain([operand.alias(OPERAND)])
+                .collect(),
+            input: Box::new(input.clone()),
+        };
+        let rows = LogicalPlan::Distinct {
+            input: Box::new(rows),
+            on: Vec::new(),
+            keep: Keep::Any,
+        };
+        let aggregate = Expr::Aggregate {
+            function: call.function,
+            expr: Some(Box::new(col(OPERAND))),
+        };
+        let aggregated = LogicalPlan::Aggregate {
+            input: Box::new(rows),
+            group_keys: renamed.map(|(name, key)| col(name).alias(key)).collect(),
+            aggregates: vec![aggregate.alias(&call.name)],
+        };
+        let pairs = names.iter().zip(&keys);
+        let pairs = pairs.map(|(name, key)| (col(name), col(key))).collect();
+        plan = null_equal(plan, aggregated, JoinKind::Left, pairs);
+    }
+    Ok(LogicalPlan::Project {
+        exprs: names.iter().chain(&results).map(col).collect(),
+        input: Box::new(plan),
+    })
+}
+
+/// Whether the order of its values changes an aggregate.
+fn depends_on_order(function: AggregateFunction) -> bool {
+    use AggregateFunction::{AnyValue, Collect, First, Last};
+    matches!(function, AnyValue | Collect | First | Last)
+}
+
+/// The operand of the aggregate that is the value of an only row.
+fn only_value(expr: &SqlExpr) -> Option<&SqlExpr> {
+    match expr {
+        SqlExpr::Alias(alias) => only_value(&alias.expr),
+        SqlExpr::AggregateFunction(call) if call.func.name() == ONLY_VALUE => {
+            call.params.args.first()
+        }
+        _ => None,
+    }
+}
+
+/// Whether an aggregate of no rows is 0.
+fn is_count(expr: &SqlExpr) -> bool {
+    match expr {
+        SqlExpr::Alias(alias) => is_count(&alias.expr),
+        SqlExpr::AggregateFunction(call) => matches!(call.func.name(), "count" | "approx_distinct"),
+        _ => false,
     }
 }
 
@@ -152,7 +332,7 @@ fn expanded(sets: &GroupingSet) -> Vec<Vec<SqlExpr>> {
 }
 
 /// Whether a null changes nothing, so that a filter may put nulls for the rows left out.
-fn passes_nulls_over(function: AggregateFunction) -> bool {
+pub(super) fn passes_nulls_over(function: AggregateFunction) -> bool {
     use AggregateFunction::{
         ApproxCountDistinct, Count, CountDistinct, Max, Mean, Min, Quantile, StandardDeviation,
         Sum, Variance,
@@ -184,6 +364,11 @@ pub(super) fn function(name: &str, operands: &[Expr]) -> Result<(AggregateFuncti
         "stddev" | "stddev_samp" => AggregateFunction::StandardDeviation(Ddof::Sample),
         "stddev_pop" => AggregateFunction::StandardDeviation(Ddof::Population),
         "any_value" => AggregateFunction::AnyValue,
+        "array_agg" => AggregateFunction::Collect,
+        "bool_and" => AggregateFunction::Min,
+        "bool_or" => AggregateFunction::Max,
+        "first_value" => AggregateFunction::First,
+        "last_value" => AggregateFunction::Last,
         "approx_distinct" => AggregateFunction::ApproxCountDistinct,
         "median" => quantile(Probability::HALF),
         "percentile_cont" => {

@@ -1,21 +1,20 @@
 //! Expressions of one row.
 
 use datafusion_common::Column;
-use datafusion_expr::expr::{Between, BinaryExpr, Case, InList as SqlInList, Like};
-use datafusion_expr::{Expr as SqlExpr, LogicalPlan as SqlPlan, Operator, Subquery};
+use datafusion_common::tree_node::TreeNode;
+use datafusion_expr::expr::{Between, BinaryExpr, Case, InList as SqlInList, Like, SetQuantifier};
+use datafusion_expr::{Expr as SqlExpr, Operator};
 use pelton::error::Result;
 use pelton::expr::{
     BinaryOp, Expr, Function, InList, LikePattern, StringFunction, coalesce, col, concat, lit,
 };
-use pelton::plan::LogicalPlan;
 use pelton::types::{DataType, Literal};
 
-use super::literal::{constant, count, is_castable, literal, stored_type};
-use super::{Translation, flat, names, renamed};
+use super::literal::{constant, is_castable, literal, stored_type};
+use super::subquery::Kind;
+use super::{Translation, flat};
+use crate::planner::QUOTIENT;
 use crate::problem::unsupported;
-
-/// Name of the column of a scalar subquery, before its number.
-const SCALAR: &str = "__scalar_";
 
 /// The name of a column here.
 pub(super) fn column_name(column: &Column) -> String {
@@ -23,38 +22,30 @@ pub(super) fn column_name(column: &Column) -> String {
 }
 
 impl Translation<'_> {
-    /// An expression, and the scalar subqueries whose columns it reads.
-    pub(super) fn expr(&mut self, expr: &SqlExpr) -> Result<(Expr, Vec<LogicalPlan>)> {
-        let mut scalars = Vec::new();
-        let expr = self.walk(expr, &mut scalars)?;
-        Ok((expr, scalars))
-    }
-
-    /// Expressions, and the scalar subqueries whose columns they read.
-    pub(super) fn exprs(&mut self, exprs: &[SqlExpr]) -> Result<(Vec<Expr>, Vec<LogicalPlan>)> {
-        let mut scalars = Vec::new();
-        let exprs = exprs.iter().map(|expr| self.walk(expr, &mut scalars));
-        let exprs = exprs.collect::<Result<_>>()?;
-        Ok((exprs, scalars))
+    /// Expressions.
+    pub(super) fn exprs(&mut self, exprs: &[SqlExpr]) -> Result<Vec<Expr>> {
+        exprs.iter().map(|expr| self.expr(expr)).collect()
     }
 
     /// An expression in a place where no subquery may stand.
     pub(super) fn plain(&mut self, expr: &SqlExpr) -> Result<Expr> {
-        let (translated, scalars) = self.expr(expr)?;
-        match scalars.is_empty() {
+        let outside = self.beside.len();
+        let translated = self.expr(expr)?;
+        match self.beside.len() == outside {
             true => Ok(translated),
             false => Err(unsupported(format!("a subquery in `{expr}`"))),
         }
     }
 
-    fn walk(&mut self, expr: &SqlExpr, scalars: &mut Vec<LogicalPlan>) -> Result<Expr> {
-        let mut one = |expr: &SqlExpr| self.walk(expr, scalars);
+    /// An expression, whose subqueries wait to be put beside its rows.
+    pub(super) fn expr(&mut self, expr: &SqlExpr) -> Result<Expr> {
+        let mut one = |expr: &SqlExpr| self.expr(expr);
         Ok(match expr {
             SqlExpr::Alias(alias) => one(&alias.expr)?,
             SqlExpr::Column(column) => col(column_name(column)),
             SqlExpr::Literal(value, _) => constant(value)?,
-            SqlExpr::BinaryExpr(binary) => self.binary(binary, scalars)?,
-            SqlExpr::Like(like) => self.like(like, scalars)?,
+            SqlExpr::BinaryExpr(binary) => self.binary(binary)?,
+            SqlExpr::Like(like) => self.like(like)?,
             SqlExpr::Not(operand) => not(one(operand)?),
             SqlExpr::IsNull(operand) | SqlExpr::IsUnknown(operand) => one(operand)?.is_null(),
             SqlExpr::IsNotNull(operand) | SqlExpr::IsNotUnknown(operand) => {
@@ -74,22 +65,50 @@ impl Translation<'_> {
                 let between = one(expr)?.between(one(low)?, one(high)?);
                 if *negated { not(between) } else { between }
             }
-            SqlExpr::Case(case) => self.case(case, scalars)?,
+            SqlExpr::Case(case) => self.case(case)?,
             SqlExpr::Cast(cast) => cast_to(one(&cast.expr)?, cast.field.data_type(), true)?,
             SqlExpr::TryCast(cast) => cast_to(one(&cast.expr)?, cast.field.data_type(), false)?,
-            SqlExpr::InList(list) => self.in_list(list, scalars)?,
+            SqlExpr::InList(list) => self.in_list(list)?,
             SqlExpr::ScalarFunction(call) => {
                 let operands = call.args.iter().map(one).collect::<Result<Vec<_>>>()?;
                 super::function::function(call.func.name(), operands)?
             }
-            SqlExpr::ScalarSubquery(subquery) => self.scalar(subquery, scalars)?,
+            SqlExpr::OuterReferenceColumn(_, column) => self.outer(&column_name(column))?,
+            SqlExpr::ScalarSubquery(subquery) => self.beside(subquery, Kind::Scalar),
+            SqlExpr::Exists(exists) => {
+                let exists_here = self.beside(&exists.subquery, Kind::Exists);
+                if exists.negated {
+                    not(exists_here)
+                } else {
+                    exists_here
+                }
+            }
+            SqlExpr::InSubquery(one) => {
+                let probe = self.expr(&one.expr)?;
+                let is_in = self.beside(&one.subquery, Kind::In(probe));
+                if one.negated { not(is_in) } else { is_in }
+            }
+            SqlExpr::SetComparison(one) => match (one.op, &one.quantifier) {
+                (Operator::Eq, SetQuantifier::Any) => {
+                    let probe = self.expr(&one.expr)?;
+                    self.beside(&one.subquery, Kind::In(probe))
+                }
+                (Operator::NotEq, SetQuantifier::All) => {
+                    let probe = self.expr(&one.expr)?;
+                    not(self.beside(&one.subquery, Kind::In(probe)))
+                }
+                (Operator::IsNotDistinctFrom, SetQuantifier::Any) => {
+                    self.beside(&one.subquery, Kind::Exists)
+                }
+                _ => return Err(unsupported(format!("`{expr}`"))),
+            },
             other => return Err(unsupported(format!("`{other}`"))),
         })
     }
 
-    fn binary(&mut self, binary: &BinaryExpr, scalars: &mut Vec<LogicalPlan>) -> Result<Expr> {
-        let left = self.walk(&binary.left, scalars)?;
-        let right = self.walk(&binary.right, scalars)?;
+    fn binary(&mut self, binary: &BinaryExpr) -> Result<Expr> {
+        let left = self.expr(&binary.left)?;
+        let right = self.expr(&binary.right)?;
         let plain = |op| Expr::Binary {
             op,
             left: Box::new(left.clone()),
@@ -117,6 +136,14 @@ impl Translation<'_> {
             Operator::Multiply => plain(BinaryOp::Multiply),
             Operator::Divide => plain(BinaryOp::Divide),
             Operator::Modulo => plain(BinaryOp::Remainder),
+            Operator::And if may_fail(&binary.right) => {
+                // What stands behind a condition is computed where it is not false.
+                let guarded = Expr::Case {
+                    branches: vec![(coalesce([left.clone(), lit(true)]), right)],
+                    otherwise: Some(Box::new(lit(false))),
+                };
+                left.and(guarded)
+            }
             Operator::And => plain(BinaryOp::And),
             Operator::Or => plain(BinaryOp::Or),
             Operator::IsDistinctFrom => distinct(left, right),
@@ -139,34 +166,34 @@ impl Translation<'_> {
         })
     }
 
-    fn like(&mut self, one: &Like, scalars: &mut Vec<LogicalPlan>) -> Result<Expr> {
-        let operand = self.walk(&one.expr, scalars)?;
-        let pattern = self.walk(&one.pattern, scalars)?;
+    fn like(&mut self, one: &Like) -> Result<Expr> {
+        let operand = self.expr(&one.expr)?;
+        let pattern = self.expr(&one.pattern)?;
         let like = like(operand, &pattern, one.escape_char, one.case_insensitive)?;
         Ok(if one.negated { not(like) } else { like })
     }
 
-    fn case(&mut self, case: &Case, scalars: &mut Vec<LogicalPlan>) -> Result<Expr> {
-        let compared = case.expr.as_ref().map(|expr| self.walk(expr, scalars));
+    fn case(&mut self, case: &Case) -> Result<Expr> {
+        let compared = case.expr.as_ref().map(|expr| self.expr(expr));
         let compared = compared.transpose()?;
         let mut branches = Vec::with_capacity(case.when_then_expr.len());
         for (when, then) in &case.when_then_expr {
-            let when = self.walk(when, scalars)?;
+            let when = self.expr(when)?;
             let condition = match &compared {
                 Some(compared) => compared.clone().eq(when),
                 None => when,
             };
-            branches.push((condition, self.walk(then, scalars)?));
+            branches.push((condition, self.expr(then)?));
         }
-        let otherwise = case.else_expr.as_ref().map(|expr| self.walk(expr, scalars));
+        let otherwise = case.else_expr.as_ref().map(|expr| self.expr(expr));
         Ok(Expr::Case {
             branches,
             otherwise: otherwise.transpose()?.map(Box::new),
         })
     }
 
-    fn in_list(&mut self, list: &SqlInList, scalars: &mut Vec<LogicalPlan>) -> Result<Expr> {
-        let operand = self.walk(&list.expr, scalars)?;
+    fn in_list(&mut self, list: &SqlInList) -> Result<Expr> {
+        let operand = self.expr(&list.expr)?;
         let constants = list.list.iter().map(|expr| match expr {
             SqlExpr::Literal(value, _) => literal(value).ok(),
             _ => None,
@@ -179,49 +206,26 @@ impl Translation<'_> {
             _ => {
                 let mut any = lit(false);
                 for expr in &list.list {
-                    any = any.or(operand.clone().eq(self.walk(expr, scalars)?));
+                    any = any.or(operand.clone().eq(self.expr(expr)?));
                 }
                 any
             }
         };
         Ok(if list.negated { not(is_in) } else { is_in })
     }
-
-    /// The column of a scalar subquery, which is joined beside the rows that read it.
-    fn scalar(&mut self, subquery: &Subquery, scalars: &mut Vec<LogicalPlan>) -> Result<Expr> {
-        if !subquery.outer_ref_columns.is_empty() {
-            return Err(unsupported("this correlated scalar subquery"));
-        }
-        if !has_one_row(&subquery.subquery) {
-            return Err(unsupported(
-                "a scalar subquery that may have several rows (aggregate it, or add LIMIT 1)",
-            ));
-        }
-        let plan = self.plan(&subquery.subquery)?;
-        let name = format!("{SCALAR}{}", self.subqueries);
-        self.subqueries += 1;
-        let from = names(subquery.subquery.schema());
-        scalars.push(renamed(plan, from, vec![name.clone()]));
-        Ok(col(name))
-    }
 }
 
-/// Whether a plan never has more than one row.
-fn has_one_row(plan: &SqlPlan) -> bool {
-    match plan {
-        SqlPlan::Aggregate(one) => one.group_expr.is_empty(),
-        SqlPlan::EmptyRelation(_) => true,
-        SqlPlan::Values(values) => values.values.len() <= 1,
-        SqlPlan::Projection(one) => has_one_row(&one.input),
-        SqlPlan::SubqueryAlias(one) => has_one_row(&one.input),
-        SqlPlan::Filter(one) => has_one_row(&one.input),
-        SqlPlan::Sort(one) => one.fetch.is_some_and(|rows| rows <= 1) || has_one_row(&one.input),
-        SqlPlan::Limit(one) => {
-            let rows = one.fetch.as_deref().map(count);
-            matches!(rows, Some(Ok(Some(0 | 1)))) || has_one_row(&one.input)
-        }
-        _ => false,
-    }
+/// Whether an expression may fail for values that a condition before it leaves out.
+fn may_fail(expr: &SqlExpr) -> bool {
+    expr.exists(|expr| {
+        Ok(match expr {
+            SqlExpr::BinaryExpr(one) => matches!(one.op, Operator::Divide | Operator::Modulo),
+            SqlExpr::ScalarFunction(call) => call.func.name() == QUOTIENT,
+            SqlExpr::Cast(cast) => !matches!(*cast.expr, SqlExpr::Column(_) | SqlExpr::Literal(..)),
+            _ => false,
+        })
+    })
+    .unwrap_or(true)
 }
 
 pub(super) fn not(operand: Expr) -> Expr {

@@ -7,7 +7,14 @@ use pelton::expr::{
 use pelton::types::{DataType, Literal};
 
 use super::expr::text;
+use crate::planner::{DAYS_LATER, EPOCH, LAST_DAY, NEAREST, NEAREST_DECIMAL, QUOTIENT, TIME_TEXT};
 use crate::problem::unsupported;
+
+/// Most copies that `repeat` makes of a column.
+const COPIES_MAX: i64 = 64;
+
+/// Most characters that a column is padded to.
+const PADDED_MAX: usize = 256;
 
 /// A function over one operand.
 type Unary = fn(Expr) -> Expr;
@@ -108,12 +115,34 @@ pub(super) fn function(name: &str, operands: Vec<Expr>) -> Result<Expr> {
             value.clone().truncate(*unit)
         }
         ("ends_with", [value, end]) => value.clone().ends_with(text(end, "an end")?),
+        ("lpad", [value, length]) => padded_left(value, number(length, name)?, " ")?,
+        ("lpad", [value, length, fill]) => padded_left(
+            value,
+            number(length, name)?,
+            &text(fill, "what is padded with")?,
+        )?,
+        ("rpad", [value, length]) => padded_right(value, number(length, name)?, " ")?,
+        ("rpad", [value, length, fill]) => padded_right(
+            value,
+            number(length, name)?,
+            &text(fill, "what is padded with")?,
+        )?,
         ("left", [value, count]) => value.clone().left(number(count, name)?),
         ("log", [value]) => value.clone().log10(),
         ("log", [base, value]) => value.clone().log(base.clone()),
+        (DAYS_LATER, [date, days]) => date.clone().plus(days.clone().cast(DataType::Int64)),
+        (EPOCH, [value]) => {
+            let seconds = value.clone().epoch().multiply(lit(1_000_000));
+            let micros = seconds.plus(value.clone().microsecond());
+            micros.cast(DataType::Float64).divide(lit(1e6))
+        }
+        (TIME_TEXT, [value]) => time_text(value.clone()),
+        (LAST_DAY, [value]) => value.clone().last_day(),
         ("ltrim", [value]) => value.clone().ltrim(" "),
         ("ltrim", [value, set]) => value.clone().ltrim(text(set, "what is trimmed")?),
         ("make_date", [year, month, day]) => make_date(year.clone(), month.clone(), day.clone()),
+        (NEAREST, [value]) => nearest(value.clone()),
+        (NEAREST_DECIMAL, [value]) => value.clone().round(0),
         ("nullif", [value, other]) => value.clone().nullif(other.clone()),
         ("nvl", [value, other]) => coalesce([value.clone(), other.clone()]),
         ("nvl2", [tested, known, null]) => Expr::Case {
@@ -122,7 +151,17 @@ pub(super) fn function(name: &str, operands: Vec<Expr>) -> Result<Expr> {
         },
         ("pi", []) => lit(std::f64::consts::PI),
         ("power", [base, exponent]) => base.clone().power(exponent.clone()),
+        (QUOTIENT, [left, right]) => left.clone().divide(right.clone()),
         ("regexp_like", [value, pattern]) => value.clone().matches(text(pattern, "a pattern")?),
+        ("repeat", [value, count]) => match number(count, name)? {
+            ..=0 => concat([value.clone(), lit("")]).left(0),
+            count @ 1..=COPIES_MAX => concat((0..count).map(|_| value.clone())),
+            _ => {
+                return Err(unsupported(format!(
+                    "more than {COPIES_MAX} copies of {name}"
+                )));
+            }
+        },
         ("replace", [value, from, to]) => {
             let from = text(from, "what is replaced")?;
             value.clone().replace(from, text(to, "a replacement")?)
@@ -168,7 +207,15 @@ fn date_part(part: &str, value: Expr) -> Result<Expr> {
         return Ok(function(value));
     }
     let seconds = value.clone().second();
+    let year = value.clone().year();
+    let ceiling = |year: Expr, years: i64| {
+        let years_less_one = lit(years - 1);
+        year.plus(years_less_one).divide(lit(years))
+    };
     Ok(match part.as_str() {
+        "decade" => year.divide(lit(10)),
+        "century" => ceiling(year, 100),
+        "millennium" => ceiling(year, 1000),
         "dow" => value.day_of_week().remainder(lit(7)),
         "second" => seconds,
         "millisecond" => seconds.multiply(lit(1_000)).plus(value.millisecond()),
@@ -181,6 +228,75 @@ fn date_part(part: &str, value: Expr) -> Result<Expr> {
         }
         _ => return Err(unsupported(format!("the part `{part}` of a date"))),
     })
+}
+
+/// The text of a timestamp: a blank between day and time, and no zeros at the end of a fraction.
+fn time_text(value: Expr) -> Expr {
+    let text = value.cast(DataType::Utf8).replace("T", " ");
+    Expr::Case {
+        branches: vec![(text.clone().contains("."), text.clone().rtrim("0"))],
+        otherwise: Some(Box::new(text)),
+    }
+}
+
+/// A float's nearest integer: of two, the even one.
+fn nearest(value: Expr) -> Expr {
+    let half = value
+        .clone()
+        .minus(value.clone().trunc(0))
+        .abs()
+        .eq(lit(0.5));
+    let even = value.clone().divide(lit(2.0)).round(0).multiply(lit(2.0));
+    Expr::Case {
+        branches: vec![(half, even)],
+        otherwise: Some(Box::new(value.round(0))),
+    }
+}
+
+/// A string of so many characters: its first ones, or with others before it.
+fn padded_left(value: &Expr, length: i64, fill: &str) -> Result<Expr> {
+    let pad = pad(length, fill)?;
+    let mut branches = Vec::new();
+    let mut single = fill.chars();
+    let short = |count: i64| value.clone().length().cast(DataType::Int64).eq(lit(count));
+    let first = |count: i64| {
+        pad.chars()
+            .take(usize::try_from(count).unwrap_or(0))
+            .collect::<String>()
+    };
+    if single.next().is_some() && single.next().is_none() {
+        let is_short = value.clone().length().cast(DataType::Int64).lt(lit(length));
+        let padded = concat([lit(pad.clone()), value.clone()]).right(length);
+        branches.push((is_short, padded));
+    } else if !fill.is_empty() {
+        for count in 0..length {
+            let padded = concat([lit(first(length - count)), value.clone()]);
+            branches.push((short(count), padded));
+        }
+    }
+    let cut = value.clone().left(length.max(0));
+    if branches.is_empty() {
+        return Ok(cut);
+    }
+    Ok(Expr::Case {
+        branches,
+        otherwise: Some(Box::new(cut)),
+    })
+}
+
+fn padded_right(value: &Expr, length: i64, fill: &str) -> Result<Expr> {
+    let pad = pad(length, fill)?;
+    Ok(concat([value.clone(), lit(pad)]).left(length.max(0)))
+}
+
+/// At least so many characters of padding, if there is anything to pad with.
+fn pad(length: i64, fill: &str) -> Result<String> {
+    match usize::try_from(length.max(0)) {
+        Ok(length) if length <= PADDED_MAX => Ok(fill.chars().cycle().take(length).collect()),
+        _ => Err(unsupported(format!(
+            "padding to more than {PADDED_MAX} characters"
+        ))),
+    }
 }
 
 fn number(expr: &Expr, name: &str) -> Result<i64> {

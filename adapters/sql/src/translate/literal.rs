@@ -7,7 +7,7 @@ use pelton::error::{Error, Result};
 use pelton::expr::{Expr, lit};
 use pelton::types::{DataType, Literal, TimeUnit};
 
-use crate::problem::unsupported;
+use crate::problem::{refused, unsupported};
 
 /// The type that Pelton stores values of a type as.
 pub(super) fn stored_type(data_type: &DataType) -> DataType {
@@ -27,6 +27,14 @@ pub(super) fn constant(value: &ScalarValue) -> Result<Expr> {
             return Ok(lit(Literal::Null));
         }
         return Ok(lit(Literal::Null).cast(data_type));
+    }
+    if let DataType::Timestamp(unit, Some(zone)) = value.data_type()
+        && ["UTC", "+00:00", "Z"].contains(&&*zone)
+    {
+        // The engine's constants have no zone.
+        let zoneless = value.cast_to(&DataType::Timestamp(unit, None));
+        let zoneless = literal(&zoneless.map_err(|error| refused(&error))?)?;
+        return Ok(Expr::Literal(zoneless).cast(value.data_type()));
     }
     literal(value).map(Expr::Literal)
 }

@@ -5,22 +5,26 @@
 
 mod aggregate;
 mod expr;
+mod frame;
 mod function;
 mod join;
 mod literal;
 mod relation;
+mod subquery;
 mod window;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion_common::{DFSchema, TableReference};
-use datafusion_expr::{Distinct, LogicalPlan as SqlPlan, SortExpr as SqlSort};
+use datafusion_expr::{Distinct, DistinctOn, LogicalPlan as SqlPlan, SortExpr as SqlSort};
 use pelton::engine::LazyFrame;
 use pelton::error::Result;
-use pelton::expr::{JoinKind, Keep, col};
-use pelton::plan::{JOIN_SUFFIX, LogicalPlan, SortExpr};
+use pelton::expr::{Frame, JoinKind, Keep, WindowFunction, col, lit};
+use pelton::plan::{JOIN_SUFFIX, LogicalPlan, SortExpr, WindowExpr};
+use pelton::types::Literal;
 
 use crate::problem::unsupported;
+use subquery::{Beside, Domain};
 
 /// The plan of an optimised query over these tables.
 ///
@@ -33,6 +37,8 @@ pub(crate) fn translate(
     let mut translation = Translation {
         tables,
         subqueries: 0,
+        beside: Vec::new(),
+        domain: None,
     };
     let input = translation.plan(plan)?;
     let mut taken = BTreeSet::new();
@@ -81,47 +87,64 @@ fn renamed(input: LogicalPlan, from: Vec<String>, to: Vec<String>) -> LogicalPla
     }
 }
 
+/// The number of a row among those that are equal in DISTINCT ON.
+const FIRST: &str = "__first";
+
 struct Translation<'a> {
     tables: &'a BTreeMap<String, LazyFrame>,
-    /// Scalar subqueries so far.
+    /// Subqueries so far.
     subqueries: usize,
+    /// Subqueries of the expressions at hand.
+    beside: Vec<Beside>,
+    /// What the plan at hand is computed for, if it is a correlated subquery's.
+    domain: Option<Domain>,
 }
 
 impl Translation<'_> {
+    /// A plan; of a correlated subquery with the columns of its domain behind its own.
     fn plan(&mut self, plan: &SqlPlan) -> Result<LogicalPlan> {
+        if self.domain.is_some() && !self.is_dependent(plan)? {
+            return self.independent(plan);
+        }
         match plan {
             SqlPlan::Projection(projection) => {
                 let input = self.plan(&projection.input)?;
-                let (exprs, scalars) = self.exprs(&projection.expr)?;
+                let (input, exprs) = self.over(input, |this| this.exprs(&projection.expr))?;
                 let named = exprs.into_iter().zip(names(&projection.schema));
+                let named = named.map(|(expr, name)| expr.alias(name));
                 Ok(LogicalPlan::Project {
-                    input: Box::new(beside(input, scalars)),
-                    exprs: named.map(|(expr, name)| expr.alias(name)).collect(),
+                    input: Box::new(input),
+                    exprs: named.chain(self.extra().into_iter().map(col)).collect(),
                 })
             }
             SqlPlan::Filter(filter) => {
                 let input = self.plan(&filter.input)?;
-                let (predicate, scalars) = self.expr(&filter.predicate)?;
-                let columns = names(filter.input.schema());
-                let plain = scalars.is_empty();
+                let plain = self.subqueries;
+                let (input, predicate) = self.over(input, |this| this.expr(&filter.predicate))?;
                 let filtered = LogicalPlan::Filter {
-                    input: Box::new(beside(input, scalars)),
+                    input: Box::new(input),
                     predicate,
                 };
-                if plain {
-                    return Ok(filtered);
-                }
-                Ok(LogicalPlan::Project {
-                    input: Box::new(filtered),
-                    exprs: columns.into_iter().map(col).collect(),
+                Ok(match plain == self.subqueries {
+                    true => filtered,
+                    false => self.only(filtered, names(filter.input.schema())),
                 })
             }
+            SqlPlan::Sort(sort) if self.domain.is_some() => match sort.fetch {
+                Some(rows) => self.limited_each(&sort.input, &sort.expr, 0, Some(rows as u64)),
+                None => self.plan(&sort.input),
+            },
             SqlPlan::Sort(sort) => {
                 let input = self.plan(&sort.input)?;
-                let keys = self.sort_keys(&sort.expr)?;
+                let plain = self.subqueries;
+                let (input, keys) = self.over(input, |this| this.sort_keys(&sort.expr))?;
                 let sorted = LogicalPlan::Sort {
                     input: Box::new(input),
                     keys,
+                };
+                let sorted = match plain == self.subqueries {
+                    true => sorted,
+                    false => self.only(sorted, names(sort.input.schema())),
                 };
                 Ok(match sort.fetch {
                     Some(rows) => limited(sorted, 0, Some(rows as u64)),
@@ -129,37 +152,96 @@ impl Translation<'_> {
                 })
             }
             SqlPlan::Limit(limit) => {
-                let input = self.plan(&limit.input)?;
                 let skip = limit.skip.as_deref().map(literal::count).transpose()?;
                 let rows = limit.fetch.as_deref().map(literal::count).transpose()?;
-                Ok(limited(input, skip.flatten().unwrap_or(0), rows.flatten()))
+                let (skip, rows) = (skip.flatten().unwrap_or(0), rows.flatten());
+                if self.domain.is_some() {
+                    return match &*limit.input {
+                        SqlPlan::Sort(sort) => {
+                            self.limited_each(&sort.input, &sort.expr, skip, rows)
+                        }
+                        input => self.limited_each(input, &[], skip, rows),
+                    };
+                }
+                Ok(limited(self.plan(&limit.input)?, skip, rows))
             }
             SqlPlan::SubqueryAlias(alias) => {
                 let input = self.plan(&alias.input)?;
-                let from = names(alias.input.schema());
-                Ok(renamed(input, from, names(&alias.schema)))
+                let mut from = names(alias.input.schema());
+                let mut to = names(&alias.schema);
+                from.extend(self.extra());
+                to.extend(self.extra());
+                Ok(renamed(input, from, to))
             }
             SqlPlan::Distinct(Distinct::All(input)) => Ok(LogicalPlan::Distinct {
                 input: Box::new(self.plan(input)?),
                 on: Vec::new(),
                 keep: Keep::Any,
             }),
+            SqlPlan::Distinct(Distinct::On(one)) => self.distinct_on(one),
             SqlPlan::Aggregate(one) => self.aggregate(one),
             SqlPlan::Join(join) => self.join(join),
             SqlPlan::Window(window) => self.window(window),
             SqlPlan::Union(union) => self.union(union),
             SqlPlan::TableScan(scan) => self.scan(scan),
-            SqlPlan::Values(values) => relation::values(values),
+            SqlPlan::Values(values) => self.values(values),
             SqlPlan::EmptyRelation(empty) => relation::empty(empty),
             SqlPlan::Subquery(subquery) => self.plan(&subquery.subquery),
             other => Err(unsupported(construct(other))),
         }
     }
 
+    /// The first row of each group of equal values, in an order that begins with them.
+    fn distinct_on(&mut self, one: &DistinctOn) -> Result<LogicalPlan> {
+        if self.domain.is_some() {
+            return Err(unsupported("DISTINCT ON in a correlated subquery"));
+        }
+        let input = self.plan(&one.input)?;
+        let sort = one.sort_expr.clone().unwrap_or_default();
+        let (input, (on, keys, exprs)) = self.over(input, |this| {
+            let on = this.exprs(&one.on_expr)?;
+            Ok((on, this.sort_keys(&sort)?, this.exprs(&one.select_expr)?))
+        })?;
+        let number = WindowExpr {
+            name: FIRST.to_string(),
+            function: WindowFunction::RowNumber,
+            partition_by: on,
+            order_by: keys.clone(),
+            frame: Frame::RUNNING,
+        };
+        let mut plan = LogicalPlan::Filter {
+            predicate: col(FIRST).eq(lit(Literal::Int64(1))),
+            input: Box::new(LogicalPlan::Window {
+                input: Box::new(input),
+                functions: vec![number],
+            }),
+        };
+        if !keys.is_empty() {
+            plan = LogicalPlan::Sort {
+                input: Box::new(plan),
+                keys,
+            };
+        }
+        let named = exprs.into_iter().zip(names(&one.schema));
+        Ok(LogicalPlan::Project {
+            input: Box::new(plan),
+            exprs: named.map(|(expr, name)| expr.alias(name)).collect(),
+        })
+    }
+
+    /// A plan with these columns and those of the domain alone.
+    fn only(&self, input: LogicalPlan, columns: Vec<String>) -> LogicalPlan {
+        let columns = columns.into_iter().chain(self.extra());
+        LogicalPlan::Project {
+            exprs: columns.map(col).collect(),
+            input: Box::new(input),
+        }
+    }
+
     fn sort_keys(&mut self, keys: &[SqlSort]) -> Result<Vec<SortExpr>> {
         let keys = keys.iter().map(|key| {
             Ok(SortExpr {
-                expr: self.plain(&key.expr)?,
+                expr: self.expr(&key.expr)?,
                 descending: !key.asc,
                 nulls_first: key.nulls_first,
             })
@@ -199,10 +281,4 @@ fn crossed(left: LogicalPlan, right: LogicalPlan, kind: JoinKind) -> LogicalPlan
         residual: None,
         suffix: JOIN_SUFFIX.to_string(),
     }
-}
-
-/// A plan with the values of scalar subqueries as further columns; null where one has no row.
-fn beside(input: LogicalPlan, scalars: Vec<LogicalPlan>) -> LogicalPlan {
-    let scalars = scalars.into_iter();
-    scalars.fold(input, |plan, scalar| crossed(plan, scalar, JoinKind::Left))
 }

@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions};
 use datafusion_common::ScalarValue;
 use datafusion_expr::{EmptyRelation, Expr as SqlExpr, TableScan, Union, Values};
 use pelton::error::{Error, Result};
-use pelton::expr::col;
+use pelton::expr::{col, lit};
 use pelton::plan::{LogicalPlan, MemoryTable};
 use pelton::types::{DataType, Field, Schema};
 
@@ -41,11 +41,24 @@ impl Translation<'_> {
 
     /// The inputs' columns under the names, and of the types, of the first one.
     pub(super) fn union(&mut self, union: &Union) -> Result<LogicalPlan> {
-        let to = names(&union.schema);
+        let mut to = names(&union.schema);
+        to.extend(self.extra());
         let mut inputs = Vec::with_capacity(union.inputs.len());
         for input in &union.inputs {
             let plan = self.plan(input)?;
-            inputs.push(renamed(plan, names(input.schema()), to.clone()));
+            let mut from = names(input.schema());
+            from.extend(self.extra());
+            inputs.push(renamed(plan, from, to.clone()));
+        }
+        if to.is_empty() {
+            // Only the number of the rows is asked for.
+            let counted = inputs.into_iter().map(|input| LogicalPlan::Project {
+                exprs: vec![lit(0).alias(ROW)],
+                input: Box::new(input),
+            });
+            return Ok(LogicalPlan::Union {
+                inputs: counted.collect(),
+            });
         }
         let schemas = inputs.iter().map(LogicalPlan::schema);
         let schemas = schemas.collect::<Result<Vec<_>>>()?;
@@ -65,8 +78,9 @@ impl Translation<'_> {
             let cast = |plan: LogicalPlan| {
                 let columns = to.iter().zip(&types);
                 let columns = columns.map(|(name, to)| col(name).cast(to.clone()).alias(name));
+                let extra = to.iter().skip(types.len()).map(col);
                 LogicalPlan::Project {
-                    exprs: columns.collect(),
+                    exprs: columns.chain(extra).collect(),
                     input: Box::new(plan),
                 }
             };
@@ -74,10 +88,33 @@ impl Translation<'_> {
         }
         Ok(LogicalPlan::Union { inputs })
     }
+
+    /// The rows of VALUES. What the optimiser has not made a constant is computed row by row.
+    pub(super) fn values(&mut self, values: &Values) -> Result<LogicalPlan> {
+        let is_constant = |expr: &SqlExpr| matches!(expr, SqlExpr::Literal(..));
+        if values.values.iter().flatten().all(is_constant) {
+            return constants(values);
+        }
+        let names = names(&values.schema);
+        let fields = values.schema.fields();
+        let mut inputs = Vec::with_capacity(values.values.len());
+        for row in &values.values {
+            let exprs = row.iter().zip(fields).zip(&names);
+            let exprs = exprs.map(|((expr, field), name)| {
+                let value = self.plain(expr)?.cast(stored_type(field.data_type()));
+                Ok(value.alias(name))
+            });
+            inputs.push(LogicalPlan::Project {
+                exprs: exprs.collect::<Result<_>>()?,
+                input: Box::new(one_row()?),
+            });
+        }
+        Ok(LogicalPlan::Union { inputs })
+    }
 }
 
-/// The rows of VALUES.
-pub(super) fn values(values: &Values) -> Result<LogicalPlan> {
+/// Rows of constants.
+fn constants(values: &Values) -> Result<LogicalPlan> {
     let mut columns = Vec::new();
     for (index, field) in values.schema.fields().iter().enumerate() {
         let of_row = |row: &Vec<SqlExpr>| match row.get(index) {
@@ -101,13 +138,17 @@ pub(super) fn values(values: &Values) -> Result<LogicalPlan> {
 /// One row without columns, or no row.
 pub(super) fn empty(empty: &EmptyRelation) -> Result<LogicalPlan> {
     if empty.produce_one_row {
-        let row: ArrayRef = Arc::new(Int64Array::from(vec![0]));
-        return table(&[ROW.to_string()], vec![row], 1);
+        return one_row();
     }
     let fields = empty.schema.fields().iter();
     let columns =
         fields.map(|field| arrow::array::new_empty_array(&stored_type(field.data_type())));
     table(&names(&empty.schema), columns.collect(), 0)
+}
+
+fn one_row() -> Result<LogicalPlan> {
+    let row: ArrayRef = Arc::new(Int64Array::from(vec![0]));
+    table(&[ROW.to_string()], vec![row], 1)
 }
 
 fn table(names: &[String], columns: Vec<ArrayRef>, rows: usize) -> Result<LogicalPlan> {

@@ -1,17 +1,13 @@
 //! Window functions.
 
-use datafusion_common::ScalarValue;
-use datafusion_expr::expr::WindowFunction as SqlWindow;
-use datafusion_expr::{
-    Expr as SqlExpr, Window, WindowFrame, WindowFrameBound, WindowFrameUnits,
-    WindowFunctionDefinition,
-};
+use datafusion_expr::expr::{NullTreatment, WindowFunction as SqlWindow};
+use datafusion_expr::{Expr as SqlExpr, Window, WindowFunctionDefinition};
 use pelton::error::Result;
-use pelton::expr::{Expr, Frame, WindowFunction};
-use pelton::plan::{LogicalPlan, WindowExpr};
+use pelton::expr::{Expr, WindowFunction, col, lit};
+use pelton::plan::LogicalPlan;
 use pelton::types::Literal;
 
-use super::literal::literal;
+use super::frame::Call;
 use super::{Translation, names};
 use crate::problem::unsupported;
 
@@ -19,39 +15,54 @@ impl Translation<'_> {
     pub(super) fn window(&mut self, window: &Window) -> Result<LogicalPlan> {
         let input = self.plan(&window.input)?;
         let names = names(&window.schema);
-        let names = names.iter().skip(window.input.schema().fields().len());
-        let mut functions = Vec::with_capacity(window.window_expr.len());
-        for (expr, name) in window.window_expr.iter().zip(names) {
-            functions.push(self.window_expr(expr, name)?);
+        let own = names.iter().skip(window.input.schema().fields().len());
+        let plain = self.subqueries;
+        let (input, calls) = self.over(input, |this| {
+            let named = window.window_expr.iter().zip(own);
+            let calls = named.map(|(expr, name)| this.window_call(expr, name));
+            calls.collect::<Result<Vec<_>>>()
+        })?;
+        let mut functions = Vec::new();
+        let mut others = Vec::new();
+        for call in calls {
+            match call.plain()? {
+                Some(function) => functions.push(function),
+                None => others.push(call),
+            }
         }
-        Ok(LogicalPlan::Window {
-            input: Box::new(input),
-            functions,
+        let mut plan = input;
+        if !functions.is_empty() {
+            plan = LogicalPlan::Window {
+                input: Box::new(plan),
+                functions,
+            };
+        }
+        for call in others {
+            plan = self.joined_window(plan, &call)?;
+        }
+        Ok(match plain == self.subqueries && self.domain.is_none() {
+            true => plan,
+            false => self.only(plan, names),
         })
     }
 
-    fn window_expr(&mut self, expr: &SqlExpr, name: &str) -> Result<WindowExpr> {
+    fn window_call(&mut self, expr: &SqlExpr, name: &str) -> Result<Call> {
         let call = match expr {
-            SqlExpr::Alias(alias) => return self.window_expr(&alias.expr, name),
+            SqlExpr::Alias(alias) => return self.window_call(&alias.expr, name),
             SqlExpr::WindowFunction(call) => call,
             other => return Err(unsupported(format!("`{other}` as a window function"))),
         };
         let params = &call.params;
-        if params.filter.is_some() || params.distinct || params.null_treatment.is_some() {
-            return Err(unsupported(
-                "FILTER, DISTINCT or IGNORE NULLS of a window function",
-            ));
-        }
-        let mut partition_by = Vec::with_capacity(params.partition_by.len());
-        for key in &params.partition_by {
-            partition_by.push(self.plain(key)?);
-        }
-        Ok(WindowExpr {
+        let mut partition_by = self.exprs(&params.partition_by)?;
+        partition_by.extend(self.extra().into_iter().map(col));
+        Ok(Call {
             name: name.to_string(),
             function: self.window_function(call)?,
+            distinct: params.distinct,
             partition_by,
             order_by: self.sort_keys(&params.order_by)?,
-            frame: frame(&params.window_frame)?,
+            frame: params.window_frame.clone(),
+            ignore_nulls: params.null_treatment == Some(NullTreatment::IgnoreNulls),
         })
     }
 
@@ -59,13 +70,26 @@ impl Translation<'_> {
         let name = call.fun.name().to_string();
         let mut operands = Vec::with_capacity(call.params.args.len());
         for operand in &call.params.args {
-            operands.push(self.plain(operand)?);
+            operands.push(self.expr(operand)?);
         }
         if let WindowFunctionDefinition::AggregateUDF(_) = call.fun
             && !matches!(name.as_str(), "first_value" | "last_value" | "nth_value")
         {
             let (function, operand) = super::aggregate::function(&name, &operands)?;
+            let operand = match &call.params.filter {
+                None => operand,
+                Some(_) if !super::aggregate::passes_nulls_over(function) => {
+                    return Err(unsupported(format!("FILTER of {name}")));
+                }
+                Some(filter) => Some(Expr::Case {
+                    branches: vec![(self.expr(filter)?, operand.unwrap_or(lit(1)))],
+                    otherwise: None,
+                }),
+            };
             return Ok(WindowFunction::Aggregate { function, operand });
+        }
+        if call.params.filter.is_some() {
+            return Err(unsupported(format!("FILTER of {name}")));
         }
         let mut operands = operands.into_iter();
         let first = operands.next();
@@ -122,41 +146,4 @@ impl Translation<'_> {
             other => return Err(unsupported(format!("the window function {other}"))),
         })
     }
-}
-
-fn frame(frame: &WindowFrame) -> Result<Frame> {
-    use WindowFrameBound::{CurrentRow, Following, Preceding};
-    let refused = || unsupported(format!("the frame {frame}"));
-    let rows = |value: &ScalarValue| match literal(value) {
-        Ok(Literal::Null) => Ok(None),
-        Ok(Literal::Int64(rows)) => Ok(Some(rows)),
-        Ok(Literal::UInt64(_)) => Ok(Some(i64::MAX)),
-        _ => Err(refused()),
-    };
-    let is_unbounded = |bound: &WindowFrameBound| match bound {
-        Preceding(value) | Following(value) => value.is_null(),
-        CurrentRow => false,
-    };
-    let unbounded = (
-        is_unbounded(&frame.start_bound),
-        is_unbounded(&frame.end_bound),
-    );
-    Ok(match frame.units {
-        WindowFrameUnits::Rows => {
-            let bound = |bound: &WindowFrameBound| match bound {
-                Preceding(value) => Ok(rows(value)?.map(|rows| -rows)),
-                Following(value) => rows(value),
-                CurrentRow => Ok(Some(0)),
-            };
-            Frame::Rows {
-                start: bound(&frame.start_bound)?,
-                end: bound(&frame.end_bound)?,
-            }
-        }
-        _ if unbounded == (true, true) => Frame::Partition,
-        WindowFrameUnits::Range if unbounded.0 && frame.end_bound == CurrentRow => {
-            Frame::RangeToCurrent
-        }
-        _ => return Err(refused()),
-    })
 }

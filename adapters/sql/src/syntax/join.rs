@@ -1,0 +1,389 @@
+//! `USING` and `NATURAL` as `ON`, with one column where both sides have one.
+//!
+//! The merged column is the left side's; of a right join the right side's; of a full join the one that is
+//! there. `SELECT *` has it once, in the place of the leftmost.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+
+use datafusion_sql::sqlparser::ast::{
+    ExcludeSelectItem, Expr, GroupByExpr, Ident, JoinConstraint, JoinOperator, ObjectName,
+    ObjectNamePart, OrderByKind, Query, ReplaceSelectElement, ReplaceSelectItem, Select,
+    SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableFactor, VisitMut, VisitorMut,
+    WildcardAdditionalOptions,
+};
+use pelton::engine::LazyFrame;
+use pelton::error::Result;
+
+use super::{filled, normal};
+use crate::problem::unsupported;
+
+/// The tables of a catalog that no common table expression hides.
+pub(super) struct Known<'a> {
+    pub(super) tables: &'a BTreeMap<String, LazyFrame>,
+    pub(super) hidden: &'a BTreeSet<String>,
+}
+
+/// A table of a FROM clause.
+struct Side {
+    name: Ident,
+    /// Names of its columns, if they are known here.
+    columns: Option<Vec<String>>,
+    /// Columns that are another table's in `*`.
+    left_out: Vec<Ident>,
+}
+
+/// A column of a join's both sides.
+struct Merged {
+    name: Ident,
+    /// The table in whose place it stands.
+    owner: usize,
+    value: Expr,
+}
+
+/// Rewrites the joins of a query's SELECTs, not those of queries within.
+///
+/// # Errors
+/// `Unsupported` where the columns of a side would have to be known and are not.
+pub(super) fn merge_columns(query: &mut Query, known: &Known<'_>) -> Result<()> {
+    let Query { body, order_by, .. } = query;
+    let mut order = Vec::new();
+    if let Some(order_by) = order_by
+        && let OrderByKind::Expressions(keys) = &mut order_by.kind
+    {
+        order.extend(keys.iter_mut().map(|key| &mut key.expr));
+    }
+    merge_in(body, order, known)
+}
+
+fn merge_in(body: &mut SetExpr, order: Vec<&mut Expr>, known: &Known<'_>) -> Result<()> {
+    match body {
+        SetExpr::Select(select) => merge(select, order, known),
+        SetExpr::SetOperation { left, right, .. } => {
+            merge_in(left, Vec::new(), known)?;
+            merge_in(right, Vec::new(), known)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn merge(select: &mut Select, order: Vec<&mut Expr>, known: &Known<'_>) -> Result<()> {
+    let constraints = select.from.iter_mut().flat_map(|from| &mut from.joins);
+    let merges = |join| {
+        let constraint = constraint_of(join);
+        matches!(
+            constraint,
+            Some(JoinConstraint::Using(_) | JoinConstraint::Natural)
+        )
+    };
+    if !constraints.map(|join| &mut join.join_operator).any(merges) {
+        return Ok(());
+    }
+    let mut sides = Vec::new();
+    let mut merged: Vec<Merged> = Vec::new();
+    for from in &mut select.from {
+        let first = sides.len();
+        sides.push(side(&from.relation, known)?);
+        for join in &mut from.joins {
+            let mut right = side(&join.relation, known)?;
+            let left = sides.get(first..).unwrap_or_default();
+            right.left_out = constrain(&mut join.join_operator, left, first, &right, &mut merged)?;
+            sides.push(right);
+        }
+    }
+    spread_wildcards(select, &sides, &merged)?;
+    replace(select, order, &merged);
+    Ok(())
+}
+
+fn side(factor: &TableFactor, known: &Known<'_>) -> Result<Side> {
+    let (name, columns) = match factor {
+        TableFactor::Table { name, alias, .. } => {
+            let table = match name.0.as_slice() {
+                [ObjectNamePart::Identifier(table)] => Some(table.clone()),
+                _ => None,
+            };
+            let renamed = alias
+                .as_ref()
+                .is_some_and(|alias| !alias.columns.is_empty());
+            let columns = table.as_ref().map(normal);
+            let columns = columns.filter(|name| !renamed && !known.hidden.contains(name));
+            let frame = columns.and_then(|name| known.tables.get(&name));
+            let schema = frame.map(|frame| frame.query().plan.schema()).transpose()?;
+            let columns = schema.map(|schema| {
+                let fields = schema.fields().iter();
+                fields.map(|field| field.name().clone()).collect()
+            });
+            (
+                alias.as_ref().map(|alias| alias.name.clone()).or(table),
+                columns,
+            )
+        }
+        TableFactor::Derived { alias, .. } => {
+            (alias.as_ref().map(|alias| alias.name.clone()), None)
+        }
+        _ => (None, None),
+    };
+    Ok(Side {
+        name: name.ok_or_else(|| unsupported("USING or NATURAL over a table without a name"))?,
+        columns,
+        left_out: Vec::new(),
+    })
+}
+
+/// Which side a merged column is of.
+#[derive(Clone, Copy, PartialEq)]
+enum Kept {
+    Left,
+    Right,
+    Either,
+}
+
+fn constraint_of(join: &mut JoinOperator) -> Option<&mut JoinConstraint> {
+    kept(join).map(|(_, constraint)| constraint)
+}
+
+fn kept(join: &mut JoinOperator) -> Option<(Kept, &mut JoinConstraint)> {
+    match join {
+        JoinOperator::Join(constraint)
+        | JoinOperator::Inner(constraint)
+        | JoinOperator::Left(constraint)
+        | JoinOperator::LeftOuter(constraint) => Some((Kept::Left, constraint)),
+        JoinOperator::Right(constraint) | JoinOperator::RightOuter(constraint) => {
+            Some((Kept::Right, constraint))
+        }
+        JoinOperator::FullOuter(constraint) => Some((Kept::Either, constraint)),
+        _ => None,
+    }
+}
+
+/// Gives a join its condition, and says what it merges. The left sides begin at the place `first`.
+fn constrain(
+    join: &mut JoinOperator,
+    left: &[Side],
+    first: usize,
+    right: &Side,
+    merged: &mut Vec<Merged>,
+) -> Result<Vec<Ident>> {
+    let Some((kept, constraint)) = kept(join) else {
+        return Ok(Vec::new());
+    };
+    let columns: Vec<Ident> = match constraint {
+        JoinConstraint::Using(columns) => {
+            let columns = columns.iter().filter_map(|name| name.0.last());
+            let columns = columns.filter_map(ObjectNamePart::as_ident);
+            columns.cloned().collect()
+        }
+        JoinConstraint::Natural => shared(left, right)?,
+        _ => return Ok(Vec::new()),
+    };
+    let mut conditions = Vec::new();
+    for name in columns.iter().cloned() {
+        let known = merged
+            .iter()
+            .position(|one| one.owner >= first && normal(&one.name) == normal(&name));
+        let (owner, own) = match known.and_then(|place| merged.get(place)) {
+            Some(one) => (one.owner, one.value.clone()),
+            None => {
+                let (place, side) = owner(left, &name)?;
+                (first + place, column(&side.name, &name))
+            }
+        };
+        let other = column(&right.name, &name);
+        conditions.push(filled("(__0 = __1)", &[own.clone(), other.clone()])?);
+        let value = match kept {
+            Kept::Left => own,
+            Kept::Right => other,
+            Kept::Either => filled("coalesce(__0, __1)", &[own, other])?,
+        };
+        match known.and_then(|place| merged.get_mut(place)) {
+            Some(one) => one.value = value,
+            None => merged.push(Merged { name, owner, value }),
+        }
+    }
+    let places: Vec<String> = (0..conditions.len())
+        .map(|place| format!("__{place}"))
+        .collect();
+    *constraint = match places.is_empty() {
+        true => JoinConstraint::On(filled("true", &[])?),
+        false => JoinConstraint::On(filled(&places.join(" AND "), &conditions)?),
+    };
+    Ok(columns)
+}
+
+fn column(side: &Ident, name: &Ident) -> Expr {
+    Expr::CompoundIdentifier(vec![side.clone(), name.clone()])
+}
+
+/// The table on the left that has a column, and its place among them.
+fn owner<'a>(left: &'a [Side], name: &Ident) -> Result<(usize, &'a Side)> {
+    if let [only] = left {
+        return Ok((0, only));
+    }
+    let mut owners = Vec::new();
+    for (place, side) in left.iter().enumerate() {
+        let Some(columns) = &side.columns else {
+            let construct = "USING after a join with a query, whose columns are not known before";
+            return Err(unsupported(construct));
+        };
+        if columns.contains(&normal(name)) {
+            owners.push((place, side));
+        }
+    }
+    match owners.as_slice() {
+        [one] => Ok(*one),
+        _ => Err(unsupported(format!(
+            "USING ({name}), which {} tables on the left have,",
+            owners.len()
+        ))),
+    }
+}
+
+/// The columns that both sides of a NATURAL join have.
+fn shared(left: &[Side], right: &Side) -> Result<Vec<Ident>> {
+    let unknown = || unsupported("NATURAL JOIN of a query; name the columns with USING");
+    let others = right.columns.as_ref().ok_or_else(unknown)?;
+    let mut names = Vec::new();
+    for side in left {
+        for name in side.columns.as_ref().ok_or_else(unknown)? {
+            if others.contains(name) && !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+    }
+    Ok(names
+        .into_iter()
+        .map(|name| Ident::with_quote('"', name))
+        .collect())
+}
+
+/// `*` as the columns of each table, a merged one once.
+fn spread_wildcards(select: &mut Select, sides: &[Side], merged: &[Merged]) -> Result<()> {
+    let mut items = Vec::with_capacity(select.projection.len());
+    for item in std::mem::take(&mut select.projection) {
+        let SelectItem::Wildcard(options) = item else {
+            items.push(item);
+            continue;
+        };
+        if options != WildcardAdditionalOptions::default() {
+            return Err(unsupported(
+                "EXCLUDE and the like of `*` over a join with USING",
+            ));
+        }
+        for (index, side) in sides.iter().enumerate() {
+            let own = merged.iter().filter(|column| column.owner == index);
+            let replaced = own.filter(|one| one.value != column(&side.name, &one.name));
+            let replaced: Vec<_> = replaced
+                .map(|one| {
+                    Box::new(ReplaceSelectElement {
+                        expr: one.value.clone(),
+                        column_name: one.name.clone(),
+                        as_keyword: true,
+                    })
+                })
+                .collect();
+            let left_out: Vec<ObjectName> = side
+                .left_out
+                .iter()
+                .map(|name| ObjectName::from(vec![name.clone()]))
+                .collect();
+            let options = WildcardAdditionalOptions {
+                opt_exclude: (!left_out.is_empty())
+                    .then_some(ExcludeSelectItem::Multiple(left_out)),
+                opt_replace: (!replaced.is_empty())
+                    .then_some(ReplaceSelectItem { items: replaced }),
+                ..WildcardAdditionalOptions::default()
+            };
+            let name = ObjectName::from(vec![side.name.clone()]);
+            let kind = SelectItemQualifiedWildcardKind::ObjectName(name);
+            items.push(SelectItem::QualifiedWildcard(kind, options));
+        }
+    }
+    select.projection = items;
+    Ok(())
+}
+
+/// Puts merged columns where their names stand alone.
+fn replace(select: &mut Select, order: Vec<&mut Expr>, merged: &[Merged]) {
+    let mut names = BTreeSet::new();
+    for item in &mut select.projection {
+        match item {
+            SelectItem::UnnamedExpr(Expr::Identifier(name)) => {
+                let column = merged.iter().find(|one| normal(&one.name) == normal(name));
+                if let Some(one) = column {
+                    names.insert(normal(name));
+                    *item = SelectItem::ExprWithAlias {
+                        expr: one.value.clone(),
+                        alias: name.clone(),
+                    };
+                }
+            }
+            SelectItem::QualifiedWildcard(..) => {
+                names.extend(merged.iter().map(|one| normal(&one.name)));
+            }
+            SelectItem::ExprWithAlias { alias, .. } => {
+                names.insert(normal(alias));
+            }
+            _ => {}
+        }
+    }
+    let mut replacement = Replacement { merged, depth: 0 };
+    let mut within = |expr: &mut Expr| {
+        let _: ControlFlow<()> = expr.visit(&mut replacement);
+    };
+    for item in &mut select.projection {
+        if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
+            within(expr);
+        }
+    }
+    for condition in [
+        &mut select.selection,
+        &mut select.having,
+        &mut select.qualify,
+    ] {
+        condition.iter_mut().for_each(&mut within);
+    }
+    if let GroupByExpr::Expressions(keys, _) = &mut select.group_by {
+        keys.iter_mut().for_each(&mut within);
+    }
+    for key in order {
+        // A name of a result is that of the result.
+        let of_result = matches!(&*key, Expr::Identifier(name) if names.contains(&normal(name)));
+        if !of_result {
+            within(key);
+        }
+    }
+}
+
+struct Replacement<'a> {
+    merged: &'a [Merged],
+    /// How many queries the expression is within.
+    depth: usize,
+}
+
+impl VisitorMut for Replacement<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Expr::Identifier(name) = expr
+            && self.depth == 0
+            && let Some(one) = self
+                .merged
+                .iter()
+                .find(|one| normal(&one.name) == normal(name))
+        {
+            *expr = one.value.clone();
+        }
+        ControlFlow::Continue(())
+    }
+}

@@ -1,0 +1,249 @@
+//! What the parser read, in the constructs that the planner has.
+//!
+//! The planner lacks some of SQL's spellings and gets a few wrong. Each is written here as what it stands for,
+//! before anything is planned: [`join`] has `USING`, [`subquery`] comparisons with rows and with all rows of a
+//! query, [`groups`] grouping sets, [`windows`] windows that add to named ones, [`call`] functions that are
+//! expressions, [`names`] what columns without a name are called.
+
+mod call;
+mod groups;
+mod join;
+mod names;
+mod subquery;
+mod windows;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+
+use datafusion_sql::sqlparser::ast::{
+    BinaryOperator, Expr, FunctionArguments, Ident, LimitClause, Query, Select, Statement,
+    UnaryOperator, Value, VisitMut, VisitorMut,
+};
+use datafusion_sql::sqlparser::dialect::GenericDialect;
+use datafusion_sql::sqlparser::parser::Parser;
+use pelton::engine::LazyFrame;
+use pelton::error::{Error, Result};
+
+use crate::problem::unsupported;
+
+/// Rewrites a statement.
+///
+/// # Errors
+/// `Unsupported` for a construct that would be planned as something else than it says.
+pub(crate) fn prepare(
+    statement: &mut Statement,
+    tables: &BTreeMap<String, LazyFrame>,
+) -> Result<()> {
+    let mut preparation = Preparation {
+        tables,
+        hidden: BTreeSet::new(),
+        windows: Vec::new(),
+    };
+    match statement.visit(&mut preparation) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+struct Preparation<'a> {
+    tables: &'a BTreeMap<String, LazyFrame>,
+    /// Names of common table expressions so far.
+    hidden: BTreeSet<String>,
+    /// The named windows of the queries at hand, the innermost last.
+    windows: Vec<windows::Windows>,
+}
+
+/// The visitor's way to hand on a failure.
+fn flow(result: Result<()>) -> ControlFlow<Error> {
+    match result {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => ControlFlow::Break(error),
+    }
+}
+
+impl VisitorMut for Preparation<'_> {
+    type Break = Error;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+        // Before anything below is rewritten: names are the text as it was given.
+        names::name_columns(&mut query.body);
+        let expressions = query.with.iter().flat_map(|with| &with.cte_tables);
+        let names = expressions.map(|one| normal(&one.alias.name));
+        self.hidden.extend(names);
+        let known = join::Known {
+            tables: self.tables,
+            hidden: &self.hidden,
+        };
+        self.windows.push(windows::Windows::new());
+        flow(fetched(query).and_then(|()| join::merge_columns(query, &known)))
+    }
+
+    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<Error> {
+        self.windows.pop();
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
+        if let Some(condition) = &mut select.selection {
+            subquery::rows_in_condition(condition);
+        }
+        // They are there for the ORDER BY behind, too.
+        let named = windows::named(select).map(|named| {
+            self.windows.pop();
+            self.windows.push(named);
+        });
+        flow(named.and_then(|()| groups::write_out(select)))
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        let completed = match self.windows.last() {
+            Some(windows) => windows::rewrite(expr, windows),
+            None => Ok(()),
+        };
+        let rewritten = completed.and_then(|()| subquery::rewrite(expr));
+        flow(
+            rewritten
+                .and_then(|()| operator(expr))
+                .and_then(|()| call::rewrite(expr)),
+        )
+    }
+}
+
+/// `FETCH FIRST n ROWS ONLY` is `LIMIT n`.
+fn fetched(query: &mut Query) -> Result<()> {
+    let Some(fetch) = query.fetch.take() else {
+        return Ok(());
+    };
+    if fetch.with_ties || fetch.percent {
+        return Err(unsupported("FETCH with PERCENT or WITH TIES"));
+    }
+    let rows = fetch
+        .quantity
+        .unwrap_or_else(|| Expr::value(Value::Number("1".to_string(), false)));
+    match &mut query.limit_clause {
+        None => {
+            query.limit_clause = Some(LimitClause::LimitOffset {
+                limit: Some(rows),
+                offset: None,
+                limit_by: Vec::new(),
+            });
+        }
+        Some(LimitClause::LimitOffset { limit, .. }) if limit.is_none() => *limit = Some(rows),
+        Some(_) => return Err(Error::invalid("SQL", "LIMIT and FETCH", "give one of them")),
+    }
+    Ok(())
+}
+
+/// Operators that the planner has not got: `^` is a power, as in PostgreSQL, `~x` turns all bits.
+fn operator(expr: &mut Expr) -> Result<()> {
+    match expr {
+        Expr::BinaryOp {
+            left,
+            op: BinaryOperator::BitwiseXor,
+            right,
+        } => {
+            // The parser lets `*` and `+` go before `^`.
+            let loose = |operand: &Expr| matches!(operand, Expr::BinaryOp { .. });
+            if loose(left) || loose(right) {
+                let construct = "`^` beside another operator without parentheses";
+                return Err(unsupported(construct));
+            }
+            *expr = filled("power(__0, __1)", &[(**left).clone(), (**right).clone()])?;
+        }
+        Expr::UnaryOp {
+            op: UnaryOperator::BitwiseNot,
+            expr: operand,
+        } => *expr = filled("(-1 - __0)", &[(**operand).clone()])?,
+        Expr::BinaryOp {
+            left,
+            op: BinaryOperator::DuckIntegerDivide | BinaryOperator::MyIntegerDivide,
+            right,
+        } => *expr = filled("(__0 / __1)", &[(**left).clone(), (**right).clone()])?,
+        // Where the planner computes constants, a backslash escapes; here it is a character like any other.
+        Expr::Like {
+            pattern,
+            escape_char,
+            ..
+        }
+        | Expr::ILike {
+            pattern,
+            escape_char,
+            ..
+        } if escape_char.is_none() => {
+            if let Expr::Value(value) = &mut **pattern
+                && let Value::SingleQuotedString(text) = &mut value.value
+                && text.contains('\\')
+            {
+                *text = text.replace('\\', "\\\\");
+                *escape_char = Some(Value::SingleQuotedString("\\".to_string()).into());
+            }
+        }
+        // `INTERVAL 2 DAY` is `INTERVAL '2' DAY`; the planner knows the former in some places only.
+        Expr::Interval(interval) => {
+            if let Expr::Value(value) = &mut *interval.value
+                && let Value::Number(count, _) = &value.value
+            {
+                value.value = Value::SingleQuotedString(count.clone());
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// A text as an expression, with operands in the places of `__0`, `__1` and so on.
+fn filled(template: &str, operands: &[Expr]) -> Result<Expr> {
+    let broken = |cause: String| Error::invalid("SQL", cause, "");
+    let parser = Parser::new(&GenericDialect {}).try_with_sql(template);
+    let parsed = parser.and_then(|mut parser| parser.parse_expr());
+    let mut expr = parsed.map_err(|error| broken(error.to_string()))?;
+    let _: ControlFlow<()> = expr.visit(&mut Operands(operands));
+    Ok(expr)
+}
+
+struct Operands<'a>(&'a [Expr]);
+
+impl VisitorMut for Operands<'_> {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        let place = match expr {
+            Expr::Identifier(name) => name.value.strip_prefix("__"),
+            _ => None,
+        };
+        let place = place.and_then(|place| place.parse::<usize>().ok());
+        if let Some(operand) = place.and_then(|place| self.0.get(place)) {
+            *expr = match operand {
+                Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_) => {
+                    operand.clone()
+                }
+                other => Expr::Nested(Box::new(other.clone())),
+            };
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// The operands of a call that has nothing but operands.
+fn operands(arguments: &FunctionArguments) -> Option<Vec<Expr>> {
+    use datafusion_sql::sqlparser::ast::{FunctionArg, FunctionArgExpr};
+    let FunctionArguments::List(list) = arguments else {
+        return None;
+    };
+    if list.duplicate_treatment.is_some() || !list.clauses.is_empty() {
+        return None;
+    }
+    let operands = list.args.iter().map(|argument| match argument {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+        _ => None,
+    });
+    operands.collect()
+}
+
+/// How SQL finds a name: without quotes in lower case.
+fn normal(name: &Ident) -> String {
+    match name.quote_style {
+        Some(_) => name.value.clone(),
+        None => name.value.to_lowercase(),
+    }
+}

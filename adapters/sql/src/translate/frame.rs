@@ -1,0 +1,424 @@
+//! Window functions that the engine's windows have not got, by joins.
+//!
+//! An aggregate over whole partitions is a grouping, joined to the rows. A range with offsets is a join of the
+//! different values of the order with the rows in reach. A value that passes over nulls is that of the row
+//! whose number a window finds.
+
+use datafusion_common::ScalarValue;
+use datafusion_expr::{WindowFrame, WindowFrameBound, WindowFrameUnits};
+use pelton::error::Result;
+use pelton::expr::{AggregateFunction, Expr, Frame, JoinKind, Keep, WindowFunction, col, lit};
+use pelton::plan::{JOIN_SUFFIX, LogicalPlan, SortExpr, WindowExpr};
+use pelton::types::Literal;
+
+use super::Translation;
+use super::literal::literal;
+use super::subquery::column_names;
+use crate::problem::unsupported;
+
+/// A window function as the text has it.
+pub(super) struct Call {
+    pub(super) name: String,
+    pub(super) function: WindowFunction<Expr>,
+    pub(super) distinct: bool,
+    pub(super) partition_by: Vec<Expr>,
+    pub(super) order_by: Vec<SortExpr>,
+    pub(super) frame: WindowFrame,
+    pub(super) ignore_nulls: bool,
+}
+
+/// Where a frame begins or ends.
+enum Bound {
+    Unbounded,
+    /// So far behind the row, or before it where negative.
+    Offset {
+        literal: Literal,
+        behind: bool,
+    },
+}
+
+impl Call {
+    /// The function as the engine has it, if it has.
+    pub(super) fn plain(&self) -> Result<Option<WindowExpr>> {
+        if self.ignore_nulls || self.distinct {
+            return Ok(None);
+        }
+        let mut order_by = self.order_by.clone();
+        let mut partition_by = self.partition_by.clone();
+        let frame = match frame(&self.frame)? {
+            Some(frame) => frame,
+            None if !self.is_aggregate() => return Ok(None),
+            None => match (
+                bound(&self.frame.start_bound)?,
+                bound(&self.frame.end_bound)?,
+            ) {
+                // From the row to the end is from the start to the row, the other way round.
+                (start, Bound::Unbounded) if start.is_current() => {
+                    for key in &mut order_by {
+                        key.descending = !key.descending;
+                        key.nulls_first = !key.nulls_first;
+                    }
+                    Frame::RangeToCurrent
+                }
+                // The peers alone are a partition.
+                (start, end) if start.is_current() && end.is_current() => {
+                    partition_by.extend(order_by.drain(..).map(|key| key.expr));
+                    Frame::Partition
+                }
+                _ => return Ok(None),
+            },
+        };
+        if let WindowFunction::Aggregate { function, .. } = &self.function
+            && !is_windowed(*function)
+        {
+            return Ok(None);
+        }
+        Ok(Some(WindowExpr {
+            name: self.name.clone(),
+            function: self.function.clone(),
+            partition_by,
+            order_by,
+            frame,
+        }))
+    }
+
+    fn is_aggregate(&self) -> bool {
+        matches!(self.function, WindowFunction::Aggregate { .. })
+    }
+}
+
+impl Bound {
+    fn is_current(&self) -> bool {
+        matches!(
+            self,
+            Bound::Offset {
+                literal: Literal::Int64(0),
+                ..
+            }
+        )
+    }
+}
+
+/// Aggregates that the engine has over any frame.
+fn is_windowed(function: AggregateFunction) -> bool {
+    use AggregateFunction::{Count, Max, Mean, Min, Sum};
+    matches!(function, Count | Max | Mean | Min | Sum)
+}
+
+impl Translation<'_> {
+    /// Rows with the column of a function that the engine's windows have not got.
+    pub(super) fn joined_window(&mut self, rows: LogicalPlan, call: &Call) -> Result<LogicalPlan> {
+        if call.ignore_nulls {
+            return self.past_nulls(rows, call);
+        }
+        let WindowFunction::Aggregate { function, operand } = &call.function else {
+            return Err(unsupported(format!(
+                "{} over the frame {}",
+                call.function.name(),
+                call.frame
+            )));
+        };
+        let whole = match frame(&call.frame)? {
+            Some(Frame::Partition) => true,
+            Some(Frame::RangeToCurrent | Frame::Rows { .. }) => {
+                let construct = format!("{function} over the frame {}", call.frame);
+                return Err(unsupported(construct));
+            }
+            None => false,
+        };
+        let number = self.subqueries;
+        self.subqueries += 1;
+        let kept = column_names(&rows)?;
+        let key = |index: usize| format!("__key_{number}_{index}");
+        let value = format!("__operand_{number}");
+        let operand = operand.clone().unwrap_or(lit(Literal::Int64(1)));
+        let mut keys = call.partition_by.clone();
+        let mut rows = rows;
+        if !whole {
+            let (numbered, order) = self.order_of(rows, call)?;
+            rows = numbered;
+            keys.push(order);
+        }
+        let named = keys
+            .iter()
+            .enumerate()
+            .map(|(index, expr)| expr.clone().alias(key(index)));
+        let mut group = LogicalPlan::Project {
+            exprs: named.chain([operand.alias(&value)]).collect(),
+            input: Box::new(rows.clone()),
+        };
+        let group_keys: Vec<String> = (0..keys.len()).map(key).collect();
+        if !whole {
+            group = in_reach(group, &group_keys, &value, call)?;
+        }
+        if call.distinct {
+            group = LogicalPlan::Distinct {
+                input: Box::new(group),
+                on: Vec::new(),
+                keep: Keep::Any,
+            };
+        }
+        let aggregate = Expr::Aggregate {
+            function: *function,
+            expr: Some(Box::new(col(&value))),
+        };
+        let grouped = LogicalPlan::Aggregate {
+            input: Box::new(group),
+            group_keys: group_keys.iter().map(col).collect(),
+            aggregates: vec![aggregate.alias(&call.name)],
+        };
+        let on = keys.into_iter().zip(group_keys.iter().map(col)).collect();
+        let joined = joined(rows, grouped, JoinKind::Left, on, None);
+        Ok(LogicalPlan::Project {
+            exprs: kept.iter().chain([&call.name]).map(col).collect(),
+            input: Box::new(joined),
+        })
+    }
+
+    /// The one value that a range counts from: the only key, or for groups the number of the group.
+    fn order_of(&mut self, rows: LogicalPlan, call: &Call) -> Result<(LogicalPlan, Expr)> {
+        if call.frame.units == WindowFrameUnits::Range {
+            return match call.order_by.as_slice() {
+                [only] => Ok((rows, only.expr.clone())),
+                _ => Err(unsupported("a range with offsets over several keys")),
+            };
+        }
+        let name = format!("__group_{}", self.subqueries);
+        self.subqueries += 1;
+        let groups = WindowExpr {
+            name: name.clone(),
+            function: WindowFunction::DenseRank,
+            partition_by: call.partition_by.clone(),
+            order_by: call.order_by.clone(),
+            frame: Frame::RangeToCurrent,
+        };
+        let numbered = LogicalPlan::Window {
+            input: Box::new(rows),
+            functions: vec![groups],
+        };
+        Ok((numbered, col(name)))
+    }
+
+    /// The first or last value of a frame, or the next in a direction, that is not null.
+    fn past_nulls(&mut self, rows: LogicalPlan, call: &Call) -> Result<LogicalPlan> {
+        let refused = || unsupported(format!("IGNORE NULLS of {}", call.function.name()));
+        let (operand, function, frame) = match &call.function {
+            WindowFunction::FirstValue(operand) => (operand, AggregateFunction::Min, None),
+            WindowFunction::LastValue(operand) => (operand, AggregateFunction::Max, None),
+            WindowFunction::Lag {
+                operand,
+                offset: 1,
+                default: Literal::Null,
+            } => {
+                let before = Frame::Rows {
+                    start: None,
+                    end: Some(-1),
+                };
+                (operand, AggregateFunction::Max, Some(before))
+            }
+            WindowFunction::Lead {
+                operand,
+                offset: 1,
+                default: Literal::Null,
+            } => {
+                let behind = Frame::Rows {
+                    start: Some(1),
+                    end: None,
+                };
+                (operand, AggregateFunction::Min, Some(behind))
+            }
+            _ => return Err(refused()),
+        };
+        let frame = match frame {
+            Some(frame) => frame,
+            None => self::frame(&call.frame)?.ok_or_else(refused)?,
+        };
+        let number = self.subqueries;
+        self.subqueries += 1;
+        let kept = column_names(&rows)?;
+        let (place, found) = (format!("__place_{number}"), format!("__found_{number}"));
+        let window = |name: &str, function, frame| WindowExpr {
+            name: name.to_string(),
+            function,
+            partition_by: call.partition_by.clone(),
+            order_by: call.order_by.clone(),
+            frame,
+        };
+        let numbered = LogicalPlan::Window {
+            input: Box::new(rows),
+            functions: vec![window(&place, WindowFunction::RowNumber, Frame::RUNNING)],
+        };
+        let known = Expr::Case {
+            branches: vec![(operand.clone().is_not_null(), col(&place))],
+            otherwise: None,
+        };
+        let known = WindowFunction::Aggregate {
+            function,
+            operand: Some(known),
+        };
+        let source = LogicalPlan::Window {
+            input: Box::new(numbered),
+            functions: vec![window(&found, known, frame)],
+        };
+        let key = |index: usize| format!("__key_{number}_{index}");
+        let keys = call.partition_by.iter().enumerate();
+        let named = keys
+            .clone()
+            .map(|(index, expr)| expr.clone().alias(key(index)));
+        let at = format!("__at_{number}");
+        let more = [col(&place).alias(&at), operand.clone().alias(&call.name)];
+        let values = LogicalPlan::Project {
+            exprs: named.chain(more).collect(),
+            input: Box::new(source.clone()),
+        };
+        let pairs = keys.map(|(index, expr)| (expr.clone(), col(key(index))));
+        let pairs = pairs.chain([(col(&found), col(&at))]).collect();
+        let joined = joined(source, values, JoinKind::Left, pairs, None);
+        Ok(LogicalPlan::Project {
+            exprs: kept.iter().chain([&call.name]).map(col).collect(),
+            input: Box::new(joined),
+        })
+    }
+}
+
+/// For each of the different keys, the last of which is the order's value, the operands of the rows in reach.
+fn in_reach(group: LogicalPlan, keys: &[String], value: &str, call: &Call) -> Result<LogicalPlan> {
+    let other = |name: &String| format!("{name}.row");
+    let points = LogicalPlan::Distinct {
+        input: Box::new(LogicalPlan::Project {
+            exprs: keys.iter().map(col).collect(),
+            input: Box::new(group.clone()),
+        }),
+        on: Vec::new(),
+        keep: Keep::Any,
+    };
+    let renamed = keys.iter().map(|name| col(name).alias(other(name)));
+    let rows = LogicalPlan::Project {
+        exprs: renamed.chain([col(value)]).collect(),
+        input: Box::new(group),
+    };
+    let Some((order, partition)) = keys.split_last() else {
+        return Err(unsupported("a range without an order"));
+    };
+    let on = partition.iter().map(|name| (col(name), col(other(name))));
+    let groups = call.frame.units == WindowFrameUnits::Groups;
+    let (descending, nulls_first) = match call.order_by.as_slice() {
+        [only] if !groups => (only.descending, only.nulls_first),
+        _ => (false, false),
+    };
+    let (point, row) = (col(order), col(other(order)));
+    let (start, end) = (
+        bound(&call.frame.start_bound)?,
+        bound(&call.frame.end_bound)?,
+    );
+    let unbounded = |bound: &Bound| matches!(bound, Bound::Unbounded);
+    let edge = |literal: Literal, behind: bool| {
+        // A greater value is behind where the order ascends.
+        match behind != descending {
+            true => point.clone().plus(lit(literal)),
+            false => point.clone().minus(lit(literal)),
+        }
+    };
+    let near = point.clone().is_null().and(row.clone().is_null());
+    let mut both = point.clone().is_not_null().and(row.clone().is_not_null());
+    for (bound, is_start) in [(&start, true), (&end, false)] {
+        let Bound::Offset { literal, behind } = bound else {
+            continue;
+        };
+        let edge = match bound.is_current() {
+            true => point.clone(),
+            false => edge(literal.clone(), *behind),
+        };
+        both = both.and(match is_start != descending {
+            true => row.clone().gt_eq(edge),
+            false => row.clone().lt_eq(edge),
+        });
+    }
+    let mut reached = near.or(both);
+    // Nulls stand at one end; an unbounded frame goes there.
+    let before = if nulls_first { &start } else { &end };
+    if unbounded(before) {
+        reached = reached.or(point.clone().is_not_null().and(row.clone().is_null()));
+    }
+    let behind = if nulls_first { &end } else { &start };
+    if unbounded(behind) {
+        reached = reached.or(point.is_null().and(row.is_not_null()));
+    }
+    let joined = joined(points, rows, JoinKind::Left, on.collect(), Some(reached));
+    Ok(LogicalPlan::Project {
+        exprs: keys
+            .iter()
+            .map(String::as_str)
+            .chain([value])
+            .map(col)
+            .collect(),
+        input: Box::new(joined),
+    })
+}
+
+fn joined(
+    left: LogicalPlan,
+    right: LogicalPlan,
+    kind: JoinKind,
+    on: Vec<(Expr, Expr)>,
+    residual: Option<Expr>,
+) -> LogicalPlan {
+    LogicalPlan::Join {
+        left: Box::new(left),
+        right: Box::new(right),
+        kind,
+        on,
+        null_equals_null: true,
+        residual,
+        suffix: JOIN_SUFFIX.to_string(),
+    }
+}
+
+fn bound(bound: &WindowFrameBound) -> Result<Bound> {
+    let (value, behind) = match bound {
+        WindowFrameBound::CurrentRow => (None, true),
+        WindowFrameBound::Preceding(value) => (Some(value), false),
+        WindowFrameBound::Following(value) => (Some(value), true),
+    };
+    let offset = value.map_or(Ok(Literal::Int64(0)), literal)?;
+    Ok(match offset {
+        Literal::Null => Bound::Unbounded,
+        literal => Bound::Offset { literal, behind },
+    })
+}
+
+/// A frame that the engine has.
+fn frame(frame: &WindowFrame) -> Result<Option<Frame>> {
+    use WindowFrameBound::{CurrentRow, Following, Preceding};
+    let refused = || unsupported(format!("the frame {frame}"));
+    let rows = |value: &ScalarValue| match literal(value) {
+        Ok(Literal::Null) => Ok(None),
+        Ok(Literal::Int64(rows)) => Ok(Some(rows)),
+        Ok(Literal::UInt64(_)) => Ok(Some(i64::MAX)),
+        _ => Err(refused()),
+    };
+    let is_unbounded = |bound: &WindowFrameBound| match bound {
+        Preceding(value) | Following(value) => value.is_null(),
+        CurrentRow => false,
+    };
+    let unbounded = (
+        is_unbounded(&frame.start_bound),
+        is_unbounded(&frame.end_bound),
+    );
+    Ok(match frame.units {
+        _ if unbounded == (true, true) => Some(Frame::Partition),
+        WindowFrameUnits::Rows => {
+            let bound = |bound: &WindowFrameBound| match bound {
+                Preceding(value) => Ok(rows(value)?.map(|rows| -rows)),
+                Following(value) => rows(value),
+                CurrentRow => Ok(Some(0)),
+            };
+            Some(Frame::Rows {
+                start: bound(&frame.start_bound)?,
+                end: bound(&frame.end_bound)?,
+            })
+        }
+        _ if unbounded.0 && frame.end_bound == CurrentRow => Some(Frame::RangeToCurrent),
+        _ => None,
+    })
+}

@@ -230,7 +230,10 @@ struct FreedInOrder {
 
 impl Drop for FreedInOrder {
     fn drop(&mut self) {
-        self.engine.driver().free(self.stream, self.address);
+        let bytes = ROWS * 8;
+        self.engine
+            .driver()
+            .free(self.stream, self.address, bytes, self.stream);
         self.freed.store(true, Ordering::Relaxed);
     }
 }
@@ -269,7 +272,7 @@ fn an_owner_is_dropped_in_order_after_the_kernels() {
         let ones = i64::from_ne_bytes([1; 8]);
         let got = fetch(&launch, &columns[0], ROWS).expect("a read");
         assert_eq!(got, vec![ones; ROWS as usize]);
-        engine.driver().free(stream, again);
+        engine.driver().free(stream, again, bytes, stream);
         engine.synchronize(stream).expect("the engine's stream");
     }
 }

@@ -86,7 +86,7 @@ fn options_say_where_they_come_from() {
     };
     assert_eq!(row("backend"), "backend,cpu,explicit,auto");
     assert_eq!(row("device"), "device,2,explicit,0");
-    assert_eq!(row("num_streams"), "num_streams,3,env,16");
+    assert_eq!(row("num_streams"), "num_streams,3,env,20");
     assert_eq!(row("log"), "log,warn,default,warn");
 }
 

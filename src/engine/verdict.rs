@@ -99,16 +99,24 @@ impl Engine {
     pub(super) fn verdict<T>(&self, run: &QueryRun, outcome: Result<T>) -> Result<Verdict<T>> {
         let refused = outcome.as_ref().err().and_then(|_| run.refused());
         let own = Vote::of(&outcome, refused);
-        let judged = match self.votes(run, own) {
-            Ok(votes) => judge(&votes).map_err(|(rank, cause)| {
+        let ended = own == Vote::Ended;
+        let votes = self.votes(run, own);
+        // What ends a rank early is often but a channel whose other end is gone: the reason is elsewhere.
+        let is_failed = |vote: &Vote| matches!(vote, Vote::Failed(_));
+        let led = ended
+            && votes
+                .as_ref()
+                .is_ok_and(|votes| votes.iter().any(is_failed));
+        let judged = votes.and_then(|votes| {
+            judge(&votes).map_err(|(rank, cause)| {
                 let cause = format!("rank {rank}: {cause}");
                 Error::new(ErrorKind::Cancelled { cause })
-            }),
-            Err(error) => Err(error),
-        };
+            })
+        });
         match (judged, outcome) {
             (Ok(Some(refusals)), _) => Ok(Verdict::Anew(refusals)),
             (Ok(None), Ok(done)) => Ok(Verdict::Done(done)),
+            (Err(other), Err(_)) if led => Err(other),
             (_, Err(own)) => Err(own),
             (Err(other), Ok(_)) => Err(other),
         }

@@ -120,7 +120,7 @@ pub fn sink_options(globals: &Globals) -> Result<SinkOptions, Failure> {
 /// Writes batches to a file as they come, whole or not at all; how many rows they had.
 ///
 /// # Errors
-/// As [`write`], and those of the batches.
+/// As [`write()`], and those of the batches.
 pub fn file(target: Target<'_>, schema: &SchemaRef, batches: Batches<'_>) -> Result<u64, Failure> {
     let Target {
         path,

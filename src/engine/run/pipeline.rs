@@ -25,7 +25,7 @@ use crate::metrics::{Choice, Meter};
 use crate::network::{Delivery, Gate, GateReader, Receiver};
 use crate::operators::{FoldState, OperatorSpec, Partitioning};
 use crate::pipeline::{Pipeline, Source};
-use crate::storage::KeyFilter;
+use crate::storage::{KeyFilter, RowGroup};
 
 /// Where a pipeline's result goes.
 pub(super) enum Target {
@@ -184,7 +184,8 @@ impl Actor {
                     self.run.narrowed(self.number, &self.pipeline, scan);
                 let partitions = self.run.partitions(self.number, &scan, &filters)?;
                 for partition in &partitions {
-                    let rows = partition.row_groups().iter().map(|group| group.rows).sum();
+                    let groups = partition.row_groups().iter();
+                    let rows = groups.map(RowGroup::rows_in_ranges).sum();
                     self.steps.source_meter.expect(rows, partition.bytes());
                     let counts = partition.cache_counts(); // the same for all
                     self.steps.source_meter.count_cached(counts);

@@ -19,7 +19,7 @@ use crate::memory::{Batch, BatchStore, Sequence, SpillClass, StoredBatch};
 use crate::metrics::{Choice, RowCount, names};
 use crate::network::{Delivery, Sender};
 use crate::operators::FoldState;
-use crate::storage::Partition;
+use crate::storage::{Partition, RowGroup};
 
 /// What the source of a scan is called.
 const SCAN: &str = "scan";
@@ -221,7 +221,11 @@ impl Stage {
             let _watch = lane.watch(meter, place);
             next = working(SCAN, || Ok(batches.next()))?;
         }
-        let rows = partition.row_groups().iter().map(|group| group.rows).sum();
+        let rows = partition
+            .row_groups()
+            .iter()
+            .map(RowGroup::rows_in_ranges)
+            .sum();
         meter.took(RowCount { rows, exact: true }, partition.bytes());
         Ok(Delivery::Accepted)
     }

@@ -39,7 +39,7 @@ type Bins = HashMap<u64, VecDeque<Block>>;
 pub(super) struct Blocks {
     streams: RwLock<HashMap<StreamHandle, Arc<Mutex<Bins>>>>,
     kept: AtomicU64,
-    kept_max: u64,
+    kept_max: AtomicU64,
 }
 
 impl Blocks {
@@ -48,8 +48,13 @@ impl Blocks {
         Blocks {
             streams: RwLock::default(),
             kept: AtomicU64::new(0),
-            kept_max,
+            kept_max: AtomicU64::new(kept_max),
         }
+    }
+
+    /// Keeps no more bytes than this from now on.
+    pub(super) fn keep_at_most(&self, bytes: u64) {
+        self.kept_max.store(bytes, Ordering::Relaxed);
     }
 
     /// Bytes of the block for so many; these alone where blocks of that size are not kept.
@@ -109,7 +114,8 @@ impl Blocks {
             return false;
         }
         // A bound on what is kept, which nothing else depends on.
-        let room = self.kept.fetch_add(size, Ordering::Relaxed) + size <= self.kept_max;
+        let room = self.kept.fetch_add(size, Ordering::Relaxed) + size
+            <= self.kept_max.load(Ordering::Relaxed);
         if !room {
             self.kept.fetch_sub(size, Ordering::Relaxed);
         }

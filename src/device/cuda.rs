@@ -236,7 +236,7 @@ impl CudaDriver {
             context,
             primary,
             pool: None,
-            blocks: Blocks::new(properties.memory_bytes / KEPT_PART),
+            blocks: Blocks::new(0),
             properties,
             modules: Mutex::default(),
             events: Mutex::default(),
@@ -588,6 +588,12 @@ unsafe impl Driver for CudaDriver {
             }
             self.alloc_block(stream, size)
         })
+    }
+
+    fn keep_at_most(&self, bytes: u64) {
+        // Without a limit it is a part of what there is.
+        let most = self.properties.memory_bytes / KEPT_PART;
+        self.blocks.keep_at_most(bytes.min(most));
     }
 
     fn free(&self, stream: StreamHandle, address: u64, bytes: u64, home: StreamHandle) {

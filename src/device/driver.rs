@@ -157,6 +157,9 @@ pub unsafe trait Driver: Send + Sync + fmt::Debug {
     /// No memory is left.
     fn alloc(&self, stream: StreamHandle, bytes: u64) -> Result<u64>;
 
+    /// How many bytes of freed memory may be kept for allocations to come, if any are.
+    fn keep_at_most(&self, _bytes: u64) {}
+
     /// Gives memory back when the stream gets there; so many bytes were asked for, on the stream `home`.
     fn free(&self, stream: StreamHandle, address: u64, bytes: u64, home: StreamHandle);
 

@@ -68,6 +68,9 @@ enum Origin {
     Foreign(u64),
 }
 
+/// A driver may keep freed memory beyond the account: one byte in so many of the limit.
+const KEPT_PART: u64 = 8;
+
 impl Device {
     /// A device over a driver, its allocations counted by `memory`.
     pub fn new(driver: Arc<dyn Driver>, memory: Arc<MemoryManager>) -> Arc<Self> {
@@ -94,6 +97,7 @@ impl Device {
         slabs: SlabOptions,
     ) -> Arc<Self> {
         let pinned = PinnedPool::new(Arc::clone(&driver), Arc::clone(&memory), slabs);
+        driver.keep_at_most(memory.limits().device / KEPT_PART);
         Arc::new(Device {
             driver,
             memory,

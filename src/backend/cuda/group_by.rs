@@ -116,18 +116,22 @@ impl GroupBy {
         GroupTable::new(launch, layout, tuning)
     }
 
+    fn new_tables(&self, launch: &Launch) -> Result<Tables> {
+        let pairs = self.parts.pairs.iter();
+        let pairs = pairs.map(|pairs| self.new_pairs(launch, pairs));
+        Ok(Tables {
+            groups: self.new_table(launch)?,
+            pairs: pairs.collect::<Result<_>>()?,
+        })
+    }
+
     /// The tables of a state, made if there are none.
     fn tables<'s>(&self, launch: &Launch, state: &'s mut Option<Tables>) -> Result<&'s mut Tables> {
-        if state.is_none() {
-            let pairs = self.parts.pairs.iter();
-            let pairs = pairs.map(|pairs| self.new_pairs(launch, pairs));
-            *state = Some(Tables {
-                groups: self.new_table(launch)?,
-                pairs: pairs.collect::<Result<_>>()?,
-            });
-        }
-        let missing = || Error::invalid("group_by", "its tables are missing", "");
-        state.as_mut().ok_or_else(missing)
+        let tables = match state.take() {
+            Some(tables) => tables,
+            None => self.new_tables(launch)?,
+        };
+        Ok(state.insert(tables))
     }
 
     fn new_pairs(&self, launch: &Launch, pairs: &Pairs) -> Result<GroupTable> {
@@ -435,9 +439,10 @@ impl Fold for GroupBy {
     fn finish(&self, context: &Context, state: FoldState) -> Result<Vec<Batch>> {
         let launch = self.shared.launch(context);
         let mut state = own_state::<State>("group_by", state)?;
-        self.tables(&launch, &mut state.tables)?;
-        let missing = || Error::invalid("group_by", "its tables are missing", "");
-        let Tables { mut groups, pairs } = state.tables.take().ok_or_else(missing)?;
+        let Tables { mut groups, pairs } = match state.tables.take() {
+            Some(tables) => tables,
+            None => self.new_tables(&launch)?,
+        };
         if self.parts.keys.is_empty() && groups.groups() == 0 {
             if self.spec.phase.gives_states() {
                 return Ok(Vec::new()); // a state of nothing would count as a row

@@ -8,12 +8,12 @@ use datafusion_common::ScalarValue;
 use datafusion_expr::{WindowFrame, WindowFrameBound, WindowFrameUnits};
 use pelton::error::Result;
 use pelton::expr::{AggregateFunction, Expr, Frame, JoinKind, Keep, WindowFunction, col, lit};
-use pelton::plan::{JOIN_SUFFIX, LogicalPlan, SortExpr, WindowExpr};
+use pelton::plan::{LogicalPlan, SortExpr, WindowExpr};
 use pelton::types::Literal;
 
 use super::Translation;
 use super::literal::literal;
-use super::subquery::column_names;
+use super::subquery::{column_names, null_equal, null_equal_where};
 use crate::problem::unsupported;
 
 /// A window function as the text has it.
@@ -168,7 +168,7 @@ impl Translation<'_> {
             aggregates: vec![aggregate.alias(&call.name)],
         };
         let on = keys.into_iter().zip(group_keys.iter().map(col)).collect();
-        let joined = joined(rows, grouped, JoinKind::Left, on, None);
+        let joined = null_equal(rows, grouped, JoinKind::Left, on);
         Ok(LogicalPlan::Project {
             exprs: kept.iter().chain([&call.name]).map(col).collect(),
             input: Box::new(joined),
@@ -273,7 +273,7 @@ impl Translation<'_> {
         };
         let pairs = keys.map(|(index, expr)| (expr.clone(), col(key(index))));
         let pairs = pairs.chain([(col(&found), col(&at))]).collect();
-        let joined = joined(source, values, JoinKind::Left, pairs, None);
+        let joined = null_equal(source, values, JoinKind::Left, pairs);
         Ok(LogicalPlan::Project {
             exprs: kept.iter().chain([&call.name]).map(col).collect(),
             input: Box::new(joined),
@@ -344,7 +344,7 @@ fn in_reach(group: LogicalPlan, keys: &[String], value: &str, call: &Call) -> Re
     if unbounded(behind) {
         reached = reached.or(point.is_null().and(row.is_not_null()));
     }
-    let joined = joined(points, rows, JoinKind::Left, on.collect(), Some(reached));
+    let joined = null_equal_where(points, rows, JoinKind::Left, on.collect(), Some(reached));
     Ok(LogicalPlan::Project {
         exprs: keys
             .iter()
@@ -354,24 +354,6 @@ fn in_reach(group: LogicalPlan, keys: &[String], value: &str, call: &Call) -> Re
             .collect(),
         input: Box::new(joined),
     })
-}
-
-fn joined(
-    left: LogicalPlan,
-    right: LogicalPlan,
-    kind: JoinKind,
-    on: Vec<(Expr, Expr)>,
-    residual: Option<Expr>,
-) -> LogicalPlan {
-    LogicalPlan::Join {
-        left: Box::new(left),
-        right: Box::new(right),
-        kind,
-        on,
-        null_equals_null: true,
-        residual,
-        suffix: JOIN_SUFFIX.to_string(),
-    }
 }
 
 fn bound(bound: &WindowFrameBound) -> Result<Bound> {

@@ -381,13 +381,24 @@ pub(super) fn null_equal(
     kind: JoinKind,
     on: Vec<(Expr, Expr)>,
 ) -> LogicalPlan {
+    null_equal_where(left, right, kind, on, None)
+}
+
+/// The same of pairs of rows for which the residual is true.
+pub(super) fn null_equal_where(
+    left: LogicalPlan,
+    right: LogicalPlan,
+    kind: JoinKind,
+    on: Vec<(Expr, Expr)>,
+    residual: Option<Expr>,
+) -> LogicalPlan {
     LogicalPlan::Join {
         left: Box::new(left),
         right: Box::new(right),
         kind,
         on,
         null_equals_null: true,
-        residual: None,
+        residual,
         suffix: JOIN_SUFFIX.to_string(),
     }
 }

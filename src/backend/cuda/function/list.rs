@@ -66,12 +66,11 @@ fn compared(
             Literal::Null => DeviceColumn::scalar(PhysicalType::Boolean, None, rows.max()),
             _ => return Ok(None),
         };
-        let or = |found: DeviceColumn| {
-            project::logic(evaluator.launch(), abi::PROJECT_OR, &found, &equal, rows)
-        };
         found = Some(match found {
-            None => equal.clone(),
-            Some(found) => or(found)?,
+            None => equal,
+            Some(found) => {
+                project::logic(evaluator.launch(), abi::PROJECT_OR, &found, &equal, rows)?
+            }
         });
     }
     Ok(found)

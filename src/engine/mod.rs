@@ -58,7 +58,7 @@ use crate::types::SchemaRef;
 use control::Watched;
 use kept::{KeptResults, Outcome};
 use planner::Planner;
-use run::{Backends, FilterOptions, Parkings, Place, Prepared, QueryRun, Refusals, Rows};
+use run::{Backends, FilterOptions, Parkings, Place, Prepared, QueryRun, Refusals, Rows, Turns};
 use select::Opened;
 use stream::Running;
 use threads::DeepThreads;
@@ -456,6 +456,7 @@ impl Engine {
                 frees: 0,
                 cancelled: Arc::new(move || check.check()),
             },
+            turns: Turns::default(),
             _waking: waking,
             watched: Arc::clone(watched),
             scope,

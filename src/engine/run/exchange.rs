@@ -155,9 +155,11 @@ impl Exchanger {
                 self.keep(run, sequence, batch).await
             }
             Way::Hash(splitting) => {
-                let watch = lane.watch(&self.meter, splitting.place);
-                let pieces = working(self.meter.facts().operator, || splitting.split(lane, batch))?;
-                drop(watch);
+                let split = || {
+                    let _watch = lane.watch(&self.meter, splitting.place);
+                    working(self.meter.facts().operator, || splitting.split(lane, batch))
+                };
+                let pieces = run.at_work(split).await?;
                 self.send_pieces(run, lane, sequence, pieces).await?;
                 Ok(Delivery::Accepted)
             }

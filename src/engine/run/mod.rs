@@ -68,6 +68,7 @@ pub(super) use link::Rows;
 use link::{Message, Output};
 pub(super) use parking::Parkings;
 use pipeline::{Actor, Target};
+pub(super) use room::Turns;
 use source::Units;
 pub(super) use steps::Backends;
 use steps::Steps;
@@ -132,6 +133,8 @@ pub(super) struct QueryRun {
     pub(super) capacity: Capacity,
     /// How rows of the result wait for memory.
     pub(super) wait: Wait,
+    /// Who works just now.
+    pub(super) turns: Turns,
     /// Wakes those who wait for memory when the query ends early.
     pub(super) _waking: Registration,
     /// Whether built sides narrow the scans of their probe sides.
@@ -319,12 +322,18 @@ impl QueryRun {
         }
     }
 
-    /// Pipelines that were refused or short of memory while they ran, and those whose operators share batches with
-    /// theirs; none if this attempt has nothing to add.
+    /// Pipelines that were refused or short of memory while they ran, and those whose operators share
+    /// batches with theirs; none if this attempt has nothing to add. One that the CPU backend ran
+    /// already was short of room for what others left on the device: then the CPU backend runs all.
     pub(super) fn refused(&self) -> Option<Refusals> {
         let notes = self.notes_mut();
         let mut all = self.refusals.clone();
-        all.extend(notes.refused.clone());
+        for (number, reason) in &notes.refused {
+            if all.insert(*number, reason.clone()).is_some() {
+                let numbers = 1..=self.pipelines.len();
+                all.extend(numbers.map(|number| (number, reason.clone())));
+            }
+        }
         if all.len() == self.refusals.len() {
             return None;
         }

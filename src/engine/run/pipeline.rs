@@ -136,12 +136,14 @@ impl Actor {
                 let lane = run.lane(&stages.track)?;
                 drop(stages); // the built sides of its joins are of no use any more
                 let (meter, place) = (Arc::clone(folding.meter()), folding.place());
-                let watch = lane.watch(&meter, place);
-                let finished = working(meter.facts().operator, || match silent {
-                    true => Ok(Finished::Batches(Vec::new())),
-                    false => sole(folding)?.finish(&run, number, &lane, states, consumers > 1),
-                })?;
-                drop(watch);
+                let finish = || {
+                    let _watch = lane.watch(&meter, place);
+                    working(meter.facts().operator, || match silent {
+                        true => Ok(Finished::Batches(Vec::new())),
+                        false => sole(folding)?.finish(&run, number, &lane, states, consumers > 1),
+                    })
+                };
+                let finished = run.at_work(finish).await?;
                 hand_on(&run, &lane, (&meter, place), finished, target).await
             }
             (None, Target::Output(output)) => match pipeline.limit {
@@ -403,10 +405,11 @@ async fn hand_on(
         (Finished::Parts(parts), Target::Output(output)) => {
             for index in 0..parts.count() {
                 run.scope.check()?;
-                let watch = lane.watch(meter, place);
-                let operator = meter.facts().operator;
-                let batches = working(operator, || parts.fold(run, lane, index))?;
-                drop(watch);
+                let fold = || {
+                    let _watch = lane.watch(meter, place);
+                    working(meter.facts().operator, || parts.fold(run, lane, index))
+                };
+                let batches = run.at_work(fold).await?;
                 batches.iter().for_each(|batch| gave(meter, batch));
                 if send_all(run, lane, &output, index as u64, batches).await? == Delivery::Unwanted
                 {

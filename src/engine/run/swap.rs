@@ -163,7 +163,8 @@ impl Stages {
         let spec = exchanged(spec);
         let build = OperatorSpec::HashJoinBuild(spec.clone());
         let built = fold(&run, self.number, build, &step.meter)?;
-        let built: Option<Batch> = fold_store(&run, &lane, &built, &store)?.into_iter().next();
+        let table = || fold_store(&run, &lane, &built, &store);
+        let built: Option<Batch> = run.at_work(table).await?.into_iter().next();
         let built = built.ok_or_else(|| wrong("the build side gave no batch"))?;
         gave(&step.meter, &built);
         let spec = OperatorSpec::HashJoinProbe(spec);

@@ -183,29 +183,29 @@ impl Stage {
             let _watch = lane.watch(meter, place);
             working(SCAN, || {
                 let mut batches = backend.scan(context, partition, &self.run.read)?;
-                let next = batches.next();
+                let next = batches.next().transpose()?;
                 Ok((batches, next))
             })
         };
         if progress.alone && self.catch_up(progress).await? == Delivery::Unwanted {
             return Ok(Delivery::Unwanted);
         }
-        let (mut batches, mut next) = scan()?;
-        let short = matches!(&next, Some(Err(error))
-            if matches!(error.kind(), ErrorKind::Reservation { .. }));
-        if short && progress.waiting.is_some() {
-            // There is no room for two batches of a worker: from now on one after the other.
-            progress.alone = true;
-            self.run.decide(self.number, Choice::OneBatchAtATime);
-            if self.catch_up(progress).await? == Delivery::Unwanted {
-                return Ok(Delivery::Unwanted);
+        let (mut batches, mut next) = match self.run.at_work(scan).await {
+            Err(error) if matches!(error.kind(), ErrorKind::Reservation { .. }) => {
+                if progress.waiting.is_some() {
+                    // There is no room for two batches of a worker: from now on one after the other.
+                    progress.alone = true;
+                    self.run.decide(self.number, Choice::OneBatchAtATime);
+                    if self.catch_up(progress).await? == Delivery::Unwanted {
+                        return Ok(Delivery::Unwanted);
+                    }
+                }
+                self.run.when_there_is_room(scan).await?
             }
-            drop((batches, next)); // what they hold is needed now
-            (batches, next) = scan()?;
-        }
+            other => other?,
+        };
         let mut number = 0;
         while let Some(batch) = next {
-            let batch = batch.map_err(|error| in_step(error, SCAN))?;
             gave(meter, &batch);
             if self.catch_up(progress).await? == Delivery::Unwanted {
                 return Ok(Delivery::Unwanted);
@@ -218,8 +218,11 @@ impl Stage {
             if self.catch_up(progress).await? == Delivery::Unwanted {
                 return Ok(Delivery::Unwanted);
             }
-            let _watch = lane.watch(meter, place);
-            next = working(SCAN, || Ok(batches.next()))?;
+            let more = || {
+                let _watch = lane.watch(meter, place);
+                working(SCAN, || batches.next().transpose())
+            };
+            next = self.run.at_work(more).await?;
         }
         let rows = partition
             .row_groups()
@@ -287,7 +290,7 @@ impl Stage {
         while let Some(batch) = rest.pop() {
             let transform = || self.transform(lane, from, first, batch.clone());
             let transformed = match batch.rows_max() > FEW_ROWS {
-                true => transform(),
+                true => self.run.at_work(transform).await,
                 false => self.run.when_there_is_room(transform).await,
             };
             match transformed {
@@ -319,9 +322,12 @@ impl Stage {
         state: &mut Option<FoldState>,
     ) -> Result<Delivery> {
         let parts = self.parts()?;
-        let built = working(parts.step.spec.name(), || {
-            parts.build(&self.run, lane, &part.build)
-        })?;
+        let build = || {
+            working(parts.step.spec.name(), || {
+                parts.build(&self.run, lane, &part.build)
+            })
+        };
+        let built = self.run.at_work(build).await?;
         while let Some((place, stored)) = part.probe.pop() {
             self.run.scope.check()?;
             let bring = || self.stored_batch(&stored);
@@ -386,12 +392,13 @@ impl Stage {
         let Some(step) = self.steps.transforms.get(index) else {
             return Ok(Delivery::Accepted);
         };
-        let watch = lane.watch(&step.meter, step.place);
-        let finished = working(step.spec.name(), || {
-            step.transform.finish(lane.context(step.place), built)
-        })?;
-        drop(watch);
-        match finished {
+        let finish = || {
+            let _watch = lane.watch(&step.meter, step.place);
+            working(step.spec.name(), || {
+                step.transform.finish(lane.context(step.place), built)
+            })
+        };
+        match self.run.at_work(finish).await? {
             Some(batch) => {
                 gave(&step.meter, &batch);
                 self.through(lane, (index + 1, None), place, batch, state)
@@ -477,13 +484,16 @@ impl Stage {
             },
             End::Counted(rows) => rows.as_ref(),
             End::Fold(folding) => {
-                working(folding.meter().facts().operator, || {
-                    let batch = match folding.brings() {
-                        Some(place) => self.bring(lane, self.until, place, batch)?,
-                        None => batch,
-                    };
-                    folding.next(&self.run, lane, state, place, batch)
-                })?;
+                let fold = || {
+                    working(folding.meter().facts().operator, || {
+                        let batch = match folding.brings() {
+                            Some(place) => self.bring(lane, self.until, place, batch)?,
+                            None => batch,
+                        };
+                        folding.next(&self.run, lane, state, place, batch)
+                    })
+                };
+                self.run.at_work(fold).await?;
                 self.count(started);
                 return Ok(Delivery::Accepted);
             }
@@ -492,10 +502,13 @@ impl Stage {
                 return Ok(Delivery::Accepted);
             }
             End::Split(splitter) => {
-                let join = self.steps.transforms.get(self.until);
-                let _watch = join.map(|join| lane.watch(&join.meter, join.place));
-                let name = join.map_or(SPLIT, |join| join.spec.name());
-                working(name, || splitter.split(&self.run, lane, place, batch))?;
+                let split = || {
+                    let join = self.steps.transforms.get(self.until);
+                    let _watch = join.map(|join| lane.watch(&join.meter, join.place));
+                    let name = join.map_or(SPLIT, |join| join.spec.name());
+                    working(name, || splitter.split(&self.run, lane, place, batch))
+                };
+                self.run.at_work(split).await?;
                 self.count(started);
                 return Ok(Delivery::Accepted);
             }

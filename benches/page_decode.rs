@@ -27,11 +27,11 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use pelton::Result;
 use pelton::device::DeviceBuffer;
 use pelton::error::ErrorKind;
+use pelton::kernels::Launch;
 use pelton::kernels::page::{
-    DecodeBatch, DecompressBatch, DeviceSlice, LevelSpec, LevelWidths, PageCodec, PageConversion,
-    PageSpec, PageTarget, SLACK_BYTES,
+    DeviceSlice, LevelSpec, LevelWidths, PageBatch, PageCodec, PageConversion, PageSpec,
+    PageTarget, SLACK_BYTES,
 };
-use pelton::kernels::{Launch, Status};
 use support::{Bench, mixed};
 
 const PAGES: u64 = 4096;
@@ -161,19 +161,21 @@ fn decompress(
     let target = bench.device.alloc(bench.stream, out_bytes + SLACK_BYTES);
     let target = Arc::new(target.unwrap());
     let batch = || {
-        let mut batch = DecompressBatch::default();
+        let mut batch = PageBatch::default();
         for index in 0..count {
             let length = compressed[(index % distinct) as usize].len() as u64;
             let read = DeviceSlice::new(&source, starts[index as usize], length);
             let write = DeviceSlice::new(&target, index * PAGE_BYTES as u64, PAGE_BYTES as u64);
             let (read, write) = (read.unwrap(), write.unwrap());
-            batch.add(codec, index as u32, read, write).unwrap();
+            batch
+                .decompress
+                .add(codec, index as u32, read, write)
+                .unwrap();
         }
         batch
     };
-    let status = Status::new(&bench.launch(), "page_decompress").unwrap();
-    batch().launch(&bench.launch(), &status).unwrap();
-    status.check(&bench.launch()).unwrap();
+    let launched = batch().launch(&bench.launch()).unwrap();
+    launched.check(&bench.launch()).unwrap();
     let mut got = vec![0; out_bytes as usize];
     bench.device.read(bench.stream, &target, &mut got).unwrap();
     for (index, page) in got.chunks_exact(PAGE_BYTES).enumerate() {
@@ -186,7 +188,7 @@ fn decompress(
     };
     let id = format!("page_decode/{codec}/{shape}/ratio={ratio:.2}");
     measure(bench, criterion, &id, out_bytes, batch, |batch, launch| {
-        batch.launch(launch, &status)
+        batch.launch(launch).map(drop)
     });
 }
 
@@ -340,7 +342,7 @@ fn decode(bench: &mut Bench, criterion: &mut Criterion, shape: Shape) {
         false => value_bytes,
     };
     let batch = || {
-        let mut batch = DecodeBatch::default();
+        let mut batch = PageBatch::default();
         for index in 0..count {
             let page = data[(index % distinct) as usize];
             let length = page.buffer().len() as u64;
@@ -357,18 +359,19 @@ fn decode(bench: &mut Bench, criterion: &mut Criterion, shape: Shape) {
                 levels: levels_of(page, shape.nullable),
                 text: false,
             };
-            batch.add(&spec).unwrap();
+            batch.values.add(&spec).unwrap();
         }
         batch
     };
     let id = shape.id();
-    let status = Status::new(&bench.launch(), "page_decode").unwrap();
-    if let Err(error) = batch().launch(&bench.launch(), &status) {
-        let unsupported = matches!(error.kind(), ErrorKind::Unsupported { .. });
-        assert!(unsupported, "{id}: {error}");
-        return bench.note(format!("{id},,no kernel,,,,,"));
+    match batch().launch(&bench.launch()) {
+        Ok(launched) => launched.check(&bench.launch()).unwrap(),
+        Err(error) => {
+            let unsupported = matches!(error.kind(), ErrorKind::Unsupported { .. });
+            assert!(unsupported, "{id}: {error}");
+            return bench.note(format!("{id},,no kernel,,,,,"));
+        }
     }
-    status.check(&bench.launch()).unwrap();
     let read = |buffer: &Arc<DeviceBuffer>, bytes: u64| {
         let mut got = vec![0; bytes as usize];
         bench.device.read(stream, buffer, &mut got).unwrap();
@@ -391,7 +394,7 @@ fn decode(bench: &mut Bench, criterion: &mut Criterion, shape: Shape) {
         );
     }
     measure(bench, criterion, &id, out_bytes, batch, |batch, launch| {
-        batch.launch(launch, &status).map(drop)
+        batch.launch(launch).map(drop)
     });
 }
 

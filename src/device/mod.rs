@@ -401,7 +401,7 @@ impl Device {
             }?;
             self.driver.stream_synchronize(stream)?;
             bytes[offset..offset + part].copy_from_slice(&slab.as_slice()[..part]);
-            self.pinned.give_back(slab, stream)?;
+            self.pinned.put_back(slab); // its copy is over
             offset += part;
         }
         Ok(())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::abi::{self, ColumnOut, ColumnView};
 use super::{Launch, address_of};
-use crate::device::DeviceBuffer;
+use crate::device::{DeviceBuffer, PackedRange};
 use crate::error::{Error, Result};
 use crate::types::PhysicalType;
 
@@ -53,7 +53,24 @@ impl DeviceRows {
         };
         let mut bytes = [0u8; 8];
         launch.device().read(launch.stream(), exact, &mut bytes)?;
-        Ok(u64::from_ne_bytes(bytes).min(self.max))
+        Ok(self.said(&bytes))
+    }
+
+    /// Where the exact number is, for a copy of several words at one time; none if the host knows it.
+    pub(crate) fn word(&self) -> Option<PackedRange> {
+        let exact = self.exact.as_ref()?;
+        Some(PackedRange {
+            buffer: Arc::clone(exact),
+            start: 0,
+            bytes: size_of::<u64>() as u64,
+            at: 0,
+        })
+    }
+
+    /// The exact number, by the bytes of its word if there is one.
+    pub(crate) fn said(&self, word: &[u8]) -> u64 {
+        let word = word.try_into().map(u64::from_ne_bytes);
+        word.map_or(self.max, |rows| rows.min(self.max))
     }
 
     /// The pointer for a launch struct: null if the host knows the number.

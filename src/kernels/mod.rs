@@ -74,7 +74,7 @@ pub use column::{DeviceColumn, DeviceRows, OutputColumn};
 
 use std::sync::Arc;
 
-use crate::device::{Device, DeviceBuffer, LaunchShape};
+use crate::device::{Device, DeviceBuffer, LaunchShape, PackedRange};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::StreamHandle;
 use crate::metrics::{Metrics, StreamSpan};
@@ -169,13 +169,15 @@ impl<'a> Launch<'a> {
 
     /// A buffer with these structs, for a kernel to read.
     fn upload_structs<T: Unpadded>(&self, structs: &[T]) -> Result<DeviceBuffer> {
-        // SAFETY: `Unpadded` promises that every byte of a struct is initialised.
-        let bytes = unsafe {
-            std::slice::from_raw_parts(structs.as_ptr().cast::<u8>(), size_of_val(structs))
-        };
-        let buffer = self.upload_on(self.copies, bytes)?;
+        let buffer = self.upload_on(self.copies, bytes_of(structs))?;
         buffer.order_read(self.stream)?;
         Ok(buffer)
+    }
+
+    /// Copies host bytes to the start of a buffer, on the stream of copies.
+    fn write(&self, buffer: &DeviceBuffer, bytes: &[u8]) -> Result<()> {
+        let _span = self.copying(self.copies, "copy to device", bytes.len() as u64);
+        self.device.write(self.copies, buffer, bytes)
     }
 
     /// Copies host bytes to a new buffer of this stream.
@@ -269,6 +271,12 @@ impl<'a> Launch<'a> {
 /// The type has no padding.
 unsafe trait Unpadded: Copy {}
 
+/// Structs as they travel.
+fn bytes_of<T: Unpadded>(structs: &[T]) -> &[u8] {
+    // SAFETY: `Unpadded` promises that every byte of a struct is initialised.
+    unsafe { std::slice::from_raw_parts(structs.as_ptr().cast::<u8>(), size_of_val(structs)) }
+}
+
 // SAFETY: an integer has no padding.
 unsafe impl Unpadded for u32 {}
 // SAFETY: an integer has no padding.
@@ -281,6 +289,8 @@ unsafe impl Unpadded for abi::PageState {}
 unsafe impl Unpadded for abi::PageCompressed {}
 // SAFETY: as `Page`.
 unsafe impl Unpadded for abi::PageSplit {}
+// SAFETY: fields fill the struct, a reserved word among them.
+unsafe impl Unpadded for abi::KernelStatus {}
 // SAFETY: as `Page` (kernels/abi/shuffle_partition.h).
 unsafe impl Unpadded for abi::ShufflePartitionColumn {}
 // SAFETY: four fields of 32 bits (`ABI_ASSERT` in kernels/abi/strings.h).
@@ -293,7 +303,8 @@ unsafe impl Unpadded for u16 {}
 /// The status word of launches that can fail. Read once, after the launches.
 #[derive(Debug)]
 pub struct Status {
-    buffer: DeviceBuffer,
+    buffer: Arc<DeviceBuffer>,
+    start: u64,
     entry: &'static str,
 }
 
@@ -304,11 +315,32 @@ impl Status {
     /// No memory is left.
     pub fn new(launch: &Launch, entry: &'static str) -> Result<Self> {
         let buffer = launch.alloc_zeroed(size_of::<abi::KernelStatus>() as u64)?;
-        Ok(Status { buffer, entry })
+        Ok(Status::within(&Arc::new(buffer), 0, entry))
+    }
+
+    /// The status word at a place of a buffer, which is zero there.
+    fn within(buffer: &Arc<DeviceBuffer>, start: u64, entry: &'static str) -> Self {
+        Status {
+            buffer: Arc::clone(buffer),
+            start,
+            entry,
+        }
     }
 
     fn pointer(&self) -> *mut abi::KernelStatus {
-        std::ptr::with_exposed_provenance_mut(self.buffer.address() as usize)
+        address_of::<u8>(&self.buffer)
+            .wrapping_add(self.start as usize)
+            .cast()
+    }
+
+    /// Where the word is, for a copy of several words at one time.
+    pub(crate) fn word(&self) -> PackedRange {
+        PackedRange {
+            buffer: Arc::clone(&self.buffer),
+            start: self.start,
+            bytes: size_of::<abi::KernelStatus>() as u64,
+            at: 0,
+        }
     }
 
     /// Waits for the stream and answers what the launches said.
@@ -319,9 +351,16 @@ impl Status {
         let mut bytes = [0u8; size_of::<abi::KernelStatus>()];
         launch
             .device
-            .read(launch.stream, &self.buffer, &mut bytes)?;
-        let word = |at: usize| bytes[at..at + 4].try_into().map_or(0, u32::from_ne_bytes);
-        let code = word(0);
+            .read_at(launch.stream, &self.buffer, self.start, &mut bytes)?;
+        self.say(&bytes)
+    }
+
+    /// What the launches said, by the bytes of the word.
+    ///
+    /// # Errors
+    /// `Kernel` with the status.
+    pub(crate) fn say(&self, bytes: &[u8]) -> Result<()> {
+        let code = bytes[..4].try_into().map_or(0, u32::from_ne_bytes);
         if code == abi::STATUS_OK {
             return Ok(());
         }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use pelton::device::Device;
 use pelton::error::ErrorKind;
-use pelton::kernels::page::{DecompressBatch, DeviceSlice, PageCodec, SLACK_BYTES};
-use pelton::kernels::{Launch, Status};
+use pelton::kernels::Launch;
+use pelton::kernels::page::{DecompressBatch, DeviceSlice, PageBatch, PageCodec, SLACK_BYTES};
 
 use super::support::backends::devices;
 use super::support::random::{Random, for_each_case};
@@ -96,9 +96,11 @@ fn check_launch(
         let write = DeviceSlice::new(&target, to, length).unwrap();
         batch.add(codec, index as u32, read, write).unwrap();
     }
-    let status = Status::new(&launch, "page_decompress").unwrap();
-    batch.launch(&launch, &status).unwrap();
-    let said = status.check(&launch);
+    let batch = PageBatch {
+        decompress: batch,
+        ..PageBatch::default()
+    };
+    let said = batch.launch(&launch).unwrap().check(&launch);
     let mut got = vec![0; target_bytes];
     device.read(stream, &target, &mut got).unwrap();
     device.give_back_stream(stream);

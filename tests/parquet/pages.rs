@@ -11,11 +11,11 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use pelton::device::{Device, DeviceBuffer};
 use pelton::error::Result;
+use pelton::kernels::Launch;
 use pelton::kernels::page::{
-    DecodeBatch, DeviceSlice, LevelSpec, LevelWidths, PageConversion, PageSpec, PageTarget,
+    DeviceSlice, LevelSpec, LevelWidths, PageBatch, PageConversion, PageSpec, PageTarget,
     SLACK_BYTES,
 };
-use pelton::kernels::{Launch, Status};
 
 /// A file of one column.
 pub fn write_file(array: &ArrayRef, properties: WriterProperties) -> Bytes {
@@ -99,10 +99,9 @@ pub fn decode(device: &Arc<Device>, pages: &[Page], array: &ArrayRef) -> Result<
         levels: None,
         rows,
     };
-    let status = Status::new(&launch, "page_decode")?;
     let mut kept = Vec::new();
     let mut dictionary = None;
-    let mut batch = DecodeBatch::default();
+    let mut batch = PageBatch::default();
     let mut row_start = 0;
     for page in pages {
         let bytes = page.buffer();
@@ -143,9 +142,7 @@ pub fn decode(device: &Arc<Device>, pages: &[Page], array: &ArrayRef) -> Result<
                     levels: None,
                     rows: u64::from(count),
                 };
-                let mut first = DecodeBatch::default();
-                first.add(&spec)?;
-                kept.extend(first.launch(&launch, &status)?);
+                batch.dictionaries.add(&spec)?;
                 let bytes = u64::from(count) * value_bytes;
                 dictionary = Some((DeviceSlice::new(&entries, 0, bytes)?, count));
                 continue;
@@ -160,11 +157,12 @@ pub fn decode(device: &Arc<Device>, pages: &[Page], array: &ArrayRef) -> Result<
             Page::DataPage { .. } => {}
         }
         spec.dictionary.clone_from(&dictionary);
-        batch.add(&spec)?;
+        batch.values.add(&spec)?;
         row_start += u64::from(page.num_values());
     }
-    kept.extend(batch.launch(&launch, &status)?);
-    status.check(&launch)?;
+    let launched = batch.launch(&launch)?;
+    launched.check(&launch)?;
+    kept.extend(launched.texts);
     let read = |buffer: &DeviceBuffer, bytes: u64| {
         let mut host = vec![0; bytes as usize];
         device.read(stream, buffer, &mut host).map(|()| host)

@@ -6,6 +6,7 @@ mod random;
 
 mod backends;
 mod damage;
+mod driver_calls;
 mod dynamic_filters;
 mod errors;
 mod faults;

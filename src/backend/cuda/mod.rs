@@ -43,7 +43,7 @@ pub use crate::kernels::hash_join::JoinTuning;
 pub use crate::kernels::sort::SortTuning;
 
 use super::{Backend, Batches, when_there_is_room};
-use crate::device::{Device, DeviceClock};
+use crate::device::{Device, DeviceClock, PackedRange};
 use crate::error::Result;
 use crate::kernels::{DeviceRows, Launch, Status};
 use crate::memory::{Batch, ParkedBatch, StreamHandle, Tier};
@@ -82,15 +82,23 @@ enum Watched {
 }
 
 impl Watched {
-    /// Reads the word. Waits for the stream.
-    fn settle(&self, launch: &Launch) -> Result<()> {
+    /// Where the word is; none if the host knows it.
+    fn word(&self) -> Option<PackedRange> {
         match self {
-            Watched::Status(status, places) => status.check(launch).map_err(|error| match places {
+            Watched::Status(status, _) => Some(status.word()),
+            Watched::Kept(kept, ..) => kept.word(),
+        }
+    }
+
+    /// Takes note of what the word says.
+    fn settle(&self, word: &[u8]) -> Result<()> {
+        match self {
+            Watched::Status(status, places) => status.say(word).map_err(|error| match places {
                 Some(places) => places.explain(error),
                 None => error,
             }),
             Watched::Kept(kept, rows, metrics) => {
-                let dropped = rows.saturating_sub(kept.resolve(launch)?);
+                let dropped = rows.saturating_sub(kept.said(word));
                 metrics.add(names::KEY_FILTER_ROWS_DROPPED, dropped);
                 Ok(())
             }
@@ -149,7 +157,7 @@ impl Shared {
         pending.entry(stream).or_default().push(watched);
     }
 
-    /// Waits for the words of a stream that are watched; the first failure is the answer.
+    /// Waits once for the words of a stream that are watched; the first failure is the answer.
     fn settle(&self, launch: &Launch) -> Result<()> {
         let watched = self
             .pending
@@ -157,7 +165,26 @@ impl Shared {
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&launch.stream())
             .unwrap_or_default();
-        watched.iter().try_for_each(|word| word.settle(launch))
+        let mut at = 0;
+        let place = |word: PackedRange| {
+            let start = at;
+            at += word.bytes;
+            PackedRange { at: start, ..word }
+        };
+        let words = watched.iter().filter_map(Watched::word);
+        let words: Vec<PackedRange> = words.map(place).collect();
+        let mut bytes = Vec::new();
+        self.device
+            .read_packed_through(launch.stream(), &words, at, |more| {
+                bytes.extend_from_slice(more);
+            })?;
+        let mut rest = bytes.as_slice();
+        watched.iter().try_for_each(|watched| {
+            let length = watched.word().map_or(0, |word| word.bytes as usize);
+            let (word, behind) = rest.split_at(length);
+            rest = behind;
+            watched.settle(word)
+        })
     }
 }
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::super::abi::{self, PageCompressed, PageDecompressParams, PageSplit, PageSplitParams};
-use super::super::{Launch, Status, address_of, blocks};
+use super::super::{Kernel, Launch, Status, blocks};
 use super::DeviceSlice;
-use crate::device::DeviceBuffer;
+use super::table::{Layout, Slot, Table, Uploaded};
 use crate::error::{Error, Result};
 
 /// Pages of a block: one per warp.
@@ -24,7 +24,8 @@ pub enum PageCodec {
     Lz4Raw,
 }
 
-/// Compressed pages that are decompressed by one launch per codec, and one that finds parts of long pages.
+/// Compressed pages that are decompressed by one launch per codec, and one that finds parts of long pages
+/// ([`PageBatch`](super::PageBatch)).
 #[derive(Debug)]
 pub struct DecompressBatch {
     split_bytes_min: u32,
@@ -88,22 +89,8 @@ impl DecompressBatch {
         Ok(())
     }
 
-    /// True if there is nothing to do.
-    pub fn is_empty(&self) -> bool {
-        self.snappy.is_empty() && self.lz4.is_empty()
-    }
-
-    /// Queues the launches. What a page has wrong is told by `status`; its bytes are then zero.
-    ///
-    /// # Errors
-    /// No memory is left, or the driver refuses.
-    pub fn launch(mut self, launch: &Launch, status: &Status) -> Result<()> {
-        for source in &self.sources {
-            source.order_read(launch)?;
-        }
-        for target in &self.targets {
-            target.order_write(launch)?;
-        }
+    /// Finds the parts of long pages and takes places in a table.
+    pub(super) fn place(mut self, layout: &mut Layout) -> Placed {
         // The longest first, so that none is left over at the end.
         self.snappy.sort_by_key(longest_first);
         self.lz4.sort_by_key(longest_first);
@@ -111,11 +98,72 @@ impl DecompressBatch {
             page.target_bytes >= self.split_bytes_min.max(abi::PAGE_PART_BYTES + 1)
         };
         let long = self.snappy.partition_point(split);
-        let parts = Parts::of(&self.snappy[..long]);
-        let mut pages = parts.pages;
+        let Parts { mut pages, splits } = Parts::of(&self.snappy[..long]);
         pages.extend(&self.snappy[long..]);
-        launch_codec::<abi::PageDecompressSnappy>(launch, &pages, &parts.splits, status)?;
-        launch_codec::<abi::PageDecompressLz4>(launch, &self.lz4, &[], status)
+        self.snappy = pages;
+        Placed {
+            slots: Slots {
+                snappy: layout.add(self.snappy.len()),
+                splits: layout.add(splits.len()),
+                lz4: layout.add(self.lz4.len()),
+            },
+            batch: self,
+            splits,
+        }
+    }
+}
+
+struct Slots {
+    snappy: Slot<PageCompressed>,
+    splits: Slot<PageSplit>,
+    lz4: Slot<PageCompressed>,
+}
+
+/// A batch with its places in a table.
+pub(super) struct Placed {
+    batch: DecompressBatch,
+    splits: Vec<PageSplit>,
+    slots: Slots,
+}
+
+impl Placed {
+    pub(super) fn write(&self, table: &mut Table) {
+        table.write(&self.slots.snappy, &self.batch.snappy);
+        table.write(&self.slots.splits, &self.splits);
+        table.write(&self.slots.lz4, &self.batch.lz4);
+    }
+
+    /// Queues three launches at most: what finds parts, and what decompresses, a warp per page or part.
+    /// What a page has wrong is told by `status`; its bytes are then zero.
+    ///
+    /// # Errors
+    /// The driver refuses.
+    pub(super) fn launch(&self, launch: &Launch, table: &Uploaded, status: &Status) -> Result<()> {
+        for source in &self.batch.sources {
+            source.order_read(launch)?;
+        }
+        for target in &self.batch.targets {
+            target.order_write(launch)?;
+        }
+        let Slots {
+            snappy,
+            splits,
+            lz4,
+        } = &self.slots;
+        let params = PageSplitParams {
+            splits: table.pointer(splits),
+            parts: table.pointer(snappy),
+            split_count: self.splits.len() as u64,
+        };
+        let grid = blocks(self.splits.len() as u64, 1);
+        // SAFETY: as for the decompressor; `Parts::of` made the table and what names its parts together.
+        unsafe {
+            launch.launch::<abi::PageSplitSnappy>(grid, abi::PAGE_SPLIT_THREADS, 0, &params)
+        }?;
+        let (pages, count) = (table.pointer(snappy), self.batch.snappy.len());
+        launch_codec::<abi::PageDecompressSnappy>(launch, (pages, count), status)?;
+        let (pages, count) = (table.pointer(lz4), self.batch.lz4.len());
+        launch_codec::<abi::PageDecompressLz4>(launch, (pages, count), status)
     }
 }
 
@@ -162,45 +210,24 @@ impl Parts {
     }
 }
 
-/// Two launches at most: what finds parts, and what decompresses, a warp per page or part.
+/// Decompresses so many pages of a table that [`DecompressBatch::place`] made.
 fn launch_codec<K>(
     launch: &Launch,
-    pages: &[PageCompressed],
-    splits: &[PageSplit],
+    (pages, count): (*const PageCompressed, usize),
     status: &Status,
 ) -> Result<()>
 where
-    K: super::super::Kernel<Params = PageDecompressParams>,
+    K: Kernel<Params = PageDecompressParams>,
 {
-    if pages.is_empty() {
-        return Ok(());
-    }
-    let table = launch.upload_structs(pages)?;
-    if !splits.is_empty() {
-        find_parts(launch, &table, splits)?;
-    }
     let params = PageDecompressParams {
-        pages: address_of(&table),
+        pages,
         status: status.pointer(),
-        page_count: pages.len() as u64,
+        page_count: count as u64,
     };
-    let grid = blocks(pages.len() as u64, PAGES_PER_BLOCK);
+    let grid = blocks(count as u64, PAGES_PER_BLOCK);
     // SAFETY: `DecompressBatch::add` checked every slice against its buffer, with slack, and
-    // `DecompressBatch::launch` ordered and holds the buffers.
+    // `Placed::launch` ordered and holds the buffers.
     unsafe { launch.launch::<K>(grid, abi::PAGE_CODEC_THREADS, 0, &params) }
-}
-
-/// Writes into a table where the parts of its pages begin.
-fn find_parts(launch: &Launch, table: &DeviceBuffer, splits: &[PageSplit]) -> Result<()> {
-    let named = launch.upload_structs(splits)?;
-    let params = PageSplitParams {
-        splits: address_of(&named),
-        parts: address_of(table),
-        split_count: splits.len() as u64,
-    };
-    let grid = blocks(splits.len() as u64, 1);
-    // SAFETY: as for the decompressor; `Parts::of` made the table and what names its parts together.
-    unsafe { launch.launch::<abi::PageSplitSnappy>(grid, abi::PAGE_SPLIT_THREADS, 0, &params) }
 }
 
 /// A length that Parquet has for pages.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::super::abi::{self, Page, PageDecodeParams, PageState};
 use super::super::{Kernel, Launch, Status, address_of};
+use super::table::{Layout, Slot, Table, Uploaded};
 use super::{DeviceSlice, SLACK_BYTES, narrow};
 use crate::device::DeviceBuffer;
 use crate::error::{Error, Result};
@@ -195,7 +196,7 @@ impl Decoder {
     }
 }
 
-/// Pages that are decoded together.
+/// Pages that are decoded together ([`PageBatch`](super::PageBatch)).
 #[derive(Debug, Default)]
 pub struct DecodeBatch {
     pages: Vec<Page>,
@@ -305,92 +306,126 @@ impl DecodeBatch {
         Ok(index)
     }
 
-    /// Pages added so far.
-    pub fn page_count(&self) -> usize {
-        self.pages.len()
-    }
-
-    /// Queues the launches: levels, values by encoding, and the moving of values to their rows.
-    /// Answers the buffers that strings were put together in, which must live as long as the
-    /// column's views; most encodings need none, their views point into the pages.
-    ///
-    /// Pages of DELTA_BYTE_ARRAY make it wait for the device, once per batch: how long their
-    /// strings are together is known only after their lengths have been decoded. A page of a few
-    /// bytes may ask for a lot; what it asks for is allocated from the device's budget, or refused.
-    ///
-    /// # Errors
-    /// No memory is left, or the driver refuses.
-    pub fn launch(mut self, launch: &Launch, status: &Status) -> Result<Vec<Arc<DeviceBuffer>>> {
-        if self.pages.is_empty() {
-            return Ok(Vec::new());
-        }
-        order(launch, &mut self.reads, &mut self.writes)?;
-        let states = launch.upload_structs(&self.states)?;
-        let state = address_of::<PageState>(&states);
-        for (index, page) in self.pages.iter_mut().enumerate() {
-            page.state = state.wrapping_add(index);
-        }
+    /// Takes places in a table.
+    pub(super) fn place(self, layout: &mut Layout) -> Placed {
         let mut lists = Lists::new(&self.pages);
         let levels = lists.add(&self.with_levels);
         let of_decoders = Decoder::ALL.map(|decoder| lists.add(&self.pages_of(decoder)));
         let (texts, spread) = (lists.add(&self.texts), lists.add(&self.spread));
-        let lists = launch.upload_structs(&lists.indices)?;
-        let mut table = Table {
-            launch,
-            status,
-            pages: launch.upload_structs(&self.pages)?,
-            lists: &lists,
-        };
-        table.run::<abi::PageLevels>(&levels, abi::PAGE_THREADS)?;
-        let put_together = &of_decoders[Decoder::DeltaBytes as usize];
-        let text = self.place_text(&table, put_together, &states)?;
-        if !text.is_empty() {
-            table.pages = launch.upload_structs(&self.pages)?;
+        let indices = lists.indices;
+        Placed {
+            slots: Slots {
+                pages: layout.add(self.pages.len()),
+                states: layout.add(self.states.len()),
+                indices: layout.add(indices.len()),
+            },
+            levels,
+            of_decoders,
+            texts,
+            spread,
+            indices,
+            batch: self,
         }
-        for (decoder, chosen) in Decoder::ALL.into_iter().zip(of_decoders) {
-            match decoder {
-                Decoder::Plain => table.run::<abi::PageDecodePlain>(&chosen, abi::PAGE_THREADS),
-                Decoder::PlainBytes => {
-                    table.run::<abi::PageDecodePlainBytes>(&chosen, abi::PAGE_WARP_THREADS)
-                }
-                Decoder::Dictionary => {
-                    table.run::<abi::PageDecodeDictionary>(&chosen, abi::PAGE_THREADS)
-                }
-                Decoder::RleBoolean => {
-                    table.run::<abi::PageDecodeRleBoolean>(&chosen, abi::PAGE_THREADS)
-                }
-                Decoder::Delta => table.run::<abi::PageDecodeDelta>(&chosen, abi::PAGE_THREADS),
-                Decoder::DeltaLength => {
-                    table.run::<abi::PageDecodeDeltaLength>(&chosen, abi::PAGE_THREADS)
-                }
-                Decoder::DeltaBytes => {
-                    table.run::<abi::PageDecodeDeltaBytes>(&chosen, abi::PAGE_THREADS)
-                }
-                Decoder::Split => {
-                    table.run::<abi::PageDecodeByteStreamSplit>(&chosen, abi::PAGE_THREADS)
-                }
-            }?;
-        }
-        table.run::<abi::PageCheckText>(&texts, abi::PAGE_THREADS)?;
-        table.run::<abi::PageSpread>(&spread, abi::PAGE_THREADS)?;
-        Ok(text)
     }
 
     fn pages_of(&self, decoder: Decoder) -> Vec<u32> {
         let of_decoder = |index: &u32| self.decoders[*index as usize] == decoder;
         (0..self.pages.len() as u32).filter(of_decoder).collect()
     }
+}
+
+struct Slots {
+    pages: Slot<Page>,
+    states: Slot<PageState>,
+    indices: Slot<u32>,
+}
+
+/// A batch with its places in a table, and its lists of pages as ranges of `indices`.
+pub(super) struct Placed {
+    batch: DecodeBatch,
+    slots: Slots,
+    levels: Range<usize>,
+    of_decoders: [Range<usize>; Decoder::ALL.len()],
+    texts: Range<usize>,
+    spread: Range<usize>,
+    indices: Vec<u32>,
+}
+
+impl Placed {
+    pub(super) fn write(&mut self, table: &mut Table) {
+        let state = table.pointer(&self.slots.states);
+        for (index, page) in self.batch.pages.iter_mut().enumerate() {
+            page.state = state.wrapping_add(index);
+        }
+        table.write(&self.slots.pages, &self.batch.pages);
+        table.write(&self.slots.states, &self.batch.states);
+        table.write(&self.slots.indices, &self.indices);
+    }
+
+    /// Queues the launches: levels, values by encoding, and the moving of values to their rows.
+    /// Answers the buffers that strings were put together in, which must live as long as the
+    /// column's views; most encodings need none, their views point into the pages.
+    ///
+    /// # Errors
+    /// No memory is left, or the driver refuses.
+    pub(super) fn launch(
+        mut self,
+        launch: &Launch,
+        table: &Uploaded,
+        status: &Status,
+    ) -> Result<Vec<Arc<DeviceBuffer>>> {
+        order(launch, &mut self.batch.reads, &mut self.batch.writes)?;
+        let mut work = Work {
+            launch,
+            table,
+            status,
+            pages: table.pointer(&self.slots.pages),
+            indices: table.pointer(&self.slots.indices),
+        };
+        work.run::<abi::PageLevels>(&self.levels, abi::PAGE_THREADS)?;
+        let text = self.place_text(&work)?;
+        // Their pages are told where, anew.
+        let told = match text.is_empty() {
+            true => None,
+            false => Some(launch.upload_structs(&self.batch.pages)?),
+        };
+        if let Some(told) = &told {
+            work.pages = address_of(told);
+        }
+        for (decoder, chosen) in Decoder::ALL.into_iter().zip(&self.of_decoders) {
+            match decoder {
+                Decoder::Plain => work.run::<abi::PageDecodePlain>(chosen, abi::PAGE_THREADS),
+                Decoder::PlainBytes => {
+                    work.run::<abi::PageDecodePlainBytes>(chosen, abi::PAGE_WARP_THREADS)
+                }
+                Decoder::Dictionary => {
+                    work.run::<abi::PageDecodeDictionary>(chosen, abi::PAGE_THREADS)
+                }
+                Decoder::RleBoolean => {
+                    work.run::<abi::PageDecodeRleBoolean>(chosen, abi::PAGE_THREADS)
+                }
+                Decoder::Delta => work.run::<abi::PageDecodeDelta>(chosen, abi::PAGE_THREADS),
+                Decoder::DeltaLength => {
+                    work.run::<abi::PageDecodeDeltaLength>(chosen, abi::PAGE_THREADS)
+                }
+                Decoder::DeltaBytes => {
+                    work.run::<abi::PageDecodeDeltaBytes>(chosen, abi::PAGE_THREADS)
+                }
+                Decoder::Split => {
+                    work.run::<abi::PageDecodeByteStreamSplit>(chosen, abi::PAGE_THREADS)
+                }
+            }?;
+        }
+        work.run::<abi::PageCheckText>(&self.texts, abi::PAGE_THREADS)?;
+        work.run::<abi::PageSpread>(&self.spread, abi::PAGE_THREADS)?;
+        Ok(text)
+    }
 
     /// Allocates the buffer for strings that must be put together, if there are any, and tells the
     /// pages their parts of it.
-    fn place_text(
-        &mut self,
-        table: &Table,
-        put_together: &Range<usize>,
-        states: &DeviceBuffer,
-    ) -> Result<Vec<Arc<DeviceBuffer>>> {
+    fn place_text(&mut self, work: &Work) -> Result<Vec<Arc<DeviceBuffer>>> {
         let view = PageConversion::View as u32;
-        let mut lengths: Vec<u64> = (self.pages.iter().zip(&self.decoders))
+        let mut lengths: Vec<u64> = (self.batch.pages.iter().zip(&self.batch.decoders))
             .map(|(page, decoder)| match decoder {
                 Decoder::Split if page.conversion == view => {
                     u64::from(page.element_bytes) * u64::from(page.level_count)
@@ -398,12 +433,11 @@ impl DecodeBatch {
                 _ => 0,
             })
             .collect();
+        let put_together = &self.of_decoders[Decoder::DeltaBytes as usize];
         if !put_together.is_empty() {
-            table.run::<abi::PageSizeDeltaBytes>(put_together, abi::PAGE_THREADS)?;
-            let mut bytes = vec![0; self.states.len() * size_of::<PageState>()];
-            let launch = table.launch;
-            launch.device.read(launch.stream, states, &mut bytes)?;
-            for index in self.pages_of(Decoder::DeltaBytes) {
+            work.run::<abi::PageSizeDeltaBytes>(put_together, abi::PAGE_THREADS)?;
+            let bytes = work.table.read(work.launch, &self.slots.states)?;
+            for index in self.batch.pages_of(Decoder::DeltaBytes) {
                 let at =
                     index as usize * size_of::<PageState>() + offset_of!(PageState, text_bytes);
                 let word = bytes[at..at + size_of::<u64>()].try_into();
@@ -420,9 +454,9 @@ impl DecodeBatch {
         if total == SLACK_BYTES {
             return Ok(Vec::new());
         }
-        let text = Arc::new(table.launch.alloc(total)?);
+        let text = Arc::new(work.launch.alloc(total)?);
         let mut start = 0;
-        for (page, length) in self.pages.iter_mut().zip(lengths) {
+        for (page, length) in self.batch.pages.iter_mut().zip(lengths) {
             if length > 0 {
                 page.text = address_of::<u8>(&text).wrapping_add(start);
                 start += length as usize;
@@ -487,14 +521,15 @@ impl<'a> Lists<'a> {
 }
 
 /// The pages in device memory, and who launches over them.
-struct Table<'a> {
+struct Work<'a> {
     launch: &'a Launch<'a>,
+    table: &'a Uploaded,
     status: &'a Status,
-    pages: DeviceBuffer,
-    lists: &'a DeviceBuffer,
+    pages: *const Page,
+    indices: *const u32,
 }
 
-impl Table<'_> {
+impl Work<'_> {
     /// One block per page of a list.
     fn run<K: Kernel<Params = PageDecodeParams>>(
         &self,
@@ -503,13 +538,13 @@ impl Table<'_> {
     ) -> Result<()> {
         let count = list.len() as u64;
         let params = PageDecodeParams {
-            pages: address_of(&self.pages),
-            order: address_of::<u32>(self.lists).wrapping_add(list.start),
+            pages: self.pages,
+            order: self.indices.wrapping_add(list.start),
             status: self.status.pointer(),
             page_count: count,
         };
         // SAFETY: `DecodeBatch::add` checked every slice and array against its buffer,
-        // `DecodeBatch::launch` ordered and holds the buffers, and `list` is a range of `lists`.
+        // `Placed::launch` ordered and holds the buffers, and `list` is a range of the indices.
         unsafe { self.launch.launch::<K>(count, threads, 0, &params) }
     }
 }

@@ -13,10 +13,10 @@ use crate::backend::cuda::dictionary::Dictionary;
 use crate::device::DeviceBuffer;
 use crate::error::Result;
 use crate::kernels::page::{
-    DecodeBatch, DecompressBatch, DeviceSlice, LevelSpec, LevelWidths, PageCodec, PageConversion,
-    PageSpec, PageTarget, SLACK_BYTES,
+    DeviceSlice, LevelSpec, LevelWidths, PageBatch, PageCodec, PageConversion, PageSpec,
+    PageTarget, SLACK_BYTES,
 };
-use crate::kernels::{DeviceColumn, Launch, Status};
+use crate::kernels::{DeviceColumn, Launch};
 use crate::metrics::names;
 use crate::operators::Context;
 use crate::storage::{Codec, Page, PageEncoding, PageKind, PageProblem, PhysicalKind};
@@ -24,6 +24,9 @@ use crate::types::PhysicalType;
 
 /// Alignment of decompressed pages and of dictionaries: that of the widest value.
 const ALIGNMENT: u64 = 16;
+
+/// Alignment of dictionaries among others: that of parts of a buffer.
+const PART_ALIGNMENT: u64 = 64;
 
 /// Bitmaps from the host are padded to a multiple of this: kernels change them in words.
 const BITMAP_BYTES: usize = 64;
@@ -48,42 +51,41 @@ pub(super) fn assemble(
 ) -> Result<Vec<Decoded>> {
     let launch = shared.launch_with_copies(context)?;
     let columns: Vec<Column> = fetched.into_iter().map(Column::new).collect();
-    let (plain, views) = sizes(&columns);
+    let sizes = Sizes::of(&columns);
     let (device, stream) = (launch.device(), launch.stream());
     let mut assembly = Assembly {
         launch,
-        numbers: Pages::new(device.alloc(stream, plain + SLACK_BYTES)?),
-        strings: Pages::new(device.alloc(stream, views + SLACK_BYTES)?),
+        numbers: Room::new(device.alloc(stream, sizes.numbers)?),
+        strings: Room::new(device.alloc(stream, sizes.strings)?),
+        codes: Room::new(device.upload(launch.copies(), &codes_of(&columns, dictionary)?)?),
         uploaded: Vec::new(),
-        decompress: Watched::default(),
-        dictionaries: Watched::default(),
-        values: Watched::default(),
+        batch: PageBatch::default(),
+        places: PlacesOf::default(),
     };
     let mut located = Vec::with_capacity(columns.len());
     for column in &columns {
         located.push(assembly.locate(column)?);
     }
-    let Watched { batch, places } = std::mem::take(&mut assembly.decompress);
-    if !batch.is_empty() {
-        let status = Status::new(&launch, "page_decompress")?;
-        batch.launch(&launch, &status)?;
-        shared.watch_pages(context.stream, status, places);
-    }
-    let mut entries = Vec::with_capacity(columns.len());
-    for (column, pages) in columns.iter().zip(&located) {
-        entries.push(assembly.dictionaries_of(column, pages, dictionary)?);
-    }
-    let kept = decode(shared, context, std::mem::take(&mut assembly.dictionaries))?;
+    assembly.numbers.end_pages();
     let mut targets = Vec::with_capacity(columns.len());
-    for ((column, pages), entries) in columns.iter().zip(&located).zip(entries) {
+    for (column, pages) in columns.iter().zip(&located) {
+        let entries = assembly.dictionaries_of(column, pages)?;
         targets.push(assembly.values_of(column, pages, entries)?);
     }
-    let more = decode(shared, context, std::mem::take(&mut assembly.values))?;
-    let kept = kept
-        .into_iter()
-        .chain(more)
-        .chain(std::mem::take(&mut assembly.uploaded))
-        .chain([Arc::clone(&assembly.strings.buffer)]);
+    let Assembly {
+        strings,
+        uploaded,
+        batch,
+        places,
+        ..
+    } = assembly;
+    let launched = batch.launch(&launch)?;
+    let watch = |status, places| shared.watch_pages(context.stream, status, places);
+    watch(launched.decompress, places.decompress);
+    watch(launched.dictionaries, places.dictionaries);
+    watch(launched.values, places.values);
+    let texts = launched.texts.into_iter();
+    let kept = texts.chain(uploaded).chain([strings.buffer]);
     let kept: Vec<Arc<DeviceBuffer>> = kept.collect();
     let finished = columns.into_iter().zip(targets).map(|(column, target)| {
         let physical = column.physical();
@@ -110,28 +112,12 @@ pub(super) fn assemble(
     finished.collect()
 }
 
-/// Queues the decoding of pages; what their status says is explained by their places. Answers the
-/// buffers of strings that had to be put together.
-fn decode(
-    shared: &Shared,
-    context: &Context,
-    pages: Watched<DecodeBatch>,
-) -> Result<Vec<Arc<DeviceBuffer>>> {
-    let launch = shared.launch_with_copies(context)?;
-    if pages.batch.page_count() == 0 {
-        return Ok(Vec::new());
-    }
-    let status = Status::new(&launch, "page_decode")?;
-    let kept = pages.batch.launch(&launch, &status)?;
-    shared.watch_pages(context.stream, status, pages.places);
-    Ok(kept)
-}
-
-/// Pages that are launched together, and where they come from.
+/// Where the pages of a batch come from.
 #[derive(Default)]
-struct Watched<B> {
-    batch: B,
-    places: Places,
+struct PlacesOf {
+    decompress: Places,
+    dictionaries: Places,
+    values: Places,
 }
 
 /// A column and what it is going to be.
@@ -168,6 +154,11 @@ impl Column {
         } else {
             self.fetched.layout.conversion
         }
+    }
+
+    /// Bytes of the entries of its dictionary, by the dictionary's page.
+    fn entries_bytes(&self, dictionary: &Page) -> u64 {
+        u64::from(self.conversion().value_bytes()) * u64::from(dictionary.value_count)
     }
 
     /// Elements of the column's arrays: rows of the pages, and of a leaf of a nested column level
@@ -280,49 +271,94 @@ fn on_host(chunk: &Fetched, page: &Page) -> bool {
     seen && page.kind == PageKind::Dictionary && codec_of(chunk, page).is_some()
 }
 
-/// Bytes of decompressed pages: of numbers, and of strings that views will point into.
-fn sizes(columns: &[Column]) -> (u64, u64) {
-    let (mut numbers, mut strings) = (0, 0);
-    for column in columns {
-        let sum = match column.physical() {
-            PhysicalType::View => &mut strings,
-            _ => &mut numbers,
-        };
-        for chunk in &column.fetched.chunks {
-            for page in chunk.pages.iter().filter(|page| column.wants(page)) {
-                if codec_of(chunk, page).is_some() && !on_host(chunk, page) {
-                    *sum += u64::from(page.uncompressed_bytes).next_multiple_of(ALIGNMENT);
-                }
-            }
-        }
-    }
-    (numbers, strings)
+/// The dictionary page of a chunk, if it has one.
+fn dictionary_of(chunk: &Fetched) -> Option<&Page> {
+    let first = chunk.pages.first();
+    first.filter(|page| page.kind == PageKind::Dictionary)
 }
 
-/// A buffer that decompressed pages are put into.
-struct Pages {
+/// The codes of all dictionaries of strings, one behind the other.
+fn codes_of(columns: &[Column], dictionary: &Dictionary) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for column in columns.iter().filter(|column| column.coded) {
+        let chunks = column.fetched.chunks.iter();
+        for chunk in chunks.filter(|chunk| dictionary_of(chunk).is_some()) {
+            let codes = text::codes(dictionary, chunk)?;
+            bytes.extend(codes.into_iter().flat_map(u32::to_ne_bytes));
+        }
+    }
+    Ok(bytes)
+}
+
+/// Bytes of what all columns share.
+struct Sizes {
+    /// Decompressed pages and decoded dictionaries of all but strings that stay where they are.
+    numbers: u64,
+    /// Decompressed pages that views will point into.
+    strings: u64,
+}
+
+impl Sizes {
+    fn of(columns: &[Column]) -> Sizes {
+        // Behind the pages, where kernels read on, are the dictionaries.
+        let (mut numbers, mut strings) = (SLACK_BYTES + PART_ALIGNMENT, SLACK_BYTES);
+        for column in columns {
+            let pages = match column.physical() {
+                PhysicalType::View => &mut strings,
+                _ => &mut numbers,
+            };
+            for chunk in &column.fetched.chunks {
+                for page in chunk.pages.iter().filter(|page| column.wants(page)) {
+                    if codec_of(chunk, page).is_some() && !on_host(chunk, page) {
+                        *pages += u64::from(page.uncompressed_bytes).next_multiple_of(ALIGNMENT);
+                    }
+                }
+            }
+            let dictionaries = column.fetched.chunks.iter().filter_map(dictionary_of);
+            for page in dictionaries.filter(|_| !column.coded) {
+                numbers += column.entries_bytes(page).next_multiple_of(PART_ALIGNMENT);
+            }
+        }
+        Sizes { numbers, strings }
+    }
+}
+
+/// A buffer that is filled from its start.
+struct Room {
     buffer: Arc<DeviceBuffer>,
     filled: u64,
 }
 
-impl Pages {
+impl Room {
     fn new(buffer: DeviceBuffer) -> Self {
-        Pages {
+        Room {
             buffer: Arc::new(buffer),
             filled: 0,
         }
+    }
+
+    /// Leaves what kernels read behind pages; what follows may be a part of the buffer.
+    fn end_pages(&mut self) {
+        self.filled = (self.filled + SLACK_BYTES).next_multiple_of(PART_ALIGNMENT);
+    }
+
+    /// So many bytes more; says where they begin.
+    fn take(&mut self, bytes: u64) -> u64 {
+        let start = self.filled;
+        self.filled += bytes;
+        start
     }
 }
 
 struct Assembly<'a> {
     launch: Launch<'a>,
-    numbers: Pages,
-    strings: Pages,
+    numbers: Room,
+    strings: Room,
+    codes: Room,
     /// Dictionaries of strings that the host decompressed.
     uploaded: Vec<Arc<DeviceBuffer>>,
-    decompress: Watched<DecompressBatch>,
-    dictionaries: Watched<DecodeBatch>,
-    values: Watched<DecodeBatch>,
+    batch: PageBatch,
+    places: PlacesOf,
 }
 
 impl Assembly<'_> {
@@ -330,7 +366,7 @@ impl Assembly<'_> {
     fn locate(&mut self, column: &Column) -> Result<Vec<Vec<DeviceSlice>>> {
         let mut located = Vec::with_capacity(column.fetched.chunks.len());
         for chunk in &column.fetched.chunks {
-            self.decompress.places.begin(&chunk.stored);
+            self.places.decompress.begin(&chunk.stored);
             let mut slices = Vec::with_capacity(chunk.pages.len());
             for (index, (page, body)) in chunk.pages.iter().zip(&chunk.bodies).enumerate() {
                 let codec = codec_of(chunk, page).filter(|_| column.wants(page));
@@ -391,8 +427,7 @@ impl Assembly<'_> {
             _ => &mut self.numbers,
         };
         let bytes = u64::from(page.uncompressed_bytes);
-        let start = target.filled;
-        target.filled += bytes.next_multiple_of(ALIGNMENT);
+        let start = target.take(bytes.next_multiple_of(ALIGNMENT));
         let levels = u64::from(level_bytes(page));
         if levels > 0 {
             let (device, stream) = (self.launch.device(), self.launch.stream());
@@ -406,10 +441,10 @@ impl Assembly<'_> {
         let compressed = u64::from(page.compressed_bytes) - levels;
         let source = body.slice(levels, compressed)?;
         let values = DeviceSlice::new(&target.buffer, start + levels, bytes - levels)?;
-        let Watched { batch, places } = &mut self.decompress;
+        let places = &mut self.places.decompress;
         let place = places.next();
         places.add(chunk.indices[index]);
-        batch.add(codec, place, source, values)?;
+        self.batch.decompress.add(codec, place, source, values)?;
         DeviceSlice::new(&target.buffer, start, bytes)
     }
 
@@ -418,55 +453,60 @@ impl Assembly<'_> {
         &mut self,
         column: &Column,
         located: &[Vec<DeviceSlice>],
-        dictionary: &Dictionary,
     ) -> Result<Vec<Option<(DeviceSlice, u32)>>> {
-        let (device, stream) = (self.launch.device(), self.launch.stream());
         let mut found = Vec::with_capacity(located.len());
         for (chunk, slices) in column.fetched.chunks.iter().zip(located) {
-            let first = chunk.pages.first().zip(slices.first());
-            let Some((page, body)) = first.filter(|(page, _)| page.kind == PageKind::Dictionary)
-            else {
+            let Some((page, body)) = dictionary_of(chunk).zip(slices.first()) else {
                 found.push(None);
                 continue;
             };
-            let conversion = column.conversion();
-            let bytes = u64::from(conversion.value_bytes()) * u64::from(page.value_count);
-            if column.coded {
-                let codes = text::codes(dictionary, chunk)?;
-                let bytes: Vec<u8> = codes.iter().flat_map(|code| code.to_ne_bytes()).collect();
-                let entries = Arc::new(device.upload(self.launch.copies(), &bytes)?);
-                let slice = DeviceSlice::new(&entries, 0, bytes.len() as u64)?;
-                found.push(Some((slice, page.value_count)));
-                continue;
-            }
-            let entries = Arc::new(device.alloc(stream, bytes)?);
-            let Watched { batch, places } = &mut self.dictionaries;
-            batch.add(&PageSpec {
-                data: body.clone(),
-                dictionary: None,
-                target: PageTarget {
-                    values: Arc::clone(&entries),
-                    validity: None,
-                    levels: None,
-                    rows: u64::from(page.value_count),
-                },
-                row_start: 0,
-                level_count: page.value_count,
-                value_count_max: page.value_count,
-                encoding: PageEncoding::Plain as u32,
-                conversion,
-                element_bytes: column.fetched.layout.element_bytes,
-                levels: LevelSpec::default(),
-                text: column.text,
-            })?;
-            places.begin(&chunk.stored);
-            places.add(0);
-            found.push(Some((
-                DeviceSlice::new(&entries, 0, bytes)?,
-                page.value_count,
-            )));
+            let bytes = column.entries_bytes(page);
+            let entries = match column.coded {
+                true => {
+                    let start = self.codes.take(bytes);
+                    DeviceSlice::new(&self.codes.buffer, start, bytes)?
+                }
+                false => self.decode_dictionary(column, chunk, page, body)?,
+            };
+            found.push(Some((entries, page.value_count)));
         }
         Ok(found)
+    }
+
+    /// Adds the dictionary page of a chunk, whose entries have a part of the numbers' buffer.
+    fn decode_dictionary(
+        &mut self,
+        column: &Column,
+        chunk: &Fetched,
+        page: &Page,
+        body: &DeviceSlice,
+    ) -> Result<DeviceSlice> {
+        let bytes = column.entries_bytes(page);
+        let whole = bytes.next_multiple_of(PART_ALIGNMENT);
+        let start = self.numbers.take(whole);
+        let entries = Arc::new(DeviceBuffer::part(&self.numbers.buffer, start, whole));
+        self.batch.dictionaries.add(&PageSpec {
+            data: body.clone(),
+            dictionary: None,
+            target: PageTarget {
+                values: Arc::clone(&entries),
+                validity: None,
+                levels: None,
+                rows: u64::from(page.value_count),
+            },
+            row_start: 0,
+            level_count: page.value_count,
+            value_count_max: page.value_count,
+            encoding: PageEncoding::Plain as u32,
+            conversion: column.conversion(),
+            element_bytes: column.fetched.layout.element_bytes,
+            levels: LevelSpec::default(),
+            text: column.text,
+        })?;
+        let places = &mut self.places.dictionaries;
+        places.begin(&chunk.stored);
+        places.add(0);
+        DeviceSlice::new(&entries, 0, bytes)
     }
 
     /// Adds the data pages of a column; answers the arrays that they go to.
@@ -481,7 +521,7 @@ impl Assembly<'_> {
         let chunks = column.fetched.chunks.iter().zip(located).zip(entries);
         for ((chunk, slices), dictionary) in chunks {
             let physical = chunk.stored.chunk()?.facts().physical;
-            self.values.places.begin(&chunk.stored);
+            self.places.values.begin(&chunk.stored);
             for (index, (page, data)) in chunk.pages.iter().zip(slices).enumerate() {
                 let section_bytes = match page.kind {
                     PageKind::Dictionary => continue,
@@ -493,8 +533,7 @@ impl Assembly<'_> {
                     definition_level_max: chunk.definition_level_max,
                     repetition_level_max: chunk.repetition_level_max,
                 };
-                let Watched { batch, places } = &mut self.values;
-                batch.add(&PageSpec {
+                self.batch.values.add(&PageSpec {
                     data: data.clone(),
                     dictionary: dictionary.clone(),
                     target: target.clone(),
@@ -511,7 +550,7 @@ impl Assembly<'_> {
                     },
                     text: column.text,
                 })?;
-                places.add(chunk.indices[index]);
+                self.places.values.add(chunk.indices[index]);
                 row_start += u64::from(page.value_count);
             }
         }

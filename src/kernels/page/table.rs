@@ -1,0 +1,119 @@
+//! What launches over pages are told, in one buffer: the structs of all batches travel in one copy.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use super::super::{Launch, Status, Unpadded, abi, address_of};
+use crate::device::DeviceBuffer;
+use crate::error::Result;
+
+/// Where structs begin: as the widest field of any of them must.
+const ALIGNMENT: usize = 16;
+
+/// Where structs lie in a table that is going to be.
+#[derive(Debug)]
+pub(super) struct Slot<T> {
+    start: usize,
+    count: usize,
+    of: PhantomData<T>,
+}
+
+/// The places of structs in a table.
+#[derive(Debug, Default)]
+pub(super) struct Layout {
+    bytes: usize,
+}
+
+impl Layout {
+    /// Room for so many structs.
+    pub(super) fn add<T: Unpadded>(&mut self, count: usize) -> Slot<T> {
+        let start = self.bytes;
+        self.bytes = (start + count * size_of::<T>()).next_multiple_of(ALIGNMENT);
+        Slot {
+            start,
+            count,
+            of: PhantomData,
+        }
+    }
+}
+
+/// A table whose address is known, while the host writes it. What nobody writes is zero.
+#[derive(Debug)]
+pub(super) struct Table {
+    buffer: Arc<DeviceBuffer>,
+    bytes: Vec<u8>,
+}
+
+impl Table {
+    /// # Errors
+    /// No memory is left.
+    pub(super) fn new(launch: &Launch, layout: &Layout) -> Result<Table> {
+        let buffer = launch.device.alloc(launch.copies, layout.bytes as u64)?;
+        Ok(Table {
+            buffer: Arc::new(buffer),
+            bytes: vec![0; layout.bytes],
+        })
+    }
+
+    /// Where the structs of a slot are going to be on the device.
+    pub(super) fn pointer<T>(&self, slot: &Slot<T>) -> *mut T {
+        address_of::<u8>(&self.buffer)
+            .wrapping_add(slot.start)
+            .cast()
+    }
+
+    /// # Panics
+    /// There are more or fewer structs than the slot has room for.
+    pub(super) fn write<T: Unpadded>(&mut self, slot: &Slot<T>, structs: &[T]) {
+        assert_eq!(structs.len(), slot.count, "a slot is filled");
+        let bytes = super::super::bytes_of(structs);
+        self.bytes[slot.start..slot.start + bytes.len()].copy_from_slice(bytes);
+    }
+
+    /// Queues the copy; kernels of the launch may then read and write the table.
+    ///
+    /// # Errors
+    /// What the copy reports.
+    pub(super) fn upload(self, launch: &Launch) -> Result<Uploaded> {
+        let Table { buffer, bytes } = self;
+        launch.write(&buffer, &bytes)?;
+        buffer.order_write(launch.stream)?;
+        Ok(Uploaded { buffer })
+    }
+}
+
+/// A table on the device.
+#[derive(Debug)]
+pub(super) struct Uploaded {
+    buffer: Arc<DeviceBuffer>,
+}
+
+impl Uploaded {
+    /// The first struct of a slot.
+    pub(super) fn pointer<T>(&self, slot: &Slot<T>) -> *mut T {
+        address_of::<u8>(&self.buffer)
+            .wrapping_add(slot.start)
+            .cast()
+    }
+
+    /// The status word in a slot, for launches of `entry`.
+    pub(super) fn status(&self, slot: &Slot<abi::KernelStatus>, entry: &'static str) -> Status {
+        Status::within(&self.buffer, slot.start as u64, entry)
+    }
+
+    /// Copies the structs of a slot to the host, and waits for them.
+    ///
+    /// # Errors
+    /// What failed on the stream before, or the copy.
+    pub(super) fn read(&self, launch: &Launch, slot: &Slot<impl Sized>) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; slot.bytes()];
+        launch.read(&self.buffer, slot.start as u64, &mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+impl<T> Slot<T> {
+    fn bytes(&self) -> usize {
+        self.count * size_of::<T>()
+    }
+}

@@ -4,9 +4,10 @@
 //! of device buffers. A [`PageBatch`] of them runs over all with one launch per kernel, however many row
 //! groups and columns they come from. The descriptors of all travel in one upload; nothing is copied
 //! back, but the sizes of DELTA_BYTE_ARRAY strings, which must be put together in a buffer of their
-//! own. Values that a page cannot have are reported by a [`Status`](super::Status) whose argument is the
-//! page's index, and never lead a kernel outside of the buffers. Where only some pages are decoded, [`page_find_rows`] says where rows
-//! are. Reading files, and the meaning of columns, belong to the backend.
+//! own. Values that a page cannot have are reported by a [`Status`] whose argument is the page's index,
+//! and never lead a kernel outside of the buffers. Where only some pages are decoded,
+//! [`page_find_rows`] says where rows are. Reading files, and the meaning of columns, belong to the
+//! backend.
 
 mod codec;
 mod decode;

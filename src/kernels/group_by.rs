@@ -3,8 +3,8 @@
 //! [`GroupTable`] chooses what each launch needs from a sketch of the keys, or of a sample of them:
 //! the table's capacity, and the size of the tables that blocks keep in shared memory. Rows that
 //! still find no slot are done again over a larger table, so that no estimate has to be right. Each
-//! update waits for the stream for the sketch, up to three times where samples are taken, and for
-//! the counts.
+//! update waits for the stream for the sketch, up to three times where samples are taken, unless few
+//! keys were found so far, and for the counts.
 
 mod layout;
 mod sketch;
@@ -31,6 +31,10 @@ const COUNTERS: u64 = 3;
 
 /// Of so many tiles a sample takes two, one for each of its halves.
 const SAMPLE_STEP: u32 = 16;
+
+/// Slots for each group of a table that is far from full: it is not asked how many keys new rows have.
+/// Where these are many all the same, rows are done again over a larger table.
+const ROOMY_SLOTS: u64 = 8;
 
 /// Bytes of a table that the second-level cache holds whatever else goes through it.
 const CACHED_BYTES: u64 = 16 << 20;
@@ -206,7 +210,8 @@ impl GroupTable {
         Ok(())
     }
 
-    /// The distinct keys of all updates so far and of these rows, by the sketch.
+    /// The distinct keys of all updates so far and of these rows, by the sketch. Without keys there is
+    /// one group; and where the rows so far had few keys, those that follow are taken to have no more.
     ///
     /// The more rows, the fewer of their keys are new. So what the second half of a sample adds to
     /// the first bounds what the other rows add, if rows come in no order: where that leaves the
@@ -217,6 +222,12 @@ impl GroupTable {
         places: &[GroupByKey; 16],
         rows: &DeviceRows,
     ) -> Result<u64> {
+        if self.layout.has_no_keys() {
+            return Ok(1);
+        }
+        if self.groups > 0 && self.groups * ROOMY_SLOTS <= self.capacity {
+            return Ok(self.groups);
+        }
         if rows.max() >= self.tuning.sample_rows_min {
             let half = self.sketch(launch, places, rows, (0, SAMPLE_STEP))?;
             if half < rows.max() / u64::from(SAMPLE_STEP) / 4 {

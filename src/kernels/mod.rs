@@ -289,8 +289,6 @@ unsafe impl Unpadded for abi::PageState {}
 unsafe impl Unpadded for abi::PageCompressed {}
 // SAFETY: as `Page`.
 unsafe impl Unpadded for abi::PageSplit {}
-// SAFETY: fields fill the struct, a reserved word among them.
-unsafe impl Unpadded for abi::KernelStatus {}
 // SAFETY: as `Page` (kernels/abi/shuffle_partition.h).
 unsafe impl Unpadded for abi::ShufflePartitionColumn {}
 // SAFETY: four fields of 32 bits (`ABI_ASSERT` in kernels/abi/strings.h).
@@ -314,17 +312,24 @@ impl Status {
     /// # Errors
     /// No memory is left.
     pub fn new(launch: &Launch, entry: &'static str) -> Result<Self> {
-        let buffer = launch.alloc_zeroed(size_of::<abi::KernelStatus>() as u64)?;
-        Ok(Status::within(&Arc::new(buffer), 0, entry))
+        let [status] = Status::several(launch, [entry])?;
+        Ok(status)
     }
 
-    /// The status word at a place of a buffer, which is zero there.
-    fn within(buffer: &Arc<DeviceBuffer>, start: u64, entry: &'static str) -> Self {
-        Status {
-            buffer: Arc::clone(buffer),
-            start,
-            entry,
-        }
+    /// Status words of one buffer.
+    fn several<const N: usize>(launch: &Launch, entries: [&'static str; N]) -> Result<[Self; N]> {
+        let bytes = size_of::<abi::KernelStatus>() as u64;
+        let buffer = Arc::new(launch.alloc_zeroed(N as u64 * bytes)?);
+        let mut start = 0;
+        Ok(entries.map(|entry| {
+            let status = Status {
+                buffer: Arc::clone(&buffer),
+                start,
+                entry,
+            };
+            start += bytes;
+            status
+        }))
     }
 
     fn pointer(&self) -> *mut abi::KernelStatus {

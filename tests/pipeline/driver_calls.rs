@@ -79,11 +79,11 @@ fn a_batch_of_a_filtered_sum() -> Result<()> {
             .agg([col("amount").sum()])
     })?;
     let bounds = [
-        ("allocations and frees", 48),
-        ("copies", 5),
+        ("allocations and frees", 50),
+        ("copies", 4),
         ("launches and fills", 16),
-        ("events", 10),
-        ("waits", 3),
+        ("events", 8),
+        ("waits", 2),
     ];
     assert_at_most("a filtered sum", calls, bounds);
     Ok(())
@@ -97,11 +97,11 @@ fn a_batch_of_groups_by_a_string() -> Result<()> {
             .agg([col("amount").sum(), col("ratio").mean()])
     })?;
     let bounds = [
-        ("allocations and frees", 28),
-        ("copies", 6),
+        ("allocations and frees", 30),
+        ("copies", 5),
         ("launches and fills", 10),
-        ("events", 13),
-        ("waits", 3),
+        ("events", 11),
+        ("waits", 2),
     ];
     assert_at_most("groups by a string", calls, bounds);
     Ok(())

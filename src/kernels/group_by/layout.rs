@@ -150,6 +150,11 @@ fn accumulator_words(kind: u32) -> u32 {
 }
 
 impl GroupLayout {
+    /// Whether all rows are of one group.
+    pub(super) fn has_no_keys(&self) -> bool {
+        self.keys.is_empty()
+    }
+
     /// Packs keys, and lines accumulators (of `abi::ACCUMULATE_*` kinds) up behind them.
     ///
     /// # Errors

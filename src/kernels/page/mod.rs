@@ -24,7 +24,7 @@ use super::abi;
 use super::{Launch, Status};
 use crate::device::DeviceBuffer;
 use crate::error::{Error, Result};
-use table::{Layout, Slot, Table};
+use table::{Layout, Table};
 
 /// Bytes that must follow every page in its buffer; kernels read whole words.
 pub const SLACK_BYTES: u64 = abi::PAGE_SLACK_BYTES as u64;
@@ -146,7 +146,6 @@ impl PageBatch {
     /// No memory is left, or the driver refuses.
     pub fn launch(self, launch: &Launch) -> Result<PagesLaunched> {
         let mut layout = Layout::default();
-        let statuses: [Slot<abi::KernelStatus>; 3] = std::array::from_fn(|_| layout.add(1));
         let decompress = self.decompress.place(&mut layout);
         let mut dictionaries = self.dictionaries.place(&mut layout);
         let mut values = self.values.place(&mut layout);
@@ -155,11 +154,13 @@ impl PageBatch {
         dictionaries.write(&mut table);
         values.write(&mut table);
         let table = table.upload(launch)?;
-        let [of_decompress, of_dictionaries, of_values] = &statuses;
+        // Apart from the table, which is of no use once the launches are through.
+        let entries = ["page_decompress", "page_decode", "page_decode"];
+        let [of_decompress, of_dictionaries, of_values] = Status::several(launch, entries)?;
         let mut launched = PagesLaunched {
-            decompress: table.status(of_decompress, "page_decompress"),
-            dictionaries: table.status(of_dictionaries, "page_decode"),
-            values: table.status(of_values, "page_decode"),
+            decompress: of_decompress,
+            dictionaries: of_dictionaries,
+            values: of_values,
             texts: Vec::new(),
         };
         decompress.launch(launch, &table, &launched.decompress)?;

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::super::{Launch, Status, Unpadded, abi, address_of};
+use super::super::{Launch, Unpadded, address_of};
 use crate::device::DeviceBuffer;
 use crate::error::Result;
 
@@ -94,11 +94,6 @@ impl Uploaded {
         address_of::<u8>(&self.buffer)
             .wrapping_add(slot.start)
             .cast()
-    }
-
-    /// The status word in a slot, for launches of `entry`.
-    pub(super) fn status(&self, slot: &Slot<abi::KernelStatus>, entry: &'static str) -> Status {
-        Status::within(&self.buffer, slot.start as u64, entry)
     }
 
     /// Copies the structs of a slot to the host, and waits for them.

@@ -320,7 +320,7 @@ fn group_by_unsupported(spec: &GroupBySpec) -> Option<&'static str> {
         | Function::CountDistinct
         | Function::ApproxCountDistinct => phased,
         Function::Variance(_) | Function::StandardDeviation(_) => {
-            spec.phase.takes_states() || spec.float_sums == FloatSums::Exact
+            spec.float_sums == FloatSums::Exact
         }
         Function::Sum | Function::Mean => phased && spec.float_sums == FloatSums::Exact,
         _ => false,

@@ -21,7 +21,7 @@ use super::order::TextOrder;
 use super::text;
 use crate::error::{Error, Result};
 use crate::kernels::gather::gather_rows;
-use crate::kernels::group_by::{GroupKey, GroupLayout, GroupList, GroupTable, registers};
+use crate::kernels::group_by::{GroupKey, GroupLayout, GroupList, GroupTable, Moments, registers};
 use crate::kernels::{DeviceColumn, DeviceRows, Launch, Status, abi};
 use crate::memory::Batch;
 use crate::operators::{
@@ -201,6 +201,18 @@ impl GroupBy {
         for carry in &self.parts.carries {
             let column = &batch.columns[carry.input];
             table.carry(launch, carry.row, carry.accumulator, column, rows)?;
+        }
+        if self.spec.phase.takes_states() {
+            for (accumulator, first) in &self.parts.variances {
+                let moments = Moments {
+                    accumulator: *accumulator,
+                    counts: &batch.columns[*first],
+                    means: &batch.columns[first + 1],
+                    m2: &batch.columns[first + 2],
+                };
+                table.update_moments(launch, &keys, &moments, rows)?;
+            }
+            return Ok(());
         }
         let mut distances = Vec::with_capacity(self.parts.variances.len());
         for (accumulator, input) in &self.parts.variances {

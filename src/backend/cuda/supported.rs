@@ -96,9 +96,6 @@ fn check_aggregates(group_by: &GroupBySpec) -> Result<(), String> {
                     "{function} by {keys} keys, with which values are sorted"
                 ));
             }
-            _ if spread && group_by.phase.takes_states() => {
-                return Err(format!("the state of {function}"));
-            }
             _ => {}
         }
     }

@@ -18,7 +18,7 @@ use crate::types::{DataType, EmptySum, Field, Overflow, PhysicalType, decimal_pa
 pub(super) struct Accumulator {
     kind: u32,
     pub(super) input: Option<usize>,
-    /// Fed at the end, from pairs: no row of the input reaches it.
+    /// Fed by itself, such as from pairs at the end: it takes no column as it is.
     pub(super) late: bool,
 }
 
@@ -87,7 +87,8 @@ pub(super) struct Parts {
     pub(super) outputs: Vec<Output>,
     pub(super) carries: Vec<Carry>,
     pub(super) pairs: Vec<Pairs>,
-    /// Accumulators of variances, and the columns that they take.
+    /// Accumulators of variances, and the columns that they take: of values, or the first of those
+    /// of states.
     pub(super) variances: Vec<(u32, usize)>,
     /// What needs all values of a group beside one another.
     pub(super) ordered: Option<Ordered>,
@@ -482,7 +483,11 @@ impl Plan<'_> {
         input: usize,
         data_type: &DataType,
     ) -> Result<()> {
-        let factor = power_of_ten(data_type);
+        // The moments of a state are of numbers, whatever the values were.
+        let factor = match self.spec.phase.takes_states() {
+            true => 1.0,
+            false => power_of_ten(data_type),
+        };
         let known = self
             .parts
             .variances
@@ -491,7 +496,11 @@ impl Plan<'_> {
         let variance = match known {
             Some((accumulator, _)) => *accumulator,
             None => {
-                let accumulator = self.accumulator(abi::ACCUMULATE_VARIANCE, Some(input));
+                let kind = abi::ACCUMULATE_VARIANCE;
+                let accumulator = match self.spec.phase.takes_states() {
+                    true => self.parts.late(kind),
+                    false => self.accumulator(kind, Some(input)),
+                };
                 self.parts.variances.push((accumulator, input));
                 accumulator
             }

@@ -9,12 +9,14 @@
 mod layout;
 mod moments;
 mod sketch;
+mod states;
 mod texts;
 mod values;
 
 use layout::Part;
 pub use layout::{GroupKey, GroupLayout, GroupTuning};
 pub use moments::Moments;
+pub use states::{Raised, element_rows, read_registers, write_registers};
 use texts::Texts;
 use values::Width;
 pub use values::registers;

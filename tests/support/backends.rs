@@ -315,10 +315,6 @@ fn group_by_unsupported(spec: &GroupBySpec) -> Option<&'static str> {
     let phased = spec.phase != GroupByPhase::Complete;
     let mut functions = spec.aggregates.iter().map(|aggregate| aggregate.function);
     let missing = functions.any(|function| match function {
-        Function::Quantile { .. }
-        | Function::Collect
-        | Function::CountDistinct
-        | Function::ApproxCountDistinct => phased,
         Function::Variance(_) | Function::StandardDeviation(_) => {
             spec.float_sums == FloatSums::Exact
         }

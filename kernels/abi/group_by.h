@@ -298,4 +298,49 @@ typedef struct GroupBySettleParams {
 } GroupBySettleParams;
 ABI_ASSERT(sizeof(GroupBySettleParams) == 208, "GroupBySettleParams crosses the ABI");
 
+/// Launch parameters of `group_by_list_rows`.
+typedef struct GroupByListRowsParams {
+  ColumnView lists;      ///< [row_count], read: `PHYSICAL_UINT32`, the list of each row; null: an empty one
+  uint32_t *list_rows;   ///< [list_count], device, written: the row that has each list
+  uint64_t row_count;    ///< rows
+  uint64_t list_count;   ///< lists
+} GroupByListRowsParams;
+ABI_ASSERT(sizeof(GroupByListRowsParams) == 72, "GroupByListRowsParams crosses the ABI");
+
+/// Launch parameters of `group_by_element_rows`.
+typedef struct GroupByElementRowsParams {
+  const uint32_t *starts;     ///< [list_count + 1], device, read: where each list begins, and where the last one ends
+  const uint32_t *list_rows;  ///< [list_count], device, read: the row that has each list
+  uint32_t *element_rows;     ///< [element_count], device, written: the row that has each element
+  uint64_t list_count;        ///< lists, at least one
+  uint64_t element_count;     ///< elements of all lists
+} GroupByElementRowsParams;
+ABI_ASSERT(sizeof(GroupByElementRowsParams) == 40, "GroupByElementRowsParams crosses the ABI");
+
+/// Launch parameters of `group_by_write_registers`.
+typedef struct GroupByWriteRegistersParams {
+  ColumnView registers;    ///< [row_count], read: `PHYSICAL_UINT32`; null: none was raised
+  ColumnView weights;      ///< [row_count], read: `PHYSICAL_INT64`, 2^(GROUP_BY_RANK_MAX - rank)
+  ColumnView lists;        ///< [group_count], read: `PHYSICAL_UINT32`, the sketch of each group; null: that of nothing
+  const uint32_t *starts;  ///< [sketch_count + 1], device, read: the first row of each sketch, and the end of the last
+  uint8_t *bytes;          ///< [(sketch_count + 1) << GROUP_BY_REGISTER_BITS], device, written: ranks; the last sketch is of nothing; the caller zeroes it
+  ColumnOut sketches;      ///< [group_count], written: `PHYSICAL_VIEW` of those bytes
+  uint64_t row_count;      ///< rows
+  uint64_t sketch_count;   ///< sketches that have rows
+  uint64_t group_count;    ///< groups
+} GroupByWriteRegistersParams;
+ABI_ASSERT(sizeof(GroupByWriteRegistersParams) == 144 + 16 + 24 + 24, "GroupByWriteRegistersParams crosses the ABI");
+
+/// Launch parameters of `group_by_read_registers`.
+typedef struct GroupByReadRegistersParams {
+  ColumnView sketches;      ///< [row_count], read: `PHYSICAL_VIEW` of a rank per register; null: none is raised
+  uint32_t *rows;           ///< [raised], device, written: the row of each register that is raised; absent: they are counted
+  uint32_t *registers;      ///< [raised], device, written
+  uint64_t *weights;        ///< [raised], device, written: 2^(GROUP_BY_RANK_MAX - rank)
+  uint64_t *raised_count;   ///< [1], device, raised; the caller zeroes it
+  KernelStatus *status;     ///< [1], device, first error wins; the caller zeroes it
+  uint64_t row_count;       ///< rows
+} GroupByReadRegistersParams;
+ABI_ASSERT(sizeof(GroupByReadRegistersParams) == 96, "GroupByReadRegistersParams crosses the ABI");
+
 #endif

@@ -17,6 +17,7 @@ enum {
   STATUS_PAGE_VALUES = 9,         ///< values end early or are malformed; argument: page
   STATUS_PAGE_INDEX = 10,         ///< a dictionary has no such entry; argument: page
   STATUS_PAGE_TEXT = 11,          ///< a string is not UTF-8; argument: page
+  STATUS_STATE = 12,              ///< bytes are not the state of such an aggregate; argument: row
 };
 
 /// Status of one launch. The caller zeroes it; kernels set it at most once.

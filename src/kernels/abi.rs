@@ -366,6 +366,8 @@ pub const STATUS_PAGE_VALUES: u32 = 9;
 pub const STATUS_PAGE_INDEX: u32 = 10;
 /// a string is not UTF-8; argument: page
 pub const STATUS_PAGE_TEXT: u32 = 11;
+/// bytes are not the state of such an aggregate; argument: row
+pub const STATUS_STATE: u32 = 12;
 
 /// Status of one launch. The caller zeroes it; kernels set it at most once.
 #[repr(C)]
@@ -1277,6 +1279,153 @@ const _: () = {
         [::core::mem::offset_of!(GroupBySettleParams, present) - 192usize];
     ["Offset of field: GroupBySettleParams::carry"]
         [::core::mem::offset_of!(GroupBySettleParams, carry) - 200usize];
+};
+
+/// Launch parameters of `group_by_list_rows`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct GroupByListRowsParams {
+    /// \[row_count\], read: `PHYSICAL_UINT32`, the list of each row; null: an empty one
+    pub lists: ColumnView,
+    /// \[list_count\], device, written: the row that has each list
+    pub list_rows: *mut u32,
+    /// rows
+    pub row_count: u64,
+    /// lists
+    pub list_count: u64,
+}
+const _: () = {
+    ["Size of GroupByListRowsParams"][::core::mem::size_of::<GroupByListRowsParams>() - 72usize];
+    ["Alignment of GroupByListRowsParams"]
+        [::core::mem::align_of::<GroupByListRowsParams>() - 8usize];
+    ["Offset of field: GroupByListRowsParams::lists"]
+        [::core::mem::offset_of!(GroupByListRowsParams, lists) - 0usize];
+    ["Offset of field: GroupByListRowsParams::list_rows"]
+        [::core::mem::offset_of!(GroupByListRowsParams, list_rows) - 48usize];
+    ["Offset of field: GroupByListRowsParams::row_count"]
+        [::core::mem::offset_of!(GroupByListRowsParams, row_count) - 56usize];
+    ["Offset of field: GroupByListRowsParams::list_count"]
+        [::core::mem::offset_of!(GroupByListRowsParams, list_count) - 64usize];
+};
+
+/// Launch parameters of `group_by_element_rows`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct GroupByElementRowsParams {
+    /// \[list_count + 1\], device, read: where each list begins, and where the last one ends
+    pub starts: *const u32,
+    /// \[list_count\], device, read: the row that has each list
+    pub list_rows: *const u32,
+    /// \[element_count\], device, written: the row that has each element
+    pub element_rows: *mut u32,
+    /// lists, at least one
+    pub list_count: u64,
+    /// elements of all lists
+    pub element_count: u64,
+}
+const _: () = {
+    ["Size of GroupByElementRowsParams"]
+        [::core::mem::size_of::<GroupByElementRowsParams>() - 40usize];
+    ["Alignment of GroupByElementRowsParams"]
+        [::core::mem::align_of::<GroupByElementRowsParams>() - 8usize];
+    ["Offset of field: GroupByElementRowsParams::starts"]
+        [::core::mem::offset_of!(GroupByElementRowsParams, starts) - 0usize];
+    ["Offset of field: GroupByElementRowsParams::list_rows"]
+        [::core::mem::offset_of!(GroupByElementRowsParams, list_rows) - 8usize];
+    ["Offset of field: GroupByElementRowsParams::element_rows"]
+        [::core::mem::offset_of!(GroupByElementRowsParams, element_rows) - 16usize];
+    ["Offset of field: GroupByElementRowsParams::list_count"]
+        [::core::mem::offset_of!(GroupByElementRowsParams, list_count) - 24usize];
+    ["Offset of field: GroupByElementRowsParams::element_count"]
+        [::core::mem::offset_of!(GroupByElementRowsParams, element_count) - 32usize];
+};
+
+/// Launch parameters of `group_by_write_registers`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct GroupByWriteRegistersParams {
+    /// \[row_count\], read: `PHYSICAL_UINT32`; null: none was raised
+    pub registers: ColumnView,
+    /// \[row_count\], read: `PHYSICAL_INT64`, 2^(GROUP_BY_RANK_MAX - rank)
+    pub weights: ColumnView,
+    /// \[group_count\], read: `PHYSICAL_UINT32`, the sketch of each group; null: that of nothing
+    pub lists: ColumnView,
+    /// \[sketch_count + 1\], device, read: the first row of each sketch, and the end of the last
+    pub starts: *const u32,
+    /// \[(sketch_count + 1) \<\< GROUP_BY_REGISTER_BITS\], device, written: ranks; the last sketch is of nothing; the caller zeroes it
+    pub bytes: *mut u8,
+    /// \[group_count\], written: `PHYSICAL_VIEW` of those bytes
+    pub sketches: ColumnOut,
+    /// rows
+    pub row_count: u64,
+    /// sketches that have rows
+    pub sketch_count: u64,
+    /// groups
+    pub group_count: u64,
+}
+const _: () = {
+    ["Size of GroupByWriteRegistersParams"]
+        [::core::mem::size_of::<GroupByWriteRegistersParams>() - 208usize];
+    ["Alignment of GroupByWriteRegistersParams"]
+        [::core::mem::align_of::<GroupByWriteRegistersParams>() - 8usize];
+    ["Offset of field: GroupByWriteRegistersParams::registers"]
+        [::core::mem::offset_of!(GroupByWriteRegistersParams, registers) - 0usize];
+    ["Offset of field: GroupByWriteRegistersParams::weights"]
+        [::core::mem::offset_of!(GroupByWriteRegistersParams, weights) - 48usize];
+    ["Offset of field: GroupByWriteRegistersParams::lists"]
+        [::core::mem::offset_of!(GroupByWriteRegistersParams, lists) - 96usize];
+    ["Offset of field: GroupByWriteRegistersParams::starts"]
+        [::core::mem::offset_of!(GroupByWriteRegistersParams, starts) - 144usize];
+    ["Offset of field: GroupByWriteRegistersParams::bytes"]
+        [::core::mem::offset_of!(GroupByWriteRegistersParams, bytes) - 152usize];
+    ["Offset of field: GroupByWriteRegistersParams::sketches"]
+        [::core::mem::offset_of!(GroupByWriteRegistersParams, sketches) - 160usize];
+    ["Offset of field: GroupByWriteRegistersParams::row_count"]
+        [::core::mem::offset_of!(GroupByWriteRegistersParams, row_count) - 184usize];
+    ["Offset of field: GroupByWriteRegistersParams::sketch_count"]
+        [::core::mem::offset_of!(GroupByWriteRegistersParams, sketch_count) - 192usize];
+    ["Offset of field: GroupByWriteRegistersParams::group_count"]
+        [::core::mem::offset_of!(GroupByWriteRegistersParams, group_count) - 200usize];
+};
+
+/// Launch parameters of `group_by_read_registers`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, Default)]
+pub struct GroupByReadRegistersParams {
+    /// \[row_count\], read: `PHYSICAL_VIEW` of a rank per register; null: none is raised
+    pub sketches: ColumnView,
+    /// \[raised\], device, written: the row of each register that is raised; absent: they are counted
+    pub rows: *mut u32,
+    /// \[raised\], device, written
+    pub registers: *mut u32,
+    /// \[raised\], device, written: 2^(GROUP_BY_RANK_MAX - rank)
+    pub weights: *mut u64,
+    /// \[1\], device, raised; the caller zeroes it
+    pub raised_count: *mut u64,
+    /// \[1\], device, first error wins; the caller zeroes it
+    pub status: *mut KernelStatus,
+    /// rows
+    pub row_count: u64,
+}
+const _: () = {
+    ["Size of GroupByReadRegistersParams"]
+        [::core::mem::size_of::<GroupByReadRegistersParams>() - 96usize];
+    ["Alignment of GroupByReadRegistersParams"]
+        [::core::mem::align_of::<GroupByReadRegistersParams>() - 8usize];
+    ["Offset of field: GroupByReadRegistersParams::sketches"]
+        [::core::mem::offset_of!(GroupByReadRegistersParams, sketches) - 0usize];
+    ["Offset of field: GroupByReadRegistersParams::rows"]
+        [::core::mem::offset_of!(GroupByReadRegistersParams, rows) - 48usize];
+    ["Offset of field: GroupByReadRegistersParams::registers"]
+        [::core::mem::offset_of!(GroupByReadRegistersParams, registers) - 56usize];
+    ["Offset of field: GroupByReadRegistersParams::weights"]
+        [::core::mem::offset_of!(GroupByReadRegistersParams, weights) - 64usize];
+    ["Offset of field: GroupByReadRegistersParams::raised_count"]
+        [::core::mem::offset_of!(GroupByReadRegistersParams, raised_count) - 72usize];
+    ["Offset of field: GroupByReadRegistersParams::status"]
+        [::core::mem::offset_of!(GroupByReadRegistersParams, status) - 80usize];
+    ["Offset of field: GroupByReadRegistersParams::row_count"]
+        [::core::mem::offset_of!(GroupByReadRegistersParams, row_count) - 88usize];
 };
 
 /// threads per block of every kernel
@@ -5259,6 +5408,50 @@ unsafe impl Kernel for GroupByEmitAggregate {
     const ENTRY: &'static str = "group_by_emit_aggregate";
     const MODULE: &'static str = "group_by_emit";
     type Params = GroupByEmitAggregateParams;
+}
+
+/// Tells the row of each list. (`group_by_list_rows` in `kernels/group_by_states.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct GroupByListRows;
+
+// SAFETY: the only parameter of the entry is one `GroupByListRowsParams`, as its signature says.
+unsafe impl Kernel for GroupByListRows {
+    const ENTRY: &'static str = "group_by_list_rows";
+    const MODULE: &'static str = "group_by_states";
+    type Params = GroupByListRowsParams;
+}
+
+/// Tells the row of each element of lists. (`group_by_element_rows` in `kernels/group_by_states.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct GroupByElementRows;
+
+// SAFETY: the only parameter of the entry is one `GroupByElementRowsParams`, as its signature says.
+unsafe impl Kernel for GroupByElementRows {
+    const ENTRY: &'static str = "group_by_element_rows";
+    const MODULE: &'static str = "group_by_states";
+    type Params = GroupByElementRowsParams;
+}
+
+/// Writes the registers of sketches, a byte each, and where the sketch of each group is. (`group_by_write_registers` in `kernels/group_by_states.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct GroupByWriteRegisters;
+
+// SAFETY: the only parameter of the entry is one `GroupByWriteRegistersParams`, as its signature says.
+unsafe impl Kernel for GroupByWriteRegisters {
+    const ENTRY: &'static str = "group_by_write_registers";
+    const MODULE: &'static str = "group_by_states";
+    type Params = GroupByWriteRegistersParams;
+}
+
+/// Lists the raised registers of sketches, or counts them. (`group_by_read_registers` in `kernels/group_by_states.cu`)
+#[derive(Clone, Copy, Debug)]
+pub struct GroupByReadRegisters;
+
+// SAFETY: the only parameter of the entry is one `GroupByReadRegistersParams`, as its signature says.
+unsafe impl Kernel for GroupByReadRegisters {
+    const ENTRY: &'static str = "group_by_read_registers";
+    const MODULE: &'static str = "group_by_states";
+    type Params = GroupByReadRegistersParams;
 }
 
 /// Makes every entry empty. (`group_by_init` in `kernels/group_by_table.cu`)

@@ -7,11 +7,16 @@
 //! keys were found so far, and for the counts.
 
 mod layout;
+mod moments;
 mod sketch;
+mod states;
 mod texts;
 mod values;
 
+use layout::Part;
 pub use layout::{GroupKey, GroupLayout, GroupTuning};
+pub use moments::Moments;
+pub use states::{Raised, element_rows, read_registers, write_registers};
 use texts::Texts;
 use values::Width;
 pub use values::registers;
@@ -161,9 +166,15 @@ impl GroupTable {
         self.settle_digits(launch, rows.max())?;
         let inputs = &self.without_presence(launch, inputs)?[..];
         let layout = self.narrowed(launch, inputs, rows)?;
+        let inputs = inputs.iter().map(|(accumulator, column)| Input {
+            accumulator: *accumulator,
+            part: Part::Values,
+            column,
+        });
+        let inputs: Vec<Input> = inputs.collect();
         let per_launch = abi::GROUP_BY_ACCUMULATORS_MAX as usize;
         let passes: Vec<_> = if inputs.is_empty() {
-            vec![inputs]
+            vec![&inputs[..]]
         } else {
             inputs.chunks(per_launch).collect()
         };
@@ -172,7 +183,7 @@ impl GroupTable {
                 layout,
                 places: &places,
                 inputs,
-                distances: false,
+                known: false,
                 estimate,
             };
             self.update_pass(launch, &pass, rows)?;
@@ -193,6 +204,22 @@ impl GroupTable {
         inputs: &[(u32, &DeviceColumn)],
         rows: &DeviceRows,
     ) -> Result<()> {
+        let inputs = inputs.iter().map(|(accumulator, column)| Input {
+            accumulator: *accumulator,
+            part: Part::Distances,
+            column,
+        });
+        self.update_known(launch, keys, &inputs.collect::<Vec<_>>(), rows)
+    }
+
+    /// Aggregates rows whose groups are all in the table. Waits for the stream.
+    fn update_known(
+        &mut self,
+        launch: &Launch,
+        keys: &[&DeviceColumn],
+        inputs: &[Input],
+        rows: &DeviceRows,
+    ) -> Result<()> {
         if rows.max() == 0 {
             return Ok(());
         }
@@ -202,7 +229,7 @@ impl GroupTable {
                 layout: self.layout.abi(),
                 places: &places,
                 inputs,
-                distances: true,
+                known: true,
                 estimate: self.groups,
             };
             self.update_pass(launch, &pass, rows)?;
@@ -365,9 +392,8 @@ impl GroupTable {
         let mut undone = rows.max();
         loop {
             // A table at least half empty after all of them takes any key, however they collide.
-            // Keys of distances are there already.
             let half_empty = self.capacity >= (self.groups + undone).saturating_mul(2);
-            let roomy = half_empty || pass.distances;
+            let roomy = half_empty || pass.known;
             let probe_max = if roomy {
                 self.capacity
             } else {
@@ -406,9 +432,9 @@ impl GroupTable {
                 shared_replicas: own.1,
                 reserved: 0,
             };
-            for (place, (accumulator, column)) in params.inputs.iter_mut().zip(pass.inputs) {
-                let view = column.view(launch)?;
-                *place = GroupLayout::input(&pass.layout, *accumulator, view, pass.distances);
+            for (place, input) in params.inputs.iter_mut().zip(pass.inputs) {
+                let view = input.column.view(launch)?;
+                *place = GroupLayout::input(&pass.layout, input.accumulator, input.part, view);
             }
             self.entries.order_write(launch.stream())?;
             self.texts.order_read(launch)?;
@@ -609,9 +635,18 @@ impl GroupTable {
 struct Pass<'a> {
     layout: abi::GroupByLayout,
     places: &'a [GroupByKey; 16],
-    inputs: &'a [(u32, &'a DeviceColumn)],
-    distances: bool,
+    inputs: &'a [Input<'a>],
+    /// Whether all groups are in the table already.
+    known: bool,
     estimate: u64,
+}
+
+/// A column and the accumulator that takes it.
+#[derive(Debug, Clone, Copy)]
+struct Input<'a> {
+    accumulator: u32,
+    part: Part,
+    column: &'a DeviceColumn,
 }
 
 /// What is merged into a table.

@@ -388,6 +388,15 @@ impl Status {
             abi::STATUS_PAGE_VALUES => "values end early or are malformed".to_string(),
             abi::STATUS_PAGE_INDEX => "an index is outside of the dictionary".to_string(),
             abi::STATUS_PAGE_TEXT => "a string is not UTF-8".to_string(),
+            abi::STATUS_STATE => {
+                let place = format!("{}, row {argument}", self.entry);
+                let remedy = "make the three specifications by `GroupBySpec::phases`";
+                return Err(Error::invalid(
+                    place,
+                    "a column is not an aggregate's state",
+                    remedy,
+                ));
+            }
             abi::STATUS_SUM_OVERFLOW => "a sum does not fit its type".to_string(),
             other => format!("status {other}"),
         };

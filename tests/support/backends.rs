@@ -315,12 +315,8 @@ fn group_by_unsupported(spec: &GroupBySpec) -> Option<&'static str> {
     let phased = spec.phase != GroupByPhase::Complete;
     let mut functions = spec.aggregates.iter().map(|aggregate| aggregate.function);
     let missing = functions.any(|function| match function {
-        Function::Quantile { .. }
-        | Function::Collect
-        | Function::CountDistinct
-        | Function::ApproxCountDistinct => phased,
         Function::Variance(_) | Function::StandardDeviation(_) => {
-            spec.phase.takes_states() || spec.float_sums == FloatSums::Exact
+            spec.float_sums == FloatSums::Exact
         }
         Function::Sum | Function::Mean => phased && spec.float_sums == FloatSums::Exact,
         _ => false,

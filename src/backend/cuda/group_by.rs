@@ -2,7 +2,8 @@
 //!
 //! What looks at different values takes two levels: a table of its own holds the different (keys,
 //! value) pairs, or (keys, register) of a sketch; at the end its rows are counted into the groups.
-//! What looks at all values of a group ([`ordered`]) keeps its rows, and sorts them at the end.
+//! What looks at all values of a group ([`ordered`]) keeps its rows, and sorts them at the end. States
+//! that are lists or registers become rows ([`states`]), and pairs and sorted rows become such states.
 //! Keys that are strings are codes of the dictionary, or views, as the first batch has them; other
 //! batches are made to fit.
 //! A variance takes two launches over a batch, for the means and for the distances from them; each
@@ -10,6 +11,7 @@
 
 mod ordered;
 mod plan;
+mod states;
 
 use std::sync::{Arc, OnceLock};
 
@@ -21,7 +23,9 @@ use super::order::TextOrder;
 use super::text;
 use crate::error::{Error, Result};
 use crate::kernels::gather::gather_rows;
-use crate::kernels::group_by::{GroupKey, GroupLayout, GroupList, GroupTable, registers};
+use crate::kernels::group_by::{
+    GroupKey, GroupLayout, GroupList, GroupTable, Moments, registers, write_registers,
+};
 use crate::kernels::{DeviceColumn, DeviceRows, Launch, Status, abi};
 use crate::memory::Batch;
 use crate::operators::{
@@ -29,8 +33,9 @@ use crate::operators::{
     hash_bytes, own_state, state_of,
 };
 use crate::types::{PhysicalType, is_text};
-use ordered::{Listed, Sorter};
-use plan::{After, Output, Pairs, Parts, Use, key_of, viewed, word};
+use ordered::{Listed, Ordered, Sorter, Source};
+use plan::{After, Output, Pairs, Parts, Use, key_of, value_field, viewed, word};
+use states::{StateRows, States};
 
 const _: () = assert!(abi::GROUP_BY_REGISTER_BITS == SKETCH_BITS);
 const _: () = assert!(abi::GROUP_BY_RANK_MAX == SKETCH_RANK_MAX);
@@ -50,8 +55,8 @@ struct State {
     tables: Option<Tables>,
     /// Keeps the codes in the tables meaningful.
     dictionary: Option<Arc<Dictionary>>,
-    /// Rows of which quantiles and lists are wanted, in their order.
-    kept: Vec<CudaBatch>,
+    /// Rows of which quantiles and lists are wanted, in their order, for each of the parts' `ordered`.
+    kept: Vec<Vec<CudaBatch>>,
     /// The order of strings and bytes, where extremes of them are wanted.
     order: Option<TextOrder>,
 }
@@ -103,7 +108,7 @@ impl GroupBy {
             });
             let keys: Vec<GroupKey> = keys.collect();
             let fits = self.parts.layout(&keys, &self.shared.tuning).is_ok();
-            match fits && self.parts.ordered.is_none() {
+            match fits && self.parts.ordered.is_empty() {
                 true => keys,
                 false => self.parts.keys.clone(),
             }
@@ -146,7 +151,7 @@ impl GroupBy {
                 bits: SKETCH_BITS,
             });
         } else {
-            keys.push(key_of(self.spec.input.field(pairs.input))?);
+            keys.push(key_of(value_field(&self.spec, pairs.input))?);
         }
         GroupTable::new(launch, GroupLayout::new(&keys, kinds, &tuning)?, tuning)
     }
@@ -167,7 +172,10 @@ impl GroupBy {
             coded.columns[*index] = text::viewed(launch, &batch.dictionary, column, &batch.rows)?;
         }
         let keys = keys.into_iter().map(|(index, _)| *index);
-        let pairs = self.parts.pairs.iter().map(|pairs| pairs.input);
+        let states = self.spec.phase.takes_states();
+        let pairs = self.parts.pairs.iter();
+        let pairs = pairs.filter(|pairs| !(states && pairs.sketch));
+        let pairs = pairs.map(|pairs| pairs.input);
         let carries = self.parts.carries.iter().map(|carry| carry.input);
         for index in keys.chain(pairs).chain(carries) {
             if is_text(self.spec.input.field(index).data_type()) {
@@ -202,6 +210,18 @@ impl GroupBy {
             let column = &batch.columns[carry.input];
             table.carry(launch, carry.row, carry.accumulator, column, rows)?;
         }
+        if self.spec.phase.takes_states() {
+            for (accumulator, first) in &self.parts.variances {
+                let moments = Moments {
+                    accumulator: *accumulator,
+                    counts: &batch.columns[*first],
+                    means: &batch.columns[first + 1],
+                    m2: &batch.columns[first + 2],
+                };
+                table.update_moments(launch, &keys, &moments, rows)?;
+            }
+            return Ok(());
+        }
         let mut distances = Vec::with_capacity(self.parts.variances.len());
         for (accumulator, input) in &self.parts.variances {
             let column = &batch.columns[*input];
@@ -221,9 +241,18 @@ impl GroupBy {
         context: &Context,
         table: &mut GroupTable,
         pairs: &Pairs,
-        batch: &CudaBatch,
+        states: &States,
     ) -> Result<()> {
         let launch = &self.shared.launch(context);
+        let batch = &states.batch;
+        if self.takes_rows_of_states(pairs) {
+            let found = self.state_rows(launch, pairs, states)?;
+            let keys: Vec<&DeviceColumn> = found.keys.iter().chain(&found.values[..1]).collect();
+            let weights = found.values[1..]
+                .iter()
+                .flat_map(|weights| [(0, weights), (1, weights)]);
+            return table.update(launch, &keys, &weights.collect::<Vec<_>>(), &found.rows);
+        }
         let (mut keys, rows) = (self.keys(batch), &batch.rows);
         let values = &batch.columns[pairs.input];
         if !pairs.sketch {
@@ -237,6 +266,29 @@ impl GroupBy {
             registers(launch, hashes.as_ref().unwrap_or(values), text, rows)?;
         keys.push(&registers);
         table.update(launch, &keys, &[(0, &weights), (1, &weights)], rows)
+    }
+
+    /// True if pairs are of states that are not one value each.
+    fn takes_rows_of_states(&self, pairs: &Pairs) -> bool {
+        let data_type = self.spec.input.field(pairs.input).data_type();
+        let several = pairs.sketch || data_type.is_nested();
+        self.spec.phase.takes_states() && several
+    }
+
+    /// What a table of pairs takes of states: keys, and values as codes or registers with weights.
+    fn state_rows(&self, launch: &Launch, pairs: &Pairs, states: &States) -> Result<StateRows> {
+        let (place, keys) = ((&*self.shared, launch), self.keys(&states.batch));
+        if pairs.sketch {
+            return states.registers(place, &keys, pairs.input);
+        }
+        let mut found = states.elements(place, &keys, pairs.input)?;
+        if is_text(value_field(&self.spec, pairs.input).data_type()) {
+            let dictionary = &states.batch.dictionary;
+            for values in &mut found.values {
+                *values = text::coded(launch, dictionary, values, &found.rows)?;
+            }
+        }
+        Ok(found)
     }
 
     /// The hash of each code of a column.
@@ -274,14 +326,8 @@ impl GroupBy {
         let launch = &self.shared.launch(context);
         let list = table.list(launch)?;
         let rows = DeviceRows::known(list.groups());
-        let mut keys = Vec::with_capacity(self.parts.keys.len());
-        for (index, key) in self.parts.keys.iter().enumerate() {
-            // An emitted column says that it may be null even where the key may not.
-            let column = table.emit_key(launch, &list, index)?;
-            keys.push(column.without_validity_if(!key.nullable));
-        }
+        let (keys, value) = self.emit_pairs(launch, table, &list)?;
         let keys: Vec<&DeviceColumn> = keys.iter().collect();
-        let value = table.emit_key(launch, &list, self.parts.keys.len())?;
         for used in &pairs.uses {
             match *used {
                 Use::Count(count) => {
@@ -294,10 +340,7 @@ impl GroupBy {
                     groups.update(launch, &keys, &inputs, &rows)?;
                 }
                 Use::Sketch { raised, weights } => {
-                    let least = word(abi::EMIT_EXTREME, 1, 0);
-                    let status = Status::new(launch, "group_by_emit_aggregate")?;
-                    let least = table.emit_aggregate(launch, &list, least, &status)?;
-                    self.shared.watch(context.stream, status);
+                    let least = self.emit_weights(launch, table, &list)?;
                     let inputs = [(raised, &value), (weights, &least)];
                     groups.update(launch, &keys, &inputs, &rows)?;
                 }
@@ -306,23 +349,91 @@ impl GroupBy {
         Ok(())
     }
 
-    /// Brings quantiles into the groups; answers what lists are made of.
+    /// The keys of a table of pairs, and what they are pairs with.
+    fn emit_pairs(
+        &self,
+        launch: &Launch,
+        table: &GroupTable,
+        list: &GroupList,
+    ) -> Result<(Vec<DeviceColumn>, DeviceColumn)> {
+        let mut keys = Vec::with_capacity(self.parts.keys.len());
+        for (index, key) in self.parts.keys.iter().enumerate() {
+            // An emitted column says that it may be null even where the key may not.
+            let column = table.emit_key(launch, list, index)?;
+            keys.push(column.without_validity_if(!key.nullable));
+        }
+        Ok((keys, table.emit_key(launch, list, self.parts.keys.len())?))
+    }
+
+    /// The weights of a table of registers.
+    fn emit_weights(
+        &self,
+        launch: &Launch,
+        table: &GroupTable,
+        list: &GroupList,
+    ) -> Result<DeviceColumn> {
+        let status = Status::new(launch, "group_by_emit_aggregate")?;
+        let least = word(abi::EMIT_EXTREME, 1, 0);
+        let least = table.emit_aggregate(launch, list, least, &status)?;
+        self.shared.watch(launch.stream(), status);
+        Ok(least)
+    }
+
+    /// The rows of a table of pairs. A null value stands among them, and counts for nothing.
+    fn pair_rows(
+        &self,
+        launch: &Launch,
+        table: &mut GroupTable,
+        pairs: &Pairs,
+        dictionary: Arc<Dictionary>,
+    ) -> Result<CudaBatch> {
+        let list = table.list(launch)?;
+        let (mut columns, value) = self.emit_pairs(launch, table, &list)?;
+        columns.push(value);
+        if pairs.sketch {
+            columns.push(self.emit_weights(launch, table, &list)?);
+        }
+        let rows = DeviceRows::known(list.groups());
+        Ok(CudaBatch::flat(columns, rows, dictionary))
+    }
+
+    /// What is kept of a batch, for something that looks at all values of a group.
+    fn keep(
+        &self,
+        launch: &Launch,
+        ordered: &Ordered,
+        states: &States,
+    ) -> Result<Option<CudaBatch>> {
+        Ok(match ordered.source {
+            Source::Rows => Some(ordered.keep(&self.spec, &states.batch)),
+            Source::Elements(input) => {
+                let keys = self.keys(&states.batch);
+                let found = states.elements((&self.shared, launch), &keys, input)?;
+                let columns = found.keys.into_iter().chain(found.values).collect();
+                let dictionary = Arc::clone(&states.batch.dictionary);
+                Some(CudaBatch::flat(columns, found.rows, dictionary))
+            }
+            Source::Pairs(_) => None,
+        })
+    }
+
+    /// Brings quantiles into the groups; answers what lists are made of, for each of the parts'
+    /// `ordered`.
     fn feed_ordered(
         &self,
         context: &Context,
         groups: &mut GroupTable,
-        kept: Vec<CudaBatch>,
-    ) -> Result<Option<Listed>> {
-        let Some(ordered) = &self.parts.ordered else {
-            return Ok(None);
-        };
+        kept: Vec<Vec<CudaBatch>>,
+    ) -> Result<Vec<Listed>> {
         let sorter = Sorter {
             shared: &self.shared,
             launch: self.shared.launch(context),
             spec: &self.spec,
             keys: &self.parts.keys,
         };
-        ordered.feed(&sorter, groups, kept).map(Some)
+        let each = self.parts.ordered.iter().zip(kept);
+        each.map(|(ordered, kept)| ordered.feed(&sorter, groups, kept))
+            .collect()
     }
 
     fn dictionary(&self, state: &State) -> Arc<Dictionary> {
@@ -336,13 +447,20 @@ impl GroupBy {
         context: &Context,
         (groups, order): (&GroupTable, Option<&TextOrder>),
         list: &GroupList,
-        output: Output,
+        (output, listed): (Output, &[Listed]),
         status: &Status,
     ) -> Result<DeviceColumn> {
         let launch = &self.shared.launch(context);
         let column = groups.emit_aggregate(launch, list, output.emit, status)?;
         match output.after {
-            After::Nothing | After::Listed(_) => Ok(column),
+            After::Nothing | After::Listed { .. } => Ok(column),
+            After::Sketched { ordered } => {
+                let [registers, weights] = &listed[ordered].values[..] else {
+                    return Err(Error::invalid("group_by", "registers have no weights", ""));
+                };
+                let starts = &listed[ordered].starts;
+                write_registers(launch, (registers, weights), starts, &column)
+            }
             After::Coded => {
                 let order = order.ok_or_else(no_order)?;
                 order.codes(launch, &column, &DeviceRows::known(list.groups()))
@@ -383,7 +501,7 @@ impl Fold for GroupBy {
         Ok(Box::new(State {
             tables: None,
             dictionary: None,
-            kept: Vec::new(),
+            kept: vec![Vec::new(); self.parts.ordered.len()],
             order: None,
         }))
     }
@@ -391,7 +509,9 @@ impl Fold for GroupBy {
     fn next(&self, context: &Context, state: &mut FoldState, batch: Batch) -> Result<()> {
         let launch = self.shared.launch(context);
         let state = GroupBy::state(state)?;
-        let batch = &self.fitted(&launch, CudaBatch::of(&batch)?)?;
+        let mut states = States::of(CudaBatch::of(&batch)?)?;
+        states.batch = self.fitted(&launch, &states.batch)?;
+        let batch = &states.batch;
         self.shared.settle(&launch)?;
         state.dictionary = Some(Arc::clone(&batch.dictionary));
         let tables = self.tables(&launch, &mut state.tables)?;
@@ -403,12 +523,11 @@ impl Fold for GroupBy {
             tables.groups.merge(&launch, &mut table)?;
         }
         for (table, pairs) in tables.pairs.iter_mut().zip(&self.parts.pairs) {
-            self.pair(context, table, pairs, batch)?;
+            self.pair(context, table, pairs, &states)?;
         }
-        let kept = self.parts.ordered.iter();
-        state
-            .kept
-            .extend(kept.map(|ordered| ordered.keep(&self.spec, batch)));
+        for (kept, ordered) in state.kept.iter_mut().zip(&self.parts.ordered) {
+            kept.extend(self.keep(&launch, ordered, &states)?);
+        }
         Ok(())
     }
 
@@ -423,7 +542,9 @@ impl Fold for GroupBy {
                 table.merge(&launch, other)?;
             }
         }
-        state.kept.extend(other.kept);
+        for (kept, other) in state.kept.iter_mut().zip(other.kept) {
+            kept.extend(other);
+        }
         if state.dictionary.is_none() {
             state.dictionary = other.dictionary;
         }
@@ -460,10 +581,17 @@ impl Fold for GroupBy {
             state.order = Some(dictionary.tables.order(&launch, &dictionary)?);
         }
         let order = state.order.as_ref();
-        for (mut table, pairs) in pairs.into_iter().zip(&self.parts.pairs) {
+        let mut kept = std::mem::take(&mut state.kept);
+        for (index, mut table) in pairs.into_iter().enumerate() {
+            let pairs = &self.parts.pairs[index];
             self.count_pairs(context, (&mut groups, order), &mut table, pairs)?;
+            for (kept, ordered) in kept.iter_mut().zip(&self.parts.ordered) {
+                if ordered.source == Source::Pairs(index) {
+                    let dictionary = self.dictionary(&state);
+                    kept.push(self.pair_rows(&launch, &mut table, pairs, dictionary)?);
+                }
+            }
         }
-        let kept = std::mem::take(&mut state.kept);
         let listed = self.feed_ordered(context, &mut groups, kept)?;
         let list = groups.list(&launch)?;
         let mut columns = (0..self.parts.keys.len())
@@ -472,10 +600,11 @@ impl Fold for GroupBy {
         let status = Status::new(&launch, "group_by_emit_aggregate")?;
         let mut nested = Vec::new();
         for (output, place) in self.parts.outputs.iter().zip(self.parts.keys.len()..) {
-            let column = self.emit(context, (&groups, order), &list, *output, &status)?;
-            match (output.after, &listed) {
-                (After::Listed(of), Some(listed)) => {
-                    let values = NestedValues::Lists(listed.column(of, column));
+            let output = (*output, &listed[..]);
+            let column = self.emit(context, (&groups, order), &list, output, &status)?;
+            match output.0.after {
+                After::Listed { ordered, of } => {
+                    let values = NestedValues::Lists(listed[ordered].column(of, column));
                     nested.push(NestedColumn { place, values });
                 }
                 _ => columns.push(column),

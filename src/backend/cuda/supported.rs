@@ -27,7 +27,7 @@ pub(super) fn check(backend: &'static str, spec: &OperatorSpec) -> Result<()> {
         }
         OperatorSpec::Gather(gather) => check_schema(backend, "gather", &gather.built),
         OperatorSpec::GroupBy(group_by) => {
-            check_schema(backend, "group_by", &group_by.input)?;
+            check_states(backend, group_by)?;
             check_aggregates(group_by).or_else(refuse)
         }
         OperatorSpec::HashJoinBuild(join) | OperatorSpec::HashJoinProbe(join) => {
@@ -81,25 +81,26 @@ fn check_aggregates(group_by: &GroupBySpec) -> Result<(), String> {
         if exact && (spread || phased) {
             return Err(format!("an exact {function}"));
         }
-        match function {
-            Function::Quantile { .. }
-            | Function::Collect
-            | Function::CountDistinct
-            | Function::ApproxCountDistinct
-                if phased =>
-            {
-                return Err(format!("the state of {function}"));
-            }
-            Function::Quantile { .. } if group_by.group_keys.len() >= KEYS_MAX => {
-                let keys = group_by.group_keys.len();
-                return Err(format!(
-                    "{function} by {keys} keys, with which values are sorted"
-                ));
-            }
-            _ if spread && group_by.phase.takes_states() => {
-                return Err(format!("the state of {function}"));
-            }
-            _ => {}
+        let sorted = matches!(function, Function::Quantile { .. });
+        if sorted && !group_by.phase.gives_states() && group_by.group_keys.len() >= KEYS_MAX {
+            let keys = group_by.group_keys.len();
+            return Err(format!(
+                "{function} by {keys} keys, with which values are sorted"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// As [`check_schema`]; states may be lists, too.
+fn check_states(backend: &'static str, group_by: &GroupBySpec) -> Result<()> {
+    for field in group_by.input.fields() {
+        let values = match field.data_type() {
+            DataType::List(item) if group_by.phase.takes_states() => item.data_type(),
+            other => other,
+        };
+        if PhysicalType::of(values).is_none() {
+            return Err(refused(backend, "group_by", field));
         }
     }
     Ok(())

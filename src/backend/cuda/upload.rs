@@ -12,6 +12,7 @@ use super::Shared;
 use super::batch::CudaBatch;
 use super::dictionary::Dictionary;
 use super::evaluate::physical;
+use super::nested;
 use super::text;
 use crate::error::{Error, Result};
 use crate::kernels::{DeviceColumn, DeviceRows, Launch};
@@ -33,21 +34,34 @@ pub(super) fn upload(shared: &Shared, context: &Context, batch: &RecordBatch) ->
     }
     let launch = shared.launch(context);
     let dictionary = shared.dictionary.get();
-    let mut columns = Vec::with_capacity(batch.num_columns());
-    for array in batch.columns() {
-        if is_binary(array.data_type()) {
-            columns.push(text::upload(&launch, array)?);
-            continue;
+    let (mut columns, mut nested) = (Vec::with_capacity(batch.num_columns()), Vec::new());
+    for (place, array) in batch.columns().iter().enumerate() {
+        let values = |array: &ArrayRef| values(shared, &launch, array, &dictionary);
+        match array.as_list_opt::<i32>() {
+            Some(lists) => nested.push(nested::upload(&launch, place, lists, values)?),
+            None => columns.push(values(array)?),
         }
-        if shared.uploads_views && is_string(array.data_type()) {
-            let strings: ArrayRef = Arc::new(as_strings(array)?);
-            columns.push(text::upload(&launch, &strings)?);
-            continue;
-        }
-        columns.push(column(&launch, array, &dictionary)?);
     }
-    let uploaded = CudaBatch::flat(columns, DeviceRows::known(rows), dictionary);
+    let mut uploaded = CudaBatch::flat(columns, DeviceRows::known(rows), dictionary);
+    uploaded.nested = nested;
     Ok(uploaded.into_batch(batch.schema()))
+}
+
+/// An array of a value per row in device memory.
+fn values(
+    shared: &Shared,
+    launch: &Launch,
+    array: &ArrayRef,
+    dictionary: &Dictionary,
+) -> Result<DeviceColumn> {
+    if is_binary(array.data_type()) {
+        return text::upload(launch, array);
+    }
+    if shared.uploads_views && is_string(array.data_type()) {
+        let strings: ArrayRef = Arc::new(as_strings(array)?);
+        return text::upload(launch, &strings);
+    }
+    column(launch, array, dictionary)
 }
 
 /// An array in device memory; strings and bytes as codes.

@@ -411,7 +411,12 @@ impl Grouped {
             keys: last.group_keys.clone(),
         };
         let class = SpillClass::Aggregate;
-        let splitter = Splitter::new(run, number, &last.input, by, parts, class)?;
+        // Only the CPU backend splits rows that have lists.
+        let mut fields = last.input.fields().iter();
+        let splitter = match fields.any(|field| field.data_type().is_nested()) {
+            true => Splitter::keeping_order(run, &last.input, by, parts, class)?,
+            false => Splitter::new(run, number, &last.input, by, parts, class)?,
+        };
         splitter.split_all(run, lane, self.last.meter.facts(), &self.written)?;
         run.note_parts(number, "group_by", parts);
         Ok(Parts {

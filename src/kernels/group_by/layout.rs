@@ -138,6 +138,17 @@ fn form(kind: u32, column: &abi::ColumnView) -> u32 {
     }
 }
 
+/// What a column is to the accumulator that takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// The values that it aggregates.
+    Values,
+    /// The distances of values from the means of their groups.
+    Distances,
+    /// Integers or floats to be added to one of its words.
+    Word(u32),
+}
+
 /// Words of an accumulator of this kind.
 fn accumulator_words(kind: u32) -> u32 {
     match kind {
@@ -270,20 +281,25 @@ impl GroupLayout {
     pub(super) fn input(
         layout: &GroupByLayout,
         accumulator: u32,
+        part: Part,
         column: abi::ColumnView,
-        distances: bool,
     ) -> GroupByInput {
-        let kind = layout.kinds[accumulator as usize];
-        let form = if distances {
-            abi::INPUT_DISTANCES
-        } else {
-            form(u32::from(kind), &column)
+        let own = u32::from(layout.kinds[accumulator as usize]);
+        let float = column.type_ == PhysicalType::Float64 as u32;
+        let (kind, word) = match part {
+            Part::Values | Part::Distances => (own, 0),
+            Part::Word(word) if float => (abi::ACCUMULATE_ADD_FLOAT, word),
+            Part::Word(word) => (abi::ACCUMULATE_ADD, word),
+        };
+        let form = match part {
+            Part::Distances => abi::INPUT_DISTANCES,
+            _ => form(kind, &column),
         };
         GroupByInput {
             column,
             form,
-            kind: u16::from(kind),
-            start: u16::from(layout.starts[accumulator as usize]),
+            kind: kind as u16,
+            start: u16::from(layout.starts[accumulator as usize]) + word as u16,
         }
     }
 

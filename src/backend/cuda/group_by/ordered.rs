@@ -1,4 +1,5 @@
-//! What needs all values of a group beside one another: quantiles and lists.
+//! What needs all values of a group beside one another: quantiles and lists, and states that are lists
+//! or registers.
 //!
 //! Their rows are kept as they come, keys and operands alone, and put in the order of the keys at the
 //! end: once with the values of each column that quantiles are of, once for all lists. Equal keys are
@@ -24,18 +25,35 @@ use crate::types::{DataType, Field, PhysicalType, Schema, SchemaRef, is_text};
 /// A quantile, and the accumulator that carries it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct QuantileOf {
-    pub(super) input: usize,
+    /// What it is of, by its place among the values of the rows.
+    pub(super) value: usize,
     pub(super) quantile: Quantile,
     pub(super) accumulator: u32,
 }
 
-/// Quantiles and lists of a group-by.
+/// Where rows come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// They are those of the input.
+    Rows,
+    /// They are the elements of a column of lists.
+    Elements(usize),
+    /// They are those of a table of pairs.
+    Pairs(usize),
+}
+
+/// Quantiles and lists of the same rows.
 #[derive(Debug)]
 pub(super) struct Ordered {
+    pub(super) source: Source,
     /// The accumulator that tells a group's segment.
     pub(super) row: u32,
+    /// The values that stand beside the keys.
+    pub(super) fields: Vec<Field>,
+    /// The columns of the input that they are, if the rows are those of the input.
+    pub(super) inputs: Vec<usize>,
     pub(super) quantiles: Vec<QuantileOf>,
-    /// Columns that are listed.
+    /// Values that are listed.
     pub(super) lists: Vec<usize>,
     /// Carries the number of a group's list, if there are lists.
     pub(super) list: Option<u32>,
@@ -77,19 +95,10 @@ struct Segments {
 }
 
 impl Ordered {
-    /// The columns that are kept: the keys, then what quantiles and lists are of.
-    fn kept(&self, spec: &GroupBySpec) -> Vec<usize> {
-        let quantiles = self.quantiles.iter().map(|quantile| quantile.input);
-        let mut inputs: Vec<usize> = quantiles.chain(self.lists.iter().copied()).collect();
-        inputs.sort_unstable();
-        inputs.dedup();
-        spec.group_keys.iter().copied().chain(inputs).collect()
-    }
-
-    /// What is kept of a batch.
+    /// What is kept of a batch: the keys, then what quantiles and lists are of.
     pub(super) fn keep(&self, spec: &GroupBySpec, batch: &CudaBatch) -> CudaBatch {
-        let columns = self.kept(spec).into_iter();
-        let columns = columns.map(|index| batch.columns[index].clone());
+        let columns = spec.group_keys.iter().chain(&self.inputs);
+        let columns = columns.map(|index| batch.columns[*index].clone());
         let (rows, dictionary) = (batch.rows.clone(), Arc::clone(&batch.dictionary));
         CudaBatch::flat(columns.collect(), rows, dictionary)
     }
@@ -103,26 +112,25 @@ impl Ordered {
         batches: Vec<CudaBatch>,
     ) -> Result<Listed> {
         let launch = &sorter.launch;
-        let kept = self.kept(sorter.spec);
         let dictionary = append::dictionary(sorter.shared, &batches);
         let sized = append::sized(launch, batches)?;
         let rows = sized.iter().map(|(_, rows)| rows).sum();
         if rows > SORT_ROWS_MAX {
             return Err(too_many_sort_rows(rows));
         }
-        let schema = sorter.schema(&kept);
-        let columns = append::whole(launch, &sized, &schema, &vec![true; kept.len()])?;
+        let schema = sorter.schema(&self.fields);
+        let needed = vec![true; schema.fields().len()];
+        let columns = append::whole(launch, &sized, &schema, &needed)?;
         drop(sized);
         let rows = Rows {
             sorter,
             columns,
-            kept,
             schema,
             dictionary,
             rows,
         };
         if rows.rows == 0 {
-            let values = self.lists.iter().map(|input| rows.column(*input).clone());
+            let values = self.lists.iter().map(|value| rows.value(*value).clone());
             let starts = DeviceColumn::scalar(PhysicalType::UInt32, Some(0), 1);
             return Ok(Listed {
                 values: values.collect(),
@@ -131,29 +139,25 @@ impl Ordered {
         }
         let mut found: Vec<(u32, DeviceColumn)> = Vec::new();
         let mut segments: Option<(Segments, Vec<DeviceColumn>)> = None;
-        let mut inputs: Vec<usize> = self
-            .quantiles
-            .iter()
-            .map(|quantile| quantile.input)
-            .collect();
-        inputs.sort_unstable();
-        inputs.dedup();
-        for input in inputs {
-            let mut sorted = rows.sorted(&[input], true)?;
+        for value in 0..self.fields.len() {
+            let of_value = self
+                .quantiles
+                .iter()
+                .filter(|quantile| quantile.value == value);
+            if of_value.clone().next().is_none() {
+                continue;
+            }
+            let mut sorted = rows.sorted(&[value], true)?;
             let values = sorted.pop().ok_or_else(nothing_sorted)?;
             let (own, _) = match &mut segments {
                 Some(known) => known, // in any order of the values
                 None => segments.insert(sorter.segments(&sorted, rows.rows)?),
             };
-            let of_input = self
-                .quantiles
-                .iter()
-                .filter(|quantile| quantile.input == input);
             for QuantileOf {
                 quantile,
                 accumulator,
                 ..
-            } in of_input
+            } in of_value
             {
                 let starts = &own.starts;
                 let column = quantile_pick(launch, &values, starts, own.count, quantile)?;
@@ -183,32 +187,25 @@ impl Ordered {
 /// The rows of all batches, unsorted.
 struct Rows<'a> {
     sorter: &'a Sorter<'a>,
+    /// The keys, then the values.
     columns: Vec<DeviceColumn>,
-    /// Which columns of the input they are.
-    kept: Vec<usize>,
     schema: SchemaRef,
     dictionary: Arc<Dictionary>,
     rows: u64,
 }
 
 impl Rows<'_> {
-    fn place(&self, input: usize) -> usize {
-        let keys = self.sorter.keys.len();
-        let inputs = self.kept.iter().skip(keys);
-        keys + inputs.take_while(|kept| **kept != input).count()
+    fn value(&self, value: usize) -> &DeviceColumn {
+        &self.columns[self.sorter.keys.len() + value]
     }
 
-    fn column(&self, input: usize) -> &DeviceColumn {
-        &self.columns[self.place(input)]
-    }
-
-    /// Keys and some columns in the order of the keys, and of the first of those columns if that is
+    /// Keys and some values in the order of the keys, and of the first of those values if that is
     /// wanted, nulls last; rows that are equal stay in theirs.
-    fn sorted(&self, inputs: &[usize], by_value: bool) -> Result<Vec<DeviceColumn>> {
+    fn sorted(&self, values: &[usize], by_value: bool) -> Result<Vec<DeviceColumn>> {
         let sorter = self.sorter;
         let keys = sorter.keys.len();
         let places: Vec<usize> = (0..keys)
-            .chain(inputs.iter().map(|input| self.place(*input)))
+            .chain(values.iter().map(|value| keys + value))
             .collect();
         let columns: Vec<DeviceColumn> =
             places.iter().map(|at| self.columns[*at].clone()).collect();
@@ -237,15 +234,16 @@ fn nothing_sorted() -> Error {
 }
 
 impl Sorter<'_> {
-    /// The schema of kept columns. Text among the keys is codes, whatever their order.
-    fn schema(&self, kept: &[usize]) -> SchemaRef {
-        let fields = kept.iter().enumerate().map(|(place, index)| {
+    /// The schema of keys and values. Text among the keys is codes, whatever their order.
+    fn schema(&self, values: &[Field]) -> SchemaRef {
+        let keys = self.spec.group_keys.iter().map(|index| {
             let field = self.spec.input.field(*index);
-            match place < self.keys.len() && is_text(field.data_type()) {
+            match is_text(field.data_type()) {
                 true => Field::new(field.name(), DataType::UInt32, field.is_nullable()),
                 false => field.clone(),
             }
         });
+        let fields = keys.chain(values.iter().cloned());
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::ordered::{Ordered, QuantileOf};
+use super::ordered::{Ordered, QuantileOf, Source};
 use crate::backend::cuda::dictionary::CODE_BITS;
 use crate::backend::cuda::evaluate::physical;
 use crate::error::Result;
@@ -18,7 +18,7 @@ use crate::types::{DataType, EmptySum, Field, Overflow, PhysicalType, decimal_pa
 pub(super) struct Accumulator {
     kind: u32,
     pub(super) input: Option<usize>,
-    /// Fed at the end, from pairs: no row of the input reaches it.
+    /// Fed by itself, such as from pairs at the end: it takes no column as it is.
     pub(super) late: bool,
 }
 
@@ -59,8 +59,15 @@ pub(super) enum After {
     Estimated {
         weights: u32,
     },
-    /// Numbers of lists become the lists of a column, by its place among those that are listed.
-    Listed(usize),
+    /// Numbers of lists become the lists of a value, by its place among those that are listed.
+    Listed {
+        ordered: usize,
+        of: usize,
+    },
+    /// Numbers of lists become the sketches of the registers that are listed.
+    Sketched {
+        ordered: usize,
+    },
 }
 
 /// A column of the result.
@@ -87,10 +94,11 @@ pub(super) struct Parts {
     pub(super) outputs: Vec<Output>,
     pub(super) carries: Vec<Carry>,
     pub(super) pairs: Vec<Pairs>,
-    /// Accumulators of variances, and the columns that they take.
+    /// Accumulators of variances, and the columns that they take: of values, or the first of those
+    /// of states.
     pub(super) variances: Vec<(u32, usize)>,
-    /// What needs all values of a group beside one another.
-    pub(super) ordered: Option<Ordered>,
+    /// What needs all values of a group beside one another, by where these come from.
+    pub(super) ordered: Vec<Ordered>,
 }
 
 /// The key that a column is.
@@ -106,6 +114,15 @@ pub(super) fn key_of(field: &Field) -> Result<GroupKey> {
         nullable: field.is_nullable(),
         bits,
     })
+}
+
+/// What a column has for an aggregate: its values, or the elements of a state that is lists.
+pub(super) fn value_field(spec: &GroupBySpec, input: usize) -> &Field {
+    let field = spec.input.field(input);
+    match field.data_type() {
+        DataType::List(item) if spec.phase.takes_states() => item,
+        _ => field,
+    }
 }
 
 /// The key of a string that is a view, not a code.
@@ -171,31 +188,58 @@ impl Parts {
         })
     }
 
-    /// A new accumulator that carries a value of a group's segment, and what else is of segments.
-    fn ordered_carry(&mut self, kind: u32) -> (&mut Ordered, u32) {
-        let known = self.ordered.take();
-        let ordered = known.unwrap_or_else(|| Ordered {
-            row: self.late(abi::ACCUMULATE_ROW_FIRST),
-            quantiles: Vec::new(),
-            lists: Vec::new(),
-            list: None,
-        });
-        let accumulator = self.late(kind);
-        (self.ordered.insert(ordered), accumulator)
+    /// What is ordered of rows from a source, by its place.
+    fn ordered(&mut self, source: Source) -> usize {
+        let known = self.ordered.iter().position(|known| known.source == source);
+        known.unwrap_or_else(|| {
+            let row = self.late(abi::ACCUMULATE_ROW_FIRST);
+            self.ordered.push(Ordered {
+                source,
+                row,
+                fields: Vec::new(),
+                inputs: Vec::new(),
+                quantiles: Vec::new(),
+                lists: Vec::new(),
+                list: None,
+            });
+            self.ordered.len() - 1
+        })
     }
 
-    /// Adds a use of the pairs of an input, which are shared.
-    fn use_pairs(&mut self, input: usize, used: Use) {
-        let sketch = matches!(used, Use::Sketch { .. });
-        let same = |pairs: &&mut Pairs| pairs.input == input && pairs.sketch == sketch;
-        match self.pairs.iter_mut().find(same) {
-            Some(pairs) => pairs.uses.push(used),
-            None => self.pairs.push(Pairs {
+    /// The pairs of an input, which are shared, by their place.
+    fn pairs(&mut self, input: usize, sketch: bool) -> usize {
+        let same = |pairs: &Pairs| pairs.input == input && pairs.sketch == sketch;
+        self.pairs.iter().position(same).unwrap_or_else(|| {
+            self.pairs.push(Pairs {
                 input,
                 sketch,
-                uses: vec![used],
-            }),
-        }
+                uses: Vec::new(),
+            });
+            self.pairs.len() - 1
+        })
+    }
+
+    /// Adds a use of the pairs of an input.
+    fn use_pairs(&mut self, input: usize, used: Use) {
+        let pairs = self.pairs(input, matches!(used, Use::Sketch { .. }));
+        self.pairs[pairs].uses.push(used);
+    }
+
+    /// Lists a value of ordered rows. Result: the accumulator of the list's number, and the value's
+    /// place among those that are listed.
+    fn list(&mut self, ordered: usize, value: usize) -> (u32, usize) {
+        let list = match self.ordered[ordered].list {
+            Some(list) => list,
+            None => self.late(abi::ACCUMULATE_CARRY),
+        };
+        self.ordered[ordered].list = Some(list);
+        let lists = &mut self.ordered[ordered].lists;
+        let place = lists.iter().position(|listed| *listed == value);
+        let place = place.unwrap_or_else(|| {
+            lists.push(value);
+            lists.len() - 1
+        });
+        (list, place)
     }
 }
 
@@ -308,7 +352,8 @@ impl Plan<'_> {
             self.emit(abi::EMIT_COUNT, count, count)?;
             return Ok(());
         };
-        let data_type = self.spec.input.field(input).data_type().clone();
+        let gives_states = self.spec.phase.gives_states();
+        let data_type = value_field(self.spec, input).data_type().clone();
         let wide = physical(&data_type)? == PhysicalType::Int128;
         match function {
             Function::Count => {
@@ -358,11 +403,16 @@ impl Plan<'_> {
                 let unknown = self.accumulator(abi::ACCUMULATE_NULL, Some(input));
                 self.emit(emit, decided, unknown)?;
             }
+            Function::CountDistinct if gives_states => {
+                let pairs = self.parts.pairs(input, false);
+                self.add_list(Source::Pairs(pairs), input);
+            }
             Function::CountDistinct => {
                 let count = self.parts.late(abi::ACCUMULATE_COUNT);
                 self.parts.use_pairs(input, Use::Count(count));
                 self.emit(abi::EMIT_COUNT, count, count)?;
             }
+            Function::ApproxCountDistinct if gives_states => self.add_sketch(input),
             Function::ApproxCountDistinct => {
                 let raised = self.parts.late(abi::ACCUMULATE_COUNT);
                 let weights = self.parts.late(abi::ACCUMULATE_ADD);
@@ -370,51 +420,75 @@ impl Plan<'_> {
                 self.emit(abi::EMIT_COUNT, raised, raised)?;
                 self.then(After::Estimated { weights });
             }
+            Function::Quantile { .. } if gives_states => self.add_list(self.source(input), input),
             Function::Quantile { q, interpolation } => {
                 let quantile = quantile_of(q, interpolation, &data_type);
                 let kind = match wide && interpolation.picks_a_value() {
                     true => abi::ACCUMULATE_CARRY_INT128,
                     false => abi::ACCUMULATE_CARRY,
                 };
-                let (ordered, accumulator) = self.parts.ordered_carry(kind);
-                ordered.quantiles.push(QuantileOf {
-                    input,
+                let (ordered, value) = self.ordered_value(self.source(input), input);
+                let accumulator = self.parts.late(kind);
+                self.parts.ordered[ordered].quantiles.push(QuantileOf {
+                    value,
                     quantile,
                     accumulator,
                 });
                 self.emit(abi::EMIT_CARRY, accumulator, accumulator)?;
             }
-            Function::Collect => self.add_list(input),
+            Function::Collect => self.add_list(self.source(input), input),
         }
         Ok(())
     }
 
-    /// A list is emitted as its number.
-    fn add_list(&mut self, input: usize) {
-        let known = self.parts.ordered.as_ref().and_then(|ordered| ordered.list);
-        let list = match known {
-            Some(list) => list,
-            None => {
-                let (ordered, list) = self.parts.ordered_carry(abi::ACCUMULATE_CARRY);
-                ordered.list = Some(list);
-                list
-            }
-        };
-        let Some(ordered) = &mut self.parts.ordered else {
-            return; // it is there, with the list
-        };
-        let lists = &mut ordered.lists;
-        let place = lists.iter().position(|listed| *listed == input);
-        let place = place.unwrap_or_else(|| {
-            lists.push(input);
-            lists.len() - 1
+    /// Where the values of a column come from that all are looked at.
+    fn source(&self, input: usize) -> Source {
+        match self.spec.phase.takes_states() {
+            true => Source::Elements(input),
+            false => Source::Rows,
+        }
+    }
+
+    /// A column's values among the rows from a source: which rows, and the place of the values.
+    fn ordered_value(&mut self, source: Source, input: usize) -> (usize, usize) {
+        let ordered = self.parts.ordered(source);
+        let rows = &mut self.parts.ordered[ordered];
+        let known = rows.inputs.iter().position(|known| *known == input);
+        let value = known.unwrap_or_else(|| {
+            rows.inputs.push(input);
+            rows.fields.push(value_field(self.spec, input).clone());
+            rows.inputs.len() - 1
         });
+        (ordered, value)
+    }
+
+    /// A list is emitted as its number.
+    fn add_list(&mut self, source: Source, input: usize) {
+        let (ordered, value) = self.ordered_value(source, input);
+        let (list, of) = self.parts.list(ordered, value);
+        self.push_listed(list, After::Listed { ordered, of });
+    }
+
+    /// A sketch is emitted as the number of the list of its registers, which have weights.
+    fn add_sketch(&mut self, input: usize) {
+        let pairs = self.parts.pairs(input, true);
+        let ordered = self.parts.ordered(Source::Pairs(pairs));
+        self.parts.ordered[ordered].fields = vec![
+            Field::new("register", DataType::UInt32, true),
+            Field::new("weight", DataType::Int64, true),
+        ];
+        let (list, _) = self.parts.list(ordered, 0);
+        self.parts.list(ordered, 1);
+        self.push_listed(list, After::Sketched { ordered });
+    }
+
+    fn push_listed(&mut self, list: u32, after: After) {
         self.parts.outputs.push(Output {
             emit: Emit {
                 physical: PhysicalType::UInt32,
                 ..word(abi::EMIT_CARRY, list, list)
             },
-            after: After::Listed(place),
+            after,
         });
     }
 
@@ -482,7 +556,11 @@ impl Plan<'_> {
         input: usize,
         data_type: &DataType,
     ) -> Result<()> {
-        let factor = power_of_ten(data_type);
+        // The moments of a state are of numbers, whatever the values were.
+        let factor = match self.spec.phase.takes_states() {
+            true => 1.0,
+            false => power_of_ten(data_type),
+        };
         let known = self
             .parts
             .variances
@@ -491,7 +569,11 @@ impl Plan<'_> {
         let variance = match known {
             Some((accumulator, _)) => *accumulator,
             None => {
-                let accumulator = self.accumulator(abi::ACCUMULATE_VARIANCE, Some(input));
+                let kind = abi::ACCUMULATE_VARIANCE;
+                let accumulator = match self.spec.phase.takes_states() {
+                    true => self.parts.late(kind),
+                    false => self.accumulator(kind, Some(input)),
+                };
                 self.parts.variances.push((accumulator, input));
                 accumulator
             }

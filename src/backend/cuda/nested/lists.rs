@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, ListArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, UInt32Array};
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use arrow::compute::take;
 use arrow::datatypes::UInt32Type;
@@ -11,7 +11,7 @@ use super::super::dictionary::Dictionary;
 use super::super::download::array_of;
 use crate::error::{Error, Result};
 use crate::kernels::{DeviceColumn, Launch};
-use crate::types::DataType;
+use crate::types::{DataType, PhysicalType};
 
 /// Lists of consecutive values of one column.
 #[derive(Debug, Clone)]
@@ -29,6 +29,36 @@ impl NestedLists {
     pub(super) fn bytes(&self) -> u64 {
         self.values.bytes() + self.starts.bytes() + self.lists.bytes()
     }
+}
+
+/// The values of an array of lists, and the lists once these are in device memory: row by row.
+///
+/// # Errors
+/// `Unsupported` for lists that are null, `InvalidInput` for more than 2^32 values.
+pub(super) fn upload(
+    launch: &Launch,
+    array: &ListArray,
+    values: impl FnOnce(&ArrayRef) -> Result<DeviceColumn>,
+) -> Result<NestedLists> {
+    if array.null_count() > 0 {
+        return Err(Error::unsupported("cuda", "upload", "lists that are null"));
+    }
+    let offsets = array.value_offsets();
+    let (first, last) = (offsets[0], offsets[array.len()]);
+    let column = |words: Vec<u32>| {
+        let rows = words.len() as u64;
+        let bytes: Vec<u8> = words.into_iter().flat_map(u32::to_ne_bytes).collect();
+        let bytes = Arc::new(launch.upload(&bytes)?);
+        DeviceColumn::array(PhysicalType::UInt32, bytes, None, 0, rows)
+    };
+    // Offsets of an array ascend.
+    let starts = offsets.iter().map(|at| at.abs_diff(first)).collect();
+    let elements = array.values();
+    Ok(NestedLists {
+        values: values(&elements.slice(first as usize, last.abs_diff(first) as usize))?,
+        starts: column(starts)?,
+        lists: column((0..array.len() as u32).collect())?,
+    })
 }
 
 /// The lists as an array of their type. Waits for the stream.

@@ -1,8 +1,9 @@
 //! Nested columns: structs, lists and maps, which a scan reads and a result shows.
 //!
 //! On the device such a column is its leaves, each an array with a value per level entry beside the
-//! entries' levels, or the lists that an operator collected ([`lists`]); operators take none of them. On their way to the host the leaves become the
-//! arrays of the column's type ([`assemble`]). What the levels mean is said by a
+//! entries' levels, or the lists that an operator collected ([`lists`]). `group_by` takes these as states;
+//! other operators take none of them. On their way to the host the leaves become the arrays of the column's
+//! type ([`assemble`]). What the levels mean is said by a
 //! [`NestedShape`](crate::storage::NestedShape).
 
 mod assemble;
@@ -10,7 +11,7 @@ mod lists;
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::{Array, ArrayRef, ListArray};
 use arrow::compute::concat;
 
 use super::dictionary::Dictionary;
@@ -133,6 +134,21 @@ impl NestedColumn {
             NestedValues::Lists(lists) => lists.bytes(),
         }
     }
+}
+
+/// The column that an array of lists is, at its place in a batch.
+///
+/// # Errors
+/// As uploading its values, and `Unsupported` for lists that are null.
+pub(super) fn upload(
+    launch: &Launch,
+    place: usize,
+    array: &ListArray,
+    values: impl FnOnce(&ArrayRef) -> Result<DeviceColumn>,
+) -> Result<NestedColumn> {
+    let lists = lists::upload(launch, array, values)?;
+    let values = NestedValues::Lists(lists);
+    Ok(NestedColumn { place, values })
 }
 
 /// The column as an array of its type. Waits for the stream.

@@ -236,7 +236,7 @@ fn planned(
     // Rule by rule: as a whole, the analyser refuses subqueries that the translation understands.
     let mut analyzer = Analyzer::new().rules.into_iter();
     let plan = analyzer.try_fold(plan, |plan, rule| rule.analyze(plan, &options))?;
-    constants::check(&plan)?;
+    let plan = constants::checked(plan)?;
     let plan = subqueries::kept(times::spelled(multisets::counted(plan)?)?)?;
     let context = OptimizerContext::new_with_config_options(options).with_max_passes(PASSES_MAX);
     let config: &dyn OptimizerConfig = &context;

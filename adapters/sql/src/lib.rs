@@ -28,6 +28,7 @@
 
 #![forbid(unsafe_code)]
 
+mod aggregates;
 mod catalog;
 mod constants;
 mod files;
@@ -36,6 +37,7 @@ mod parse;
 mod planner;
 mod problem;
 mod provider;
+mod series;
 mod source;
 mod subqueries;
 mod syntax;

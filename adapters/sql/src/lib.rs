@@ -32,6 +32,7 @@ mod aggregates;
 mod catalog;
 mod constants;
 mod files;
+mod floats;
 mod multisets;
 mod parse;
 mod planner;

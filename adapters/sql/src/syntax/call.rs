@@ -51,8 +51,16 @@ const TEMPLATES: &[(&str, usize, &str)] = &[
     ("bit_length", 1, "(8 * octet_length(__0))"),
     ("cosh", 1, "((exp(__0) + exp(-__0)) / 2)"),
     ("cot", 1, "(1 / tan(__0))"),
-    ("count_if", 1, "count(CASE WHEN __0 THEN 1 END)"),
-    ("countif", 1, "count(CASE WHEN __0 THEN 1 END)"),
+    (
+        "count_if",
+        1,
+        "sum(CASE WHEN __0 THEN 1 WHEN NOT __0 THEN 0 END)",
+    ),
+    (
+        "countif",
+        1,
+        "sum(CASE WHEN __0 THEN 1 WHEN NOT __0 THEN 0 END)",
+    ),
     ("date_add", 2, "(__0 + __1)"),
     ("divide", 2, "(__0 / __1)"),
     (

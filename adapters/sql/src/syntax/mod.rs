@@ -12,6 +12,7 @@ mod groups;
 mod join;
 mod names;
 mod order;
+mod precedence;
 mod subquery;
 mod windows;
 
@@ -139,6 +140,7 @@ impl VisitorMut for Preparation<'_> {
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        precedence::restore(expr);
         let completed = match self.windows.last() {
             Some(windows) => windows::rewrite(expr, windows),
             None => Ok(()),

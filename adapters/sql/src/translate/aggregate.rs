@@ -7,14 +7,13 @@ use datafusion_expr::{Aggregate, Expr as SqlExpr};
 use pelton::error::Result;
 use pelton::expr::{
     AggregateFunction, Ddof, Expr, Interpolation, JoinKind, Keep, ListAggregate, Probability, col,
-    count_rows, lit,
+    count_rows, lit, resolve,
 };
 use pelton::plan::{LogicalPlan, SortExpr};
-use pelton::types::Literal;
+use pelton::types::{DataType, Literal};
 
 use super::Translation;
 use super::list_aggregate;
-use super::literal::stored_type;
 use super::names;
 use super::subquery::{VALUE, null_equal, only_row};
 use crate::problem::unsupported;
@@ -160,6 +159,7 @@ impl Translation<'_> {
         let Some((id, results)) = results.split_first() else {
             return Err(unsupported("this grouping set"));
         };
+        let schema = input.schema()?;
         let mut inputs = Vec::new();
         for set in expanded(sets) {
             let present: BTreeSet<usize> = (0..all.len())
@@ -177,8 +177,8 @@ impl Translation<'_> {
                     exprs.push(col(name));
                 } else {
                     missing |= 1;
-                    let (_, field) = one.schema.qualified_field(index);
-                    let null = lit(Literal::Null).cast(stored_type(field.data_type()));
+                    let data_type = resolve(&self.plain(key)?, &schema)?.data_type;
+                    let null = lit(Literal::Null).cast(data_type);
                     exprs.push(null.alias(name));
                 }
             }
@@ -498,6 +498,10 @@ pub(super) fn function(name: &str, operands: &[Expr]) -> Result<(AggregateFuncti
             // COUNT of a constant counts rows; DataFusion writes COUNT(*) so.
             let null = operands.first() == Some(&Expr::Literal(Literal::Null));
             Ok((function, null.then(|| lit(Literal::Null))))
+        }
+        // A null of no type is one of any.
+        [Expr::Literal(Literal::Null)] => {
+            Ok((function, Some(lit(Literal::Null).cast(DataType::Int64))))
         }
         [operand] => Ok((function, Some(operand.clone()))),
         _ => Err(unsupported(format!(

@@ -39,8 +39,10 @@ impl TypedExpr {
             }
             TypedKind::Cast { expr, strict } => *strict && !fits(&expr.data_type, &self.data_type),
             TypedKind::Function { function, .. } => match function {
-                Function::InList(_) | Function::String(_) => false,
+                Function::InList(_) | Function::ListAggregate(_) | Function::String(_) => false,
                 Function::Math(_) | Function::Temporal(_) => strict,
+                // A pattern may be malformed, a string too long.
+                Function::Text(_) => true,
             },
         };
         own || self

@@ -24,7 +24,8 @@ pub use build::{CaseBuilder, coalesce, col, concat, concat_with, count_rows, lit
 pub use build_functions::{greatest, least, make_date};
 pub use function::{
     BitFunction, CalendarUnit, DatePart, FloatFunction, Function, InList, LikePattern, LikeStep,
-    MathFunction, Rounding, StringFunction, TemporalFunction, TrimSide,
+    ListAggregate, MathFunction, Regression, Rounding, StringFunction, TemporalFunction,
+    TextFunction, TrimSide,
 };
 pub(crate) use function::{lower_character, regex};
 pub use join::{JoinKind, MARK_NAME};

@@ -34,7 +34,7 @@ pub fn call(
                 _ => no_value(semantics),
             }
         }
-        Function::String(_) => Err(Stop::Unknown),
+        Function::ListAggregate(_) | Function::String(_) | Function::Text(_) => Err(Stop::Unknown),
     }
 }
 

@@ -23,7 +23,7 @@ use crate::source::{SQL, Source};
 use crate::subqueries::Rules;
 use crate::syntax::prepare;
 use crate::translate::translate;
-use crate::{multisets, subqueries, times};
+use crate::{floats, multisets, subqueries, times};
 
 /// How often the optimiser looks at a plan.
 const PASSES_MAX: u8 = 3;
@@ -232,11 +232,11 @@ fn planned(
         ..ParserOptions::default()
     };
     let planner = SqlToRel::new_with_options(provider, parser);
-    let plan = planner.sql_statement_to_plan(statement)?;
+    let plan = floats::beside(planner.sql_statement_to_plan(statement)?)?;
     // Rule by rule: as a whole, the analyser refuses subqueries that the translation understands.
     let mut analyzer = Analyzer::new().rules.into_iter();
     let plan = analyzer.try_fold(plan, |plan, rule| rule.analyze(plan, &options))?;
-    constants::check(&plan)?;
+    let plan = constants::checked(plan)?;
     let plan = subqueries::kept(times::spelled(multisets::counted(plan)?)?)?;
     let context = OptimizerContext::new_with_config_options(options).with_max_passes(PASSES_MAX);
     let config: &dyn OptimizerConfig = &context;

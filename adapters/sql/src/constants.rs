@@ -2,23 +2,48 @@
 //!
 //! DataFusion's optimiser computes constants, and wraps around where they do not fit.
 
-use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion_common::{DataFusionError, Result, ScalarValue};
 use datafusion_expr::expr::BinaryExpr;
+use datafusion_expr::expr_rewriter::NamePreserver;
 use datafusion_expr::{Expr, LogicalPlan, Operator};
 use pelton::error::Error;
 
-use crate::planner::NEAREST;
+use crate::planner::{NEAREST, POSTPONED, named};
 
-/// Checks the constants of a plan whose types agree.
+/// A plan whose types agree, checked: in a branch of CASE, which may never be taken, what overflows is left to
+/// the engine.
 ///
 /// # Errors
 /// `Arithmetic`, with the operands.
-pub(crate) fn check(plan: &LogicalPlan) -> Result<()> {
-    plan.apply_with_subqueries(|step| {
+pub(crate) fn checked(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let postponed = plan.transform_up_with_subqueries(|step| {
+        let names = NamePreserver::new(&step);
+        step.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let postponed = expr.transform_down(|expr| match expr {
+                Expr::Case(_) => expr.map_children(|part| part.transform_up(postponed)),
+                other => Ok(Transformed::no(other)),
+            })?;
+            Ok(postponed.update_data(|expr| name.restore(expr)))
+        })
+    })?;
+    postponed.data.apply_with_subqueries(|step| {
         step.apply_expressions(|expr| value(expr).map(|_| TreeNodeRecursion::Continue))
     })?;
-    Ok(())
+    Ok(postponed.data)
+}
+
+/// An operation that overflows, as a function that the optimiser does not compute.
+fn postponed(expr: Expr) -> Result<Transformed<Expr>> {
+    match expr {
+        Expr::BinaryExpr(one) if value(&Expr::BinaryExpr(one.clone())).is_err() => {
+            let op = Expr::Literal(ScalarValue::from(one.op.to_string()), None);
+            let call = named(POSTPONED).call(vec![*one.left, op, *one.right]);
+            Ok(Transformed::yes(call))
+        }
+        other => Ok(Transformed::no(other)),
+    }
 }
 
 /// The value of an expression of integer constants; nothing for what is none, whose parts are checked

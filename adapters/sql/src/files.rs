@@ -1,4 +1,5 @@
-//! Files that a query names itself: `read_parquet('…')`, and a string in the place of a table.
+//! Files that a query names itself: `read_parquet('…')`, and a string in the place of a table; and series of
+//! numbers.
 //!
 //! Such a relation becomes a table of its query alone, called as it is written, before the query is
 //! planned: from there on it is a table as any other.
@@ -14,6 +15,7 @@ use datafusion_sql::sqlparser::ast::{
 use pelton::engine::{LazyFrame, scan_parquet_files};
 use pelton::error::{Error, Result};
 
+use crate::series::Series;
 use crate::source::{SQL, Source};
 
 /// The function that reads files.
@@ -22,7 +24,7 @@ pub(crate) const READ_PARQUET: &str = "read_parquet";
 /// Puts names in the place of the files that a query reads, and gives the tables of these names.
 ///
 /// # Errors
-/// `InvalidInput` for other operands than files; as [`scan_parquet_files`].
+/// `InvalidInput` for other operands than files or numbers; as [`scan_parquet_files`].
 pub(crate) fn named(query: &mut Query, source: &Source<'_>) -> Result<BTreeMap<String, LazyFrame>> {
     let mut files = Files {
         tables: BTreeMap::new(),
@@ -32,6 +34,12 @@ pub(crate) fn named(query: &mut Query, source: &Source<'_>) -> Result<BTreeMap<S
         ControlFlow::Continue(()) => Ok(files.tables),
         ControlFlow::Break(error) => Err(error),
     }
+}
+
+/// What a relation's rows are.
+enum Rows {
+    Files(Vec<String>),
+    Series(Series),
 }
 
 struct Files<'a> {
@@ -58,23 +66,36 @@ impl Files<'_> {
         let [ObjectNamePart::Identifier(ident)] = name.0.as_slice() else {
             return Ok(());
         };
-        let (text, patterns, span) = match args {
-            Some(args) if ident.value.eq_ignore_ascii_case(READ_PARQUET) => {
-                let name = Span::try_from_sqlparser_span(ident.span);
-                let (patterns, span) = self.patterns(args, name)?;
+        let name_span = Span::try_from_sqlparser_span(ident.span);
+        let series = args
+            .as_ref()
+            .and_then(|args| Series::of(&ident.value, args))
+            .transpose()
+            .map_err(|error| self.source.placed(error, name_span))?;
+        let (text, rows, span) = match (args.as_ref(), series) {
+            (_, Some(series)) => (series.text(), Rows::Series(series), name_span),
+            (Some(args), _) if ident.value.eq_ignore_ascii_case(READ_PARQUET) => {
+                let (patterns, span) = self.patterns(args, name_span)?;
                 let quoted = patterns.iter().map(|pattern| format!("'{pattern}'"));
                 let quoted = quoted.collect::<Vec<_>>().join(", ");
-                (format!("{READ_PARQUET}({quoted})"), patterns, span)
+                (
+                    format!("{READ_PARQUET}({quoted})"),
+                    Rows::Files(patterns),
+                    span,
+                )
             }
-            None if ident.quote_style == Some('\'') => {
+            (None, _) if ident.quote_style == Some('\'') => {
                 let pattern = ident.value.clone();
                 let span = self.source.string(&pattern);
-                (format!("'{pattern}'"), vec![pattern], span)
+                (format!("'{pattern}'"), Rows::Files(vec![pattern]), span)
             }
             _ => return Ok(()),
         };
         if !self.tables.contains_key(&text) {
-            let frame = scan_parquet_files(&patterns);
+            let frame = match &rows {
+                Rows::Files(patterns) => scan_parquet_files(patterns),
+                Rows::Series(series) => series.table(),
+            };
             let frame = frame.map_err(|error| self.source.placed(error, span))?;
             self.tables.insert(text.clone(), frame);
         }

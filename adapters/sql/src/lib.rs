@@ -28,14 +28,17 @@
 
 #![forbid(unsafe_code)]
 
+mod aggregates;
 mod catalog;
 mod constants;
 mod files;
+mod floats;
 mod multisets;
 mod parse;
 mod planner;
 mod problem;
 mod provider;
+mod series;
 mod source;
 mod subqueries;
 mod syntax;

@@ -44,25 +44,19 @@ fn numbered(join: Join) -> Result<LogicalPlan> {
     let number = Expr::Column(Column::new_unqualified(NUMBER));
     left_keys.push(number.clone());
     right_keys.push(number);
-    let on = (columns_of(left_keys), columns_of(right_keys));
-    let joined = LogicalPlanBuilder::from(left).join_detailed(
-        right,
-        join.join_type,
-        on,
+    let joined = Join::try_new(
+        Arc::new(left),
+        Arc::new(right),
+        left_keys.into_iter().zip(right_keys).collect(),
         join.filter,
+        join.join_type,
+        join.join_constraint,
         NullEquality::NullEqualsNull,
+        join.null_aware,
     )?;
-    joined
+    LogicalPlanBuilder::from(LogicalPlan::Join(joined))
         .project(columns.into_iter().map(Expr::Column))?
         .build()
-}
-
-fn columns_of(exprs: Vec<Expr>) -> Vec<Column> {
-    let columns = exprs.into_iter().filter_map(|expr| match expr {
-        Expr::Column(column) => Some(column),
-        _ => None,
-    });
-    columns.collect()
 }
 
 fn number(plan: &Arc<LogicalPlan>, keys: &[Expr]) -> Result<LogicalPlan> {

@@ -26,6 +26,13 @@ pub(crate) const NEAREST_DECIMAL: &str = "nearest_integer_of_decimal";
 /// Name of the last day of a month.
 pub(crate) const LAST_DAY: &str = "last_day";
 
+/// Name of an operation of integers, its operator as text between the operands, that the engine computes.
+pub(crate) const POSTPONED: &str = "postponed";
+/// Name of what a regular expression finds.
+pub(crate) const REGEXP_EXTRACT: &str = "regexp_extract";
+/// Name of the number of places in which two strings differ.
+const HAMMING: &str = "hamming";
+
 /// Name of a date moved by days.
 pub(crate) const DAYS_LATER: &str = "days_later";
 /// Name of the text of a timestamp.
@@ -95,6 +102,19 @@ impl ExprPlanner for Operators {
                     op: expr.op,
                 }));
             }
+            // The planner would make a decimal of the float.
+            _ if is_decimal(&left) && right.is_floating() => {
+                return Ok(PlannerResult::Original(RawBinaryExpr {
+                    left: cast(expr.left, DataType::Float64),
+                    ..expr
+                }));
+            }
+            _ if is_decimal(&right) && left.is_floating() => {
+                return Ok(PlannerResult::Original(RawBinaryExpr {
+                    right: cast(expr.right, DataType::Float64),
+                    ..expr
+                }));
+            }
             _ => return Ok(PlannerResult::Original(expr)),
         };
         Ok(PlannerResult::Planned(planned))
@@ -122,7 +142,7 @@ fn as_date(expr: Expr) -> Expr {
     }
 }
 
-fn is_decimal(data_type: &DataType) -> bool {
+pub(crate) fn is_decimal(data_type: &DataType) -> bool {
     matches!(
         data_type,
         DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..)
@@ -184,7 +204,7 @@ impl TypePlanner for Types {
 
 /// The functions that only the translation knows.
 pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
-    let names = [QUOTIENT, NEAREST, LAST_DAY];
+    let names = [QUOTIENT, NEAREST, LAST_DAY, REGEXP_EXTRACT, HAMMING];
     names.map(|name| Arc::new(named(name))).into()
 }
 
@@ -202,13 +222,16 @@ struct Named {
 
 impl Named {
     fn new(name: &'static str) -> Named {
+        use datafusion_expr::TypeSignature::{Any, OneOf};
         let operands = match name {
-            QUOTIENT | DAYS_LATER => 2,
-            _ => 1,
+            QUOTIENT | DAYS_LATER | HAMMING => Any(2),
+            REGEXP_EXTRACT => OneOf(vec![Any(2), Any(3)]),
+            POSTPONED => Any(3),
+            _ => Any(1),
         };
         Named {
             name,
-            signature: Signature::any(operands, Volatility::Immutable),
+            signature: Signature::new(operands, Volatility::Immutable),
         }
     }
 }
@@ -225,7 +248,8 @@ impl ScalarUDFImpl for Named {
     fn return_type(&self, operands: &[DataType]) -> Result<DataType> {
         Ok(match self.name {
             QUOTIENT | EPOCH => DataType::Float64,
-            TIME_TEXT => DataType::Utf8,
+            TIME_TEXT | REGEXP_EXTRACT => DataType::Utf8,
+            HAMMING => DataType::Int32,
             LAST_DAY => DataType::Date32,
             _ => operands.first().cloned().unwrap_or(DataType::Null),
         })

@@ -14,6 +14,7 @@ use pelton::types::{DataType, SchemaRef};
 
 use crate::files::READ_PARQUET;
 use crate::problem::suggestion;
+use crate::series::{GENERATE_SERIES, RANGE};
 use crate::source::SQL;
 
 /// A table's schema.
@@ -51,21 +52,24 @@ pub(crate) struct Provider<'a> {
 /// Other names of functions, as DuckDB and PostgreSQL have them.
 const ALIASES: &[(&str, &str)] = &[
     ("approx_count_distinct", "approx_distinct"),
+    ("arbitrary", "first_value"),
     ("ceiling", "ceil"),
+    ("datepart", "date_part"),
+    ("datetrunc", "date_trunc"),
+    ("editdist3", "levenshtein"),
     ("every", "bool_and"),
     ("first", "first_value"),
-    ("group_concat", "string_agg"),
     ("last", "last_value"),
     ("lcase", "lower"),
     ("len", "character_length"),
     ("list", "array_agg"),
-    ("listagg", "string_agg"),
-    ("ord", "ascii"),
+    ("mismatches", "hamming"),
+    ("prefix", "starts_with"),
     ("regexp_matches", "regexp_like"),
     ("sign", "signum"),
     ("strlen", "octet_length"),
+    ("suffix", "ends_with"),
     ("ucase", "upper"),
-    ("unicode", "ascii"),
     ("variance", "var_samp"),
 ];
 
@@ -97,7 +101,11 @@ impl Functions {
                     .into_iter()
                     .chain(crate::planner::functions())
             ),
-            aggregates: by_name!(datafusion_functions_aggregate::all_default_aggregate_functions()),
+            aggregates: by_name!(
+                datafusion_functions_aggregate::all_default_aggregate_functions()
+                    .into_iter()
+                    .chain(crate::aggregates::functions())
+            ),
             windows: by_name!(datafusion_functions_window::all_default_window_functions()),
             planners: vec![
                 Arc::new(crate::planner::Operators),
@@ -162,7 +170,7 @@ impl ContextProvider for Provider<'_> {
         let error = Error::invalid(
             SQL,
             cause,
-            suggestion(&name, &[READ_PARQUET], "there is only"),
+            suggestion(&name, &[READ_PARQUET, RANGE, GENERATE_SERIES], "there are"),
         );
         Err(DataFusionError::External(Box::new(error)))
     }

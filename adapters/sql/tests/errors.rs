@@ -121,9 +121,9 @@ fn names_that_do_not_exist() {
     check(
         "SELECT id FROM read_csv('x')",
         &expect![[r#"
-        SQL, line 1, column 16: there is no table function `read_csv`; there is only read_parquet
-         1 | SELECT id FROM read_csv('x')
-           |                ^^^^^^^^"#]],
+            SQL, line 1, column 16: there is no table function `read_csv`; there are read_parquet, range, generate_series
+             1 | SELECT id FROM read_csv('x')
+               |                ^^^^^^^^"#]],
     );
 }
 

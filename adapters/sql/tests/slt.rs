@@ -107,8 +107,8 @@ macro_rules! files {
 }
 
 files! {
-    aggregates case_cast cte dates decimals differences errors grouping_sets joins mixed nulls numbers refused select
-    set_operations strings subqueries windows
+    aggregates case_cast cte dates decimals differences errors grouping_sets joins lists mixed nulls numbers patterns
+    refused select set_operations strings subqueries windows
 }
 
 #[test]

@@ -4,15 +4,19 @@
 //! operand must be constant for (a pattern, a date part) is part of the function.
 
 mod list;
+mod list_aggregate;
 mod math;
 mod strings;
 mod temporal;
+mod text;
 
 pub use list::InList;
+pub use list_aggregate::{ListAggregate, Regression};
 pub use math::{BitFunction, FloatFunction, MathFunction, Rounding};
 pub use strings::{LikePattern, LikeStep, StringFunction, TrimSide, lower_character, regex};
 pub(super) use temporal::arithmetic as temporal_arithmetic;
 pub use temporal::{CalendarUnit, DatePart, TemporalFunction};
+pub use text::TextFunction;
 
 use std::fmt;
 
@@ -28,12 +32,16 @@ use crate::types::DataType;
 pub enum Function {
     /// Whether a value is one of some constants.
     InList(InList),
+    /// An aggregate of a list's values.
+    ListAggregate(ListAggregate),
     /// Over numbers.
     Math(MathFunction),
     /// Over strings.
     String(StringFunction),
     /// Over dates, times and durations.
     Temporal(TemporalFunction),
+    /// Over strings and positions that differ from row to row.
+    Text(TextFunction),
 }
 
 impl Function {
@@ -41,12 +49,14 @@ impl Function {
     pub(super) fn resolve(&self, operands: Vec<TypedExpr>) -> Result<TypedExpr> {
         match self {
             Function::InList(function) => function.resolve(operands),
+            Function::ListAggregate(function) => function.resolve(operands),
             Function::Math(function) => function.resolve(operands),
             Function::String(function) => {
                 let (operands, data_type) = function.resolve(operands)?;
                 Ok(applied(self.clone(), operands, data_type))
             }
             Function::Temporal(function) => function.resolve(operands),
+            Function::Text(function) => function.resolve(operands),
         }
     }
 
@@ -55,7 +65,7 @@ impl Function {
         let constants = match self {
             Function::InList(list) => list.values.iter().map(ToString::to_string).collect(),
             Function::Math(function) => function.constants(),
-            Function::String(_) => Vec::new(),
+            Function::ListAggregate(_) | Function::String(_) | Function::Text(_) => Vec::new(),
             Function::Temporal(function) => function.constants(),
         };
         let operands = operands.iter().map(ToString::to_string).chain(constants);
@@ -67,9 +77,11 @@ impl fmt::Display for Function {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Function::InList(_) => f.write_str("is_in"),
+            Function::ListAggregate(function) => function.fmt(f),
             Function::Math(function) => function.fmt(f),
             Function::String(function) => function.fmt(f),
             Function::Temporal(function) => function.fmt(f),
+            Function::Text(function) => function.fmt(f),
         }
     }
 }

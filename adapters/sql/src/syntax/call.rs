@@ -36,7 +36,45 @@ const PARTS: &[(&str, &str)] = &[
 
 /// Names, numbers of operands, and the expression over them.
 const TEMPLATES: &[(&str, usize, &str)] = &[
+    ("acosh", 1, "ln(__0 + sqrt(__0 * __0 - 1))"),
+    ("add", 2, "(__0 + __1)"),
+    (
+        "asinh",
+        1,
+        "(sign(__0) * ln(abs(__0) + sqrt(__0 * __0 + 1)))",
+    ),
+    (
+        "atanh",
+        1,
+        "(0.5 * ln((1 + __0) / CAST(1 - __0 AS DOUBLE)))",
+    ),
+    ("bit_length", 1, "(8 * octet_length(__0))"),
+    ("cosh", 1, "((exp(__0) + exp(-__0)) / 2)"),
+    ("cot", 1, "(1 / tan(__0))"),
+    (
+        "count_if",
+        1,
+        "sum(CASE WHEN __0 THEN 1 WHEN NOT __0 THEN 0 END)",
+    ),
+    (
+        "countif",
+        1,
+        "sum(CASE WHEN __0 THEN 1 WHEN NOT __0 THEN 0 END)",
+    ),
     ("date_add", 2, "(__0 + __1)"),
+    ("divide", 2, "(__0 / __1)"),
+    (
+        "epoch_us",
+        1,
+        "CAST(round(date_part('epoch', __0) * 1000000) AS BIGINT)",
+    ),
+    (
+        "era",
+        1,
+        "CASE WHEN date_part('year', __0) > 0 THEN 1 WHEN date_part('year', __0) <= 0 THEN 0 END",
+    ),
+    ("even", 1, "(sign(__0) * ceil(abs(__0) / 2.0) * 2)"),
+    ("fdiv", 2, "floor(CAST(__0 AS DOUBLE) / __1)"),
     ("if", 3, "CASE WHEN __0 THEN __1 ELSE __2 END"),
     ("iif", 3, "CASE WHEN __0 THEN __1 ELSE __2 END"),
     (
@@ -45,7 +83,28 @@ const TEMPLATES: &[(&str, usize, &str)] = &[
         "(NOT isnan(__0) AND abs(__0) <> CAST('inf' AS DOUBLE))",
     ),
     ("isinf", 1, "(abs(__0) = CAST('inf' AS DOUBLE))"),
+    (
+        "fmod",
+        2,
+        "(CAST(__0 AS DOUBLE) - floor(CAST(__0 AS DOUBLE) / __1) * __1)",
+    ),
     ("mod", 2, "(__0 % __1)"),
+    ("multiply", 2, "(__0 * __1)"),
+    ("ord", 1, "CASE WHEN __0 = '' THEN -1 ELSE ascii(__0) END"),
+    ("regexp_full_match", 2, "(__0 ~ ('^(?:' || __1 || ')$'))"),
+    ("sinh", 1, "((exp(__0) - exp(-__0)) / 2)"),
+    ("subtract", 2, "(__0 - __1)"),
+    ("tanh", 1, "((exp(2 * __0) - 1) / (exp(2 * __0) + 1))"),
+    (
+        "unicode",
+        1,
+        "CASE WHEN __0 = '' THEN -1 ELSE ascii(__0) END",
+    ),
+    (
+        "yearweek",
+        1,
+        "(date_part('isoyear', __0) * 100 + date_part('week', __0))",
+    ),
     ("div", 2, "(__0 / __1)"),
     (
         "dayname",
@@ -92,6 +151,22 @@ const DIFFERENCES: &[(&str, &str)] = &[
     ),
 ];
 
+/// Units of more than a year, and the first day of the one that a time is in.
+const LONG_UNITS: &[(&str, &str)] = &[
+    (
+        "decade",
+        "CAST(make_date(CAST(date_part('year', __0) / 10 * 10 AS INTEGER), 1, 1) AS TIMESTAMP)",
+    ),
+    (
+        "century",
+        "CAST(make_date(CAST(date_part('year', __0) / 100 * 100 AS INTEGER), 1, 1) AS TIMESTAMP)",
+    ),
+    (
+        "millennium",
+        "CAST(make_date(CAST(date_part('year', __0) / 1000 * 1000 AS INTEGER), 1, 1) AS TIMESTAMP)",
+    ),
+];
+
 /// Formats of dates: a letter, and the text of a date `__0`.
 const FORMATS: &[(char, &str)] = &[
     ('Y', "CAST(date_part('year', __0) AS VARCHAR)"),
@@ -123,10 +198,42 @@ const FORMATS: &[(char, &str)] = &[
         'j',
         "right('00' || CAST(date_part('doy', __0) AS VARCHAR), 3)",
     ),
+    (
+        'I',
+        "right('0' || CAST((date_part('hour', __0) + 11) % 12 + 1 AS VARCHAR), 2)",
+    ),
+    (
+        'p',
+        "CASE WHEN date_part('hour', __0) < 12 THEN 'AM' ELSE 'PM' END",
+    ),
+    (
+        'f',
+        "right('00000' || CAST(date_part('microsecond', __0) % 1000000 AS VARCHAR), 6)",
+    ),
+    ('u', "CAST(date_part('isodow', __0) AS VARCHAR)"),
+    ('w', "CAST(date_part('dow', __0) AS VARCHAR)"),
     ('A', "dayname(__0)"),
     ('B', "monthname(__0)"),
     ('a', "left(dayname(__0), 3)"),
     ('b', "left(monthname(__0), 3)"),
+];
+
+/// The same without leading zeros, behind `%-`.
+const SHORT_FORMATS: &[(char, &str)] = &[
+    ('d', "CAST(date_part('day', __0) AS VARCHAR)"),
+    ('m', "CAST(date_part('month', __0) AS VARCHAR)"),
+    ('y', "CAST(date_part('year', __0) % 100 AS VARCHAR)"),
+    ('H', "CAST(date_part('hour', __0) AS VARCHAR)"),
+    (
+        'I',
+        "CAST((date_part('hour', __0) + 11) % 12 + 1 AS VARCHAR)",
+    ),
+    ('M', "CAST(date_part('minute', __0) AS VARCHAR)"),
+    (
+        'S',
+        "CAST(CAST(floor(date_part('second', __0)) AS BIGINT) AS VARCHAR)",
+    ),
+    ('j', "CAST(date_part('doy', __0) AS VARCHAR)"),
 ];
 
 /// Rewrites a call, or a cast.
@@ -164,6 +271,12 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
             let (_, template) =
                 known.ok_or_else(|| unsupported(format!("{name} in the unit `{unit}`")))?;
             *expr = filled(template, &[from.clone(), to.clone()])?;
+        }
+        ("date_trunc" | "datetrunc", [unit, time]) => {
+            let unit = literal(unit).unwrap_or_default().to_lowercase();
+            if let Some((_, template)) = LONG_UNITS.iter().find(|(known, _)| *known == unit) {
+                *expr = filled(template, std::slice::from_ref(time))?;
+            }
         }
         ("strftime", [time, format]) => {
             let format = literal(format);
@@ -252,9 +365,13 @@ fn formatted(format: &str) -> Result<String> {
         match letters.next() {
             Some('%') => text.push('%'),
             Some(letter) => {
-                let known = FORMATS.iter().find(|(known, _)| *known == letter);
-                let (_, piece) = known
-                    .ok_or_else(|| unsupported(format!("`%{letter}` in a format of dates")))?;
+                let (formats, letter, minus) = match letter {
+                    '-' => (SHORT_FORMATS, letters.next().unwrap_or('-'), "-"),
+                    _ => (FORMATS, letter, ""),
+                };
+                let known = formats.iter().find(|(known, _)| *known == letter);
+                let refused = || unsupported(format!("`%{minus}{letter}` in a format of dates"));
+                let (_, piece) = known.ok_or_else(refused)?;
                 if !text.is_empty() {
                     pieces.push(format!("'{}'", text.replace('\'', "''")));
                     text.clear();

@@ -3,7 +3,7 @@
 //! The merged column is the left side's; of a right join the right side's; of a full join the one that is
 //! there. `SELECT *` has it once, in the place of the leftmost.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
@@ -12,17 +12,12 @@ use datafusion_sql::sqlparser::ast::{
     SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableFactor, VisitMut, VisitorMut,
     WildcardAdditionalOptions,
 };
-use pelton::engine::LazyFrame;
 use pelton::error::Result;
 
+use super::columns::{Known, of_factor};
+use super::order::has_query;
 use super::{filled, normal};
 use crate::problem::unsupported;
-
-/// The tables of a catalog that no common table expression hides.
-pub(super) struct Known<'a> {
-    pub(super) tables: &'a BTreeMap<String, LazyFrame>,
-    pub(super) hidden: &'a BTreeSet<String>,
-}
 
 /// A table of a FROM clause.
 struct Side {
@@ -41,11 +36,52 @@ struct Merged {
     value: Expr,
 }
 
+/// Rewrites the joins of a SELECT that the planner has by another name, or in another place: `SEMI` and `ANTI`
+/// are of the left side, and a condition with a subquery stands behind WHERE where that is the same.
+///
+/// # Errors
+/// Never for a text that was parsed.
+pub(super) fn spell(select: &mut Select) -> Result<()> {
+    let mut moved = Vec::new();
+    for from in &mut select.from {
+        let mut all_inner = true;
+        for join in from.joins.iter_mut().rev() {
+            let operator = &mut join.join_operator;
+            match operator {
+                JoinOperator::Semi(constraint) => {
+                    *operator = JoinOperator::LeftSemi(constraint.clone());
+                }
+                JoinOperator::Anti(constraint) => {
+                    *operator = JoinOperator::LeftAnti(constraint.clone());
+                }
+                JoinOperator::Join(JoinConstraint::On(condition))
+                | JoinOperator::Inner(JoinConstraint::On(condition))
+                    if all_inner && has_query(condition) =>
+                {
+                    let everything = filled("true", &[])?;
+                    moved.push(std::mem::replace(condition, everything));
+                }
+                JoinOperator::Right(_)
+                | JoinOperator::RightOuter(_)
+                | JoinOperator::FullOuter(_) => all_inner = false,
+                _ => {}
+            }
+        }
+    }
+    for condition in moved {
+        select.selection = Some(match select.selection.take() {
+            Some(selection) => filled("(__0 AND __1)", &[selection, condition])?,
+            None => condition,
+        });
+    }
+    Ok(())
+}
+
 /// Rewrites the joins of a query's SELECTs, not those of queries within.
 ///
 /// # Errors
 /// `Unsupported` where the columns of a side would have to be known and are not.
-pub(super) fn merge_columns(query: &mut Query, known: &Known<'_>) -> Result<()> {
+pub(super) fn merge_columns(query: &mut Query, known: Known<'_>) -> Result<()> {
     let Query { body, order_by, .. } = query;
     let mut order = Vec::new();
     if let Some(order_by) = order_by
@@ -56,7 +92,7 @@ pub(super) fn merge_columns(query: &mut Query, known: &Known<'_>) -> Result<()> 
     merge_in(body, order, known)
 }
 
-fn merge_in(body: &mut SetExpr, order: Vec<&mut Expr>, known: &Known<'_>) -> Result<()> {
+fn merge_in(body: &mut SetExpr, order: Vec<&mut Expr>, known: Known<'_>) -> Result<()> {
     match body {
         SetExpr::Select(select) => merge(select, order, known),
         SetExpr::SetOperation { left, right, .. } => {
@@ -67,16 +103,16 @@ fn merge_in(body: &mut SetExpr, order: Vec<&mut Expr>, known: &Known<'_>) -> Res
     }
 }
 
-fn merge(select: &mut Select, order: Vec<&mut Expr>, known: &Known<'_>) -> Result<()> {
-    let constraints = select.from.iter_mut().flat_map(|from| &mut from.joins);
-    let merges = |join| {
-        let constraint = constraint_of(join);
+fn merge(select: &mut Select, order: Vec<&mut Expr>, known: Known<'_>) -> Result<()> {
+    let joins = select.from.iter_mut().flat_map(|from| &mut from.joins);
+    let merges = |(_, constraint): (Kept, &mut JoinConstraint)| {
         matches!(
             constraint,
-            Some(JoinConstraint::Using(_) | JoinConstraint::Natural)
+            JoinConstraint::Using(_) | JoinConstraint::Natural
         )
     };
-    if !constraints.map(|join| &mut join.join_operator).any(merges) {
+    let mut kept = joins.filter_map(|join| kept(&mut join.join_operator));
+    if !kept.any(merges) {
         return Ok(());
     }
     let mut sides = Vec::new();
@@ -96,37 +132,21 @@ fn merge(select: &mut Select, order: Vec<&mut Expr>, known: &Known<'_>) -> Resul
     Ok(())
 }
 
-fn side(factor: &TableFactor, known: &Known<'_>) -> Result<Side> {
-    let (name, columns) = match factor {
+fn side(factor: &TableFactor, known: Known<'_>) -> Result<Side> {
+    let name = match factor {
         TableFactor::Table { name, alias, .. } => {
             let table = match name.0.as_slice() {
                 [ObjectNamePart::Identifier(table)] => Some(table.clone()),
                 _ => None,
             };
-            let renamed = alias
-                .as_ref()
-                .is_some_and(|alias| !alias.columns.is_empty());
-            let columns = table.as_ref().map(normal);
-            let columns = columns.filter(|name| !renamed && !known.hidden.contains(name));
-            let frame = columns.and_then(|name| known.tables.get(&name));
-            let schema = frame.map(|frame| frame.query().plan.schema()).transpose()?;
-            let columns = schema.map(|schema| {
-                let fields = schema.fields().iter();
-                fields.map(|field| field.name().clone()).collect()
-            });
-            (
-                alias.as_ref().map(|alias| alias.name.clone()).or(table),
-                columns,
-            )
+            alias.as_ref().map(|alias| alias.name.clone()).or(table)
         }
-        TableFactor::Derived { alias, .. } => {
-            (alias.as_ref().map(|alias| alias.name.clone()), None)
-        }
-        _ => (None, None),
+        TableFactor::Derived { alias, .. } => alias.as_ref().map(|alias| alias.name.clone()),
+        _ => None,
     };
     Ok(Side {
         name: name.ok_or_else(|| unsupported("USING or NATURAL over a table without a name"))?,
-        columns,
+        columns: of_factor(factor, known),
         left_out: Vec::new(),
     })
 }
@@ -139,8 +159,19 @@ enum Kept {
     Either,
 }
 
-fn constraint_of(join: &mut JoinOperator) -> Option<&mut JoinConstraint> {
-    kept(join).map(|(_, constraint)| constraint)
+/// The condition of a join; none if it has no place for one.
+pub(super) fn constraint_of(join: &JoinOperator) -> Option<&JoinConstraint> {
+    match join {
+        JoinOperator::Join(constraint)
+        | JoinOperator::Inner(constraint)
+        | JoinOperator::Left(constraint)
+        | JoinOperator::LeftOuter(constraint)
+        | JoinOperator::Right(constraint)
+        | JoinOperator::RightOuter(constraint)
+        | JoinOperator::FullOuter(constraint)
+        | JoinOperator::CrossJoin(constraint) => Some(constraint),
+        _ => None,
+    }
 }
 
 fn kept(join: &mut JoinOperator) -> Option<(Kept, &mut JoinConstraint)> {
@@ -241,7 +272,11 @@ fn owner<'a>(left: &'a [Side], name: &Ident) -> Result<(usize, &'a Side)> {
 
 /// The columns that both sides of a NATURAL join have.
 fn shared(left: &[Side], right: &Side) -> Result<Vec<Ident>> {
-    let unknown = || unsupported("NATURAL JOIN of a query; name the columns with USING");
+    let unknown = || {
+        unsupported(
+            "NATURAL JOIN of a query whose columns are not known before; name them with USING",
+        )
+    };
     let others = right.columns.as_ref().ok_or_else(unknown)?;
     let mut names = Vec::new();
     for side in left {

@@ -1,23 +1,28 @@
 //! What the parser read, in the constructs that the planner has.
 //!
 //! The planner lacks some of SQL's spellings and gets a few wrong. Each is written here as what it stands for,
-//! before anything is planned: [`join`] has `USING`, [`subquery`] comparisons with rows and with all rows of a
+//! before anything is planned: [`join`] has `USING`, [`order`] orders, [`aliases`] names of a SELECT within itself, [`subquery`] comparisons with rows and with all rows of a
 //! query, [`groups`] grouping sets, [`windows`] windows that add to named ones, [`call`] functions that are
 //! expressions, [`names`] what columns without a name are called.
 
+mod aliases;
 mod call;
+mod columns;
 mod groups;
 mod join;
 mod names;
+mod order;
+mod precedence;
 mod subquery;
 mod windows;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
-    BinaryOperator, Expr, FunctionArguments, Ident, LimitClause, Query, Select, Statement,
-    UnaryOperator, Value, VisitMut, VisitorMut,
+    BinaryOperator, Expr, FunctionArguments, Ident, LimitClause, Query, Select, SelectFlavor,
+    SelectItem, SetExpr, Statement, TableAliasColumnDef, TableFactor, UnaryOperator, Value,
+    VisitMut, VisitorMut, WildcardAdditionalOptions,
 };
 use datafusion_sql::sqlparser::dialect::GenericDialect;
 use datafusion_sql::sqlparser::parser::Parser;
@@ -25,6 +30,7 @@ use pelton::engine::LazyFrame;
 use pelton::error::{Error, Result};
 
 use crate::problem::unsupported;
+use columns::{Expressions, Known};
 
 /// Rewrites a statement.
 ///
@@ -36,7 +42,7 @@ pub(crate) fn prepare(
 ) -> Result<()> {
     let mut preparation = Preparation {
         tables,
-        hidden: BTreeSet::new(),
+        expressions: Expressions::new(),
         windows: Vec::new(),
     };
     match statement.visit(&mut preparation) {
@@ -47,8 +53,8 @@ pub(crate) fn prepare(
 
 struct Preparation<'a> {
     tables: &'a BTreeMap<String, LazyFrame>,
-    /// Names of common table expressions so far.
-    hidden: BTreeSet<String>,
+    /// Common table expressions so far, by name.
+    expressions: Expressions,
     /// The named windows of the queries at hand, the innermost last.
     windows: Vec<windows::Windows>,
 }
@@ -61,21 +67,37 @@ fn flow(result: Result<()>) -> ControlFlow<Error> {
     }
 }
 
+impl Preparation<'_> {
+    fn known(&self) -> Known<'_> {
+        Known {
+            tables: self.tables,
+            expressions: &self.expressions,
+        }
+    }
+}
+
 impl VisitorMut for Preparation<'_> {
     type Break = Error;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
         // Before anything below is rewritten: names are the text as it was given.
+        from_alone(&mut query.body);
         names::name_columns(&mut query.body);
-        let expressions = query.with.iter().flat_map(|with| &with.cte_tables);
-        let names = expressions.map(|one| normal(&one.alias.name));
-        self.hidden.extend(names);
-        let known = join::Known {
-            tables: self.tables,
-            hidden: &self.hidden,
-        };
+        for one in query.with.iter().flat_map(|with| &with.cte_tables) {
+            let columns = columns::of_query(&one.query, self.known());
+            let columns = columns.map(|columns| columns::renamed(columns, Some(&one.alias)));
+            self.expressions.insert(normal(&one.alias.name), columns);
+        }
         self.windows.push(windows::Windows::new());
-        flow(fetched(query).and_then(|()| join::merge_columns(query, &known)))
+        let known = Known {
+            tables: self.tables,
+            expressions: &self.expressions,
+        };
+        flow(
+            fetched(query)
+                .and_then(|()| order::write_out(query, known))
+                .and_then(|()| join::merge_columns(query, known)),
+        )
     }
 
     fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<Error> {
@@ -84,6 +106,7 @@ impl VisitorMut for Preparation<'_> {
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
+        aliases::spread(select, self.known());
         if let Some(condition) = &mut select.selection {
             subquery::rows_in_condition(condition);
         }
@@ -92,10 +115,32 @@ impl VisitorMut for Preparation<'_> {
             self.windows.pop();
             self.windows.push(named);
         });
-        flow(named.and_then(|()| groups::write_out(select)))
+        flow(
+            named
+                .and_then(|()| groups::write_out(select))
+                .and_then(|()| join::spell(select)),
+        )
+    }
+
+    fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Error> {
+        // An alias may name the first columns alone; the planner wants them all named.
+        if let Some(columns) = columns::of_factor(factor, self.known())
+            && let TableFactor::Table { alias, .. } | TableFactor::Derived { alias, .. } = factor
+            && let Some(alias) = alias
+            && !alias.columns.is_empty()
+        {
+            let missing = columns.into_iter().skip(alias.columns.len());
+            let missing = missing.map(|name| TableAliasColumnDef {
+                name: Ident::with_quote('"', name),
+                data_type: None,
+            });
+            alias.columns.extend(missing);
+        }
+        ControlFlow::Continue(())
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        precedence::restore(expr);
         let completed = match self.windows.last() {
             Some(windows) => windows::rewrite(expr, windows),
             None => Ok(()),
@@ -106,6 +151,16 @@ impl VisitorMut for Preparation<'_> {
                 .and_then(|()| operator(expr))
                 .and_then(|()| call::rewrite(expr)),
         )
+    }
+}
+
+/// `FROM t` is `SELECT * FROM t`.
+fn from_alone(body: &mut SetExpr) {
+    if let SetExpr::Select(select) = body
+        && select.flavor == SelectFlavor::FromFirstNoSelect
+    {
+        select.flavor = SelectFlavor::Standard;
+        select.projection = vec![SelectItem::Wildcard(WildcardAdditionalOptions::default())];
     }
 }
 
@@ -176,6 +231,35 @@ fn operator(expr: &mut Expr) -> Result<()> {
             {
                 *text = text.replace('\\', "\\\\");
                 *escape_char = Some(Value::SingleQuotedString("\\".to_string()).into());
+            }
+        }
+        Expr::BinaryOp {
+            left,
+            op: BinaryOperator::PGStartsWith,
+            right,
+        } => {
+            let operands = [(**left).clone(), (**right).clone()];
+            *expr = filled("starts_with(__0, __1)", &operands)?;
+        }
+        // Of the whole string, with the syntax of regular expressions.
+        Expr::SimilarTo {
+            negated,
+            expr: operand,
+            pattern,
+            escape_char: None,
+        } => {
+            let template = match negated {
+                true => "(__0 !~ ('^(?:' || __1 || ')$'))",
+                false => "(__0 ~ ('^(?:' || __1 || ')$'))",
+            };
+            *expr = filled(template, &[(**operand).clone(), (**pattern).clone()])?;
+        }
+        // With an exponent a constant is a float.
+        Expr::Value(value) => {
+            if let Value::Number(text, _) = &value.value
+                && text.contains(['e', 'E'])
+            {
+                *expr = filled(&format!("CAST('{text}' AS DOUBLE)"), &[])?;
             }
         }
         // `INTERVAL 2 DAY` is `INTERVAL '2' DAY`; the planner knows the former in some places only.

@@ -140,8 +140,26 @@ fn compared(left: &[Expr], op: &BinaryOperator, right: &[Expr]) -> Result<Expr> 
     match op {
         BinaryOperator::Eq => Ok(all),
         BinaryOperator::NotEq => filled("(NOT __0)", &[all]),
+        BinaryOperator::Lt => in_order(left, right, "<", "<"),
+        BinaryOperator::LtEq => in_order(left, right, "<", "<="),
+        BinaryOperator::Gt => in_order(left, right, ">", ">"),
+        BinaryOperator::GtEq => in_order(left, right, ">", ">="),
         other => Err(unsupported(format!("`{other}` of rows"))),
     }
+}
+
+/// Whether one row stands before another: by the first values that differ.
+fn in_order(left: &[Expr], right: &[Expr], strict: &str, last: &str) -> Result<Expr> {
+    let mut pairs = left.iter().zip(right).rev();
+    let Some((one, other)) = pairs.next() else {
+        return Err(unequal());
+    };
+    let mut rest = filled(&format!("(__0 {last} __1)"), &[one.clone(), other.clone()])?;
+    for (one, other) in pairs {
+        let template = format!("((__0 {strict} __1) OR ((__0 = __1) AND __2))");
+        rest = filled(&template, &[one.clone(), other.clone(), rest])?;
+    }
+    Ok(rest)
 }
 
 fn joined(exprs: &[Expr], between: &str) -> Result<Expr> {

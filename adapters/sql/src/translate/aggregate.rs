@@ -1,18 +1,19 @@
 //! Groups.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion_expr::expr::{AggregateFunction as SqlAggregate, GroupingSet};
 use datafusion_expr::{Aggregate, Expr as SqlExpr};
 use pelton::error::Result;
 use pelton::expr::{
-    AggregateFunction, Ddof, Expr, Interpolation, JoinKind, Keep, Probability, col, count_rows, lit,
+    AggregateFunction, Ddof, Expr, Interpolation, JoinKind, Keep, ListAggregate, Probability, col,
+    count_rows, lit, resolve,
 };
 use pelton::plan::{LogicalPlan, SortExpr};
-use pelton::types::Literal;
+use pelton::types::{DataType, Literal};
 
 use super::Translation;
-use super::literal::stored_type;
+use super::list_aggregate;
 use super::names;
 use super::subquery::{VALUE, null_equal, only_row};
 use crate::problem::unsupported;
@@ -20,7 +21,7 @@ use crate::subqueries::ONLY_VALUE;
 
 /// Number of the rows of a group, beside aggregates of different values.
 const GROUP_ROWS: &str = "__group_rows";
-/// Values of which equal ones count once.
+/// Operands of an aggregate over rows of its own, before their numbers.
 const OPERAND: &str = "__operand";
 
 impl Translation<'_> {
@@ -62,7 +63,7 @@ impl Translation<'_> {
         })?;
         group_keys.extend(self.extra().into_iter().map(col));
         let key_names: Vec<String> = keys.iter().cloned().chain(self.extra()).collect();
-        let aggregated = grouped(&input, &group_keys, &key_names, calls)?;
+        let aggregated = grouped(&input, &group_keys, &key_names, &calls)?;
         if self.domain.is_none() {
             return Ok(aggregated);
         }
@@ -93,45 +94,53 @@ impl Translation<'_> {
         let name = call.func.name();
         let params = &call.params;
         let operands = self.exprs(&params.args)?;
-        let (mut function, operand) = function(name, &operands)?;
         let mut order = self.sort_keys(&params.order_by)?;
-        if let (AggregateFunction::Quantile { q, interpolation }, [key]) =
-            (function, params.order_by.as_slice())
-            && !key.asc
-        {
-            // The place is counted from the other end.
-            let q = Probability::new(1.0 - q.get())?;
-            function = AggregateFunction::Quantile { q, interpolation };
-        }
-        if !depends_on_order(function) {
+        let descending = matches!(params.order_by.as_slice(), [key] if !key.asc);
+        let filter = params.filter.as_ref().map(|filter| self.expr(filter));
+        let mut filter = filter.transpose()?;
+        let mut distinct = params.distinct;
+        let of_list = list_aggregate::function(name, &operands, descending)?;
+        let (function, mut operands) = match of_list {
+            Some((function, operands)) => (Aggregated::List(function), operands),
+            None => {
+                let (mut function, operand) = function(name, &operands)?;
+                match function {
+                    AggregateFunction::Quantile { q, interpolation } if descending => {
+                        // The place is counted from the other end.
+                        let q = Probability::new(1.0 - q.get())?;
+                        function = AggregateFunction::Quantile { q, interpolation };
+                    }
+                    AggregateFunction::Count if distinct && operand.is_some() => {
+                        function = AggregateFunction::CountDistinct;
+                        distinct = false;
+                    }
+                    AggregateFunction::Min | AggregateFunction::Max => distinct = false,
+                    _ => {}
+                }
+                (Aggregated::Rows(function), operand.into_iter().collect())
+            }
+        };
+        if !function.depends_on_order() {
             order.clear();
         }
-        let mut distinct = params.distinct;
-        match function {
-            AggregateFunction::Count if distinct && operand.is_some() => {
-                function = AggregateFunction::CountDistinct;
-                distinct = false;
-            }
-            AggregateFunction::Min | AggregateFunction::Max => distinct = false,
-            _ => {}
-        }
-        if distinct && !order.is_empty() {
-            return Err(unsupported(format!("{name}(DISTINCT … ORDER BY …)")));
-        }
-        let operand = match &params.filter {
-            None => operand,
-            Some(_) if !passes_nulls_over(function) => {
-                return Err(unsupported(format!("FILTER of {name}")));
-            }
-            Some(filter) => Some(Expr::Case {
-                branches: vec![(self.expr(filter)?, operand.unwrap_or(lit(1)))],
+        let masks = function.passes_nulls_over() && !distinct;
+        if let Some(condition) = filter.take_if(|_| masks) {
+            let operand = match operands.is_empty() {
+                true => lit(1),
+                false => operands.swap_remove(0),
+            };
+            let passed = Expr::Case {
+                branches: vec![(condition, operand)],
                 otherwise: None,
-            }),
-        };
+            };
+            operands.push(passed);
+            operands.rotate_right(1);
+        }
         Ok(Call {
             name: result.to_string(),
             function,
-            operand,
+            operands,
+            filter,
             distinct,
             order,
         })
@@ -150,6 +159,7 @@ impl Translation<'_> {
         let Some((id, results)) = results.split_first() else {
             return Err(unsupported("this grouping set"));
         };
+        let schema = input.schema()?;
         let mut inputs = Vec::new();
         for set in expanded(sets) {
             let present: BTreeSet<usize> = (0..all.len())
@@ -167,8 +177,8 @@ impl Translation<'_> {
                     exprs.push(col(name));
                 } else {
                     missing |= 1;
-                    let (_, field) = one.schema.qualified_field(index);
-                    let null = lit(Literal::Null).cast(stored_type(field.data_type()));
+                    let data_type = resolve(&self.plain(key)?, &schema)?.data_type;
+                    let null = lit(Literal::Null).cast(data_type);
                     exprs.push(null.alias(name));
                 }
             }
@@ -180,7 +190,7 @@ impl Translation<'_> {
                     input,
                     &group_keys,
                     &present_names,
-                    self.calls(&one.aggr_expr, results)?,
+                    &self.calls(&one.aggr_expr, results)?,
                 )?),
             });
         }
@@ -188,11 +198,71 @@ impl Translation<'_> {
     }
 }
 
+/// What computes an aggregate.
+pub(super) enum Aggregated {
+    /// A function of a group's rows.
+    Rows(AggregateFunction),
+    /// A function of the lists of their values.
+    List(ListAggregate),
+}
+
+impl Aggregated {
+    pub(super) fn depends_on_order(&self) -> bool {
+        match self {
+            Aggregated::Rows(function) => depends_on_order(*function),
+            Aggregated::List(function) => list_aggregate::depends_on_order(function),
+        }
+    }
+
+    /// Whether a null changes nothing, so that a filter may put nulls for the rows left out.
+    fn passes_nulls_over(&self) -> bool {
+        match self {
+            Aggregated::Rows(function) => passes_nulls_over(*function),
+            Aggregated::List(_) => true,
+        }
+    }
+
+    /// What is computed of the rows, and the result over that. The list of no rows is null.
+    pub(super) fn exprs(
+        &self,
+        mut operands: impl Iterator<Item = Expr>,
+        result: &str,
+        may_have_no_rows: bool,
+    ) -> (Vec<Expr>, Expr) {
+        match self {
+            Aggregated::Rows(AggregateFunction::Collect) if may_have_no_rows => {
+                let rows = format!("{result}.rows");
+                let list = Expr::Aggregate {
+                    function: AggregateFunction::Collect,
+                    expr: operands.next().map(Box::new),
+                };
+                let known = Expr::Case {
+                    branches: vec![(col(&rows).gt(lit(Literal::Int64(0))), col(result))],
+                    otherwise: None,
+                };
+                let aggregates = vec![list.alias(result), count_rows().alias(&rows)];
+                (aggregates, known.alias(result))
+            }
+            Aggregated::Rows(function) => {
+                let aggregate = Expr::Aggregate {
+                    function: *function,
+                    expr: operands.next().map(Box::new),
+                };
+                (vec![aggregate.alias(result)], col(result))
+            }
+            Aggregated::List(function) => list_aggregate::collected(function, operands, result),
+        }
+    }
+}
+
 /// An aggregate as the text has it.
 struct Call {
     name: String,
-    function: AggregateFunction,
-    operand: Option<Expr>,
+    function: Aggregated,
+    /// None for the number of rows.
+    operands: Vec<Expr>,
+    /// Which rows it is of.
+    filter: Option<Expr>,
     /// Whether equal values count once.
     distinct: bool,
     /// The order of the values, where it matters.
@@ -200,95 +270,136 @@ struct Call {
 }
 
 impl Call {
-    fn expr(&self) -> Expr {
-        let aggregate = Expr::Aggregate {
-            function: self.function,
-            expr: self.operand.clone().map(Box::new),
-        };
-        aggregate.alias(&self.name)
+    /// Whether it is of other rows than the groups', or of these in another order than the one given.
+    fn is_apart(&self, order: &[SortExpr]) -> bool {
+        self.distinct || self.filter.is_some() || !(self.order.is_empty() || self.order == order)
     }
-}
 
-/// Groups. An aggregate of different values, which the engine has not got for all functions, is one over
-/// rows made distinct, joined to the others by the groups' keys.
-fn grouped(
-    input: &LogicalPlan,
-    group_keys: &[Expr],
-    names: &[String],
-    calls: Vec<Call>,
-) -> Result<LogicalPlan> {
-    let results: Vec<String> = calls.iter().map(|call| call.name.clone()).collect();
-    let (distinct, others): (Vec<Call>, Vec<Call>) =
-        calls.into_iter().partition(|call| call.distinct);
-    let mut orders = others.iter().map(|call| &call.order);
-    let order = orders.find(|order| !order.is_empty()).cloned();
-    let sorted = match order {
-        None => input.clone(),
-        Some(keys) => {
-            let same = |call: &Call| call.order.is_empty() || call.order == keys;
-            if !others.iter().all(same) {
-                return Err(unsupported("aggregates in different orders"));
-            }
-            LogicalPlan::Sort {
-                input: Box::new(input.clone()),
-                keys,
-            }
+    /// The rows that it is of: the groups' keys under their names, and its operands under theirs.
+    fn rows(&self, input: &LogicalPlan, group_keys: &[Expr]) -> Result<LogicalPlan> {
+        let mut input = Box::new(input.clone());
+        if let Some(predicate) = self.filter.clone() {
+            input = Box::new(LogicalPlan::Filter { input, predicate });
         }
-    };
-    let mut aggregates: Vec<Expr> = others.iter().map(Call::expr).collect();
-    if distinct.is_empty() {
-        return Ok(LogicalPlan::Aggregate {
-            input: Box::new(sorted),
-            group_keys: group_keys.to_vec(),
-            aggregates,
-        });
-    }
-    // With one more, so that there is one.
-    aggregates.push(count_rows().alias(GROUP_ROWS));
-    let mut plan = LogicalPlan::Aggregate {
-        input: Box::new(sorted),
-        group_keys: group_keys.to_vec(),
-        aggregates,
-    };
-    for (number, call) in distinct.iter().enumerate() {
-        let key = |index: usize| format!("__distinct_{number}_{index}");
-        let keys: Vec<String> = (0..names.len()).map(key).collect();
-        let operand = call.operand.clone().unwrap_or(lit(Literal::Int64(1)));
-        let renamed = names.iter().zip(&keys);
-        let rows = LogicalPlan::Project {
-            exprs: group_keys
-                .iter()
-                .cloned()
-                .chain([operand.alias(OPERAND)])
-                .collect(),
-            input: Box::new(input.clone()),
+        if !self.distinct && !self.order.is_empty() {
+            let keys = self.order.clone();
+            input = Box::new(LogicalPlan::Sort { input, keys });
+        }
+        let operands = match self.operands.as_slice() {
+            [] => &[lit(Literal::Int64(1))],
+            operands => operands,
         };
-        let rows = LogicalPlan::Distinct {
+        let named = operands.iter().enumerate();
+        let named = named.map(|(index, operand)| operand.clone().alias(operand_name(index)));
+        let rows = LogicalPlan::Project {
+            exprs: group_keys.iter().cloned().chain(named).collect(),
+            input,
+        };
+        if !self.distinct {
+            return Ok(rows);
+        }
+        let distinct = LogicalPlan::Distinct {
             input: Box::new(rows),
             on: Vec::new(),
             keep: Keep::Any,
         };
-        let aggregate = Expr::Aggregate {
-            function: call.function,
-            expr: Some(Box::new(col(OPERAND))),
-        };
+        // Of equal rows only what is equal has an order.
+        let keys = self.order.iter().map(|key| {
+            let place = operands.iter().position(|operand| *operand == key.expr);
+            let unknown = || unsupported("an order of different values by other values");
+            Ok(SortExpr {
+                expr: col(operand_name(place.ok_or_else(unknown)?)),
+                ..key.clone()
+            })
+        });
+        let keys = keys.collect::<Result<Vec<_>>>()?;
+        Ok(match keys.is_empty() {
+            true => distinct,
+            false => LogicalPlan::Sort {
+                input: Box::new(distinct),
+                keys,
+            },
+        })
+    }
+}
+
+fn operand_name(index: usize) -> String {
+    format!("{OPERAND}{index}")
+}
+
+/// Groups. An aggregate of different values, of some rows or in an order of its own is one over rows of its
+/// own, joined to the others by the groups' keys.
+fn grouped(
+    input: &LogicalPlan,
+    group_keys: &[Expr],
+    names: &[String],
+    calls: &[Call],
+) -> Result<LogicalPlan> {
+    let mut orders = calls
+        .iter()
+        .filter(|call| !call.distinct && call.filter.is_none())
+        .map(|call| call.order.as_slice());
+    let order = orders.find(|order| !order.is_empty()).unwrap_or_default();
+    let mut rows = Box::new(input.clone());
+    if !order.is_empty() {
+        rows = Box::new(LogicalPlan::Sort {
+            input: rows,
+            keys: order.to_vec(),
+        });
+    }
+    let (apart, together): (Vec<&Call>, Vec<&Call>) =
+        calls.iter().partition(|call| call.is_apart(order));
+    let mut aggregates = Vec::new();
+    let mut results = BTreeMap::new();
+    for call in together {
+        let (exprs, result) =
+            call.function
+                .exprs(call.operands.iter().cloned(), &call.name, names.is_empty());
+        aggregates.extend(exprs);
+        results.insert(call.name.as_str(), result);
+    }
+    if !apart.is_empty() {
+        // With one more, so that there is one.
+        aggregates.push(count_rows().alias(GROUP_ROWS));
+    }
+    let mut plan = LogicalPlan::Aggregate {
+        input: rows,
+        group_keys: group_keys.to_vec(),
+        aggregates,
+    };
+    for (number, call) in apart.into_iter().enumerate() {
+        let key = |index: usize| format!("__apart_{number}_{index}");
+        let keys: Vec<String> = (0..names.len()).map(key).collect();
+        let renamed = names.iter().zip(&keys);
+        let operands = (0..call.operands.len().max(1)).map(|index| col(operand_name(index)));
+        let (aggregates, result) = call.function.exprs(operands, &call.name, names.is_empty());
         let aggregated = LogicalPlan::Aggregate {
-            input: Box::new(rows),
+            input: Box::new(call.rows(input, group_keys)?),
             group_keys: renamed.map(|(name, key)| col(name).alias(key)).collect(),
-            aggregates: vec![aggregate.alias(&call.name)],
+            aggregates,
         };
         let pairs = names.iter().zip(&keys);
         let pairs = pairs.map(|(name, key)| (col(name), col(key))).collect();
         plan = null_equal(plan, aggregated, JoinKind::Left, pairs);
+        results.insert(call.name.as_str(), result);
     }
+    let is_plain = results
+        .values()
+        .all(|result| matches!(result, Expr::Column(_)));
+    if is_plain && matches!(plan, LogicalPlan::Aggregate { .. }) {
+        return Ok(plan);
+    }
+    let results = calls
+        .iter()
+        .filter_map(|call| results.remove(call.name.as_str()));
     Ok(LogicalPlan::Project {
-        exprs: names.iter().chain(&results).map(col).collect(),
+        exprs: names.iter().map(col).chain(results).collect(),
         input: Box::new(plan),
     })
 }
 
 /// Whether the order of its values changes an aggregate.
-fn depends_on_order(function: AggregateFunction) -> bool {
+pub(super) fn depends_on_order(function: AggregateFunction) -> bool {
     use AggregateFunction::{AnyValue, Collect, First, Last};
     matches!(function, AnyValue | Collect | First | Last)
 }
@@ -308,7 +419,10 @@ fn only_value(expr: &SqlExpr) -> Option<&SqlExpr> {
 fn is_count(expr: &SqlExpr) -> bool {
     match expr {
         SqlExpr::Alias(alias) => is_count(&alias.expr),
-        SqlExpr::AggregateFunction(call) => matches!(call.func.name(), "count" | "approx_distinct"),
+        SqlExpr::AggregateFunction(call) => {
+            let name = call.func.name();
+            matches!(name, "count" | "approx_distinct" | "regr_count")
+        }
         _ => false,
     }
 }
@@ -372,22 +486,10 @@ pub(super) fn function(name: &str, operands: &[Expr]) -> Result<(AggregateFuncti
         "approx_distinct" => AggregateFunction::ApproxCountDistinct,
         "median" => quantile(Probability::HALF),
         "percentile_cont" => {
-            let [value, place] = operands else {
+            let [value, at] = operands else {
                 return Err(unsupported("percentile_cont without a place"));
             };
-            let place = match place {
-                Expr::Literal(Literal::Float64(place)) => *place,
-                Expr::Literal(Literal::Decimal { value, scale, .. }) => {
-                    *value as f64 / 10f64.powi(i32::from(*scale))
-                }
-                Expr::Literal(Literal::Int64(place)) => *place as f64,
-                _ => {
-                    return Err(unsupported(
-                        "percentile_cont at a place that is no constant",
-                    ));
-                }
-            };
-            return Ok((quantile(Probability::new(place)?), Some(value.clone())));
+            return Ok((quantile(place(at, name)?), Some(value.clone())));
         }
         other => return Err(unsupported(format!("the aggregate {other}"))),
     };
@@ -397,12 +499,31 @@ pub(super) fn function(name: &str, operands: &[Expr]) -> Result<(AggregateFuncti
             let null = operands.first() == Some(&Expr::Literal(Literal::Null));
             Ok((function, null.then(|| lit(Literal::Null))))
         }
+        // A null of no type is one of any.
+        [Expr::Literal(Literal::Null)] => {
+            Ok((function, Some(lit(Literal::Null).cast(DataType::Int64))))
+        }
         [operand] => Ok((function, Some(operand.clone()))),
         _ => Err(unsupported(format!(
             "{name} of {} operands",
             operands.len()
         ))),
     }
+}
+
+/// The place of a quantile.
+pub(super) fn place(expr: &Expr, name: &str) -> Result<Probability> {
+    Probability::new(match expr {
+        Expr::Literal(Literal::Float64(place)) => *place,
+        Expr::Literal(Literal::Decimal { value, scale, .. }) => {
+            *value as f64 / 10f64.powi(i32::from(*scale))
+        }
+        Expr::Literal(Literal::Int64(place)) => *place as f64,
+        _ => {
+            let construct = format!("{name} at a place that is no constant");
+            return Err(unsupported(construct));
+        }
+    })
 }
 
 fn quantile(q: Probability) -> AggregateFunction {

@@ -6,7 +6,8 @@ use datafusion_expr::expr::{Between, BinaryExpr, Case, InList as SqlInList, Like
 use datafusion_expr::{Expr as SqlExpr, Operator};
 use pelton::error::Result;
 use pelton::expr::{
-    BinaryOp, Expr, Function, InList, LikePattern, StringFunction, coalesce, col, concat, lit,
+    BinaryOp, Expr, Function, InList, LikePattern, StringFunction, TextFunction, coalesce, col,
+    concat, lit,
 };
 use pelton::types::{DataType, Literal};
 
@@ -115,7 +116,13 @@ impl Translation<'_> {
             right: Box::new(right.clone()),
         };
         let matches = |ignore_case: bool| -> Result<Expr> {
-            let pattern = text(&right, "the pattern of a regular expression")?;
+            let Ok(pattern) = text(&right, "the pattern of a regular expression") else {
+                let pattern = match ignore_case {
+                    true => concat([lit("(?i)"), right.clone()]),
+                    false => right.clone(),
+                };
+                return Ok(over_text(TextFunction::Matches, [left.clone(), pattern]));
+            };
             let pattern = if ignore_case {
                 format!("(?i){pattern}")
             } else {
@@ -152,10 +159,10 @@ impl Translation<'_> {
             Operator::RegexIMatch => matches(true)?,
             Operator::RegexNotMatch => not(matches(false)?),
             Operator::RegexNotIMatch => not(matches(true)?),
-            Operator::LikeMatch => like(false)?,
-            Operator::ILikeMatch => like(true)?,
-            Operator::NotLikeMatch => not(like(false)?),
-            Operator::NotILikeMatch => not(like(true)?),
+            Operator::LikeMatch => like(false),
+            Operator::ILikeMatch => like(true),
+            Operator::NotLikeMatch => not(like(false)),
+            Operator::NotILikeMatch => not(like(true)),
             Operator::BitwiseAnd => left.bit_and(right),
             Operator::BitwiseOr => left.bit_or(right),
             Operator::BitwiseXor => left.bit_xor(right),
@@ -169,7 +176,7 @@ impl Translation<'_> {
     fn like(&mut self, one: &Like) -> Result<Expr> {
         let operand = self.expr(&one.expr)?;
         let pattern = self.expr(&one.pattern)?;
-        let like = like(operand, &pattern, one.escape_char, one.case_insensitive)?;
+        let like = like(operand, &pattern, one.escape_char, one.case_insensitive);
         Ok(if one.negated { not(like) } else { like })
     }
 
@@ -267,14 +274,29 @@ pub(super) fn text(expr: &Expr, what: &str) -> Result<String> {
     }
 }
 
-fn like(operand: Expr, pattern: &Expr, escape: Option<char>, ignore_case: bool) -> Result<Expr> {
-    let pattern = text(pattern, "the pattern of LIKE")?;
-    Ok(Expr::Function {
-        function: Function::String(StringFunction::Like(LikePattern {
-            pattern,
-            escape,
-            ignore_case,
-        })),
-        operands: vec![operand],
-    })
+fn like(operand: Expr, pattern: &Expr, escape: Option<char>, ignore_case: bool) -> Expr {
+    match text(pattern, "the pattern of LIKE") {
+        Ok(pattern) => Expr::Function {
+            function: Function::String(StringFunction::Like(LikePattern {
+                pattern,
+                escape,
+                ignore_case,
+            })),
+            operands: vec![operand],
+        },
+        Err(_) => {
+            let function = TextFunction::Like {
+                escape,
+                ignore_case,
+            };
+            over_text(function, [operand, pattern.clone()])
+        }
+    }
+}
+
+fn over_text(function: TextFunction, operands: [Expr; 2]) -> Expr {
+    Expr::Function {
+        function: Function::Text(function),
+        operands: operands.into(),
+    }
 }

@@ -1,17 +1,20 @@
 //! Window functions that the engine's windows have not got, by joins.
 //!
-//! An aggregate over whole partitions is a grouping, joined to the rows. A range with offsets is a join of the
-//! different values of the order with the rows in reach. A value that passes over nulls is that of the row
+//! An aggregate over whole partitions is a grouping, joined to the rows. A frame with other ends is a join of the
+//! different values of the order, or of the numbers of the rows or their peers, with the rows in reach. A value that passes over nulls is that of the row
 //! whose number a window finds.
 
 use datafusion_common::ScalarValue;
 use datafusion_expr::{WindowFrame, WindowFrameBound, WindowFrameUnits};
 use pelton::error::Result;
-use pelton::expr::{AggregateFunction, Expr, Frame, JoinKind, Keep, WindowFunction, col, lit};
+use pelton::expr::{
+    AggregateFunction, Expr, Frame, JoinKind, Keep, ListAggregate, WindowFunction, col, lit,
+};
 use pelton::plan::{LogicalPlan, SortExpr, WindowExpr};
 use pelton::types::Literal;
 
 use super::Translation;
+use super::aggregate::Aggregated;
 use super::literal::literal;
 use super::subquery::{column_names, null_equal, null_equal_where};
 use crate::problem::unsupported;
@@ -20,6 +23,8 @@ use crate::problem::unsupported;
 pub(super) struct Call {
     pub(super) name: String,
     pub(super) function: WindowFunction<Expr>,
+    /// What the function's values come to, and all of them, if it is an aggregate of lists.
+    pub(super) of_lists: Option<(ListAggregate, Vec<Expr>)>,
     pub(super) distinct: bool,
     pub(super) partition_by: Vec<Expr>,
     pub(super) order_by: Vec<SortExpr>,
@@ -40,7 +45,7 @@ enum Bound {
 impl Call {
     /// The function as the engine has it, if it has.
     pub(super) fn plain(&self) -> Result<Option<WindowExpr>> {
-        if self.ignore_nulls || self.distinct {
+        if self.ignore_nulls || self.distinct || self.of_lists.is_some() {
             return Ok(None);
         }
         let mut order_by = self.order_by.clone();
@@ -85,6 +90,34 @@ impl Call {
     fn is_aggregate(&self) -> bool {
         matches!(self.function, WindowFunction::Aggregate { .. })
     }
+
+    /// The function as an aggregate of the rows of a frame, and its operands.
+    fn aggregated(&self) -> Result<(Aggregated, Vec<Expr>)> {
+        if let Some((function, operands)) = &self.of_lists {
+            return Ok((Aggregated::List(function.clone()), operands.clone()));
+        }
+        let (function, operand) = match &self.function {
+            WindowFunction::Aggregate { function, operand } => (*function, operand.clone()),
+            WindowFunction::FirstValue(value) => (AggregateFunction::First, Some(value.clone())),
+            WindowFunction::LastValue(value) => (AggregateFunction::Last, Some(value.clone())),
+            other => {
+                let construct = format!("{} over the frame {}", other.name(), self.frame);
+                return Err(unsupported(construct));
+            }
+        };
+        let operand = operand.unwrap_or(lit(Literal::Int64(1)));
+        Ok((Aggregated::Rows(function), vec![operand]))
+    }
+
+    /// Whether the frame counts from the value of the order's key, not from the place of a row or its peers.
+    fn is_by_value(&self) -> Result<bool> {
+        let counts = |edge: &WindowFrameBound| -> Result<bool> {
+            let bound = bound(edge)?;
+            Ok(!matches!(bound, Bound::Unbounded) && !bound.is_current())
+        };
+        let (start, end) = (&self.frame.start_bound, &self.frame.end_bound);
+        Ok(self.frame.units == WindowFrameUnits::Range && (counts(start)? || counts(end)?))
+    }
 }
 
 impl Bound {
@@ -111,27 +144,11 @@ impl Translation<'_> {
         if call.ignore_nulls {
             return self.past_nulls(rows, call);
         }
-        let WindowFunction::Aggregate { function, operand } = &call.function else {
-            return Err(unsupported(format!(
-                "{} over the frame {}",
-                call.function.name(),
-                call.frame
-            )));
-        };
-        let whole = match frame(&call.frame)? {
-            Some(Frame::Partition) => true,
-            Some(Frame::RangeToCurrent | Frame::Rows { .. }) => {
-                let construct = format!("{function} over the frame {}", call.frame);
-                return Err(unsupported(construct));
-            }
-            None => false,
-        };
+        let (function, operands) = call.aggregated()?;
+        let whole = frame(&call.frame)? == Some(Frame::Partition);
         let number = self.subqueries;
         self.subqueries += 1;
         let kept = column_names(&rows)?;
-        let key = |index: usize| format!("__key_{number}_{index}");
-        let value = format!("__operand_{number}");
-        let operand = operand.clone().unwrap_or(lit(Literal::Int64(1)));
         let mut keys = call.partition_by.clone();
         let mut rows = rows;
         if !whole {
@@ -139,17 +156,25 @@ impl Translation<'_> {
             rows = numbered;
             keys.push(order);
         }
-        let named = keys
-            .iter()
-            .enumerate()
-            .map(|(index, expr)| expr.clone().alias(key(index)));
+        let mut values = operands;
+        let place = function.depends_on_order() && !call.distinct && !call.order_by.is_empty();
+        if place {
+            let (numbered, place) = self.numbered(rows, call, WindowFunction::RowNumber);
+            rows = numbered;
+            values.push(place);
+        }
+        let key = |index: usize| format!("__key_{number}_{index}");
+        let value = |index: usize| format!("__operand_{number}_{index}");
+        let value_names: Vec<String> = (0..values.len()).map(value).collect();
+        let group_keys: Vec<String> = (0..keys.len()).map(key).collect();
+        let named_keys = keys.iter().zip(&group_keys);
+        let named = named_keys.chain(values.iter().zip(&value_names));
         let mut group = LogicalPlan::Project {
-            exprs: named.chain([operand.alias(&value)]).collect(),
+            exprs: named.map(|(expr, name)| expr.clone().alias(name)).collect(),
             input: Box::new(rows.clone()),
         };
-        let group_keys: Vec<String> = (0..keys.len()).map(key).collect();
         if !whole {
-            group = in_reach(group, &group_keys, &value, call)?;
+            group = in_reach(group, &group_keys, &value_names, call)?;
         }
         if call.distinct {
             group = LogicalPlan::Distinct {
@@ -158,45 +183,67 @@ impl Translation<'_> {
                 keep: Keep::Any,
             };
         }
-        let aggregate = Expr::Aggregate {
-            function: *function,
-            expr: Some(Box::new(col(&value))),
-        };
+        let mut operands = value_names.as_slice();
+        if place && let Some((place, before)) = value_names.split_last() {
+            group = LogicalPlan::Sort {
+                input: Box::new(group),
+                keys: vec![SortExpr {
+                    expr: col(place),
+                    descending: false,
+                    nulls_first: false,
+                }],
+            };
+            operands = before;
+        }
+        let (aggregates, result) = function.exprs(operands.iter().map(col), &call.name, false);
         let grouped = LogicalPlan::Aggregate {
             input: Box::new(group),
             group_keys: group_keys.iter().map(col).collect(),
-            aggregates: vec![aggregate.alias(&call.name)],
+            aggregates,
         };
         let on = keys.into_iter().zip(group_keys.iter().map(col)).collect();
         let joined = null_equal(rows, grouped, JoinKind::Left, on);
         Ok(LogicalPlan::Project {
-            exprs: kept.iter().chain([&call.name]).map(col).collect(),
+            exprs: kept.iter().map(col).chain([result]).collect(),
             input: Box::new(joined),
         })
     }
 
-    /// The one value that a range counts from: the only key, or for groups the number of the group.
+    /// The one value that a frame counts from: the only key, or the number of the row or of its peers.
     fn order_of(&mut self, rows: LogicalPlan, call: &Call) -> Result<(LogicalPlan, Expr)> {
-        if call.frame.units == WindowFrameUnits::Range {
+        if call.is_by_value()? {
             return match call.order_by.as_slice() {
                 [only] => Ok((rows, only.expr.clone())),
                 _ => Err(unsupported("a range with offsets over several keys")),
             };
         }
-        let name = format!("__group_{}", self.subqueries);
+        Ok(match call.frame.units {
+            WindowFrameUnits::Rows => self.numbered(rows, call, WindowFunction::RowNumber),
+            _ => self.numbered(rows, call, WindowFunction::DenseRank),
+        })
+    }
+
+    /// Rows with a number of each in the order of a window.
+    fn numbered(
+        &mut self,
+        rows: LogicalPlan,
+        call: &Call,
+        function: WindowFunction<Expr>,
+    ) -> (LogicalPlan, Expr) {
+        let name = format!("__number_{}", self.subqueries);
         self.subqueries += 1;
-        let groups = WindowExpr {
+        let number = WindowExpr {
             name: name.clone(),
-            function: WindowFunction::DenseRank,
+            function,
             partition_by: call.partition_by.clone(),
             order_by: call.order_by.clone(),
             frame: Frame::RangeToCurrent,
         };
         let numbered = LogicalPlan::Window {
             input: Box::new(rows),
-            functions: vec![groups],
+            functions: vec![number],
         };
-        Ok((numbered, col(name)))
+        (numbered, col(name))
     }
 
     /// The first or last value of a frame, or the next in a direction, that is not null.
@@ -282,7 +329,12 @@ impl Translation<'_> {
 }
 
 /// For each of the different keys, the last of which is the order's value, the operands of the rows in reach.
-fn in_reach(group: LogicalPlan, keys: &[String], value: &str, call: &Call) -> Result<LogicalPlan> {
+fn in_reach(
+    group: LogicalPlan,
+    keys: &[String],
+    values: &[String],
+    call: &Call,
+) -> Result<LogicalPlan> {
     let other = |name: &String| format!("{name}.row");
     let points = LogicalPlan::Distinct {
         input: Box::new(LogicalPlan::Project {
@@ -294,16 +346,16 @@ fn in_reach(group: LogicalPlan, keys: &[String], value: &str, call: &Call) -> Re
     };
     let renamed = keys.iter().map(|name| col(name).alias(other(name)));
     let rows = LogicalPlan::Project {
-        exprs: renamed.chain([col(value)]).collect(),
+        exprs: renamed.chain(values.iter().map(col)).collect(),
         input: Box::new(group),
     };
     let Some((order, partition)) = keys.split_last() else {
         return Err(unsupported("a range without an order"));
     };
     let on = partition.iter().map(|name| (col(name), col(other(name))));
-    let groups = call.frame.units == WindowFrameUnits::Groups;
+    let by_value = call.is_by_value()?;
     let (descending, nulls_first) = match call.order_by.as_slice() {
-        [only] if !groups => (only.descending, only.nulls_first),
+        [only] if by_value => (only.descending, only.nulls_first),
         _ => (false, false),
     };
     let (point, row) = (col(order), col(other(order)));
@@ -346,12 +398,7 @@ fn in_reach(group: LogicalPlan, keys: &[String], value: &str, call: &Call) -> Re
     }
     let joined = null_equal_where(points, rows, JoinKind::Left, on.collect(), Some(reached));
     Ok(LogicalPlan::Project {
-        exprs: keys
-            .iter()
-            .map(String::as_str)
-            .chain([value])
-            .map(col)
-            .collect(),
+        exprs: keys.iter().chain(values).map(col).collect(),
         input: Box::new(joined),
     })
 }

@@ -2,12 +2,16 @@
 
 use pelton::error::{Error, Result};
 use pelton::expr::{
-    CalendarUnit, Expr, coalesce, concat, concat_with, greatest, least, lit, make_date,
+    CalendarUnit, Expr, Function, TextFunction, TrimSide, coalesce, concat, concat_with, greatest,
+    least, lit, make_date,
 };
 use pelton::types::{DataType, Literal};
 
 use super::expr::text;
-use crate::planner::{DAYS_LATER, EPOCH, LAST_DAY, NEAREST, NEAREST_DECIMAL, QUOTIENT, TIME_TEXT};
+use crate::planner::{
+    DAYS_LATER, EPOCH, LAST_DAY, NEAREST, NEAREST_DECIMAL, POSTPONED, QUOTIENT, REGEXP_EXTRACT,
+    TIME_TEXT,
+};
 use crate::problem::unsupported;
 
 /// Most copies that `repeat` makes of a column.
@@ -45,6 +49,30 @@ const UNARY: &[(&str, Unary)] = &[
     ("sqrt", Expr::sqrt),
     ("tan", Expr::tan),
     ("upper", Expr::upper),
+];
+
+/// Functions over strings whose other operands may be columns, by their SQL names.
+const TEXTS: &[(&str, TextFunction)] = &[
+    ("ascii", TextFunction::CodePoint),
+    ("btrim", TextFunction::Trim(TrimSide::Both)),
+    ("chr", TextFunction::Character),
+    ("contains", TextFunction::Contains),
+    ("ends_with", TextFunction::EndsWith),
+    ("hamming", TextFunction::Hamming),
+    ("left", TextFunction::Left),
+    ("levenshtein", TextFunction::Levenshtein),
+    ("lpad", TextFunction::PadLeft),
+    ("ltrim", TextFunction::Trim(TrimSide::Start)),
+    ("repeat", TextFunction::Repeat),
+    ("replace", TextFunction::Replace),
+    ("right", TextFunction::Right),
+    ("rpad", TextFunction::PadRight),
+    ("rtrim", TextFunction::Trim(TrimSide::End)),
+    ("split_part", TextFunction::SplitPart),
+    ("starts_with", TextFunction::StartsWith),
+    ("strpos", TextFunction::Find),
+    ("substr", TextFunction::Substring),
+    ("translate", TextFunction::Translate),
 ];
 
 /// Parts of dates by their SQL names.
@@ -95,11 +123,16 @@ pub(super) fn function(name: &str, operands: Vec<Expr>) -> Result<Expr> {
         "least" => return Ok(least(operands)),
         "concat_ws" => {
             let mut operands = operands.into_iter();
-            let separator = operands.next().map(|first| text(&first, "a separator"));
-            let separator = separator.transpose()?.unwrap_or_default();
-            return Ok(joined(&separator, operands.collect()));
+            let separator = operands.next().ok_or_else(|| unsupported(name))?;
+            return match text(&separator, "a separator") {
+                Ok(separator) => Ok(joined(&separator, operands.collect())),
+                Err(_) => Ok(joined_by(&separator, operands)),
+            };
         }
         _ => {}
+    }
+    if let Some(general) = over_columns(name, &operands)? {
+        return Ok(general);
     }
     let refused = || unsupported(format!("{name} of {} operands", operands.len()));
     Ok(match (name, operands.as_slice()) {
@@ -150,6 +183,11 @@ pub(super) fn function(name: &str, operands: Vec<Expr>) -> Result<Expr> {
             otherwise: Some(Box::new(null.clone())),
         },
         ("pi", []) => lit(std::f64::consts::PI),
+        (POSTPONED, [left, op, right]) => match text(op, "an operator")?.as_str() {
+            "+" => left.clone().plus(right.clone()),
+            "-" => left.clone().minus(right.clone()),
+            _ => left.clone().multiply(right.clone()),
+        },
         ("power", [base, exponent]) => base.clone().power(exponent.clone()),
         (QUOTIENT, [left, right]) => left.clone().divide(right.clone()),
         ("regexp_like", [value, pattern]) => value.clone().matches(text(pattern, "a pattern")?),
@@ -189,6 +227,68 @@ pub(super) fn function(name: &str, operands: Vec<Expr>) -> Result<Expr> {
     })
 }
 
+/// The general form of a function over strings, where one with constants does not do.
+fn over_columns(name: &str, operands: &[Expr]) -> Result<Option<Expr>> {
+    let constant = |expr: &Expr| text(expr, name).is_ok() || number(expr, name).is_ok();
+    let call = |function, operands: Vec<Expr>| Expr::Function {
+        function: Function::Text(function),
+        operands,
+    };
+    Ok(match (name, operands) {
+        // Which groups there are, and how often it matches, is a matter of the expression.
+        ("regexp_replace", [value, pattern, replacement]) => {
+            let function = TextFunction::RegexReplace {
+                every: false,
+                ignore_case: false,
+            };
+            let operands = vec![value.clone(), pattern.clone(), replacement.clone()];
+            Some(call(function, operands))
+        }
+        ("regexp_replace", [value, pattern, replacement, flags]) => {
+            let flags = text(flags, "how an expression matches")?;
+            if let Some(other) = flags.chars().find(|flag| !"gic".contains(*flag)) {
+                return Err(unsupported(format!("the flag `{other}` of {name}")));
+            }
+            let function = TextFunction::RegexReplace {
+                every: flags.contains('g'),
+                ignore_case: flags.contains('i'),
+            };
+            let operands = vec![value.clone(), pattern.clone(), replacement.clone()];
+            Some(call(function, operands))
+        }
+        (REGEXP_EXTRACT, [value, pattern, rest @ ..]) => {
+            let group = rest.first().cloned().unwrap_or(lit(0));
+            let operands = vec![value.clone(), pattern.clone(), group];
+            Some(call(TextFunction::RegexExtract, operands))
+        }
+        ("regexp_like", [value, pattern]) if !constant(pattern) => {
+            let operands = vec![value.clone(), pattern.clone()];
+            Some(call(TextFunction::Matches, operands))
+        }
+        (name, [_, rest @ ..]) => {
+            let mut known = TEXTS.iter();
+            let known = known.find(|(known, _)| *known == name);
+            let only_general = ["ascii", "chr", "hamming", "levenshtein", "translate"];
+            let few = match (name, rest) {
+                ("repeat", [count]) => number(count, name).is_ok_and(|count| count <= COPIES_MAX),
+                ("lpad" | "rpad", [count, ..]) => {
+                    number(count, name).is_ok_and(|count| count <= PADDED_MAX as i64)
+                }
+                _ => true,
+            };
+            let special = rest.iter().all(constant) && few && !only_general.contains(&name);
+            known.filter(|_| !special).map(|(_, function)| {
+                let mut operands = operands.to_vec();
+                if matches!((name, rest), ("lpad" | "rpad", [_])) {
+                    operands.push(lit(" "));
+                }
+                call(*function, operands)
+            })
+        }
+        _ => None,
+    })
+}
+
 /// The operands that are not null behind one another, as SQL's functions have it; `||` differs.
 fn joined(separator: &str, operands: Vec<Expr>) -> Expr {
     let texts = operands
@@ -197,6 +297,20 @@ fn joined(separator: &str, operands: Vec<Expr>) -> Expr {
     match separator {
         "" => concat(texts.map(|text| coalesce([text, lit("")]))),
         separator => concat_with(separator, texts),
+    }
+}
+
+/// The operands that are not null, with a separator that is a column between each two; null where that is.
+fn joined_by(separator: &Expr, operands: impl Iterator<Item = Expr>) -> Expr {
+    let texts: Vec<Expr> = operands.map(|one| one.cast(DataType::Utf8)).collect();
+    let mut so_far = lit(Literal::Null).cast(DataType::Utf8);
+    for text in texts {
+        let both = concat([so_far.clone(), separator.clone(), text.clone()]);
+        so_far = coalesce([both, so_far, text]);
+    }
+    Expr::Case {
+        branches: vec![(separator.clone().is_not_null(), coalesce([so_far, lit("")]))],
+        otherwise: None,
     }
 }
 

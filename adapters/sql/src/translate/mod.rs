@@ -8,6 +8,7 @@ mod expr;
 mod frame;
 mod function;
 mod join;
+mod list_aggregate;
 mod literal;
 mod relation;
 mod subquery;

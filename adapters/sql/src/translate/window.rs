@@ -3,11 +3,12 @@
 use datafusion_expr::expr::{NullTreatment, WindowFunction as SqlWindow};
 use datafusion_expr::{Expr as SqlExpr, Window, WindowFunctionDefinition};
 use pelton::error::Result;
-use pelton::expr::{Expr, WindowFunction, col, lit};
+use pelton::expr::{AggregateFunction, Expr, ListAggregate, WindowFunction, col, lit};
 use pelton::plan::LogicalPlan;
 use pelton::types::Literal;
 
 use super::frame::Call;
+use super::list_aggregate;
 use super::{Translation, names};
 use crate::problem::unsupported;
 
@@ -55,15 +56,44 @@ impl Translation<'_> {
         let params = &call.params;
         let mut partition_by = self.exprs(&params.partition_by)?;
         partition_by.extend(self.extra().into_iter().map(col));
+        let of_lists = self.of_lists(call)?;
+        let function = match &of_lists {
+            Some((_, operands)) => WindowFunction::Aggregate {
+                function: AggregateFunction::Collect,
+                operand: operands.first().cloned(),
+            },
+            None => self.window_function(call)?,
+        };
         Ok(Call {
             name: name.to_string(),
-            function: self.window_function(call)?,
+            function,
+            of_lists,
             distinct: params.distinct,
             partition_by,
             order_by: self.sort_keys(&params.order_by)?,
             frame: params.window_frame.clone(),
             ignore_nulls: params.null_treatment == Some(NullTreatment::IgnoreNulls),
         })
+    }
+
+    /// The function as an aggregate of lists, if it is one, and what is in these.
+    fn of_lists(&mut self, call: &SqlWindow) -> Result<Option<(ListAggregate, Vec<Expr>)>> {
+        let WindowFunctionDefinition::AggregateUDF(function) = &call.fun else {
+            return Ok(None);
+        };
+        let operands = self.exprs(&call.params.args)?;
+        let of_lists = list_aggregate::function(function.name(), &operands, false)?;
+        let Some((function, mut operands)) = of_lists else {
+            return Ok(None);
+        };
+        if let (Some(filter), Some(operand)) = (&call.params.filter, operands.first_mut()) {
+            let passed = Expr::Case {
+                branches: vec![(self.expr(filter)?, operand.clone())],
+                otherwise: None,
+            };
+            *operand = passed;
+        }
+        Ok(Some((function, operands)))
     }
 
     fn window_function(&mut self, call: &SqlWindow) -> Result<WindowFunction<Expr>> {

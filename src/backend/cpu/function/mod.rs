@@ -1,9 +1,11 @@
 //! Functions of one row, a family per file.
 
 mod list;
+mod list_aggregate;
 mod math;
 mod strings;
 mod temporal;
+mod text;
 
 use arrow::array::{Array, ArrayRef};
 use arrow::buffer::NullBuffer;
@@ -74,8 +76,10 @@ fn refused(function: &impl std::fmt::Display, data_type: &DataType) -> Failure {
 pub(super) fn call(function: &Function, call: &Call) -> Result<ArrayRef, Failure> {
     match function {
         Function::InList(list) => list::call(list, call),
+        Function::ListAggregate(function) => list_aggregate::call(function, call),
         Function::Math(function) => math::call(*function, call),
         Function::String(function) => strings::call(function, call),
         Function::Temporal(function) => temporal::call(*function, call),
+        Function::Text(function) => text::call(*function, call),
     }
 }

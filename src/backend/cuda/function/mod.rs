@@ -33,6 +33,7 @@ pub(super) fn check(function: &Function, operands: &[TypedExpr]) -> Result<(), S
         }
         Function::String(_) => Ok(()),
         Function::Temporal(function) => temporal::check(*function),
+        Function::ListAggregate(_) | Function::Text(_) => Err(format!("the function {function}")),
     }
 }
 
@@ -45,7 +46,9 @@ pub(super) fn call(
     match function {
         Function::InList(list) => list::call(evaluator, list, call),
         Function::Math(function) => math::call(evaluator, *function, call),
-        Function::String(_) => Err(refused(function)),
+        Function::ListAggregate(_) | Function::String(_) | Function::Text(_) => {
+            Err(refused(function))
+        }
         Function::Temporal(function) => temporal::call(evaluator, *function, call),
     }
 }

@@ -265,6 +265,10 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
         return Ok(());
     }
     match (name.as_str(), operands.as_slice()) {
+        // A null of no type is a number where numbers are added up.
+        ("sum" | "avg", [Expr::Value(value)]) if value.value == Value::Null => {
+            *expr = filled(&format!("{name}(CAST(NULL AS BIGINT))"), &[])?;
+        }
         ("date_diff" | "datediff", [unit, from, to]) => {
             let unit = literal(unit).unwrap_or_default().to_lowercase();
             let known = DIFFERENCES.iter().find(|(known, _)| *known == unit);

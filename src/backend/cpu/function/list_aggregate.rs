@@ -93,8 +93,8 @@ impl Lists<'_> {
     }
 
     /// The values of the first list at a place per row.
-    fn picked(&self, places: UInt64Array) -> Result<ArrayRef, Failure> {
-        take(self.values(0), &places, None).map_err(|cause| failed(&cause.to_string()))
+    fn picked(&self, places: &UInt64Array) -> Result<ArrayRef, Failure> {
+        take(self.values(0), places, None).map_err(|cause| failed(&cause.to_string()))
     }
 }
 
@@ -112,7 +112,7 @@ fn extreme(lists: &Lists, goes_before: fn(&[u8], &[u8]) -> bool) -> Result<Array
         });
         first.map(|(at, _)| at as u64)
     });
-    lists.picked(chosen.collect())
+    lists.picked(&chosen.collect())
 }
 
 fn bits(lists: &Lists, to: &DataType, fold: fn(i128, i128) -> i128) -> Result<ArrayRef, Failure> {
@@ -170,7 +170,7 @@ fn mode(lists: &Lists) -> Result<ArrayRef, Failure> {
         let most = counts.max_by_key(|&(count, at)| (count, std::cmp::Reverse(at)));
         most.map(|(_, at)| at as u64)
     });
-    lists.picked(modes.collect())
+    lists.picked(&modes.collect())
 }
 
 fn quantile(lists: &Lists, q: f64, descending: bool) -> Result<ArrayRef, Failure> {
@@ -184,7 +184,7 @@ fn quantile(lists: &Lists, q: f64, descending: bool) -> Result<ArrayRef, Failure
         let place = (q * sorted.len() as f64).ceil() as usize;
         sorted.get(place.saturating_sub(1)).map(|&at| at as u64)
     });
-    lists.picked(places.collect())
+    lists.picked(&places.collect())
 }
 
 fn of_numbers(function: &ListAggregate, lists: &Lists) -> Result<ArrayRef, Failure> {
@@ -293,9 +293,9 @@ fn spread(function: &ListAggregate, points: &[(f64, f64)]) -> Option<f64> {
         ListAggregate::Regression(regression) => match regression {
             Regression::AverageX => Some(mean_x),
             Regression::AverageY => Some(mean_y),
-            Regression::Intercept => (xx > 0.0).then(|| mean_y - slope * mean_x),
+            Regression::Intercept => (xx > 0.0).then_some(mean_y - slope * mean_x),
             Regression::RSquared if yy == 0.0 => (xx > 0.0).then_some(1.0),
-            Regression::RSquared => (xx > 0.0).then(|| correlation * correlation),
+            Regression::RSquared => (xx > 0.0).then_some(correlation * correlation),
             Regression::Slope => Some(slope),
             Regression::SquaresX => Some(xx),
             Regression::SquaresY => Some(yy),

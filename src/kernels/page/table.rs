@@ -1,7 +1,6 @@
 //! What launches over pages are told, in one buffer: the structs of all batches travel in one copy.
 
 use std::marker::PhantomData;
-use std::sync::Arc;
 
 use super::super::{Launch, Unpadded, address_of};
 use crate::device::DeviceBuffer;
@@ -37,10 +36,10 @@ impl Layout {
     }
 }
 
-/// A table whose address is known, while the host writes it. What nobody writes is zero.
+/// A table whose address is known, while the host writes it.
 #[derive(Debug)]
 pub(super) struct Table {
-    buffer: Arc<DeviceBuffer>,
+    buffer: DeviceBuffer,
     bytes: Vec<u8>,
 }
 
@@ -50,16 +49,14 @@ impl Table {
     pub(super) fn new(launch: &Launch, layout: &Layout) -> Result<Table> {
         let buffer = launch.device.alloc(launch.copies, layout.bytes as u64)?;
         Ok(Table {
-            buffer: Arc::new(buffer),
+            buffer,
             bytes: vec![0; layout.bytes],
         })
     }
 
     /// Where the structs of a slot are going to be on the device.
     pub(super) fn pointer<T>(&self, slot: &Slot<T>) -> *mut T {
-        address_of::<u8>(&self.buffer)
-            .wrapping_add(slot.start)
-            .cast()
+        slot.pointer(&self.buffer)
     }
 
     /// # Panics
@@ -85,15 +82,13 @@ impl Table {
 /// A table on the device.
 #[derive(Debug)]
 pub(super) struct Uploaded {
-    buffer: Arc<DeviceBuffer>,
+    buffer: DeviceBuffer,
 }
 
 impl Uploaded {
     /// The first struct of a slot.
     pub(super) fn pointer<T>(&self, slot: &Slot<T>) -> *mut T {
-        address_of::<u8>(&self.buffer)
-            .wrapping_add(slot.start)
-            .cast()
+        slot.pointer(&self.buffer)
     }
 
     /// Copies the structs of a slot to the host, and waits for them.
@@ -108,6 +103,11 @@ impl Uploaded {
 }
 
 impl<T> Slot<T> {
+    /// Where its first struct is.
+    fn pointer(&self, table: &DeviceBuffer) -> *mut T {
+        address_of::<u8>(table).wrapping_add(self.start).cast()
+    }
+
     fn bytes(&self) -> usize {
         self.count * size_of::<T>()
     }

@@ -1,11 +1,9 @@
 //! Names of columns that a SELECT makes, within itself.
 
-use std::ops::ControlFlow;
-
-use datafusion_sql::sqlparser::ast::{Expr, Query, Select, SelectItem, VisitMut, VisitorMut};
+use datafusion_sql::sqlparser::ast::{Expr, Select, SelectItem};
 
 use super::columns::{Known, of_from};
-use super::normal;
+use super::{closed, normal, replace_names};
 
 /// Puts what they stand for in the places of names given before: `SELECT a + 1 AS b, 2 * b`. A column of a
 /// table goes before such a name.
@@ -16,7 +14,6 @@ pub(super) fn spread(select: &mut Select, known: Known<'_>) {
     let mut names = Names {
         columns,
         given: Vec::new(),
-        depth: 0,
     };
     for item in &mut select.projection {
         if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
@@ -34,44 +31,14 @@ pub(super) fn spread(select: &mut Select, known: Known<'_>) {
 struct Names {
     columns: Vec<String>,
     given: Vec<(String, Expr)>,
-    /// How many queries the expression is within.
-    depth: usize,
 }
 
 impl Names {
-    fn replace(&mut self, expr: &mut Expr) {
-        let _: ControlFlow<()> = expr.visit(self);
-    }
-}
-
-impl VisitorMut for Names {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if let Expr::Identifier(name) = expr
-            && self.depth == 0
-        {
-            let name = normal(name);
-            let given = self.given.iter().find(|(given, _)| *given == name);
-            if let Some((_, value)) = given.filter(|_| !self.columns.contains(&name)) {
-                *expr = match value {
-                    Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_) => {
-                        value.clone()
-                    }
-                    value => Expr::Nested(Box::new(value.clone())),
-                };
-            }
-        }
-        ControlFlow::Continue(())
+    fn replace(&self, expr: &mut Expr) {
+        replace_names(expr, |name| {
+            let given = self.given.iter().find(|(given, _)| given == name);
+            let given = given.filter(|_| !self.columns.iter().any(|column| column == name));
+            given.map(|(_, value)| closed(value))
+        });
     }
 }

@@ -4,19 +4,17 @@
 //! there. `SELECT *` has it once, in the place of the leftmost.
 
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
     ExcludeSelectItem, Expr, GroupByExpr, Ident, JoinConstraint, JoinOperator, ObjectName,
     ObjectNamePart, OrderByKind, Query, ReplaceSelectElement, ReplaceSelectItem, Select,
-    SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableFactor, VisitMut, VisitorMut,
-    WildcardAdditionalOptions,
+    SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableFactor, WildcardAdditionalOptions,
 };
 use pelton::error::Result;
 
 use super::columns::{Known, of_factor};
 use super::order::has_query;
-use super::{filled, normal};
+use super::{filled, normal, replace_names};
 use crate::problem::unsupported;
 
 /// A table of a FROM clause.
@@ -362,9 +360,11 @@ fn replace(select: &mut Select, order: Vec<&mut Expr>, merged: &[Merged]) {
             _ => {}
         }
     }
-    let mut replacement = Replacement { merged, depth: 0 };
     let mut within = |expr: &mut Expr| {
-        let _: ControlFlow<()> = expr.visit(&mut replacement);
+        replace_names(expr, |name| {
+            let column = merged.iter().find(|one| normal(&one.name) == name);
+            column.map(|one| one.value.clone())
+        });
     };
     for item in &mut select.projection {
         if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
@@ -387,38 +387,5 @@ fn replace(select: &mut Select, order: Vec<&mut Expr>, merged: &[Merged]) {
         if !of_result {
             within(key);
         }
-    }
-}
-
-struct Replacement<'a> {
-    merged: &'a [Merged],
-    /// How many queries the expression is within.
-    depth: usize,
-}
-
-impl VisitorMut for Replacement<'_> {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if let Expr::Identifier(name) = expr
-            && self.depth == 0
-            && let Some(one) = self
-                .merged
-                .iter()
-                .find(|one| normal(&one.name) == normal(name))
-        {
-            *expr = one.value.clone();
-        }
-        ControlFlow::Continue(())
     }
 }

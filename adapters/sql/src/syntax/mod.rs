@@ -297,12 +297,51 @@ impl VisitorMut for Operands<'_> {
         };
         let place = place.and_then(|place| place.parse::<usize>().ok());
         if let Some(operand) = place.and_then(|place| self.0.get(place)) {
-            *expr = match operand {
-                Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_) => {
-                    operand.clone()
-                }
-                other => Expr::Nested(Box::new(other.clone())),
-            };
+            *expr = closed(operand);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// An expression as a part of any other one: in parentheses, unless it is a name or a value.
+fn closed(expr: &Expr) -> Expr {
+    match expr {
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_) => expr.clone(),
+        other => Expr::Nested(Box::new(other.clone())),
+    }
+}
+
+/// Puts something else in the place of names that stand alone, by how SQL finds them; not within queries
+/// in the expression.
+fn replace_names(expr: &mut Expr, by: impl Fn(&str) -> Option<Expr>) {
+    let _: ControlFlow<()> = expr.visit(&mut Names { by, depth: 0 });
+}
+
+struct Names<F> {
+    by: F,
+    /// How many queries the expression is within.
+    depth: usize,
+}
+
+impl<F: Fn(&str) -> Option<Expr>> VisitorMut for Names<F> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Expr::Identifier(name) = expr
+            && self.depth == 0
+            && let Some(other) = (self.by)(&normal(name))
+        {
+            *expr = other;
         }
         ControlFlow::Continue(())
     }
